@@ -1,0 +1,53 @@
+"""The tree of errors.
+
+::
+
+    GatewayError
+    ├── ConfigurationError        a bad or missing setting
+    ├── ProtocolError
+    │   ├── LocalProtocolError    we tried to send something illegal
+    │   └── RemoteProtocolError   the peer sent something illegal
+    ├── AgentError                the agent can't be reached, or refused
+    ├── ControlError              Asterisk's manager interface can't do it
+    └── ToolError                 a tool call can't be carried out
+"""
+
+from __future__ import annotations
+
+from audiosocket_gw.events import EndReason
+
+
+class GatewayError(Exception):
+    """The base of every error that this package raises."""
+
+
+class ConfigurationError(GatewayError):
+    """A setting is missing or bad; the message names the variable, the value and the fix."""
+
+
+class ProtocolError(GatewayError):
+    """One side broke a wire protocol."""
+
+
+class LocalProtocolError(ProtocolError):
+    """We tried to send something illegal: a bug of ours."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """Asterisk, or the agent, sent something illegal."""
+
+
+class AgentError(GatewayError):
+    """The agent can't be reached, refused the call, or broke it off; ``reason`` names how."""
+
+    def __init__(self, reason: EndReason, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class ControlError(GatewayError):
+    """Asterisk's manager interface is not connected, doesn't know the call, or refused the action."""
+
+
+class ToolError(GatewayError):
+    """A tool is unknown, not allowed, or got bad arguments; the message is meant for the agent."""

@@ -1,0 +1,150 @@
+"""What can happen in a call: the vocabulary of log, transcript, metrics and every other observer.
+
+A call emits `CallEvent` objects, in order, to whoever observes it. All times are ``asyncio`` loop times
+in seconds; all durations are in milliseconds of sound unless the name says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+
+class EndReason(StrEnum):
+    """Why a call ended. Each call ends with exactly one of these; `docs/end-reasons.md` explains them."""
+
+    CALLER_HANGUP = "caller-hangup"
+    """Asterisk closed the connection: the caller hung up, or the channel was redirected."""
+    AGENT_HANGUP = "agent-hangup"
+    """The agent ended the conversation normally (WebSocket close code 1000)."""
+
+    AGENT_URL_FAILED = "agent-url-failed"
+    """``ELEVENLABS_AGENT_URL`` did not name an agent."""
+    AGENT_UNREACHABLE = "agent-unreachable"
+    """No connection to ElevenLabs: refused, no such host, TLS failure, or an HTTP 5xx."""
+    AGENT_UNAUTHORIZED = "agent-unauthorized"
+    """ElevenLabs refused the credentials (401, 403), or the agent is private and no key is set."""
+    AGENT_NOT_FOUND = "agent-not-found"
+    """There is no such agent (404)."""
+    AGENT_TIMEOUT = "agent-timeout"
+    """A step of the way to the agent took longer than its deadline."""
+    AGENT_QUOTA = "agent-quota"
+    """The account's quota is used up."""
+    AGENT_BUSY = "agent-busy"
+    """Too many conversations at once for the account or the agent (429, 3008, 4300, queue timed out)."""
+    AGENT_REJECTED = "agent-rejected"
+    """The agent refused what was sent to it (1008): an override, a missing variable, a bad message."""
+    AGENT_FAILED = "agent-failed"
+    """The agent broke down (1002, 1011): model, speech or safety failure."""
+    AGENT_FORMAT = "agent-format"
+    """The agent speaks or wants an audio format that this gateway doesn't handle."""
+    AGENT_PROTOCOL = "agent-protocol"
+    """The agent sent something that is not its protocol."""
+    AGENT_LOST = "agent-lost"
+    """The connection to the agent broke without a closing handshake (1006), or fell silent."""
+
+    CALLER_STALLED = "caller-stalled"
+    """Asterisk stopped taking sound from us."""
+    CALLER_PROTOCOL = "caller-protocol"
+    """Asterisk, or whoever connected, broke the AudioSocket protocol."""
+    DRAINED = "drained"
+    """The gateway is stopping, and the call outlived ``DRAIN_TIMEOUT``."""
+    INTERNAL_ERROR = "internal-error"
+    """A defect of the gateway itself; the log has the traceback."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallEvent:
+    """Something that happened in the call ``uuid``, at loop time ``at`` (seconds)."""
+
+    uuid: UUID
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CallStarted(CallEvent):
+    """Asterisk named the call; sound flows from now on. ``peer`` is its address, ``host:port``."""
+
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConnected(CallEvent):
+    """The agent announced the conversation; it took ``setup_ms`` of clock time since the call started."""
+
+    conversation_id: str
+    setup_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyStarted(CallEvent):
+    """The first sound of a reply is on its way to the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyFinished(CallEvent):
+    """The caller has been sent all that was queued; ``heard_ms`` counts the whole call so far."""
+
+    heard_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CallerSaid(CallEvent):
+    """The agent's transcript of what the caller said."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSaid(CallEvent):
+    """The text of a reply. ``corrected``: replaces the reply before, cut to what was spoken."""
+
+    text: str
+    corrected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted(CallEvent):
+    """The caller cut in: ``discarded_ms`` of queued sound will never be heard."""
+
+    discarded_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DigitPressed(CallEvent):
+    """The caller pressed a key."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled(CallEvent):
+    """The agent called a tool."""
+
+    name: str
+    tool_call_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolAnswered(CallEvent):
+    """The agent has the tool's result."""
+
+    name: str
+    tool_call_id: str
+    is_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnded(CallEvent):
+    """The last event of every call. ``detail`` says more than the reason, for people."""
+
+    reason: EndReason
+    detail: str
+    duration_ms: int
+    heard_ms: int
+
+
+Observer = Callable[[CallEvent], None]
+"""Takes each event as it happens, on the event loop: it must return at once and not raise."""

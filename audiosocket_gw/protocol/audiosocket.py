@@ -1,0 +1,223 @@
+"""The AudioSocket wire protocol: bytes in, frames out, and no input or output of its own.
+
+A frame is a kind (1 byte), the length of the payload (2 bytes, big-endian) and the payload. Asterisk
+opens the TCP connection and sends the UUID frame first, once. What each kind means, and what Asterisk 22
+does with it, is set down in `docs/protocol.md`.
+
+Both ends are here, since the gateway, the simulated caller and the tests all speak it: `Decoder` reads
+what either side sends, the ``encode_*`` functions write it. Those that write to Asterisk can't produce a
+frame that ends the call: `res_audiosocket.c` hangs up on a kind it doesn't know and on empty audio.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum
+from uuid import UUID
+
+from audiosocket_gw.errors import LocalProtocolError, RemoteProtocolError
+
+HEADER = struct.Struct("!BH")
+"""Kind and payload length, big-endian. (The audio samples in the payload are little-endian.)"""
+
+MAX_PAYLOAD = 65_535
+"""What the length field can say. 20 ms at 192 kHz, the largest real frame, is 7,680 bytes."""
+
+DTMF_DIGITS = frozenset("0123456789ABCD*#")
+
+
+class Kind(IntEnum):
+    """The kinds of Asterisk 22, named as in ``include/asterisk/res_audiosocket.h``."""
+
+    HANGUP = 0x00
+    UUID = 0x01
+    DTMF = 0x03
+    SLIN = 0x10
+    SLIN12 = 0x11
+    SLIN16 = 0x12
+    SLIN24 = 0x13
+    SLIN32 = 0x14
+    SLIN44 = 0x15
+    SLIN48 = 0x16
+    SLIN96 = 0x17
+    SLIN192 = 0x18
+    ERROR = 0xFF
+
+
+SAMPLE_RATES = {
+    Kind.SLIN: 8_000,
+    Kind.SLIN12: 12_000,
+    Kind.SLIN16: 16_000,
+    Kind.SLIN24: 24_000,
+    Kind.SLIN32: 32_000,
+    Kind.SLIN44: 44_100,
+    Kind.SLIN48: 48_000,
+    Kind.SLIN96: 96_000,
+    Kind.SLIN192: 192_000,
+}
+"""Samples per second of each audio kind; all are 16-bit, mono, little-endian."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """End of the call. We send it; Asterisk closes its connection instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The UUID of the call: the first frame that Asterisk sends."""
+
+    uuid: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Dtmf:
+    """One key that the caller pressed: ``0-9 A-D * #``."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Sound: normally 20 ms of it. ``kind`` tells the sample rate (`SAMPLE_RATES`)."""
+
+    kind: Kind
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Error:
+    """The peer reports an error; the protocol leaves the payload open."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A frame of a kind that this version doesn't know. A later Asterisk may send one: live with it."""
+
+    kind: int
+    payload: bytes
+
+
+Frame = Hangup | Identity | Dtmf | Audio | Error | Unknown
+
+_AUDIO_KINDS: dict[int, Kind] = {int(kind): kind for kind in SAMPLE_RATES}
+
+
+class Decoder:
+    """Cut a byte stream into frames.
+
+    Give every piece that arrives to `receive`, in order, in whatever sizes TCP delivers it. The frames
+    don't depend on where the pieces were cut. After a `RemoteProtocolError` the decoder is of no more use.
+
+    `pending` is the number of bytes of an unfinished frame: not 0 at the end of the stream means that
+    the peer stopped in mid-frame.
+    """
+
+    __slots__ = ("_buffer", "_identified", "_max_payload")
+
+    def __init__(self, *, max_payload: int = MAX_PAYLOAD, identified: bool = False) -> None:
+        """``identified``: the UUID frame is not expected (the stream that a server sends)."""
+        self._buffer = b""
+        self._max_payload = max_payload
+        self._identified = identified
+
+    @property
+    def pending(self) -> int:
+        return len(self._buffer)
+
+    def receive(self, data: bytes | memoryview) -> Iterator[Frame]:
+        """Yield the frames that ``data`` completes; iterate to the end before the next call.
+
+        Raises:
+            RemoteProtocolError: a frame before the UUID, a second UUID, a length that its kind doesn't
+                allow, or a DTMF digit that isn't one. Frames before the bad one have been yielded.
+        """
+        buffer = self._buffer + data if self._buffer else bytes(data)
+        # Set back at once: should the caller stop iterating or the frame be bad, nothing is parsed twice.
+        self._buffer = b""
+        end = len(buffer)
+        start = 0
+        while end - start >= HEADER.size:
+            kind, length = HEADER.unpack_from(buffer, start)
+            self._check(kind, length)
+            stop = start + HEADER.size + length
+            if stop > end:
+                break
+            payload = buffer[start + HEADER.size : stop]
+            start = stop
+            audio_kind = _AUDIO_KINDS.get(kind)
+            if audio_kind is not None:
+                yield Audio(audio_kind, payload)
+            else:
+                yield self._control_frame(kind, payload)
+        self._buffer = buffer[start:]
+
+    def _check(self, kind: int, length: int) -> None:
+        """Refuse a bad frame by its header, so that no peer makes us wait for, or keep, its payload."""
+        if not self._identified and kind != Kind.UUID:
+            raise RemoteProtocolError(f"the first frame has kind 0x{kind:02x}; Asterisk begins with the UUID, 0x01")
+        if length > self._max_payload:
+            raise RemoteProtocolError(f"a frame of kind 0x{kind:02x} announces {length} bytes, more than {self._max_payload}")
+        if kind in _AUDIO_KINDS:
+            if length == 0:
+                raise RemoteProtocolError(f"an audio frame of kind 0x{kind:02x} is empty")
+        elif kind == Kind.UUID and length != 16:
+            raise RemoteProtocolError(f"the UUID frame has {length} bytes of payload, not 16")
+        elif kind == Kind.DTMF and length != 1:
+            raise RemoteProtocolError(f"a DTMF frame has {length} bytes of payload, not 1")
+
+    def _control_frame(self, kind: int, payload: bytes) -> Frame:
+        if kind == Kind.UUID:
+            if self._identified:
+                raise RemoteProtocolError("a second UUID frame")
+            self._identified = True
+            return Identity(UUID(bytes=payload))
+        if kind == Kind.DTMF:
+            digit = payload.decode("latin-1")
+            if digit not in DTMF_DIGITS:
+                raise RemoteProtocolError(f"a DTMF frame holds byte 0x{payload[0]:02x}, not one of 0-9 A-D * #")
+            return Dtmf(digit)
+        if kind == Kind.HANGUP:
+            return Hangup()
+        if kind == Kind.ERROR:
+            return Error(payload)
+        return Unknown(kind, payload)
+
+
+HANGUP_FRAME = HEADER.pack(Kind.HANGUP, 0)
+"""Ends the AudioSocket application normally: the dialplan goes on at the next priority."""
+
+
+def encode_audio(kind: Kind, payload: bytes) -> bytes:
+    """Build an audio frame. Write it with ONE write: Asterisk hangs up when the payload comes 5 ms late.
+
+    Raises:
+        LocalProtocolError: not an audio kind, an empty payload, or more than 65,535 bytes.
+    """
+    if kind not in SAMPLE_RATES:
+        raise LocalProtocolError(f"kind 0x{kind:02x} is not an audio kind")
+    if not payload:
+        raise LocalProtocolError("an empty audio frame makes Asterisk hang up")
+    if len(payload) > MAX_PAYLOAD:
+        raise LocalProtocolError(f"{len(payload)} bytes do not fit one frame (at most {MAX_PAYLOAD})")
+    return HEADER.pack(kind, len(payload)) + payload
+
+
+def encode_identity(uuid: UUID) -> bytes:
+    """Build the UUID frame: what Asterisk sends first. A gateway never sends it."""
+    return HEADER.pack(Kind.UUID, 16) + uuid.bytes
+
+
+def encode_dtmf(digit: str) -> bytes:
+    """Build a DTMF frame: what Asterisk sends for a key. A gateway never sends it.
+
+    Raises:
+        LocalProtocolError: ``digit`` is not one of ``0-9 A-D * #``.
+    """
+    if digit not in DTMF_DIGITS:
+        raise LocalProtocolError(f"{digit!r} is not a DTMF digit (0-9 A-D * #)")
+    return HEADER.pack(Kind.DTMF, 1) + digit.encode("ascii")
