@@ -1,7 +1,7 @@
 """Sound as the two sides name it: the agent's audio formats, G.711 mu-law, and lengths in milliseconds.
 
-Linear sound is everywhere the same: 16-bit signed, mono, little-endian, which is Asterisk's ``slin`` as well as
-ElevenLabs' ``pcm_*``. Linear 8 kHz sound therefore passes from one side to the other untouched.
+Linear sound is everywhere the same: 16-bit signed, mono, little-endian, which is Asterisk's ``slin`` as
+well as ElevenLabs' ``pcm_*``. Linear 8 kHz sound therefore passes from one side to the other untouched.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _ulaw_decoding_table() -> npt.NDArray[np.int16]:
     segment = (code >> 4 & 0x07).astype(np.int32)
     step = (code & 0x0F).astype(np.int32)
     magnitude = ((step << 3) + 0x84 << segment) - 0x84
-    return np.where(code & 0x80, -magnitude, magnitude).astype(np.int16)
+    return np.where(code & 0x80, -magnitude, magnitude).astype("<i2")
 
 
 def _ulaw_encoding_table() -> npt.NDArray[np.uint8]:
@@ -84,7 +84,7 @@ def _ulaw_encoding_table() -> npt.NDArray[np.uint8]:
     segment = np.floor(np.log2(biased)).astype(np.int32) - 7
     step = biased >> (segment + 3) & 0x0F
     code = np.where(sample < 0, 0x80, 0) | segment << 4 | step
-    return (~code & 0xFF).astype(np.uint8)
+    return np.asarray(~code & 0xFF, dtype=np.uint8)
 
 
 _ULAW_TO_LINEAR = _ulaw_decoding_table()
@@ -93,9 +93,11 @@ _LINEAR_TO_ULAW = _ulaw_encoding_table()
 
 def ulaw_to_linear(ulaw: bytes) -> bytes:
     """Expand G.711 mu-law, one byte a sample, to linear sound, two bytes a sample."""
-    return _ULAW_TO_LINEAR[np.frombuffer(ulaw, np.uint8)].astype("<i2", copy=False).tobytes()
+    linear: bytes = _ULAW_TO_LINEAR[np.frombuffer(ulaw, np.uint8)].tobytes()
+    return linear
 
 
 def linear_to_ulaw(linear: bytes) -> bytes:
     """Compress linear sound, an even number of bytes, to G.711 mu-law."""
-    return _LINEAR_TO_ULAW[np.frombuffer(linear, "<u2")].tobytes()
+    ulaw: bytes = _LINEAR_TO_ULAW[np.frombuffer(linear, "<u2")].tobytes()
+    return ulaw

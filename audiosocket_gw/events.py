@@ -55,6 +55,13 @@ class EndReason(StrEnum):
     """A defect of the gateway itself; the log has the traceback."""
 
 
+NORMAL_ENDS = frozenset({EndReason.CALLER_HANGUP, EndReason.AGENT_HANGUP})
+"""Nothing went wrong."""
+
+AGENT_ENDS = frozenset(reason for reason in EndReason if reason.startswith("agent-"))
+"""The agent is gone, but what it has said is still worth hearing."""
+
+
 @dataclass(frozen=True, slots=True)
 class CallEvent:
     """Something that happened in the call ``uuid``, at loop time ``at`` (seconds)."""

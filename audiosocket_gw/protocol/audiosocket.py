@@ -159,9 +159,13 @@ class Decoder:
     def _check(self, kind: int, length: int) -> None:
         """Refuse a bad frame by its header, so that no peer makes us wait for, or keep, its payload."""
         if not self._identified and kind != Kind.UUID:
-            raise RemoteProtocolError(f"the first frame has kind 0x{kind:02x}; Asterisk begins with the UUID, 0x01")
+            raise RemoteProtocolError(
+                f"the first frame has kind 0x{kind:02x}; Asterisk begins with the UUID, 0x01"
+            )
         if length > self._max_payload:
-            raise RemoteProtocolError(f"a frame of kind 0x{kind:02x} announces {length} bytes, more than {self._max_payload}")
+            raise RemoteProtocolError(
+                f"a frame of kind 0x{kind:02x} announces {length} bytes, more than {self._max_payload}"
+            )
         if kind in _AUDIO_KINDS:
             if length == 0:
                 raise RemoteProtocolError(f"an audio frame of kind 0x{kind:02x} is empty")
@@ -179,7 +183,9 @@ class Decoder:
         if kind == Kind.DTMF:
             digit = payload.decode("latin-1")
             if digit not in DTMF_DIGITS:
-                raise RemoteProtocolError(f"a DTMF frame holds byte 0x{payload[0]:02x}, not one of 0-9 A-D * #")
+                raise RemoteProtocolError(
+                    f"a DTMF frame holds byte 0x{payload[0]:02x}, not one of 0-9 A-D * #"
+                )
             return Dtmf(digit)
         if kind == Kind.HANGUP:
             return Hangup()

@@ -1,0 +1,383 @@
+"""One call: the only place where caller, agent and playout meet.
+
+Everything per frame happens in three short methods, called by others on the event loop: `Call.tick` every
+20 ms, `Call.caller_audio` for what the caller says, and the handler of the agent's messages. `Call.run` is
+the life of the call; when it returns, nothing of it is left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from audiosocket_gw import events
+from audiosocket_gw.audio import (
+    FRAME_BYTES,
+    FRAME_MS,
+    PCM_8000,
+    ULAW_8000,
+    AudioFormat,
+    linear_to_ulaw,
+    ulaw_to_linear,
+)
+from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs.agent import AgentLocator
+from audiosocket_gw.elevenlabs.connection import AgentConnection, Closing, connect
+from audiosocket_gw.errors import AgentError
+from audiosocket_gw.events import EndReason
+from audiosocket_gw.playout import Playout
+from audiosocket_gw.protocol.audiosocket import Audio, Kind, encode_audio
+from audiosocket_gw.settings import Settings
+from audiosocket_gw.ticker import Ticker
+
+logger = logging.getLogger("audiosocket_gw.call")
+
+SILENCE = bytes(FRAME_BYTES)
+SILENCE_FRAME = encode_audio(Kind.SLIN, SILENCE)
+
+CALLER_GAP_TICKS = 200 // FRAME_MS
+"""After so long without sound from the caller (hold, mute, silence suppression), silence is filled in:
+an agent never ends a turn, and hangs up after 60 s, when nothing arrives."""
+
+PRE_ROLL_FRAMES = 10_000 // FRAME_MS
+"""What the caller says while the agent is being connected is kept and sent first."""
+
+PRE_ROLL_PIECE_FRAMES = 12
+"""240 ms: about the size of chunk that ElevenLabs' documentation recommends."""
+
+STALL_TICKS = 5_000 // FRAME_MS
+"""A peer that takes no sound for so long, or leaves a frame unfinished for so long, has gone wrong."""
+
+MAX_AHEAD_FRAMES = 10_000 // FRAME_MS
+"""A caller can't speak faster than real time; a peer that is so far ahead is not a telephone."""
+
+PLAY_OUT_GRACE_S = 1.0
+"""What playing out may take beyond the length of what is queued."""
+
+_TO_AGENT: dict[AudioFormat, Callable[[bytes], bytes] | None] = {PCM_8000: None, ULAW_8000: linear_to_ulaw}
+_FROM_AGENT: dict[AudioFormat, Callable[[bytes], bytes] | None] = {PCM_8000: None, ULAW_8000: ulaw_to_linear}
+
+
+class CallerLeg(Protocol):
+    """The connection to Asterisk, as the call sees it."""
+
+    @property
+    def peer(self) -> str:
+        """Asterisk's address."""
+        ...
+
+    @property
+    def blocked(self) -> bool:
+        """Whether sound waits to be sent: another frame might be cut in two, which ends the call."""
+        ...
+
+    @property
+    def mid_frame(self) -> bool:
+        """Whether a frame from Asterisk has begun and not ended."""
+        ...
+
+    def write(self, frame: bytes) -> None:
+        """Send one whole frame with one write."""
+        ...
+
+    def hang_up(self) -> None:
+        """End the connection the way that lets the dialplan go on."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CallContext:
+    """What all calls share."""
+
+    settings: Settings
+    locator: AgentLocator
+    ssl_context: ssl.SSLContext
+    ticker: Ticker
+    observe: events.Observer
+
+
+class _Over(Exception):
+    """Ends the task group of a call."""
+
+
+class Call:
+    """A caller and an agent in conversation, from the UUID frame to the last frame."""
+
+    def __init__(self, uuid: UUID, leg: CallerLeg, context: CallContext) -> None:
+        self.uuid = uuid
+        self.playout = Playout()
+        self._leg = leg
+        self._context = context
+        self._loop = asyncio.get_running_loop()
+        self._started_at = self._loop.time()
+        self._ending: asyncio.Future[Closing] = self._loop.create_future()
+        self._agent: AgentConnection | None = None
+        self._to_agent: Callable[[bytes], bytes] | None = None
+        self._from_agent: Callable[[bytes], bytes] | None = None
+        self._pre_roll: deque[bytes] = deque(maxlen=PRE_ROLL_FRAMES)
+        self._agent_silence = SILENCE
+        self._stale_below = 0
+        self._caller_present = True
+        self._played_out = asyncio.Event()
+        self._played_out.set()
+        self._blocked_ticks = 0
+        self._ticks_since_caller = 0
+        self._caller_ahead = 0
+
+    # Life
+
+    async def run(self) -> None:
+        """Hold the conversation until it ends, and leave nothing of it behind."""
+        self._emit(events.CallStarted(self.uuid, self._started_at, self._leg.peer))
+        closing = Closing(EndReason.INTERNAL_ERROR, "the call was cancelled")
+        try:
+            with self._context.ticker.attach(self.tick):
+                closing = await self._live()
+        finally:
+            if self._caller_present:
+                self._leg.hang_up()
+            now = self._loop.time()
+            duration_ms = round((now - self._started_at) * 1000)
+            self._emit(
+                events.CallEnded(
+                    self.uuid, now, closing.reason, closing.detail, duration_ms, self.playout.heard_ms
+                )
+            )
+
+    def end(self, reason: EndReason, detail: str) -> None:
+        """End the call soon; the first reason given counts."""
+        if not self._ending.done():
+            self._ending.set_result(Closing(reason, detail))
+
+    async def _live(self) -> Closing:
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._converse())
+                closing = await self._ending
+                if closing.reason in events.AGENT_ENDS:
+                    await self.play_out()
+                raise _Over
+        except* _Over:
+            pass
+        return closing
+
+    async def _converse(self) -> None:
+        """Connect the agent, and stay until either side ends the conversation."""
+        context = self._context
+        agent: AgentConnection | None = None
+        try:
+            url = await context.locator.locate(self.uuid)
+            agent = await connect(
+                url,
+                messages.initiation({"call_uuid": str(self.uuid)}),
+                self._on_message,
+                ssl_context=context.ssl_context,
+                timeout_s=context.settings.agent_connect_timeout,
+            )
+            self._begin(agent)
+            closing = await asyncio.shield(agent.closed)
+            self.end(closing.reason, closing.detail)
+        except AgentError as error:
+            self.end(error.reason, str(error))
+        except Exception as error:  # noqa: BLE001 (see _defect)
+            self._defect(error)
+        finally:
+            self._agent = None
+            if agent is not None:
+                await agent.close()
+
+    def _agree_on_sound(self, metadata: messages.Metadata) -> None:
+        try:
+            self._to_agent = _codec(_TO_AGENT, metadata.input_format, "user_input_audio_format")
+            self._from_agent = _codec(_FROM_AGENT, metadata.output_format, "agent_output_audio_format")
+        except AgentError as error:
+            self.end(error.reason, str(error))
+            return
+        if self._to_agent is not None:
+            self._agent_silence = self._to_agent(SILENCE)
+
+    def _begin(self, agent: AgentConnection) -> None:
+        """Send what the caller has said so far, and from now on what the caller says."""
+        now = self._loop.time()
+        setup_ms = (now - self._started_at) * 1000
+        self._emit(events.AgentConnected(self.uuid, now, agent.metadata.conversation_id, setup_ms))
+        said = list(self._pre_roll)
+        self._pre_roll.clear()
+        self._agent = agent
+        for start in range(0, len(said), PRE_ROLL_PIECE_FRAMES):
+            self._say_to_agent(b"".join(said[start : start + PRE_ROLL_PIECE_FRAMES]))
+
+    async def play_out(self) -> None:
+        """Wait until the caller has heard all that is queued; bounded by its length and a grace."""
+        try:
+            async with asyncio.timeout(self.playout.queued_ms / 1000 + PLAY_OUT_GRACE_S):
+                await self._played_out.wait()
+        except TimeoutError:
+            logger.warning(
+                "call %s: %d ms could not be played out in time", self.uuid, self.playout.queued_ms
+            )
+
+    # The caller's side
+
+    def tick(self) -> None:
+        """Send the caller the next 20 ms. Called every 20 ms, and nothing else is this call's clock."""
+        try:
+            if not self._caller_present:
+                return
+            if self._leg.blocked:
+                self._stall()
+                return
+            self._blocked_ticks = 0
+            sound = self.playout.next_frame()
+            if sound is not None:
+                self._leg.write(encode_audio(Kind.SLIN, sound))
+            else:
+                self._leg.write(SILENCE_FRAME)
+                if not self._played_out.is_set():
+                    self._reply_finished()
+            self._watch_caller()
+        except Exception as error:  # noqa: BLE001 (see _defect)
+            self._defect(error)
+
+    def caller_audio(self, frame: Audio) -> None:
+        """Take a frame of the caller's sound: forwarded at once, never awaited."""
+        self._ticks_since_caller = 0
+        self._caller_ahead += 1
+        if frame.kind is not Kind.SLIN:
+            self.end(
+                EndReason.CALLER_PROTOCOL,
+                f"Asterisk sends audio of kind 0x{frame.kind:02x}; this call needs 8 kHz slin: "
+                "use AudioSocket(), or c(slin) in Dial(AudioSocket/HOST:PORT/UUID/c(slin))",
+            )
+        elif self._agent is not None:
+            self._say_to_agent(frame.payload)
+        else:
+            self._pre_roll.append(frame.payload)
+
+    def caller_digit(self, digit: str) -> None:
+        """Take a key that the caller pressed."""
+        self._emit(events.DigitPressed(self.uuid, self._loop.time(), digit))
+
+    def caller_gone(self, reason: EndReason, detail: str) -> None:
+        """Take the end of the connection to Asterisk: nothing more will be heard."""
+        self._caller_present = False
+        self.playout.flush()
+        self._played_out.set()
+        self.end(reason, detail)
+
+    def _say_to_agent(self, sound: bytes) -> None:
+        assert self._agent is not None
+        self._agent.send_audio(self._to_agent(sound) if self._to_agent else sound)
+
+    def _watch_caller(self) -> None:
+        """Fill in silence for a caller who sends none; notice one who can't be a telephone."""
+        self._ticks_since_caller += 1
+        # Two frames a tick are forgiven: clocks differ, and a late network catches up.
+        self._caller_ahead = max(0, self._caller_ahead - 2)
+        if self._ticks_since_caller > CALLER_GAP_TICKS:
+            if self._agent is not None:
+                self._agent.send_audio(self._agent_silence)
+            if self._ticks_since_caller % STALL_TICKS == 0 and self._leg.mid_frame:
+                self.end(EndReason.CALLER_PROTOCOL, "Asterisk's side left a frame unfinished for 5 s")
+        elif self._caller_ahead > MAX_AHEAD_FRAMES:
+            self.end(EndReason.CALLER_PROTOCOL, "the peer sends sound faster than real time")
+
+    def _stall(self) -> None:
+        self._blocked_ticks += 1
+        if self._blocked_ticks >= STALL_TICKS:
+            self.end(EndReason.CALLER_STALLED, "Asterisk has taken no sound for 5 s")
+
+    # The agent's side
+
+    def _on_message(self, message: messages.ServerMessage) -> None:
+        try:
+            self._handle_message(message)
+        except Exception as error:  # noqa: BLE001 (see _defect)
+            self._defect(error)
+
+    def _handle_message(self, message: messages.ServerMessage) -> None:
+        now = self._loop.time()
+        match message:
+            case messages.Audio():
+                self._agent_audio(message)
+            case messages.Interruption():
+                self._interrupted(message)
+            case messages.Metadata():
+                self._agree_on_sound(message)
+            case messages.UserTranscript():
+                self._emit(events.CallerSaid(self.uuid, now, message.text))
+            case messages.AgentResponse():
+                self._emit(events.AgentSaid(self.uuid, now, message.text, corrected=False))
+            case messages.AgentResponseCorrection():
+                self._emit(events.AgentSaid(self.uuid, now, message.text, corrected=True))
+            case messages.ClientToolCall():
+                self._tool_call(message)
+            case messages.QueueStatus():
+                logger.warning("call %s: ElevenLabs queues the call: %.32s", self.uuid, message.status)
+            case messages.ServerError():
+                logger.warning("call %s: the agent reports: %.200s", self.uuid, message.message)
+            case _:
+                logger.debug("call %s: agent message %r is of no use here", self.uuid, message)
+
+    def _agent_audio(self, message: messages.Audio) -> None:
+        if message.event_id is not None and message.event_id < self._stale_below:
+            logger.debug("call %s: stale audio of event %d dropped", self.uuid, message.event_id)
+            return
+        if not message.audio:
+            return
+        self.playout.add(self._from_agent(message.audio) if self._from_agent else message.audio)
+        if self._played_out.is_set() and self._caller_present:
+            self._played_out.clear()
+            self._emit(events.ReplyStarted(self.uuid, self._loop.time()))
+
+    def _interrupted(self, message: messages.Interruption) -> None:
+        """Fall silent at once. Audio that follows plays: only what is older than the interruption is stale.
+
+        Whether audio with the interruption's own id is stale is disputed between ElevenLabs' clients:
+        `Settings.drop_interrupted_audio`.
+        """
+        discarded_ms = self.playout.flush()
+        if message.event_id is not None:
+            fence = message.event_id + self._context.settings.drop_interrupted_audio
+            self._stale_below = max(self._stale_below, fence)
+        self._emit(events.Interrupted(self.uuid, self._loop.time(), discarded_ms))
+
+    def _tool_call(self, message: messages.ClientToolCall) -> None:
+        now = self._loop.time()
+        self._emit(events.ToolCalled(self.uuid, now, message.name, message.tool_call_id))
+        if self._agent is not None:
+            result = f"There is no tool named {message.name!r:.64} here. Carry on without it."
+            self._agent.send(messages.tool_result(message.tool_call_id, result, is_error=True))
+            self._emit(events.ToolAnswered(self.uuid, now, message.name, message.tool_call_id, is_error=True))
+
+    def _reply_finished(self) -> None:
+        self._played_out.set()
+        self._emit(events.ReplyFinished(self.uuid, self._loop.time(), self.playout.heard_ms))
+
+    # Reporting
+
+    def _emit(self, event: events.CallEvent) -> None:
+        self._context.observe(event)
+
+    def _defect(self, error: Exception) -> None:
+        """End this call for a defect of ours. What runs on a shared clock or socket must never raise."""
+        logger.error("call %s: internal error", self.uuid, exc_info=error)
+        self.end(EndReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
+
+
+def _codec(
+    codecs: dict[AudioFormat, Callable[[bytes], bytes] | None], name: str, setting: str
+) -> Callable[[bytes], bytes] | None:
+    try:
+        return codecs[AudioFormat.parse(name)]
+    except (ValueError, KeyError):
+        raise AgentError(
+            EndReason.AGENT_FORMAT,
+            f"the agent's {setting} is {name!r:.40}; set it to pcm_8000 or ulaw_8000 in the agent's settings",
+        ) from None

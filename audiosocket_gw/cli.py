@@ -1,0 +1,128 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from audiosocket_gw import __version__
+from audiosocket_gw.caller import run_call
+from audiosocket_gw.demo import run_demo
+from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.gateway import serve
+from audiosocket_gw.settings import AgentKind, LogLevel, load_settings
+from audiosocket_gw.simulator import Simulator, load_scenario
+
+EXIT_CONFIGURATION = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status: 0 fine, 1 failed, 2 a bad setting or argument."""
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.command(options)
+    except ConfigurationError as error:
+        for line in str(error).splitlines():
+            print(f"audiosocket-gw: {line}", file=sys.stderr)
+        return EXIT_CONFIGURATION
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="audiosocket-gw",
+        description="Put an ElevenLabs agent on an Asterisk PBX: AudioSocket in, WebSocket out.",
+        epilog="Settings come from the environment and .env; the README lists them.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_demo(commands)
+    _add_simulator(commands)
+    _add_call(commands)
+    return parser
+
+
+# One function for each command: its arguments, then what it does.
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "serve", help="answer Asterisk's calls", description="Answer Asterisk's calls."
+    )
+    parser.add_argument("--agent", choices=[kind.value for kind in AgentKind], help="who answers (AGENT)")
+    parser.add_argument("--host", help="address to listen on (HOST)")
+    parser.add_argument("--port", type=int, help="port to listen on (PORT)")
+    parser.set_defaults(command=_serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    given = {name: getattr(options, name) for name in ("agent", "host", "port")}
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+    _log_to_stderr(settings.log_level)
+    return asyncio.run(serve(settings))
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="hear and see a call, without a PBX or an account",
+        description="Hold a call between a simulated caller and agent; leave its sound and a page.",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("demo-output"), help="folder for call.wav and call.html"
+    )
+    parser.set_defaults(command=lambda options: asyncio.run(run_demo(options.output)))
+
+
+def _add_simulator(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "simulator",
+        help="run a simulated ElevenLabs",
+        description="Run a simulated ElevenLabs; point ELEVENLABS_BASE_URL at it.",
+    )
+    parser.add_argument("--scenario", default="receptionist", help="a named scenario, or a .toml file")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--api-key", help="demand this xi-api-key for signed URLs")
+    parser.set_defaults(command=lambda options: asyncio.run(_simulate(options)))
+
+
+async def _simulate(options: argparse.Namespace) -> int:
+    scenario = load_scenario(options.scenario)
+    async with Simulator(
+        scenario, host=options.host, port=options.port, api_key=options.api_key
+    ) as simulator:
+        print(f"simulated ElevenLabs: ELEVENLABS_BASE_URL={simulator.base_url} (Ctrl-C ends it)", flush=True)
+        await asyncio.Event().wait()
+    return 0
+
+
+def _add_call(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "call",
+        help="call a gateway as Asterisk would",
+        description="Call a gateway as Asterisk would, and be as strict as Asterisk is.",
+    )
+    parser.add_argument("address", metavar="HOST:PORT")
+    parser.add_argument(
+        "--play", type=Path, metavar="IN.wav", help="what the caller says: 8 kHz, mono, 16 bits"
+    )
+    parser.add_argument("--record", type=Path, metavar="OUT.wav", help="where to write what the caller hears")
+    parser.set_defaults(command=lambda o: asyncio.run(run_call(o.address, o.play, o.record)))
+
+
+def _log_to_stderr(level: LogLevel) -> None:
+    handler = logging.StreamHandler()
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("audiosocket_gw").setLevel(level.upper())

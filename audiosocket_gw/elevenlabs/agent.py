@@ -1,0 +1,138 @@
+"""Where the agent of a call is: its WebSocket address, found by REST where it must be.
+
+Three ways lead to it. A public agent's address follows from its id. A private agent's is a signed URL,
+asked for with the API key. And ``ELEVENLABS_AGENT_URL`` may name another agent for each call first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import httpx
+
+from audiosocket_gw.elevenlabs.closing import reason_of_status
+from audiosocket_gw.errors import AgentError
+from audiosocket_gw.events import EndReason
+from audiosocket_gw.settings import Settings
+
+CONVERSATION_PATH = "/v1/convai/conversation"
+MAX_BODY = 65_536
+"""Bytes of an answer that are read; both answers are a short JSON object."""
+
+
+class AgentLocator:
+    """Finds the WebSocket address of each call's agent.
+
+    Settings used: ``ELEVENLABS_AGENT_ID``, ``ELEVENLABS_AGENT_URL``, ``ELEVENLABS_API_KEY``,
+    ``ELEVENLABS_BASE_URL`` and the two deadlines.
+    """
+
+    def __init__(self, settings: Settings, http: httpx.AsyncClient) -> None:
+        self._settings = settings
+        self._http = http
+
+    async def locate(self, call: UUID) -> str:
+        """Return the ``ws`` or ``wss`` URL to open for ``call``; use it at once, a signed one expires.
+
+        Raises:
+            AgentError: no agent, no access, or no answer in time; its reason and message say which.
+        """
+        agent_id = await self._agent_id(call)
+        query = urlencode({"agent_id": agent_id})
+        if self._settings.elevenlabs_api_key is None:
+            # http becomes ws, https becomes wss: one setting moves both, as in the official SDK.
+            return f"ws{self._settings.elevenlabs_base_url.removeprefix('http')}{CONVERSATION_PATH}?{query}"
+        return await self._signed_url(query, self._settings.elevenlabs_api_key.get_secret_value())
+
+    async def _agent_id(self, call: UUID) -> str:
+        url = self._settings.elevenlabs_agent_url
+        if url is None:
+            assert self._settings.elevenlabs_agent_id is not None, "Settings has checked this"
+            return self._settings.elevenlabs_agent_id
+        answer = await self._get(
+            "ELEVENLABS_AGENT_URL",
+            url,
+            {"X-AVR-UUID": str(call)},
+            timeout_s=self._settings.agent_url_timeout,
+            timeout_setting="AGENT_URL_TIMEOUT",
+            failure=EndReason.AGENT_URL_FAILED,
+        )
+        agent_id = answer.get("system")
+        if not isinstance(agent_id, str) or not agent_id:
+            raise AgentError(
+                EndReason.AGENT_URL_FAILED,
+                f'ELEVENLABS_AGENT_URL answered {answer!r:.100}; it must answer {{"system": "<agent id>"}}',
+            )
+        return agent_id
+
+    async def _signed_url(self, query: str, api_key: str) -> str:
+        answer = await self._get(
+            "ElevenLabs (get-signed-url)",
+            f"{self._settings.elevenlabs_base_url}{CONVERSATION_PATH}/get-signed-url?{query}",
+            {"xi-api-key": api_key},
+            timeout_s=self._settings.agent_connect_timeout,
+            timeout_setting="AGENT_CONNECT_TIMEOUT",
+        )
+        signed_url = answer.get("signed_url")
+        if not isinstance(signed_url, str) or not signed_url.startswith(("ws://", "wss://")):
+            raise AgentError(
+                EndReason.AGENT_PROTOCOL, "ElevenLabs answered get-signed-url without a signed_url"
+            )
+        return signed_url
+
+    async def _get(
+        self,
+        who: str,
+        url: str,
+        headers: dict[str, str],
+        *,
+        timeout_s: float,
+        timeout_setting: str,
+        failure: EndReason | None = None,
+    ) -> dict[str, Any]:
+        """GET a JSON object. ``failure`` is the reason for whatever goes wrong, instead of a finer one."""
+        try:
+            status, body = await self._read(url, headers, timeout_s)
+        except TimeoutError:
+            raise AgentError(
+                failure or EndReason.AGENT_TIMEOUT,
+                f"{who} did not answer in {timeout_s:g} s ({timeout_setting})",
+            ) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise AgentError(
+                failure or EndReason.AGENT_UNREACHABLE,
+                f"{who} can't be reached: {error or type(error).__name__}",
+            ) from None
+        text = body.decode(errors="replace")
+        if status != 200:
+            raise AgentError(
+                failure or reason_of_status(status, text), f"{who} answered HTTP {status}: {text[:200]!r}"
+            )
+        try:
+            answer = json.loads(text)
+        except (ValueError, RecursionError):
+            answer = None
+        if not isinstance(answer, dict) or len(body) > MAX_BODY:
+            raise AgentError(
+                failure or EndReason.AGENT_PROTOCOL, f"{who} did not answer a JSON object but {text[:60]!r}"
+            )
+        return answer
+
+    async def _read(self, url: str, headers: dict[str, str], timeout_s: float) -> tuple[int, bytes]:
+        """GET at most a little over `MAX_BODY` bytes, all within the deadline.
+
+        Raises:
+            TimeoutError, httpx.HTTPError, httpx.InvalidURL
+        """
+        body = b""
+        # httpx's own time limits are per read: a peer that sends a byte a second would never end.
+        async with asyncio.timeout(timeout_s), self._http.stream("GET", url, headers=headers) as response:
+            async for piece in response.aiter_bytes(8192):
+                body += piece
+                if len(body) > MAX_BODY:
+                    break
+            return response.status_code, body

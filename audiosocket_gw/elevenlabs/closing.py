@@ -1,0 +1,51 @@
+"""How the link to the agent ended, in one word: close codes, HTTP statuses and their texts to `EndReason`."""
+
+from __future__ import annotations
+
+from audiosocket_gw.events import EndReason
+
+_BY_CODE = {
+    1000: EndReason.AGENT_HANGUP,
+    1002: EndReason.AGENT_FAILED,
+    1006: EndReason.AGENT_LOST,
+    1008: EndReason.AGENT_REJECTED,
+    1011: EndReason.AGENT_FAILED,
+    3000: EndReason.AGENT_QUOTA,
+    3008: EndReason.AGENT_BUSY,
+    4300: EndReason.AGENT_BUSY,
+}
+"""1000 to 1011 are documented by ElevenLabs; 3000, 3008 and 4300 were reported by users of the service."""
+
+_BY_TEXT = (
+    ("quota", EndReason.AGENT_QUOTA),
+    ("concurrent", EndReason.AGENT_BUSY),
+    ("capacity", EndReason.AGENT_BUSY),
+    ("maximum duration", EndReason.AGENT_HANGUP),
+    ("authoriz", EndReason.AGENT_UNAUTHORIZED),
+    ("authentic", EndReason.AGENT_UNAUTHORIZED),
+)
+"""The same failure comes under several codes (quota: 1002 and 3000); its text is steadier."""
+
+
+def reason_of_close(code: int, text: str) -> EndReason:
+    """Name the reason for a WebSocket close. ``text``: the close reason and the error message before it."""
+    lowered = text.lower()
+    for words, reason in _BY_TEXT:
+        if words in lowered:
+            return reason
+    return _BY_CODE.get(code, EndReason.AGENT_FAILED)
+
+
+def reason_of_status(status: int, text: str = "") -> EndReason:
+    """Name the reason for an HTTP status other than the expected one. ``text``: the start of the body."""
+    if "quota" in text.lower():
+        return EndReason.AGENT_QUOTA
+    if status in (401, 403):
+        return EndReason.AGENT_UNAUTHORIZED
+    if status == 404:
+        return EndReason.AGENT_NOT_FOUND
+    if status == 429:
+        return EndReason.AGENT_BUSY
+    if 400 <= status < 500:
+        return EndReason.AGENT_REJECTED
+    return EndReason.AGENT_UNREACHABLE

@@ -1,0 +1,319 @@
+"""The connection to one agent: a WebSocket client on asyncio's protocol layer.
+
+`websockets`' sans-I/O core does the WebSocket; this class moves its bytes and reads its messages. There is
+no task and no queue: a message is handled in the same loop step in which its last byte arrived, and one
+that is sent is one write to the socket. Measured against the library's own asyncio client, that halves the
+cost of a call (`docs/performance.md`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar, cast
+
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.uri import parse_uri
+
+from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs.closing import reason_of_close, reason_of_status
+from audiosocket_gw.errors import AgentError, RemoteProtocolError
+from audiosocket_gw.events import EndReason
+
+T = TypeVar("T")
+
+MAX_MESSAGE = 16 * 2**20
+"""Bytes; as in the official SDK. Long replies arrive as few, large messages."""
+
+KEEPALIVE_S = 10.0
+"""After so long without a byte from the agent it is pinged; after twice as long it is given up.
+
+ElevenLabs pings about every 2 s, so on a living connection this never happens.
+"""
+
+MAX_UNSENT = 2**20
+"""Bytes that may wait to be sent, about 45 s of caller audio, before the agent counts as lost."""
+
+CLOSE_S = 2.0
+"""What the closing handshake may take before the TCP connection is cut."""
+
+# One receive buffer for all connections: asyncio fills it and calls buffer_updated in the same loop step.
+# Without it (asyncio.Protocol) each receive allocates 256 KiB, which a fresh process pays dearly for.
+_receive_buffer = memoryview(bytearray(65_536))
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """How a conversation ended."""
+
+    reason: EndReason
+    detail: str
+
+
+MessageHandler = Callable[[messages.ServerMessage], None]
+
+
+async def connect(
+    url: str,
+    initiation: bytes,
+    on_message: MessageHandler,
+    *,
+    ssl_context: ssl.SSLContext,
+    timeout_s: float,
+) -> AgentConnection:
+    """Open the WebSocket, send the initiation message and wait for the agent's metadata.
+
+    ``on_message`` gets every message, except pings, which are answered here, in the loop step in which
+    it arrives: the metadata and what follows it even before this returns. ``timeout_s`` bounds each of
+    the two steps.
+
+    Raises:
+        AgentError: the connection or the conversation did not come about; its reason says why.
+    """
+    try:
+        connection = AgentConnection(url, initiation, on_message)
+    except InvalidURI:
+        raise AgentError(EndReason.AGENT_PROTOCOL, "the agent's WebSocket URL is not valid") from None
+    try:
+        await connection.open(ssl_context, timeout_s)
+    except BaseException:
+        connection.abort()
+        raise
+    return connection
+
+
+class AgentConnection(asyncio.BufferedProtocol):
+    """An open conversation; made by `connect`.
+
+    ``metadata`` names the audio formats. ``closed`` becomes done when the conversation is over, whoever
+    ended it.
+    """
+
+    metadata: messages.Metadata
+    closed: asyncio.Future[Closing]
+
+    def __init__(self, url: str, initiation: bytes, on_message: MessageHandler) -> None:
+        """Prepare; raises `websockets.exceptions.InvalidURI`."""
+        loop = asyncio.get_running_loop()
+        self._uri = parse_uri(url)
+        self._websocket = ClientProtocol(self._uri, max_size=MAX_MESSAGE)
+        self._initiation = initiation
+        self._on_message = on_message
+        self._transport: asyncio.Transport | None = None
+        self._fragments: list[bytes] = []
+        self._fault: Closing | None = None
+        self._last_error = ""
+        self._heard_at = loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+        self._upgraded: asyncio.Future[None] = loop.create_future()
+        self._started: asyncio.Future[messages.Metadata] = loop.create_future()
+        self.closed = loop.create_future()
+
+    # Opening
+
+    async def open(self, ssl_context: ssl.SSLContext, timeout_s: float) -> None:
+        """Do the two steps of `connect`."""
+        where = f"{self._uri.host}:{self._uri.port}"
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.get_running_loop().create_connection(
+                    lambda: self,
+                    self._uri.host,
+                    self._uri.port,
+                    ssl=ssl_context if self._uri.secure else None,
+                )
+                await self._until(self._upgraded)
+        except TimeoutError:
+            raise AgentError(
+                EndReason.AGENT_TIMEOUT,
+                f"no WebSocket connection to {where} in {timeout_s:g} s (AGENT_CONNECT_TIMEOUT)",
+            ) from None
+        except (OSError, ssl.SSLError) as error:
+            raise AgentError(EndReason.AGENT_UNREACHABLE, f"no connection to {where}: {error}") from None
+        self.send(self._initiation)
+        try:
+            async with asyncio.timeout(timeout_s):
+                self.metadata = await self._until(self._started)
+        except TimeoutError:
+            raise AgentError(
+                EndReason.AGENT_TIMEOUT,
+                f"the agent announced no conversation in {timeout_s:g} s (AGENT_CONNECT_TIMEOUT)",
+            ) from None
+        self._timer = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._check_alive)
+
+    async def _until(self, step: asyncio.Future[T]) -> T:
+        """Wait for ``step``, or for the end of the connection."""
+        await asyncio.wait((step, self.closed), return_when=asyncio.FIRST_COMPLETED)
+        if step.done():
+            return step.result()
+        closing = self.closed.result()
+        raise AgentError(closing.reason, closing.detail)
+
+    # Sending
+
+    def send(self, message: bytes) -> None:
+        """Send one text message, or nothing when the conversation is over."""
+        if self.closed.done() or self._websocket.close_expected():
+            return
+        self._websocket.send_text(message)
+        self._write()
+
+    def send_audio(self, sound: bytes) -> None:
+        """Send caller audio, encoded in the metadata's input format."""
+        self.send(messages.user_audio(sound))
+
+    async def close(self) -> None:
+        """End the conversation and wait until nothing of it is left."""
+        if not self.closed.done() and not self._websocket.close_expected():
+            self._websocket.send_close(1000, "The call has ended")
+            self._write()
+        try:
+            async with asyncio.timeout(CLOSE_S):
+                await asyncio.shield(self.closed)
+        except TimeoutError:
+            self.abort()
+
+    def abort(self) -> None:
+        """Cut the TCP connection, if there is one."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _write(self) -> None:
+        assert self._transport is not None
+        for data in self._websocket.data_to_send():
+            if data:
+                self._transport.write(data)
+            else:  # the core's mark for the end of the stream
+                self._transport.close()
+
+    # Receiving: called by asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._websocket.send_request(self._websocket.connect())
+        self._write()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _receive_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._heard_at = asyncio.get_running_loop().time()
+        self._websocket.receive_data(bytes(_receive_buffer[:nbytes]))
+        self._handle_events()
+
+    def eof_received(self) -> None:
+        self._websocket.receive_eof()
+        self._handle_events()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.closed.done():
+            self.closed.set_result(self._closing(exc))
+
+    def _handle_events(self) -> None:
+        for event in self._websocket.events_received():
+            if isinstance(event, Frame):
+                self._handle_frame(event)
+            elif isinstance(event, Response) and self._websocket.handshake_exc is None:
+                self._upgraded.set_result(None)
+        self._write()
+        if self._websocket.close_expected():
+            self._close_soon()
+
+    def _handle_frame(self, frame: Frame) -> None:
+        if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            return  # pings are answered, and closes echoed, by the core
+        data = bytes(frame.data)
+        if self._fragments or not frame.fin:
+            self._fragments.append(data)
+            if not frame.fin:
+                return
+            data = b"".join(self._fragments)
+            self._fragments.clear()
+        if self._fault is None:
+            self._handle_message(data)
+
+    def _handle_message(self, data: bytes) -> None:
+        try:
+            message = messages.parse(data)
+        except RemoteProtocolError as error:
+            self._give_up(Closing(EndReason.AGENT_PROTOCOL, str(error)))
+            return
+        match message:
+            case messages.Ping():
+                self.send(messages.pong(message))
+            case messages.ServerError():
+                self._last_error = message.message
+                self._on_message(message)
+            case messages.Metadata():
+                # Handed on at once, too: the first audio may follow in the same segment.
+                self._on_message(message)
+                if not self._started.done():
+                    self._started.set_result(message)
+            case _:
+                self._on_message(message)
+
+    # Ending
+
+    def _give_up(self, closing: Closing) -> None:
+        """The agent broke the protocol: name that as the reason, close, and read no further."""
+        self._fault = closing
+        self._websocket.fail(1002, "Protocol error")
+        self._write()
+        self._close_soon()
+
+    def _close_soon(self) -> None:
+        """Cut the connection if the closing handshake doesn't end it in time."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(CLOSE_S, self.abort)
+
+    def _check_alive(self) -> None:
+        loop = asyncio.get_running_loop()
+        assert self._transport is not None
+        silent_s = loop.time() - self._heard_at
+        if silent_s > 2 * KEEPALIVE_S - 1:
+            self._fault = Closing(EndReason.AGENT_LOST, f"the agent fell silent for {silent_s:.0f} s")
+        elif self._transport.get_write_buffer_size() > MAX_UNSENT:
+            self._fault = Closing(EndReason.AGENT_LOST, "the agent stopped reading what the caller says")
+        if self._fault is not None:
+            self.abort()
+            return
+        if silent_s > KEEPALIVE_S - 1:
+            self._websocket.send_ping(b"")
+            self._write()
+        self._timer = loop.call_later(KEEPALIVE_S, self._check_alive)
+
+    def _closing(self, exc: Exception | None) -> Closing:
+        """Say how it ended, by the most telling thing known."""
+        if self._fault is not None:
+            return self._fault
+        handshake = self._websocket.handshake_exc
+        if isinstance(handshake, InvalidStatus):
+            return _closing_of_response(handshake.response)
+        if isinstance(handshake, InvalidHandshake) and not isinstance(handshake.__cause__, EOFError):
+            return Closing(EndReason.AGENT_PROTOCOL, f"the agent's host answered no WebSocket: {handshake}")
+        received = self._websocket.close_rcvd
+        if received is not None:
+            text = "; ".join(filter(None, (received.reason, self._last_error)))
+            reason = reason_of_close(received.code, text)
+            return Closing(reason, f"the agent closed with {received.code} {text or '(no reason given)'}")
+        broken = self._websocket.parser_exc
+        if broken is not None and not isinstance(broken, EOFError):
+            return Closing(EndReason.AGENT_PROTOCOL, f"the agent sent no valid WebSocket frame: {broken}")
+        detail = f"the connection to the agent broke: {exc or 'closed without a closing handshake'}"
+        return Closing(EndReason.AGENT_LOST, f"{detail}; {self._last_error}" if self._last_error else detail)
+
+
+def _closing_of_response(response: Response) -> Closing:
+    text = bytes(response.body or b"").decode(errors="replace")[:200]
+    reason = reason_of_status(response.status_code, text)
+    return Closing(
+        reason, f"the agent's host refused the WebSocket with HTTP {response.status_code} {text}".rstrip()
+    )

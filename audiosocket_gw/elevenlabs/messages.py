@@ -1,0 +1,279 @@
+"""What is said on the agent's WebSocket: server messages read, client messages built. All text JSON.
+
+The schema is ElevenLabs' published AsyncAPI document and Python SDK 2.78. They disagree in places and the
+service adds event types freely, so the reader's rule is: an unknown type, an unknown field or a missing
+optional field is never an error. Only what isn't a JSON object, or claims to be sound and isn't, is.
+"""
+
+from __future__ import annotations
+
+import json
+from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from audiosocket_gw.errors import RemoteProtocolError
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """The conversation has begun; audio formats by name, such as ``pcm_8000``."""
+
+    conversation_id: str
+    output_format: str
+    input_format: str
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """A piece of a reply, of any length. All pieces of a reply may share one ``event_id``."""
+
+    audio: bytes
+    event_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Interruption:
+    """Stop speaking now. Audio with a lower ``event_id`` that still arrives is stale."""
+
+    event_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Wants a pong with the same id, at once. ``event_id`` is sent back as it came."""
+
+    event_id: Any
+
+
+@dataclass(frozen=True, slots=True)
+class UserTranscript:
+    """What the caller said, final."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentResponse:
+    """The text of a reply: before, with or after its audio."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentResponseCorrection:
+    """The text of the interrupted reply, cut to what was spoken. Not an audio command."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientToolCall:
+    """The agent wants a tool run and its result sent."""
+
+    name: str
+    tool_call_id: str
+    parameters: Json
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStatus:
+    """The account is at its limit of conversations: ``waiting``, ``admitted`` or ``timed_out``."""
+
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class ServerError:
+    """Why the server is about to close the connection."""
+
+    code: int | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """A message that the gateway has no use for."""
+
+    type: str
+
+
+ServerMessage = (
+    Metadata
+    | Audio
+    | Interruption
+    | Ping
+    | UserTranscript
+    | AgentResponse
+    | AgentResponseCorrection
+    | ClientToolCall
+    | QueueStatus
+    | ServerError
+    | Other
+)
+
+DEFAULT_FORMAT = "pcm_16000"
+"""What an agent speaks when its metadata doesn't say: ElevenLabs' JavaScript client assumes it too."""
+
+
+def parse(text: str | bytes) -> ServerMessage:
+    """Read one server message.
+
+    Raises:
+        RemoteProtocolError: not a JSON object, or audio that isn't base64.
+    """
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RemoteProtocolError(f"the agent sent something that is not JSON: {error}") from None
+    if not isinstance(message, dict):
+        raise RemoteProtocolError(f"the agent sent a JSON {type(message).__name__}, not an object")
+    kind = _text(message, "type")
+    reader = _READERS.get(kind)
+    return reader(message) if reader else Other(kind)
+
+
+def _metadata(message: Json) -> Metadata:
+    event = _object(message, "conversation_initiation_metadata_event")
+    return Metadata(
+        conversation_id=_text(event, "conversation_id"),
+        output_format=_text(event, "agent_output_audio_format") or DEFAULT_FORMAT,
+        input_format=_text(event, "user_input_audio_format") or DEFAULT_FORMAT,
+    )
+
+
+def _audio(message: Json) -> Audio:
+    event = _object(message, "audio_event")
+    try:
+        audio = a2b_base64(_text(event, "audio_base_64"), strict_mode=True)
+    except (Base64Error, ValueError) as error:
+        raise RemoteProtocolError(f"the agent sent audio that is not base64: {error}") from None
+    return Audio(audio, _event_id(event))
+
+
+def _interruption(message: Json) -> Interruption:
+    return Interruption(_event_id(_object(message, "interruption_event")))
+
+
+def _ping(message: Json) -> Ping:
+    return Ping(_object(message, "ping_event").get("event_id"))
+
+
+def _user_transcript(message: Json) -> ServerMessage:
+    text = _text(_object(message, "user_transcription_event"), "user_transcript")
+    # "..." marks a turn that timed out in silence: nobody said it.
+    return Other("user_transcript") if text.strip() in ("", "...") else UserTranscript(text)
+
+
+def _agent_response(message: Json) -> AgentResponse:
+    return AgentResponse(_text(_object(message, "agent_response_event"), "agent_response"))
+
+
+def _agent_response_correction(message: Json) -> AgentResponseCorrection:
+    event = _object(message, "agent_response_correction_event")
+    return AgentResponseCorrection(_text(event, "corrected_agent_response"))
+
+
+def _client_tool_call(message: Json) -> ClientToolCall:
+    call = _object(message, "client_tool_call")
+    return ClientToolCall(_text(call, "tool_name"), _text(call, "tool_call_id"), _object(call, "parameters"))
+
+
+def _queue_status(message: Json) -> QueueStatus:
+    return QueueStatus(_text(_object(message, "queue_status_event"), "status"))
+
+
+def _error(message: Json) -> ServerError:
+    """Read an error in any of its three reported shapes: ``error_event``, ``error``, or flat."""
+    event = _object(message, "error_event") or _object(message, "error") or message
+    code = event.get("code")
+    words = [_text(event, key) for key in ("error_type", "error_name", "message", "reason")]
+    return ServerError(code if isinstance(code, int) else None, ": ".join(dict.fromkeys(filter(None, words))))
+
+
+_READERS: dict[str, Callable[[Json], ServerMessage]] = {
+    "conversation_initiation_metadata": _metadata,
+    "audio": _audio,
+    "interruption": _interruption,
+    "ping": _ping,
+    "user_transcript": _user_transcript,
+    "agent_response": _agent_response,
+    "agent_response_correction": _agent_response_correction,
+    "client_tool_call": _client_tool_call,
+    "queue_status": _queue_status,
+    "error": _error,
+    "client_error": _error,
+}
+
+
+def _object(message: Json, key: str) -> Json:
+    value = message.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(message: Json, key: str) -> str:
+    value = message.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _event_id(event: Json) -> int | None:
+    """Read an id: an integer, 0 included; the official SDK also takes one written as a string."""
+    value = event.get("event_id")
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def initiation(dynamic_variables: Json, config_override: Json | None = None) -> bytes:
+    """Build the first client message.
+
+    An override that the agent's settings don't allow ends the conversation (close code 1008), so only
+    what was asked for is sent.
+    """
+    message: dict[str, Any] = {"type": "conversation_initiation_client_data"}
+    if config_override:
+        message["conversation_config_override"] = config_override
+    message["dynamic_variables"] = dynamic_variables
+    return _encode(message)
+
+
+def user_audio(sound: bytes) -> bytes:
+    """Build a piece of caller audio, in the announced input format. The one message without a type.
+
+    By concatenation: 0.55 us instead of 3.2 us with a JSON encoder, 50 times a second for each call.
+    """
+    return b'{"user_audio_chunk":"' + b2a_base64(sound, newline=False) + b'"}'
+
+
+def pong(ping: Ping) -> bytes:
+    return _encode({"type": "pong", "event_id": ping.event_id})
+
+
+def tool_result(tool_call_id: str, result: str, *, is_error: bool) -> bytes:
+    """Build the answer to a tool call. A result that is not a string would end the conversation (1008)."""
+    return _encode(
+        {
+            "type": "client_tool_result",
+            "tool_call_id": tool_call_id,
+            "result": result,
+            "is_error": is_error,
+        }
+    )
+
+
+def user_message(text: str) -> bytes:
+    """Build a text that counts as said by the caller: the agent replies to it."""
+    return _encode({"type": "user_message", "text": text})
+
+
+def contextual_update(text: str) -> bytes:
+    """Build a fact for the agent to know; it doesn't reply to it."""
+    return _encode({"type": "contextual_update", "text": text})
+
+
+def _encode(message: Json) -> bytes:
+    return json.dumps(message, separators=(",", ":")).encode()

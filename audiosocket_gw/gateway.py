@@ -1,0 +1,193 @@
+"""The composition root: the one module that builds everything from the settings, and takes it down again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import resource
+import signal
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from types import TracebackType
+from typing import Self
+
+import httpx
+
+from audiosocket_gw.call import CallContext
+from audiosocket_gw.elevenlabs.agent import AgentLocator
+from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.events import CallEvent, Observer
+from audiosocket_gw.observers import log_event
+from audiosocket_gw.server import SPARE_CONNECTIONS, AudioSocketServer
+from audiosocket_gw.settings import AgentKind, Settings
+from audiosocket_gw.simulator import Simulator, load_scenario
+from audiosocket_gw.ticker import Ticker
+
+logger = logging.getLogger("audiosocket_gw.gateway")
+
+OTHER_DESCRIPTORS = 64
+"""Files and sockets that are open beside those of calls."""
+
+
+class Gateway:
+    """The gateway as one object: listening while its ``async with`` block runs.
+
+    On leaving the block it takes no new calls, lets those that are up finish within ``DRAIN_TIMEOUT``,
+    and ends the rest; `cut_calls` says how many those were.
+    """
+
+    def __init__(self, settings: Settings, *, observers: Sequence[Observer] = ()) -> None:
+        self._settings = settings
+        self._observers = (log_event, *observers)
+        self._resources = AsyncExitStack()
+        self._server: AudioSocketServer
+        self.cut_calls = 0
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as building:
+            self._server = AudioSocketServer(await building.enter_async_context(self._call_context()))
+            await self._listen()
+            building.push_async_callback(self._drain)
+            self._resources = building.pop_all()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self._resources.aclose()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where Asterisk reaches it: host and port."""
+        return self._server.address
+
+    @property
+    def calls(self) -> int:
+        """How many calls are up."""
+        return self._server.calls
+
+    # Building
+
+    @asynccontextmanager
+    async def _call_context(self) -> AsyncIterator[CallContext]:
+        ssl_context = httpx.create_ssl_context()
+        async with AsyncExitStack() as stack:
+            settings = await stack.enter_async_context(_with_embedded_agent(self._settings))
+            # No proxy from the environment: the WebSocket couldn't follow it.
+            http = await stack.enter_async_context(
+                httpx.AsyncClient(verify=ssl_context, timeout=None, trust_env=False)
+            )
+            yield CallContext(settings, AgentLocator(settings, http), ssl_context, Ticker(), self._observe)
+
+    async def _listen(self) -> None:
+        _raise_descriptor_limit(self._settings.max_calls)
+        try:
+            await self._server.start()
+        except OSError as error:
+            raise ConfigurationError(
+                f"HOST={self._settings.host!r} PORT={self._settings.port}: can't listen there: "
+                f"{error.strerror}. Choose an address of this machine and a free port."
+            ) from None
+        logger.info("listening for Asterisk on %s:%d", *self.address)
+
+    def _observe(self, event: CallEvent) -> None:
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:  # an observer must never harm a call
+                logger.exception("an observer failed on %s", type(event).__name__)
+
+    # Taking down
+
+    async def _drain(self) -> None:
+        self._server.refuse_new_calls()
+        if self.calls:
+            logger.info(
+                "%d calls are up; they have %g s (DRAIN_TIMEOUT)", self.calls, self._settings.drain_timeout
+            )
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_timeout):
+                await self._server.wait_for_calls()
+        self.cut_calls = self.calls
+        await self._server.close("the gateway is stopping, and DRAIN_TIMEOUT is over")
+
+
+async def serve(settings: Settings) -> int:
+    """Run the gateway until SIGTERM or SIGINT; return the exit status.
+
+    0: every call had ended, or ended in time. 1: calls outlived ``DRAIN_TIMEOUT`` and were cut. A second
+    signal ends the process at once, by that signal.
+    """
+    gateway = Gateway(settings)
+    with _stop_signal() as stop:
+        async with gateway:
+            await stop.wait()
+            logger.info("stopping: no new calls; a second signal ends at once")
+    if gateway.cut_calls:
+        logger.warning("stopped; %d calls were cut", gateway.cut_calls)
+        return 1
+    logger.info("stopped; no call was cut")
+    return 0
+
+
+@contextmanager
+def _stop_signal() -> Iterator[asyncio.Event]:
+    """Set the event at the first SIGTERM or SIGINT; from then on the signals have their default effect."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+
+    def on_signal() -> None:
+        for number in numbers:
+            loop.remove_signal_handler(number)
+            signal.signal(number, signal.SIG_DFL)
+        stop.set()
+
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        loop.add_signal_handler(number, on_signal)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            loop.remove_signal_handler(number)
+            signal.signal(number, handler)
+
+
+@asynccontextmanager
+async def _with_embedded_agent(settings: Settings) -> AsyncIterator[Settings]:
+    """Yield the settings, pointed at an embedded simulator when ``AGENT=simulator``."""
+    if settings.agent is not AgentKind.SIMULATOR:
+        yield settings
+        return
+    async with Simulator(load_scenario("receptionist")) as simulator:
+        logger.info("the embedded agent answers (AGENT=simulator); nothing goes to ElevenLabs")
+        yield settings.model_copy(
+            update={
+                "elevenlabs_base_url": simulator.base_url,
+                "elevenlabs_agent_id": "simulator",
+                "elevenlabs_agent_url": None,
+                "elevenlabs_api_key": None,
+            }
+        )
+
+
+def _raise_descriptor_limit(max_calls: int) -> None:
+    """Let the process open the two sockets that each call needs.
+
+    Raises:
+        ConfigurationError: the hard limit doesn't allow that many.
+    """
+    needed = 2 * max_calls + SPARE_CONNECTIONS + OTHER_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and needed > hard:
+        raise ConfigurationError(
+            f"MAX_CALLS={max_calls}: needs {needed} open files, this process may have {hard}. "
+            "Lower MAX_CALLS, or raise the limit (ulimit -Hn, or LimitNOFILE= in the systemd unit)."
+        )
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))

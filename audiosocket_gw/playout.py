@@ -1,0 +1,86 @@
+"""Playout: agent audio of any size in, exact 20 ms frames out, and the truth about what was heard.
+
+`Playout` is pure. It has no clock: the ticker asks it for one frame every 20 ms, and that is when those
+20 ms are heard. Everything that must know what the caller heard (draining, transcripts, recordings,
+hang-up) asks it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from audiosocket_gw.audio import FRAME_BYTES, FRAME_MS
+
+
+class Playout:
+    """The queue of one call's agent audio: linear, 8 kHz.
+
+    The queue has no limit: agents send a reply faster than real time, and dropping what the agent said
+    is never right. Each byte is stored once, in the chunk it came in.
+    """
+
+    __slots__ = ("_chunks", "_offset", "_queued", "_sent")
+
+    def __init__(self) -> None:
+        self._chunks: deque[bytes] = deque()
+        self._offset = 0  # into the first chunk: the bytes of it that have been sent
+        self._queued = 0
+        self._sent = 0
+
+    def add(self, audio: bytes) -> None:
+        """Queue sound; any length, odd ones included: a sample may be split between two chunks."""
+        if audio:
+            self._chunks.append(audio)
+            self._queued += len(audio)
+
+    def next_frame(self) -> bytes | None:
+        """Take the next 20 ms (320 bytes), or None when nothing is queued.
+
+        Less than a frame in the queue is the tail of a reply, or the agent is late: either way these
+        20 ms must be filled now, so the rest of the frame is silence.
+        """
+        if not self._queued:
+            return None
+        start = self._offset
+        stop = start + FRAME_BYTES
+        head = self._chunks[0]
+        if stop < len(head):
+            self._offset = stop
+            self._queued -= FRAME_BYTES
+            self._sent += FRAME_BYTES
+            return head[start:stop]
+        return self._frame_across_chunks()
+
+    def _frame_across_chunks(self) -> bytes:
+        parts = []
+        wanted = FRAME_BYTES
+        while wanted and self._chunks:
+            part = self._chunks[0][self._offset : self._offset + wanted]
+            parts.append(part)
+            wanted -= len(part)
+            self._offset += len(part)
+            if self._offset == len(self._chunks[0]):
+                self._chunks.popleft()
+                self._offset = 0
+        taken = FRAME_BYTES - wanted
+        self._queued -= taken
+        self._sent += taken
+        return b"".join(parts) + bytes(wanted)
+
+    def flush(self) -> int:
+        """Forget what is queued; return how many milliseconds of it nobody will hear."""
+        discarded = self.queued_ms
+        self._chunks.clear()
+        self._offset = 0
+        self._queued = 0
+        return discarded
+
+    @property
+    def queued_ms(self) -> int:
+        """How long the queue sounds, rounded up to whole frames."""
+        return -(-self._queued // FRAME_BYTES) * FRAME_MS
+
+    @property
+    def heard_ms(self) -> int:
+        """How much agent audio the caller has been sent since the call began."""
+        return self._sent * FRAME_MS // FRAME_BYTES

@@ -1,0 +1,293 @@
+"""The AudioSocket server: who may connect, the UUID handshake, the limits, and the end of each connection.
+
+Asterisk connects once for each call. `_Connection` is that connection; once Asterisk has named the call, it
+is the `CallerLeg` of a `Call`, which runs in a task of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import cast
+from uuid import UUID
+
+from audiosocket_gw.call import Call, CallContext
+from audiosocket_gw.errors import RemoteProtocolError
+from audiosocket_gw.events import EndReason
+from audiosocket_gw.protocol.audiosocket import (
+    HANGUP_FRAME,
+    Audio,
+    Decoder,
+    Dtmf,
+    Error,
+    Frame,
+    Hangup,
+    Identity,
+)
+from audiosocket_gw.settings import Settings
+
+logger = logging.getLogger("audiosocket_gw.server")
+
+LINGER_S = 2.0
+"""How long Asterisk gets to read our hang-up and close, before the connection is cut."""
+
+SPARE_CONNECTIONS = 100
+"""Connections beyond MAX_CALLS that may be open at once: without a UUID yet, or on their way out."""
+
+MAX_PAYLOAD = 7_680
+"""20 ms at 192 kHz, the largest frame that Asterisk sends; a longer one is nothing of Asterisk's."""
+
+USER_TIMEOUT_MS = 20_000
+"""What we send must be acknowledged within this time; we send all the time, so a dead host is noticed."""
+
+# One receive buffer for all connections: asyncio fills it and calls buffer_updated in the same loop step.
+_receive_buffer = memoryview(bytearray(65_536))
+
+
+class AudioSocketServer:
+    """Accepts Asterisk's connections and runs a call for each.
+
+    Settings used: ``HOST``, ``PORT``, ``MAX_CALLS``, ``ALLOWED_PEERS``, ``HANDSHAKE_TIMEOUT``.
+    """
+
+    def __init__(self, context: CallContext) -> None:
+        self.context = context
+        self._listener: asyncio.Server | None = None
+        self._connections: set[_Connection] = set()
+        self._calls: dict[UUID, tuple[Call, asyncio.Task[None]]] = {}
+
+    @property
+    def settings(self) -> Settings:
+        return self.context.settings
+
+    @property
+    def calls(self) -> int:
+        """How many calls are up."""
+        return len(self._calls)
+
+    async def start(self) -> None:
+        """Begin to accept connections.
+
+        Raises:
+            OSError: the address can't be listened on.
+        """
+        self._listener = await asyncio.get_running_loop().create_server(
+            lambda: _Connection(self), self.settings.host, self.settings.port
+        )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens: host and port."""
+        assert self._listener is not None, "start() comes first"
+        host, port = self._listener.sockets[0].getsockname()[:2]
+        return host, port
+
+    def refuse_new_calls(self) -> None:
+        """Stop listening: Asterisk's next connection is refused, and its dialplan takes the fallback."""
+        if self._listener is not None:
+            self._listener.close()
+
+    async def wait_for_calls(self) -> None:
+        """Wait until no call is up."""
+        while self._calls:
+            await asyncio.wait([task for _, task in self._calls.values()])
+
+    async def close(self, detail: str) -> None:
+        """End the calls that are still up, politely, and wait until no connection is left."""
+        for call, _ in self._calls.values():
+            call.end(EndReason.DRAINED, detail)
+        await self.wait_for_calls()
+        for connection in tuple(self._connections):
+            connection.hang_up()
+        if self._connections:
+            await asyncio.wait([connection.gone for connection in self._connections])
+
+    # Called by the connections
+
+    def admit(self, connection: _Connection) -> str | None:
+        """Take the connection in, or return why not."""
+        if len(self._connections) >= self.settings.max_calls + SPARE_CONNECTIONS:
+            return (
+                f"{len(self._connections)} connections are open already (MAX_CALLS={self.settings.max_calls})"
+            )
+        self._connections.add(connection)
+        if not self.settings.admits(connection.host):
+            return f"its address is not in ALLOWED_PEERS={','.join(map(str, self.settings.allowed_peers))}"
+        return None
+
+    def dismiss(self, connection: _Connection) -> None:
+        self._connections.discard(connection)
+
+    @property
+    def full(self) -> bool:
+        return len(self._calls) >= self.settings.max_calls
+
+    def start_call(self, uuid: UUID, connection: _Connection) -> Call | None:
+        """Begin the call, or return None when a call with this UUID is up."""
+        if uuid in self._calls:
+            return None
+        call = Call(uuid, connection, self.context)
+        task = asyncio.get_running_loop().create_task(call.run(), name=f"call {uuid}")
+        self._calls[uuid] = (call, task)
+        task.add_done_callback(lambda _: self._calls.pop(uuid))
+        return call
+
+
+class _Connection(asyncio.BufferedProtocol):
+    """One connection from Asterisk. Its reader never waits and never stops: that would end the call."""
+
+    def __init__(self, server: AudioSocketServer) -> None:
+        self._server = server
+        self._decoder = Decoder(max_payload=MAX_PAYLOAD)
+        self._call: Call | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport
+        self._closing = False
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.host = ""
+        self.peer = ""
+
+    # What the call sees: CallerLeg
+
+    @property
+    def blocked(self) -> bool:
+        return self._transport.get_write_buffer_size() > 0
+
+    @property
+    def mid_frame(self) -> bool:
+        return self._decoder.pending > 0
+
+    def write(self, frame: bytes) -> None:
+        self._transport.write(frame)
+
+    def hang_up(self) -> None:
+        """Say that we hang up, and read on until Asterisk closes.
+
+        To close with sound unread would send a TCP reset, which can overtake the hang-up frame: Asterisk
+        then takes the end for a failure and hangs the caller up instead of going on in the dialplan.
+        """
+        if self._closing:
+            return
+        self._closing = True
+        self._call = None
+        if self._transport.is_closing():
+            return
+        self._transport.write(HANGUP_FRAME)
+        self._transport.write_eof()
+        self._set_deadline(LINGER_S, self.drop)
+
+    def drop(self) -> None:
+        """Cut the connection."""
+        self._transport.abort()
+
+    # Called by asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        address = transport.get_extra_info("peername") or ("unknown", 0)
+        self.host = address[0]
+        self.peer = f"{address[0]}:{address[1]}"
+        refusal = self._server.admit(self)
+        if refusal is not None:
+            logger.warning("%s: connection refused: %s", self.peer, refusal)
+            self._closing = True
+            self.drop()
+            return
+        _watch(transport.get_extra_info("socket"))
+        if self._server.full:
+            # At once, before the UUID: Asterisk must not wait to hear that nobody is free.
+            logger.warning("%s: call refused: %d calls are up (MAX_CALLS)", self.peer, self._server.calls)
+            self.hang_up()
+            return
+        self._set_deadline(self._server.settings.handshake_timeout, self._no_handshake)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _receive_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._closing:
+            return
+        try:
+            for frame in self._decoder.receive(_receive_buffer[:nbytes]):
+                if type(frame) is Audio and self._call is not None:
+                    self._call.caller_audio(frame)
+                else:
+                    self._control(frame)
+        except RemoteProtocolError as error:
+            self._end(EndReason.CALLER_PROTOCOL, str(error))
+
+    def eof_received(self) -> None:
+        if not self._closing:
+            self._end(EndReason.CALLER_HANGUP, "Asterisk closed the connection")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._server.dismiss(self)
+        self.gone.set_result(None)
+        if self._closing:
+            return
+        if isinstance(exc, OSError):
+            self._end(EndReason.CALLER_HANGUP, f"the connection to Asterisk broke: {exc}")
+        else:
+            self._end(EndReason.INTERNAL_ERROR, f"reading from Asterisk failed: {exc!r}")
+
+    # Frames
+
+    def _control(self, frame: Frame) -> None:
+        if self._closing:
+            return  # what came in the same segment as the frame that ended it
+        match frame:
+            case Identity():
+                self._identified(frame.uuid)
+            case Dtmf() if self._call is not None:
+                self._call.caller_digit(frame.digit)
+            case Hangup():
+                self._end(EndReason.CALLER_HANGUP, "Asterisk sent a hang-up")
+            case Error():
+                self._end(
+                    EndReason.CALLER_PROTOCOL,
+                    f"Asterisk reports error {frame.payload[:16].hex() or '(none)'}",
+                )
+            case _:
+                logger.debug("%s: frame %r is of no use here", self.peer, frame)
+
+    def _identified(self, uuid: UUID) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._server.full:
+            logger.warning("%s: call refused: %d calls are up (MAX_CALLS)", self.peer, self._server.calls)
+            self.hang_up()
+            return
+        self._call = self._server.start_call(uuid, self)
+        if self._call is None:
+            logger.warning("%s: call refused: a call with UUID %s is up already", self.peer, uuid)
+            self.hang_up()
+
+    def _end(self, reason: EndReason, detail: str) -> None:
+        """The peer's side is over: tell the call, or the log when there was none yet, and close."""
+        self._closing = True
+        if self._call is not None:
+            self._call.caller_gone(reason, detail)
+            self._call = None
+        else:
+            logger.warning("%s: closed before a call began: %s", self.peer, detail)
+        self._transport.close()
+
+    def _no_handshake(self) -> None:
+        seconds = self._server.settings.handshake_timeout
+        self._end(EndReason.CALLER_PROTOCOL, f"no UUID frame in {seconds:g} s (HANDSHAKE_TIMEOUT)")
+
+    def _set_deadline(self, seconds: float, then: Callable[[], None]) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = asyncio.get_running_loop().call_later(seconds, then)
+
+
+def _watch(connection: socket.socket) -> None:
+    """Have the kernel notice a host that died without a word. (asyncio sets TCP_NODELAY by itself.)"""
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)

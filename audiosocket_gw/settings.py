@@ -1,0 +1,143 @@
+"""Every setting of the gateway: read once from the environment and ``.env``, checked, frozen.
+
+Secrets are `pydantic.SecretStr`: they print as asterisks wherever they go. Several bad settings are
+reported together, each with its variable, the value and the fix.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Annotated, Any
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from audiosocket_gw.errors import ConfigurationError
+
+IpNetwork = IPv4Network | IPv6Network
+
+
+class AgentKind(StrEnum):
+    """Who answers the calls."""
+
+    ELEVENLABS = "elevenlabs"
+    SIMULATOR = "simulator"
+
+
+class LogLevel(StrEnum):
+    """What is logged; ``debug`` shows what is said, and is not for production."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Settings(BaseSettings):
+    """The gateway's settings; each field is the environment variable of the same name in capitals."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=False
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on for Asterisk; 0.0.0.0 for all.")
+    port: int = Field(5001, ge=0, le=65_535, description="TCP port to listen on; 0 picks a free one.")
+    max_calls: int = Field(500, ge=1, description="Calls at the same time; one more is refused at once.")
+    allowed_peers: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
+        (),
+        description="Networks (CIDR, comma-separated) that may connect; empty: all.",
+    )
+    handshake_timeout: float = Field(5.0, gt=0, description="Seconds for the UUID frame to arrive.")
+    drain_timeout: float = Field(
+        30.0, ge=0, description="Seconds that running calls get to finish on SIGTERM."
+    )
+
+    agent: AgentKind = Field(
+        AgentKind.ELEVENLABS, description="Who answers: elevenlabs, or simulator (the embedded agent)."
+    )
+    elevenlabs_agent_id: str | None = Field(None, description="The agent that answers every call.")
+    elevenlabs_agent_url: str | None = Field(
+        None, pattern=r"^https?://", description="Asked for each call's agent; overrides ELEVENLABS_AGENT_ID."
+    )
+    elevenlabs_api_key: SecretStr | None = Field(None, description="Needed for private agents.")
+    elevenlabs_base_url: str = Field(
+        "https://api.elevenlabs.io",
+        pattern=r"^https?://[^/]+",
+        description="The REST host; wss follows from it.",
+    )
+    agent_url_timeout: float = Field(5.0, gt=0, description="Seconds for ELEVENLABS_AGENT_URL to answer.")
+    agent_connect_timeout: float = Field(
+        10.0, gt=0, description="Seconds for each step to the agent: signed URL, connection, first message."
+    )
+    drop_interrupted_audio: bool = Field(
+        False,
+        description="After an interruption, also drop audio whose event_id equals the interruption's. "
+        "Off: at worst a short tail of the old reply is heard. On: some ElevenLabs versions go mute.",
+    )
+
+    log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error.")
+
+    @field_validator("allowed_peers", mode="before")
+    @classmethod
+    def _split_networks(cls, value: Any) -> Any:
+        return (
+            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+        )
+
+    @field_validator("agent", "log_level", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("elevenlabs_base_url")
+    @classmethod
+    def _no_trailing_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _some_agent(self) -> Settings:
+        if self.agent is AgentKind.ELEVENLABS and not (self.elevenlabs_agent_id or self.elevenlabs_agent_url):
+            raise ValueError(
+                "no agent is set: set ELEVENLABS_AGENT_ID (and ELEVENLABS_API_KEY for a private agent), or "
+                "ELEVENLABS_AGENT_URL, or AGENT=simulator to try the gateway without an account"
+            )
+        return self
+
+    def admits(self, address: str) -> bool:
+        """Tell whether a peer at ``address`` may connect."""
+        if not self.allowed_peers:
+            return True
+        ip = _ip_address(address)
+        return any(ip in network for network in self.allowed_peers)
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment; ``overrides`` (field names) win over it.
+
+    Raises:
+        ConfigurationError: one or more settings are bad; the message has a line for each.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise ConfigurationError("\n".join(_explain(detail) for detail in error.errors())) from None
+
+
+def _explain(detail: ErrorDetails) -> str:
+    message = detail["msg"].removeprefix("Value error, ")
+    if not detail["loc"]:
+        return message
+    name = str(detail["loc"][0])
+    field = Settings.model_fields[name]
+    secret = field.annotation is not None and "SecretStr" in str(field.annotation)
+    value = "(secret)" if secret else repr(detail["input"])
+    return f"{name.upper()}={value}: {message}. {field.description}"
+
+
+def _ip_address(address: str) -> IPv4Address | IPv6Address:
+    """An IPv4 peer of a dual-stack listener arrives as ``::ffff:a.b.c.d``; compare it as IPv4."""
+    ip = ip_address(address.partition("%")[0])
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return mapped if isinstance(mapped, IPv4Address) else ip

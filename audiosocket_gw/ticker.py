@@ -1,0 +1,69 @@
+"""The clock of every call: one timer for the process, 20 ms apart, on absolute deadlines.
+
+Asterisk doesn't pace what it gets; the gateway is the clock of what the caller hears. A sleep after each
+frame runs 2 to 60 % slow, and a task for each call costs ten times as much as one timer for all of them
+(measured; see `docs/performance.md`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from audiosocket_gw.audio import FRAME_MS
+
+PERIOD_S = FRAME_MS / 1000
+
+SLOTS = 4
+"""The calls are spread over this many moments, 5 ms apart, so that they don't all wait for one burst."""
+
+MAX_CATCH_UP_S = 0.1
+"""How much lost time is made up, frame after frame, after the loop was held up. What is beyond is dropped
+from the clock (not from the sound): a longer burst would only fill the far end's jitter buffer."""
+
+Tick = Callable[[], None]
+
+
+class Ticker:
+    """Calls each attached function every 20 ms. It rests while none is attached."""
+
+    def __init__(self) -> None:
+        self._slots: list[set[Tick]] = [set() for _ in range(SLOTS)]
+        self._next_slot = 0
+        self._deadline = 0.0
+        self._timer: asyncio.Handle | None = None
+        self.skipped_s = 0.0
+        """Clock time that was given up, in all, because the loop was held up for too long."""
+
+    @contextmanager
+    def attach(self, tick: Tick) -> Iterator[None]:
+        """Call ``tick`` every 20 ms while the context is open. It must not raise, and must not block."""
+        slot = min(self._slots, key=len)
+        slot.add(tick)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.time()
+            self._timer = loop.call_soon(self._fire)
+        try:
+            yield
+        finally:
+            slot.discard(tick)
+            if self._timer is not None and not any(self._slots):
+                self._timer.cancel()
+                self._timer = None
+
+    def _fire(self) -> None:
+        loop = asyncio.get_running_loop()
+        late_s = loop.time() - self._deadline
+        if late_s > MAX_CATCH_UP_S:
+            lost_s = late_s - late_s % PERIOD_S
+            self._deadline += lost_s
+            self.skipped_s += lost_s
+        # The next one first: whatever happens in a tick, the clock goes on.
+        self._deadline += PERIOD_S / SLOTS
+        self._timer = loop.call_at(self._deadline, self._fire)
+        slot = self._slots[self._next_slot]
+        self._next_slot = (self._next_slot + 1) % SLOTS
+        for tick in tuple(slot):
+            tick()
