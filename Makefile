@@ -1,0 +1,53 @@
+# Each target makes what it needs: the virtual environment first of all.
+# On Debian: apt install python3 python3-venv make
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.DEFAULT_GOAL = help
+.PHONY: help demo run test check format fuzz asterisk-test clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: $(VENV)/gateway  ## hold a call in the terminal; leaves demo-output/call.html and call.wav
+	$(BIN)/audiosocket-gw demo
+
+run: $(VENV)/gateway  ## answer Asterisk's calls, with the settings of the environment and .env
+	$(BIN)/audiosocket-gw serve
+
+test: $(VENV)/development  ## run all tests but those that need a real Asterisk, and measure coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -m "not asterisk"
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --fail-under=95
+
+check: $(VENV)/development  ## lint, formatting, types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/development  ## format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+fuzz: $(VENV)/development  ## run the property tests for longer
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -m fuzz
+
+asterisk-test: $(VENV)/development  ## place calls on a real Asterisk 22 (Debian, root; the first run installs it)
+	AUDIOSOCKET_GW_REQUIRE_ASTERISK=1 $(BIN)/python -m pytest -m asterisk
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) demo-output build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/gateway: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/development: pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $(VENV)/gateway $@
