@@ -6,9 +6,11 @@ reported together, each with its variable, the value and the fix.
 
 from __future__ import annotations
 
+import re
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
@@ -39,7 +41,7 @@ class Settings(BaseSettings):
     """The gateway's settings; each field is the environment variable of the same name in capitals."""
 
     model_config = SettingsConfigDict(
-        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore", hide_input_in_errors=False
+        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore", str_strip_whitespace=True
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on for Asterisk; 0.0.0.0 for all.")
@@ -82,14 +84,31 @@ class Settings(BaseSettings):
     @field_validator("allowed_peers", mode="before")
     @classmethod
     def _split_networks(cls, value: Any) -> Any:
-        return (
-            [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-        )
+        if not isinstance(value, str):
+            return value
+        return [ip_network(part.strip()) for part in value.split(",") if part.strip()]
 
     @field_validator("agent", "log_level", mode="before")
     @classmethod
     def _any_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
+
+    @field_validator("elevenlabs_api_key")
+    @classmethod
+    def _header_value(cls, value: SecretStr | None) -> SecretStr | None:
+        # Anything else would be refused as a header by an error that shows it.
+        if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+            raise ValueError("a key is printable ASCII without blanks")
+        return value
+
+    @field_validator("elevenlabs_agent_url", "elevenlabs_base_url")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        if value is not None:
+            url = urlsplit(value)
+            if not url.hostname or url.port == 0:
+                raise ValueError("the URL must name a host, and no port 0")
+        return value
 
     @field_validator("elevenlabs_base_url")
     @classmethod
@@ -109,7 +128,10 @@ class Settings(BaseSettings):
         """Tell whether a peer at ``address`` may connect."""
         if not self.allowed_peers:
             return True
-        ip = _ip_address(address)
+        try:
+            ip = _ip_address(address)
+        except ValueError:  # the peer was gone before its address could be asked
+            return False
         return any(ip in network for network in self.allowed_peers)
 
 
@@ -123,6 +145,8 @@ def load_settings(**overrides: Any) -> Settings:
         return Settings(**overrides)
     except ValidationError as error:
         raise ConfigurationError("\n".join(_explain(detail) for detail in error.errors())) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f".env can't be read: {error}. Save it as UTF-8 text.") from None
 
 
 def _explain(detail: ErrorDetails) -> str:

@@ -62,7 +62,7 @@ class AgentLocator:
             failure=EndReason.AGENT_URL_FAILED,
         )
         agent_id = answer.get("system")
-        if not isinstance(agent_id, str) or not agent_id:
+        if not isinstance(agent_id, str) or not agent_id.isprintable() or not agent_id:
             raise AgentError(
                 EndReason.AGENT_URL_FAILED,
                 f'ELEVENLABS_AGENT_URL answered {answer!r:.100}; it must answer {{"system": "<agent id>"}}',

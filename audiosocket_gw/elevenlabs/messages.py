@@ -47,7 +47,7 @@ class Interruption:
 class Ping:
     """Wants a pong with the same id, at once. ``event_id`` is sent back as it came."""
 
-    event_id: Any
+    event_id: int | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,8 @@ def _interruption(message: Json) -> Interruption:
 
 
 def _ping(message: Json) -> Ping:
-    return Ping(_object(message, "ping_event").get("event_id"))
+    event_id = _object(message, "ping_event").get("event_id")
+    return Ping(event_id if isinstance(event_id, int | str) else None)
 
 
 def _user_transcript(message: Json) -> ServerMessage:

@@ -1,0 +1,286 @@
+"""The client of one Asterisk's manager interface: it stays connected, and says at once when it isn't."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import md5
+from typing import Self
+
+from pydantic import SecretStr
+
+from audiosocket_gw.ami.connection import AmiConnection, Answer, Refused, Values
+from audiosocket_gw.ami.registry import ChannelRegistry, Headers
+from audiosocket_gw.errors import ControlError
+
+logger = logging.getLogger("audiosocket_gw.ami")
+
+EVENT_MASK = "call,dialplan"
+
+FILTERS = (
+    ("name(Newexten),header(Application),method(exact)", "AudioSocket"),
+    ("name(Newexten),header(AppData),method(contains)", "AudioSocket"),
+    ("name(OriginateResponse)", ""),
+)
+"""The events that are needed; as ``eventfilter`` lines they stand in `asterisk/manager.conf`."""
+
+USELESS_EVENTS_TOLERATED = 1_000
+"""So many of other people's calls on one connection: nothing filters them."""
+
+
+@dataclass(frozen=True, slots=True)
+class AmiAddress:
+    """Where Asterisk's manager interface is, and who we are there.
+
+    ``md5`` logs in by challenge, so that the password itself is not sent. ``tls_ca_file`` is for a
+    certificate that the system's authorities don't know; ``tls_verify=False`` believes anyone.
+    """
+
+    host: str
+    username: str
+    password: SecretStr
+    port: int = 5038
+    md5: bool = False
+    tls: bool = False
+    tls_verify: bool = True
+    tls_ca_file: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    def ssl_context(self) -> ssl.SSLContext | None:
+        """Return what TLS is to check.
+
+        Raises:
+            OSError: ``tls_ca_file`` can't be read.
+        """
+        if not self.tls:
+            return None
+        context = ssl.create_default_context(cafile=self.tls_ca_file)
+        if not self.tls_verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+@dataclass(frozen=True, slots=True)
+class AmiTiming:
+    """How patient the client is; all in seconds.
+
+    A half-open connection is cut ``ping_interval_s + ping_deadline_s`` after the last sign of life, at most.
+    """
+
+    connect_s: float = 5.0
+    action_s: float = 5.0
+    ping_interval_s: float = 5.0
+    ping_deadline_s: float = 3.0
+    first_retry_s: float = 0.5
+    max_retry_s: float = 30.0
+    refused_retry_s: float = 60.0
+
+
+class AmiClient:
+    """A connection that is made again whenever it is lost; ``async with`` it.
+
+    Nothing is kept for later: an action fails at once when there is no connection, and what a lost connection
+    leaves unanswered fails too. ``registry`` knows the channels of the calls.
+    """
+
+    def __init__(self, address: AmiAddress, timing: AmiTiming | None = None) -> None:
+        self.address = address
+        self.registry = ChannelRegistry()
+        self._timing = timing or AmiTiming()
+        self._connection: AmiConnection | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self._received_bytes = 0
+        self._useless_events = 0
+        self._retry_s = self._timing.first_retry_s
+        self._filtered_by = ""
+        self._said: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        self._serving = asyncio.get_running_loop().create_task(self._serve(), name=f"AMI {self.address}")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._serving is not None
+        self._serving.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._serving
+
+    @property
+    def connected(self) -> bool:
+        """Logged in, and not lost yet."""
+        return self._connection is not None and not self._connection.lost.done()
+
+    @property
+    def peer_host(self) -> str:
+        """The address that the connection goes to, or nothing."""
+        return self._connection.peer_host if self._connection is not None else ""
+
+    @property
+    def received_bytes(self) -> int:
+        """What Asterisk has sent so far, over all connections."""
+        return self._received_bytes + (self._connection.received_bytes if self._connection else 0)
+
+    async def perform(self, name: str, values: Values, deadline_s: float | None = None) -> Answer:
+        """Have Asterisk carry out an action, and wait for all of its answer.
+
+        Raises:
+            LocalProtocolError: a header can't be sent; nothing was.
+            Refused: Asterisk answered with an error.
+            ControlError: not connected, connection lost, or no answer in time; it is not sent again.
+        """
+        if self._connection is None or not self.connected:
+            raise ControlError(
+                f"{name}: not connected to the manager interface of Asterisk at {self.address}"
+            )
+        return await self._connection.perform(name, values, deadline_s or self._timing.action_s)
+
+    async def refresh(self) -> None:
+        """Ask Asterisk which channels there are, and learn from all of them.
+
+        Raises:
+            ControlError: as `perform`.
+        """
+        answer = await self.perform("CoreShowChannels", {})
+        self.registry.add(answer.rows)
+
+    async def news(self) -> None:
+        """Wait until the registry has learnt something, or the connection has changed."""
+        await self._news.wait()
+
+    # The connection's life
+
+    async def _serve(self) -> None:
+        while True:
+            pause_s = await self._attempt()
+            await asyncio.sleep(pause_s * random.uniform(0.75, 1.25))
+
+    async def _attempt(self) -> float:
+        """Connect, and stay until the connection is lost; return how long to wait before the next."""
+        try:
+            await self._session()
+        except Refused as refusal:
+            self._say_once(logging.ERROR, "refused", _LOGIN_REFUSED, self.address, refusal.reply)
+            return self._timing.refused_retry_s
+        except (ControlError, OSError) as error:
+            # TimeoutError is an OSError.
+            reason = str(error) or f"no connection in {self._timing.connect_s:g} s"
+            self._say_once(logging.WARNING, "lost", _LOST, self.address, reason)
+        pause_s = self._retry_s
+        self._retry_s = min(2 * pause_s, self._timing.max_retry_s)
+        return pause_s
+
+    async def _session(self) -> None:
+        address = self.address
+        async with asyncio.timeout(self._timing.connect_s):
+            connection = await AmiConnection.open(
+                address.host, address.port, address.ssl_context(), self._on_event
+            )
+        try:
+            await self._log_in(connection)
+            await self._subscribe(connection)
+            self._connection = connection
+            await self._list_calls()
+            self._announce()
+            await self._watch(connection)
+        finally:
+            self._connection = None
+            self._received_bytes += connection.received_bytes
+            connection.cut("the gateway closed the connection")
+            await connection.lost
+            self._wake()
+
+    async def _log_in(self, connection: AmiConnection) -> None:
+        """Log in, without events: what isn't needed must be filtered out first."""
+        password = self.address.password.get_secret_value()
+        values = {"Username": self.address.username, "Events": "off"}
+        if self.address.md5:
+            answer = await connection.perform("Challenge", {"AuthType": "MD5"}, self._timing.action_s)
+            challenge = answer.headers.get("Challenge", "")
+            key = md5(f"{challenge}{password}".encode(), usedforsecurity=False).hexdigest()
+            values |= {"AuthType": "MD5", "Key": key}
+        else:
+            values |= {"Secret": password}
+        await connection.perform("Login", values, self._timing.action_s)
+
+    async def _subscribe(self, connection: AmiConnection) -> None:
+        """Have Asterisk send the events that are needed; filters of manager.conf stand in any case."""
+        self.registry.clear()
+        self._useless_events = 0
+        try:
+            for criteria, value in FILTERS:
+                filter_ = {"Operation": "Add", "MatchCriteria": criteria, "Filter": value}
+                await connection.perform("Filter", filter_, self._timing.action_s)
+        except Refused as refusal:
+            logger.debug("%s: %s; the eventfilter lines of manager.conf must do", self.address, refusal)
+            self._filtered_by = "the eventfilter lines of its manager.conf"
+        else:
+            self._filtered_by = "the filters of this connection"
+        await connection.perform("Events", {"EventMask": EVENT_MASK}, self._timing.action_s)
+
+    async def _list_calls(self) -> None:
+        try:
+            await self.refresh()
+        except Refused as refusal:
+            self._say_once(logging.WARNING, "unlisted", _UNLISTED, self.address, refusal)
+
+    async def _watch(self, connection: AmiConnection) -> None:
+        """Stay until the connection is lost, and see that it lives."""
+        while True:
+            await asyncio.wait([connection.lost], timeout=self._timing.ping_interval_s)
+            if connection.lost.done():
+                raise ControlError(connection.lost.result())
+            try:
+                await connection.perform("Ping", {}, self._timing.ping_deadline_s)
+            except ControlError as error:
+                connection.cut(f"it is dead: {error}")
+                raise
+
+    def _announce(self) -> None:
+        logger.info(
+            "%s: connected to Asterisk's manager interface; events are limited by %s",
+            self.address,
+            self._filtered_by,
+        )
+        self._said -= {"lost", "refused"}
+        self._retry_s = self._timing.first_retry_s
+        self._wake()
+
+    # Events
+
+    def _on_event(self, event: Headers) -> None:
+        if self.registry.apply(event):
+            self._wake()
+            return
+        self._useless_events += 1
+        if self._useless_events == USELESS_EVENTS_TOLERATED:
+            self._say_once(logging.WARNING, "unfiltered", _UNFILTERED, self.address)
+
+    def _wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    def _say_once(self, level: int, topic: str, message: str, *arguments: object) -> None:
+        """Log what is so until it changes: the first time only."""
+        logger.log(logging.DEBUG if topic in self._said else level, message, *arguments)
+        self._said.add(topic)
+
+
+_LOGIN_REFUSED = (
+    "%s: Asterisk's manager interface refused the login (%s): set AMI_USERNAME and AMI_PASSWORD to a section "
+    "of its manager.conf and the secret there, see that permit= includes this machine, run `manager reload`. "
+    "Until then agents can't transfer; it is tried again now and then"
+)
+_LOST = "%s: no connection to Asterisk's manager interface (AMI_HOST): %s; it is tried again, and calls go on"
+_UNLISTED = "%s: calls that are up already can't be found: %s"
+_UNFILTERED = (
+    "%s: Asterisk sends the events of everybody's calls: put the eventfilter lines of asterisk/manager.conf "
+    "into its manager.conf, or let the user have write=system, or this costs more the more the PBX does"
+)

@@ -1,0 +1,228 @@
+"""One connection to Asterisk's manager interface: actions go out, answers and events come in.
+
+panoramisk writes the actions, parses what comes back, and knows which answers belong to an action and when
+they are complete (`Action`, `Message`). Its `Manager` is not used: it sends what was waiting again after a
+reconnect, so a stale Redirect could reach the PBX minutes later; nothing in it has a deadline; it never
+notices a half-open connection; and it writes a CR LF in a value as it is, which is a second action.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from ssl import SSLContext
+from typing import Self, cast
+
+from panoramisk.actions import Action  # type: ignore[import-untyped]
+from panoramisk.message import Message  # type: ignore[import-untyped]
+
+from audiosocket_gw.ami.registry import Headers
+from audiosocket_gw.errors import ControlError, LocalProtocolError
+
+SEPARATOR = b"\r\n\r\n"
+GREETING = b"Asterisk Call Manager/"
+
+MAX_MESSAGE_BYTES = 65_536
+"""Asterisk's longest messages, a Status with many variables, are a few kilobytes."""
+
+MAX_ROWS = 20_000
+"""Of one list: more channels than one Asterisk carries."""
+
+MAX_LINE_BYTES = 1_000
+"""Asterisk reads lines of at most 1024 bytes, and refuses the action when one is longer."""
+
+MAX_UNSENT_BYTES = 65_536
+"""An Asterisk that leaves so much unread is not listening."""
+
+_HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_FORBIDDEN = re.compile(r"[\r\n\0]")
+
+Values = Mapping[str, str] | Mapping[str, str | list[str]]
+"""The headers of an action; a list is a header that is given several times."""
+
+
+class Refused(ControlError):
+    """Asterisk answered the action with an error; ``reply`` is in its words."""
+
+    def __init__(self, action: str, reply: str) -> None:
+        super().__init__(f"Asterisk refused {action}: {reply}{_hint(action, reply)}")
+        self.reply = reply
+
+    @property
+    def is_no_such_channel(self) -> bool:
+        """Measured: Redirect says ``Channel does not exist: NAME``, all others ``No such channel``."""
+        return self.reply == "No such channel" or self.reply.startswith("Channel does not exist")
+
+
+_CLASS_NEEDED = {"Originate": "originate", "CoreShowChannels": "reporting", "Filter": "system"}
+
+
+def _hint(action: str, reply: str) -> str:
+    if reply != "Permission denied":
+        return ""
+    return f" (the user in manager.conf needs write={_CLASS_NEEDED.get(action, 'call')})"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What Asterisk answered: the headers of its response, and the events that belong to it.
+
+    The values of a header that comes several times are joined with CR LF, which no value can hold.
+    """
+
+    headers: Headers
+    rows: tuple[Headers, ...] = ()
+
+
+class AmiConnection(asyncio.Protocol):
+    """A connection, from its first byte to its last. What is in the air when it is lost has failed.
+
+    ``lost`` is done when the connection is gone; its result says why.
+    """
+
+    def __init__(self, on_event: Callable[[Headers], None]) -> None:
+        self._on_event = on_event
+        self._transport: asyncio.Transport
+        self._buffer = b""
+        self._greeted = False
+        self._pending: dict[str, Action] = {}
+        self._why_cut = ""
+        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.received_bytes = 0
+
+    @classmethod
+    async def open(
+        cls, host: str, port: int, ssl: SSLContext | None, on_event: Callable[[Headers], None]
+    ) -> Self:
+        """Connect, without logging in.
+
+        Raises:
+            OSError: there is no connection to be had.
+        """
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(lambda: cls(on_event), host, port, ssl=ssl)
+        return connection
+
+    @property
+    def peer_host(self) -> str:
+        """The address that the connection goes to."""
+        address = self._transport.get_extra_info("peername")
+        return str(address[0]) if address else ""
+
+    async def perform(self, name: str, values: Values, deadline_s: float) -> Answer:
+        """Send an action and wait for all of its answer.
+
+        Raises:
+            LocalProtocolError: a header can't be sent; nothing was.
+            Refused: Asterisk answered with an error.
+            ControlError: no answer in ``deadline_s``, or the connection was lost first. Then Asterisk may
+                have carried the action out or not; it is not sent again.
+        """
+        action = Action({"Action": name, **values})
+        wire = _wire(action)
+        if self.lost.done():
+            raise ControlError(f"{name}: {self.lost.result()}")
+        if self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
+            raise ControlError(f"{name}: Asterisk doesn't read what is sent to it")
+        self._pending[action.id] = action
+        try:
+            self._transport.write(wire)
+            async with asyncio.timeout(deadline_s):
+                received = await action.future
+        except TimeoutError:
+            raise ControlError(f"{name}: no answer from Asterisk in {deadline_s:g} s") from None
+        finally:
+            self._pending.pop(action.id, None)
+        return _answer(name, received if isinstance(received, list) else [received])
+
+    def cut(self, why: str) -> None:
+        """Break the connection at once."""
+        self._why_cut = self._why_cut or why
+        self._transport.abort()
+
+    # Called by asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.received_bytes += len(data)
+        self._buffer += data
+        if self._greeted or self._greeting():
+            *blocks, self._buffer = self._buffer.split(SEPARATOR)
+            for block in blocks:
+                self._take(block)
+        if len(self._buffer) > MAX_MESSAGE_BYTES:
+            self.cut(f"it sent a message of more than {MAX_MESSAGE_BYTES} bytes")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        why = self._why_cut or (f"the connection broke: {exc}" if exc else "Asterisk closed the connection")
+        self.lost.set_result(why)
+        for action in tuple(self._pending.values()):
+            self._fail(action, f"unanswered, {why}")
+
+    # What came in
+
+    def _greeting(self) -> bool:
+        """Take the first line, which ends in a single CR LF; tell whether it is all there."""
+        line, end, rest = self._buffer.partition(b"\r\n")
+        if not line.startswith(GREETING[: len(line)]) or (end and not line.startswith(GREETING)):
+            self.cut(f"what answers there is no Asterisk manager: {line[:40]!r}")
+        elif end:
+            self._greeted, self._buffer = True, rest
+        return self._greeted
+
+    def _take(self, block: bytes) -> None:
+        message = Message.from_line(block.decode(errors="replace").strip())
+        if message is None:
+            return
+        headers = {name: _joined(value) for name, value in message.items()}
+        action = self._pending.get(headers.get("ActionID", ""))
+        if action is None:
+            if "Event" in headers:
+                self._on_event(headers)
+        elif len(action.responses) > MAX_ROWS:
+            self._fail(action, f"more than {MAX_ROWS} rows")
+        elif action.add_message(Message(headers)):
+            self._pending.pop(action.id)
+
+    def _fail(self, action: Action, why: str) -> None:
+        del self._pending[action.id]
+        if not action.future.done():
+            action.future.set_exception(ControlError(f"{action['Action']}: {why}"))
+
+
+def _joined(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else "\r\n".join(value)
+
+
+def _wire(action: Action) -> bytes:
+    """Write the action, after looking at each header: a line break in a value would be another action."""
+    for name, value in action.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise LocalProtocolError(f"{name!r} is no name of a header")
+        for line in (value,) if isinstance(value, str) else value:
+            _check_line(name, line)
+    return bytes(str(action), "utf-8")
+
+
+def _check_line(name: str, value: str) -> None:
+    if _FORBIDDEN.search(value):
+        raise LocalProtocolError(f"{name}: CR, LF or NUL in {value!r}: nothing was sent")
+    try:
+        length = len(f"{name}: {value}".encode())
+    except UnicodeEncodeError:
+        raise LocalProtocolError(f"{name}: {value!r} is no text: nothing was sent") from None
+    if length > MAX_LINE_BYTES:
+        raise LocalProtocolError(
+            f"{name}: {length} bytes, and Asterisk takes {MAX_LINE_BYTES}: nothing was sent"
+        )
+
+
+def _answer(name: str, received: Sequence[Mapping[str, str]]) -> Answer:
+    messages = [dict(message) for message in received]
+    if messages[0].get("Response") == "Error":
+        raise Refused(name, messages[0].get("Message", "no reason given"))
+    return Answer(messages[0], tuple(message for message in messages[1:] if "Event" in message))

@@ -1,0 +1,364 @@
+"""What a call needs of its PBX, in the call's own words: who is calling, go there, hang up.
+
+Everything that fails is a `ControlError`. Before anything is done to a channel, Asterisk is asked whether the
+channel is still in the call: the registry may be out of date, and then somebody else would be moved.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from audiosocket_gw.ami.client import AmiClient
+from audiosocket_gw.ami.connection import Refused, Values
+from audiosocket_gw.ami.registry import Channel, Headers, uuids_named_by
+from audiosocket_gw.errors import ControlError, LocalProtocolError
+
+logger = logging.getLogger("audiosocket_gw.ami")
+
+REGISTRY_WAIT_S = 0.5
+"""Asterisk tells of the channel before it connects the call, but on another connection: it can come later."""
+
+LANDING_DEADLINE_S = 3.0
+LANDING_POLL_S = 0.05
+
+ORIGINATE_GRACE_S = 5.0
+"""What Asterisk's report may take beyond the time that it lets the phone ring."""
+
+_EXTENSION = re.compile(r"[A-Za-z0-9*#+][A-Za-z0-9*#+._-]{0,39}")
+_CONTEXT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,78}")
+_PRIORITY = re.compile(r"[1-9][0-9]{0,5}|[A-Za-z][A-Za-z0-9_-]{0,39}")
+_VARIABLE_TO_SET = re.compile(r"_{0,2}[A-Za-z][A-Za-z0-9_]{0,79}")
+_VARIABLE_TO_READ = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}(\([A-Za-z0-9_.,:/-]*\))?")
+_DIALLED = re.compile(r"[A-Za-z0-9]+/[A-Za-z0-9*#+._:@/-]{1,120}")
+_CALLER_ID = re.compile(r"[^\r\n\0]{0,120}")
+# Originate takes several variables in one header, with commas between them and quotes around them.
+_ORIGINATE_VALUE = re.compile(r"[^\r\n\0,\"\\()\[\]{}$]{0,500}")
+
+_ORIGINATE_FAILURES = {
+    "0": "no such extension, or not reachable",
+    "1": "hung up",
+    "3": "no answer",
+    "5": "busy",
+    "8": "congestion",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CallerData:
+    """Who is calling, and how: what Asterisk says of the caller's channel.
+
+    ``variables`` has every variable that was asked for; one that isn't set is empty.
+    """
+
+    channel: str
+    uniqueid: str
+    linkedid: str
+    caller_number: str
+    caller_name: str
+    dialled_number: str
+    context: str
+    exten: str
+    variables: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """Where a channel was seen after a redirect, and what it executed there."""
+
+    channel: str
+    context: str
+    exten: str
+    priority: str
+    application: str
+
+
+@dataclass(frozen=True, slots=True)
+class Originated:
+    """A call that was placed and answered."""
+
+    channel: str
+    uniqueid: str
+
+
+class CallControl:
+    """The control over the calls of one PBX."""
+
+    def __init__(self, client: AmiClient) -> None:
+        self._client = client
+        self._misses_reported = False
+
+    @property
+    def connected(self) -> bool:
+        """There is a connection to the PBX's manager interface now."""
+        return self._client.connected
+
+    async def channel_of(self, uuid: UUID) -> Channel:
+        """Return the caller's channel.
+
+        Raises:
+            ControlError: no channel has the call, or Asterisk can't be asked.
+        """
+        return Channel.from_headers(await self._status(uuid))
+
+    async def describe(self, uuid: UUID, variables: Sequence[str] = ()) -> CallerData:
+        """Return who is calling, with channel variables, or functions such as ``CHANNEL(language)``.
+
+        Raises:
+            ControlError: the call isn't known, a name is bad, or Asterisk can't be asked.
+        """
+        for name in variables:
+            _check(_VARIABLE_TO_READ, name, "channel variable")
+        status = await self._status(uuid, variables)
+        channel = Channel.from_headers(status)
+        return CallerData(
+            channel=channel.name,
+            uniqueid=channel.uniqueid,
+            linkedid=channel.linkedid,
+            caller_number=channel.caller_number,
+            caller_name=channel.caller_name,
+            dialled_number=channel.dialled_number,
+            context=channel.context,
+            exten=channel.exten,
+            variables=_variables(status, variables),
+        )
+
+    async def extension_exists(self, context: str, extension: str, priority: int | str = 1) -> bool:
+        """Tell whether the dialplan has the extension, patterns included.
+
+        Raises:
+            ControlError: it is no name of an extension, or Asterisk can't be asked.
+        """
+        _check_destination(context, extension, priority)
+        question = f"DIALPLAN_EXISTS({context},{extension},{priority})"
+        answer = await self._client.perform("Getvar", {"Variable": question})
+        value = answer.headers.get("Value", "")
+        if value not in {"0", "1"}:
+            raise ControlError(
+                f"Asterisk can't tell whether {extension}@{context} exists: it says {value!r}; "
+                "is func_dialplan.so loaded?"
+            )
+        return value == "1"
+
+    async def set_variables(self, uuid: UUID, variables: Mapping[str, str]) -> None:
+        """Set variables on the caller's channel, for the dialplan that goes on.
+
+        Raises:
+            ControlError: a name or value can't be set, the call isn't known, or Asterisk refused.
+        """
+        for name in variables:
+            # Setvar with parentheses in the name would call a dialplan function.
+            _check(_VARIABLE_TO_SET, name, "channel variable")
+        channel = (await self._status(uuid))["Channel"]
+        for name, value in variables.items():
+            await self._act("Setvar", {"Channel": channel, "Variable": name, "Value": value})
+
+    async def redirect(self, uuid: UUID, context: str, extension: str, priority: int | str = 1) -> Landing:
+        """Send the caller to an extension, and return when the caller has been seen there.
+
+        The AudioSocket connection must get sound until Asterisk closes it: closed sooner, the dialplan goes
+        on where it was.
+
+        Raises:
+            ControlError: it was refused or it can't be proved; the message says whether the caller is gone.
+        """
+        _check_destination(context, extension, priority)
+        before = await self._status(uuid)
+        await self._act(
+            "Redirect",
+            {
+                "Channel": before["Channel"],
+                "Context": context,
+                "Exten": extension,
+                "Priority": str(priority),
+            },
+        )
+        destination = f"{extension}@{context}"
+        try:
+            async with asyncio.timeout(LANDING_DEADLINE_S):
+                return await self._landing(uuid, before, destination)
+        except TimeoutError:
+            raise ControlError(
+                f"Asterisk took the order, but {LANDING_DEADLINE_S:g} s later the caller isn't at {destination}"
+            ) from None
+
+    async def hang_up(self, uuid: UUID, cause: int = 16) -> None:
+        """Hang the caller up; ``cause`` is of Q.850, 16 is normal clearing.
+
+        Raises:
+            ControlError: the call isn't known, or Asterisk refused.
+        """
+        channel = (await self._status(uuid))["Channel"]
+        await self._act("Hangup", {"Channel": channel, "Cause": str(cause)})
+
+    async def originate(
+        self,
+        channel: str,
+        context: str,
+        extension: str,
+        priority: int | str = 1,
+        *,
+        caller_id: str = "",
+        variables: Mapping[str, str] | None = None,
+        ring_s: float = 30.0,
+    ) -> Originated:
+        """Ring ``channel`` (``PJSIP/100``) and send who answers to an extension; return when answered.
+
+        Raises:
+            ControlError: an argument is bad, Asterisk refused, or nobody answered; the message says which.
+        """
+        _check(_DIALLED, channel, "channel to dial")
+        _check_destination(context, extension, priority)
+        _check(_CALLER_ID, caller_id, "caller id")
+        values: dict[str, str | list[str]] = {
+            "Channel": channel,
+            "Context": context,
+            "Exten": extension,
+            "Priority": str(priority),
+            "Timeout": str(round(ring_s * 1_000)),
+            "Async": "true",
+            "Variable": _assignments(variables or {}),
+            **({"CallerID": caller_id} if caller_id else {}),
+        }
+        return _originated(channel, await self._act("Originate", values, ring_s + ORIGINATE_GRACE_S))
+
+    def forget(self, uuid: UUID) -> None:
+        """Drop what is known of the call's channel: the call is over."""
+        self._client.registry.forget(uuid)
+
+    # How a call is found
+
+    async def _status(self, uuid: UUID, variables: Sequence[str] = ()) -> Headers:
+        """Return what Asterisk says now of the channel that has the call, wherever it has gone."""
+        hinted = await self._hinted(uuid)
+        if hinted is not None:
+            status = await self._status_of(hinted.name, variables)
+            if status is not None and uuid in uuids_named_by(*_executed(status)):
+                return status
+        listed = await self._listed(uuid, hinted)
+        status = await self._status_of(listed.name, variables)
+        if status is None:
+            raise ControlError(f"the channel {listed.name} of the call {uuid} has just hung up")
+        return status
+
+    async def _hinted(self, uuid: UUID) -> Channel | None:
+        try:
+            async with asyncio.timeout(REGISTRY_WAIT_S):
+                while (channel := self._client.registry.channel_of(uuid)) is None and self.connected:
+                    await self._client.news()
+        except TimeoutError:
+            return None
+        return channel
+
+    async def _listed(self, uuid: UUID, hinted: Channel | None) -> Channel:
+        self._client.registry.forget(uuid)
+        await self._client.refresh()
+        channel = self._client.registry.channel_of(uuid)
+        if channel is None:
+            raise ControlError(f"no channel of Asterisk at {self._client.address} is in the call {uuid}")
+        if hinted is None and not self._misses_reported:
+            self._misses_reported = True
+            logger.info(_NOT_TOLD, self._client.address)
+        return channel
+
+    async def _status_of(self, channel: str, variables: Sequence[str] = ()) -> Headers | None:
+        """Return what Asterisk says of the channel, or None when there is none of this name."""
+        values = {"Channel": channel}
+        if variables:
+            values["Variables"] = ",".join(variables)
+        try:
+            received = await self._act("Status", values)
+        except Refused as refusal:
+            if refusal.is_no_such_channel:
+                return None
+            raise
+        return next((headers for headers in received if headers.get("Event") == "Status"), None)
+
+    async def _act(self, action: str, values: Values, deadline_s: float | None = None) -> tuple[Headers, ...]:
+        try:
+            answer = await self._client.perform(action, values, deadline_s)
+        except LocalProtocolError as error:
+            raise ControlError(str(error)) from error
+        return (answer.headers, *answer.rows)
+
+    async def _landing(self, uuid: UUID, before: Headers, destination: str) -> Landing:
+        """Wait until the channel executes something else, which is at the new place."""
+        while (status := await self._status_of(before["Channel"])) is not None:
+            # Between two applications it executes nothing, or again what AudioSocket() was called by.
+            left = _executed(status) != _executed(before) and uuid not in uuids_named_by(*_executed(status))
+            if left and status.get("Application"):
+                return _landed(status, destination)
+            await asyncio.sleep(LANDING_POLL_S)
+        raise ControlError(
+            f"the caller was hung up on the way to {destination}: Asterisk found nothing to execute there, "
+            "or it ended at once"
+        )
+
+
+def _check(pattern: re.Pattern[str], value: str, what: str) -> None:
+    if not pattern.fullmatch(value):
+        raise ControlError(f"{value[:80]!r} is no {what}")
+
+
+def _check_destination(context: str, extension: str, priority: int | str) -> None:
+    _check(_CONTEXT, context, "context")
+    _check(_EXTENSION, extension, "extension")
+    _check(_PRIORITY, str(priority), "priority")
+
+
+def _executed(status: Headers) -> tuple[str, str]:
+    return status.get("Application", ""), status.get("Data", "")
+
+
+def _landed(status: Headers, destination: str) -> Landing:
+    landing = Landing(
+        channel=status.get("Channel", ""),
+        context=status.get("Context", ""),
+        exten=status.get("Exten", ""),
+        priority=status.get("Priority", ""),
+        application=status.get("Application", ""),
+    )
+    if landing.exten == "i" and not destination.startswith("i@"):
+        raise ControlError(
+            f"{destination} is invalid: the caller is at the extension `i` of {landing.context}"
+        )
+    return landing
+
+
+def _variables(status: Headers, names: Sequence[str]) -> dict[str, str]:
+    """Read ``Variable: NAME=value``, once for each name; Asterisk writes ``(null)`` for what isn't set."""
+    read = dict.fromkeys(names, "")
+    for line in status.get("Variable", "").split("\r\n"):
+        name, _, value = line.partition("=")
+        if name in read and value != "(null)":
+            read[name] = value
+    return read
+
+
+def _assignments(variables: Mapping[str, str]) -> list[str]:
+    for name, value in variables.items():
+        _check(_VARIABLE_TO_SET, name, "channel variable")
+        _check(_ORIGINATE_VALUE, value, f"value for the channel variable {name}")
+    return [f"{name}={value}" for name, value in variables.items()]
+
+
+def _originated(channel: str, received: Sequence[Headers]) -> Originated:
+    """Read Asterisk's report, which comes behind its "queued", or instead of it when it failed at once."""
+    for headers in received:
+        if headers.get("Event") == "OriginateResponse":
+            if headers.get("Response") == "Success":
+                return Originated(headers.get("Channel", ""), headers.get("Uniqueid", ""))
+            reason = headers.get("Reason", "")
+            why = _ORIGINATE_FAILURES.get(reason, f"Asterisk's reason {reason}")
+            raise ControlError(f"the call to {channel} did not come about: {why}")
+    raise ControlError(f"Asterisk did not report on the call to {channel}")
+
+
+_NOT_TOLD = (
+    "%s: Asterisk did not tell of a call in time, so all its channels were listed to find it; if this is so "
+    "for every call, give the user of manager.conf read=call,dialplan and its eventfilter lines"
+)

@@ -1,0 +1,92 @@
+"""What the simulated agent can say: the words, and their sound in any of the agent's formats.
+
+The shipped prompts are 16-bit mono WAV files at 8 kHz, made once by `scripts/make_prompts.sh`, so that a
+telephone call carries them unchanged.
+"""
+
+from __future__ import annotations
+
+import wave
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from audiosocket_gw.audio import AudioFormat, Encoding, linear_to_ulaw, ulaw_to_linear
+
+FOLDER = Path(__file__).parent / "prompts"
+
+WORDS = {
+    "greeting": "Hello, this is the simulated agent of your gateway. How can I help you?",
+    "opening-hours": "We are open from nine to five, Monday to Friday.",
+    "long-answer": (
+        "All our people in sales are busy right now, so let me tell you how this works. "
+        "Everything that I say now came in one burst, much faster than you can hear it, "
+        "and your gateway plays it at the pace of speech. "
+        "You can interrupt me at any time. Just start to talk, and I will stop at once."
+    ),
+    "go-ahead": "Of course. Go ahead.",
+    "transfer": "Of course. I am putting you through to sales.",
+    "apology": "I am sorry, that did not work. Is there anything else I can do for you?",
+    "goodbye": "Goodbye.",
+}
+"""The shipped prompts: name and words."""
+
+
+def path_of(prompt: str) -> Path:
+    """Return the WAV file of a shipped prompt, or ``prompt`` itself when it names a ``.wav`` file."""
+    return Path(prompt) if prompt.endswith(".wav") else FOLDER / f"{prompt}.wav"
+
+
+@lru_cache(maxsize=128)
+def sound_of(prompt: str, audio_format: AudioFormat) -> bytes:
+    """Return the sound of ``prompt`` in ``audio_format``.
+
+    Raises:
+        ValueError: there is no such prompt, or its file is not a 16-bit mono WAV.
+    """
+    path = path_of(prompt)
+    try:
+        with wave.open(str(path), "rb") as reader:
+            if (reader.getnchannels(), reader.getsampwidth()) != (1, 2):
+                raise ValueError(f"{path} is not 16-bit mono")
+            linear, rate = reader.readframes(reader.getnframes()), reader.getframerate()
+    except FileNotFoundError:
+        raise ValueError(
+            f"there is no prompt {prompt!r}; take a .wav file or one of {', '.join(WORDS)}"
+        ) from None
+    except (OSError, EOFError, wave.Error) as error:
+        raise ValueError(f"{path} is not a readable WAV file: {error}") from error
+    return convert(linear, AudioFormat(Encoding.PCM, rate), audio_format)
+
+
+@lru_cache(maxsize=16)
+def tone(ms: int, audio_format: AudioFormat) -> bytes:
+    """Return a soft tone of 440 Hz: what an agent plays while a tool runs."""
+    moments = np.arange(audio_format.rate * ms // 1000) / audio_format.rate
+    linear = np.rint(2_000 * np.sin(2 * np.pi * 440 * moments)).astype("<i2").tobytes()
+    return linear_to_ulaw(linear) if audio_format.encoding is Encoding.ULAW else linear
+
+
+def convert(sound: bytes, source: AudioFormat, target: AudioFormat) -> bytes:
+    """Convert ``sound``, whole samples, from one format to another.
+
+    Other rates are reached by drawing straight lines between the samples. It dulls the highest tones and lets
+    images of them through, which is good enough for a simulator and leaves the length exact.
+    """
+    if source == target:
+        return sound
+    linear = ulaw_to_linear(sound) if source.encoding is Encoding.ULAW else sound
+    if source.rate != target.rate:
+        linear = _resample(linear, source.rate, target.rate)
+    return linear_to_ulaw(linear) if target.encoding is Encoding.ULAW else linear
+
+
+def _resample(linear: bytes, source_rate: int, target_rate: int) -> bytes:
+    samples = np.frombuffer(linear, "<i2")
+    if not samples.size:
+        return b""
+    moments = np.arange(samples.size * target_rate // source_rate) * (source_rate / target_rate)
+    resampled = np.interp(moments, np.arange(samples.size), samples)
+    resampled_bytes: bytes = np.rint(resampled).astype("<i2").tobytes()
+    return resampled_bytes

@@ -1,0 +1,146 @@
+"""All the tools that the agent may call: the built-in ones, and those of ``TOOLS_DIR``."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import traceback
+from collections.abc import Mapping
+from inspect import isfunction
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+from audiosocket_gw.errors import ConfigurationError, ToolError
+from audiosocket_gw.tools.schema import Schema
+from audiosocket_gw.tools.tool import Tool, ToolContext, ToolFunction, ToolResult, agent_text
+
+BUILT_IN = "built in"
+
+
+class ToolRegistry:
+    """Knows the tools by name and calls them; ``timeout_s`` is the deadline of those without their own."""
+
+    def __init__(self, timeout_s: float = 10.0) -> None:
+        self._timeout_s = timeout_s
+        self._tools: dict[str, Tool] = {}
+        self._origins: dict[str, str] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all tools, in the order of their registration."""
+        return tuple(self._tools)
+
+    def register(self, function: ToolFunction) -> None:
+        """Add a built-in tool.
+
+        Raises:
+            ConfigurationError: the function can't be a tool, or the name is taken.
+        """
+        try:
+            self._add(function, BUILT_IN)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{function.__name__} {error}") from None
+
+    def load(self, directory: Path) -> None:
+        """Add every public async function of the Python files in ``TOOLS_DIR``.
+
+        Left alone: files and functions whose names begin with an underscore, and imported functions.
+
+        Raises:
+            ConfigurationError: a file can't be imported, or a function can't be a tool; the message has a
+                line for each of them.
+        """
+        if not directory.is_dir():
+            raise ConfigurationError(
+                f"TOOLS_DIR={directory}: there is no such directory; name one, or unset it"
+            )
+        problems = [
+            f"TOOLS_DIR={directory}: {path.name}: {problem}"
+            for path in sorted(directory.glob("[!_]*.py"))
+            for problem in self._load_file(path)
+        ]
+        if problems:
+            raise ConfigurationError("\n".join(problems))
+
+    def schemas(self) -> list[Schema]:
+        """List each tool's name, description and parameters, these as JSON Schema."""
+        return [tool.schema for tool in self._tools.values()]
+
+    def elevenlabs_configs(self) -> list[Schema]:
+        """List the bodies that create the tools in ElevenLabs: ``POST /v1/convai/tools``, one for each."""
+        return [tool.elevenlabs_config for tool in self._tools.values()]
+
+    async def call(self, name: str, parameters: Mapping[str, Any], context: ToolContext) -> ToolResult:
+        """Run a tool for the agent, and answer in any case; raises nothing but its own cancellation."""
+        try:
+            text = await self._named(name).run(parameters, context)
+        except ToolError as error:
+            return ToolResult(agent_text(str(error), f"{name} refused, and gave no reason."), is_error=True)
+        return ToolResult(agent_text(text, f"{name} is done. It had nothing to report."), is_error=False)
+
+    def _named(self, name: str) -> Tool:
+        try:
+            return self._tools[name]
+        except KeyError:
+            known = f"The tools are: {', '.join(self._tools)}" if self._tools else "There are no tools"
+            raise ToolError(
+                f"There is no tool named {name!r:.80}. {known}. Use one of these, or carry on without."
+            ) from None
+
+    def _add(self, function: ToolFunction, origin: str) -> None:
+        tool = Tool.of(function, self._timeout_s)
+        if tool.name in self._tools:
+            raise ConfigurationError(
+                f"has the name of another tool, {tool.name} ({self._origins[tool.name]}): rename it, or put "
+                '@tool(name="...") above it'
+            )
+        self._tools[tool.name] = tool
+        self._origins[tool.name] = origin
+
+    def _load_file(self, path: Path) -> list[str]:
+        """Add the tools of a file; return what is wrong with it."""
+        try:
+            module = _import(path)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a file of the user's can fail in any way
+            return [f"can't be imported, {_describe(error, path)}: mend the file"]
+        problems = []
+        for name, function in _public_functions(module).items():
+            try:
+                self._add(function, path.name)
+            except ConfigurationError as error:
+                problems.append(f"{name} {error}")
+        return problems
+
+
+def _import(path: Path) -> ModuleType:
+    """Import a file under a name that no other module has: it shadows nothing, and nothing shadows it."""
+    spec = importlib.util.spec_from_file_location(f"tools_dir.{path.stem}", path)
+    assert spec is not None and spec.loader is not None, "the suffix is .py"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look up their module there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[spec.name]
+        raise
+    return module
+
+
+def _public_functions(module: ModuleType) -> dict[str, FunctionType]:
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+    }
+
+
+def _describe(error: BaseException, path: Path) -> str:
+    """Name the error and the line of the file that it comes from."""
+    if isinstance(error, SyntaxError):
+        return f"line {error.lineno}: {error.msg}"
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
+    ]
+    where = f"line {lines[-1]}: " if lines else ""
+    return f"{where}{type(error).__name__}: {error}"

@@ -1,0 +1,147 @@
+"""The far end of an AudioSocket connection, played by a test: a gateway of a few lines, and a handset."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from uuid import UUID
+
+from audiosocket_gw.protocol.audiosocket import (
+    HANGUP_FRAME,
+    Audio,
+    Decoder,
+    Frame,
+    Identity,
+    Kind,
+    encode_audio,
+)
+
+FRAME_S = 0.02
+FRAME_BYTES = 320
+"""20 ms of 8 kHz, 16-bit sound."""
+
+
+class Line:
+    """One connection from Asterisk. ``arrivals`` are the loop times (seconds) of the frames."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self.frames: list[Frame] = []
+        self.arrivals: list[float] = []
+        self.ended = asyncio.Event()
+
+    @property
+    def uuid(self) -> UUID:
+        first = self.frames[0]
+        assert isinstance(first, Identity)
+        return first.uuid
+
+    @property
+    def audio(self) -> list[Audio]:
+        return [frame for frame in self.frames if isinstance(frame, Audio)]
+
+    @property
+    def heard(self) -> bytes:
+        """All the sound that Asterisk sent, joined."""
+        return b"".join(frame.payload for frame in self.audio)
+
+    async def read(self) -> None:
+        """Take frames until Asterisk closes the connection."""
+        decoder = Decoder()
+        with suppress(ConnectionError):
+            while data := await self._reader.read(65_536):
+                for frame in decoder.receive(data):
+                    self.frames.append(frame)
+                    self.arrivals.append(asyncio.get_running_loop().time())
+        self.ended.set()
+
+    def write(self, data: bytes) -> None:
+        self._writer.write(data)
+
+    def hang_up(self) -> None:
+        self.write(HANGUP_FRAME)
+
+    async def play(self, pcm: bytes, kind: Kind = Kind.SLIN, frame_bytes: int = FRAME_BYTES) -> None:
+        """Send 16-bit sound, one frame every 20 ms."""
+        clock = asyncio.get_running_loop().time
+        start = clock()
+        for number, offset in enumerate(range(0, len(pcm), frame_bytes)):
+            await asyncio.sleep(start + number * FRAME_S - clock())
+            self.write(encode_audio(kind, pcm[offset : offset + frame_bytes]))
+        await asyncio.sleep(start + len(pcm) / frame_bytes * FRAME_S - clock())
+
+    async def frames_received(self, count: int) -> None:
+        """Wait until Asterisk has sent ``count`` frames of sound."""
+        while len(self.audio) < count and not self.ended.is_set():
+            await asyncio.sleep(FRAME_S)
+
+    async def close(self) -> None:
+        self._writer.close()
+        with suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+
+Script = Callable[[Line], Awaitable[None]]
+"""What the far end does with a line; cancelled when Asterisk closes it."""
+
+
+async def silence(line: Line) -> None:
+    """Send silence for ever, as a gateway must."""
+    while True:
+        await line.play(bytes(FRAME_BYTES) * 50)
+
+
+async def refuse(line: Line) -> None:
+    """End the call at once, as a full gateway does."""
+    line.hang_up()
+
+
+async def say_nothing(line: Line) -> None:
+    """Send no frame at all."""
+
+
+def say(pcm: bytes) -> Script:
+    """Send ``pcm`` (8 kHz, 16-bit), then end the call."""
+
+    async def script(line: Line) -> None:
+        await line.play(pcm)
+        line.hang_up()
+
+    return script
+
+
+async def _serve(line: Line, script: Script) -> None:
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            speaking = tasks.create_task(script(line))
+            await line.read()
+            speaking.cancel()
+    finally:
+        await line.close()
+
+
+@asynccontextmanager
+async def answering(port: int, script: Script) -> AsyncIterator[asyncio.Queue[Line]]:
+    """Answer AudioSocket connections on ``port`` of 127.0.0.1; yields the queue of lines, as they come."""
+    lines: asyncio.Queue[Line] = asyncio.Queue()
+    serving: set[asyncio.Task[None]] = set()
+
+    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = Line(reader, writer)
+        serving.add(asyncio.ensure_future(_serve(line, script)))
+        lines.put_nowait(line)
+
+    server = await asyncio.start_server(connected, "127.0.0.1", port)
+    try:
+        yield lines
+    finally:
+        server.close()
+        for task in serving:
+            task.cancel()
+        failures = await asyncio.gather(*serving, return_exceptions=True)
+        await server.wait_closed()
+    for failure in failures:
+        if isinstance(failure, Exception):
+            raise failure

@@ -1,0 +1,95 @@
+"""A real SIP phone, baresip: it dials, plays a WAV file and records what it hears."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.asterisk.lab import SIP_PASSWORD, Lab
+from tests.asterisk.sound import write_wav
+
+MODULES = Path("/usr/lib/baresip/modules")
+
+CONFIG = """\
+poll_method epoll
+sip_listen 127.0.0.1:{sip_port}
+rtp_ports {rtp_first}-{rtp_last}
+audio_source aufile,{home}/mouth.wav
+audio_player aubridge,ear
+snd_path {home}
+module_path {modules}
+module stdio.so
+module g711.so
+module g722.so
+module aufile.so
+module aubridge.so
+module sndfile.so
+module_app account.so
+module_app menu.so
+"""
+"""aubridge takes what the phone plays (and drops it), sndfile writes it to ``dump-*-dec.wav``."""
+
+
+class Phone:
+    """The phone 1001 of the shipped pjsip.conf, in the directory ``home``."""
+
+    def __init__(self, lab: Lab, home: Path) -> None:
+        self._lab = lab
+        self._home = home
+
+    @staticmethod
+    def is_installed() -> bool:
+        return shutil.which("baresip") is not None and MODULES.is_dir()
+
+    @property
+    def heard(self) -> Path:
+        """The WAV file of all that the phone heard; complete when the call is over."""
+        (dump,) = self._home.glob("dump-*-dec.wav")
+        return dump
+
+    def output(self) -> str:
+        return (self._home / "output").read_text(errors="replace")
+
+    def _configure(self, mouth: bytes, codec: str, password: str) -> None:
+        ports = self._lab.ports
+        write_wav(self._home / "mouth.wav", mouth)
+        (self._home / "config").write_text(
+            CONFIG.format(
+                home=self._home,
+                modules=MODULES,
+                sip_port=ports.phone,
+                rtp_first=ports.phone_rtp,
+                rtp_last=ports.phone_rtp + 3,
+            )
+        )
+        account = f"<sip:1001@127.0.0.1:{ports.sip};transport=udp>;auth_pass={password};regint=0"
+        (self._home / "accounts").write_text(f"{account};audio_codecs={codec}\n")
+
+    @asynccontextmanager
+    async def call(
+        self, extension: str, mouth: bytes, codec: str = "PCMU/8000/1", password: str = SIP_PASSWORD
+    ) -> AsyncIterator[None]:
+        """Dial ``extension`` and say ``mouth`` (16-bit, 8 kHz); the call is ended with the block."""
+        self._configure(mouth, codec, password)
+        address = f"sip:{extension}@127.0.0.1:{self._lab.ports.sip}"
+        # baresip wants a terminal at its standard input.
+        keyboard, terminal = os.openpty()
+        with (self._home / "output").open("wb") as output:
+            process = subprocess.Popen(
+                ["baresip", "-f", self._home, "-e", f"/dial {address}"],
+                stdin=terminal,
+                stdout=output,
+                stderr=output,
+            )
+        try:
+            yield
+        finally:
+            process.terminate()
+            await asyncio.to_thread(process.wait, 10)
+            os.close(keyboard)
+            os.close(terminal)

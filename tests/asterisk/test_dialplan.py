@@ -1,0 +1,99 @@
+"""The shipped dialplan, on a real Asterisk: the agent is reached, and where it isn't, the fallback."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+
+from audiosocket_gw.protocol.audiosocket import Kind
+from tests.asterisk.lab import Lab
+from tests.asterisk.line import answering, refuse, say, silence
+
+pytestmark = pytest.mark.asterisk
+
+FALLBACK = r"Executing \[s@fallback:1\]"
+HANGUP = r"Executing \[500\d@phones:\d+\] Hangup"
+
+HARMLESS = ("users.conf is deprecated",)
+"""What the package's own files cause."""
+
+
+async def test_shipped_files_load_without_a_warning(lab: Lab) -> None:
+    complaints = [
+        line
+        for line in lab.log().partition("Asterisk Ready")[0].splitlines()
+        if re.search(r"\b(WARNING|ERROR)\[", line) and not any(known in line for known in HARMLESS)
+    ]
+    assert complaints == []
+    assert "3 modules loaded" in await lab.cli("module show like audiosocket")
+    assert f"GATEWAY=127.0.0.1:{lab.ports.gateway}" in await lab.cli("dialplan show globals")
+
+
+@pytest.mark.parametrize("extension", ["5001", "5002"])
+async def test_agent_is_reached(lab: Lab, extension: str) -> None:
+    async with answering(lab.ports.gateway, silence) as lines, lab.call(extension, "tone"):
+        line = await lines.get()
+        await line.frames_received(50)
+    assert line.uuid.version == 4
+    assert {(frame.kind, len(frame.payload)) for frame in line.audio} == {(Kind.SLIN, 320)}
+    assert any(line.heard)
+
+
+async def test_agent_is_reached_in_wideband(lab: Lab) -> None:
+    async with answering(lab.ports.gateway, silence) as lines, lab.call("5003", "tone"):
+        line = await lines.get()
+        await line.frames_received(50)
+    assert {(frame.kind, len(frame.payload)) for frame in line.audio} == {(Kind.SLIN16, 640)}
+
+
+@pytest.mark.parametrize("extension", ["5001", "5002", "5003"])
+async def test_fallback_when_the_gateway_is_down(lab: Lab, extension: str) -> None:
+    async with lab.call(extension, "silent") as watch:
+        await watch.logged(FALLBACK)
+        await watch.logged(r"Playing 'sorry")
+
+
+@pytest.mark.parametrize("extension", ["5001", "5002", "5003"])
+async def test_fallback_when_the_gateway_refuses_at_once(lab: Lab, extension: str) -> None:
+    async with answering(lab.ports.gateway, refuse), lab.call(extension, "silent") as watch:
+        await watch.logged(FALLBACK)
+
+
+@pytest.mark.parametrize("extension", ["5001", "5002"])
+async def test_no_fallback_after_a_call_that_was_served(lab: Lab, extension: str) -> None:
+    async with answering(lab.ports.gateway, say(bytes(5 * 16_000))), lab.call(extension, "tone") as watch:
+        await watch.logged(HANGUP)
+        await asyncio.sleep(0.5)
+    assert not re.search(FALLBACK, watch.log())
+
+
+@pytest.mark.parametrize("extension", ["5001", "5002"])
+async def test_no_fallback_when_the_caller_hangs_up_at_once(lab: Lab, extension: str) -> None:
+    async with answering(lab.ports.gateway, silence) as lines, lab.call(extension, "tone") as watch:
+        line = await lines.get()
+        await line.frames_received(5)
+        await lab.hang_up_all()
+        await line.ended.wait()
+    assert not re.search(FALLBACK, watch.log())
+
+
+@pytest.mark.parametrize("extension", ["5001", "5002"])
+async def test_keys_arrive(lab: Lab, extension: str) -> None:
+    async with answering(lab.ports.gateway, silence) as lines, lab.call(extension, "keys-19*#"):
+        line = await lines.get()
+        async with asyncio.timeout(20):
+            while len(_digits(line.frames)) < 4:
+                await asyncio.sleep(0.1)
+    assert _digits(line.frames) == "19*#"
+
+
+def _digits(frames: list[object]) -> str:
+    return "".join(getattr(frame, "digit", "") for frame in frames)
+
+
+@pytest.mark.parametrize("target", ["601", "602"])
+async def test_transfer_targets_exist(lab: Lab, target: str) -> None:
+    async with lab.call(target, "silent") as watch:
+        await watch.logged(rf"Executing \[{target}@phones:2\] Playback|Executing \[{target}@transfer-targets:2\]")

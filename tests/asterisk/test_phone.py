@@ -1,0 +1,57 @@
+"""A real SIP phone, with the shipped pjsip.conf, reaches the agent and hears it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from audiosocket_gw.protocol.audiosocket import Kind
+from tests.asterisk.lab import Lab
+from tests.asterisk.line import FRAME_BYTES, answering, say, silence
+from tests.asterisk.phone import Phone
+from tests.asterisk.sound import SAMPLE_RATE, loudest_hertz, read_wav, tone
+
+pytestmark = pytest.mark.asterisk
+
+SECOND_BYTES = 2 * SAMPLE_RATE
+
+
+@pytest.fixture
+def phone(lab: Lab, tmp_path: Path) -> Phone:
+    if not Phone.is_installed():
+        reason = "no SIP phone here: apt-get install baresip"
+        if os.environ.get("CI") == "true":
+            pytest.fail(reason, pytrace=False)
+        pytest.skip(reason)
+    return Phone(lab, tmp_path)
+
+
+@pytest.mark.parametrize("codec", ["PCMU/8000/1", "PCMA/8000/1", "G722/16000/1"])
+@pytest.mark.parametrize("extension", ["5001", "5002"])
+async def test_phone_hears_and_is_heard(lab: Lab, phone: Phone, extension: str, codec: str) -> None:
+    agent = say(tone(5, 700))
+    async with (
+        lab.watch(),
+        answering(lab.ports.gateway, agent) as lines,
+        phone.call(extension, tone(20, 1000), codec),
+    ):
+        line = await lines.get()
+        await line.ended.wait()
+    assert {(frame.kind, len(frame.payload)) for frame in line.audio} == {(Kind.SLIN, FRAME_BYTES)}
+    assert len(line.heard) > 4 * SECOND_BYTES
+    assert loudest_hertz(line.heard[SECOND_BYTES : 4 * SECOND_BYTES]) == pytest.approx(1000, abs=5)
+    if codec != "G722/16000/1":
+        heard = read_wav(phone.heard)
+        assert loudest_hertz(heard[SECOND_BYTES : 4 * SECOND_BYTES]) == pytest.approx(700, abs=5)
+
+
+async def test_phone_with_a_wrong_password_gets_nowhere(lab: Lab, phone: Phone) -> None:
+    async with (
+        lab.watch() as watch,
+        answering(lab.ports.gateway, silence) as lines,
+        phone.call("5001", tone(5, 1000), password="wrong"),
+    ):
+        await watch.logged("Failed to authenticate")
+    assert lines.empty()

@@ -1,0 +1,57 @@
+"""Every sample arrives: from the caller's mouth to the gateway, and from the gateway to the caller's ear."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.asterisk.lab import Lab
+from tests.asterisk.line import Line, answering, say, silence
+from tests.asterisk.sound import noise, read_wav
+
+pytestmark = pytest.mark.asterisk
+
+
+@pytest.mark.parametrize("extension", ["5001", "5002"])
+@pytest.mark.limit(120)
+async def test_a_minute_reaches_the_ear(lab: Lab, extension: str) -> None:
+    sent = noise(60, seed=1)
+    async with answering(lab.ports.gateway, say(bytes(8_000) + sent)) as lines, lab.call(extension, "record-ear"):
+        await (await lines.get()).ended.wait()
+    assert sent in read_wav(lab.recordings / "ear.wav")
+
+
+@pytest.mark.parametrize("extension", ["5001", "5002"])
+@pytest.mark.limit(120)
+async def test_a_minute_leaves_the_mouth(lab: Lab, extension: str) -> None:
+    said = noise(60, seed=2)
+    (lab.recordings / "mouth.sln").write_bytes(said)
+    async with answering(lab.ports.gateway, silence) as lines, lab.call(extension, "play-mouth"):
+        line = await lines.get()
+        await line.frames_received(len(said) // 320)
+    assert said in line.heard
+
+
+@pytest.mark.parametrize("extension", ["5001", "5002"])
+@pytest.mark.limit(120)
+async def test_a_minute_both_ways_at_once(lab: Lab, extension: str) -> None:
+    sent, said = noise(60, seed=3), noise(60, seed=4)
+
+    async def speak(line: Line) -> None:
+        await line.play(sent)
+        await silence(line)
+
+    async def answer(line: Line) -> None:
+        await line.play(said)
+        await silence(line)
+
+    async with (
+        answering(lab.ports.handset, answer) as handsets,
+        answering(lab.ports.gateway, speak) as lines,
+        lab.call(extension, "handset"),
+    ):
+        handset, line = await handsets.get(), await lines.get()
+        await asyncio.sleep(62)
+    assert sent in handset.heard
+    assert said in line.heard

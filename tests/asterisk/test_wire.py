@@ -1,0 +1,100 @@
+"""What Asterisk 22 does with what a gateway sends: the facts that the simulated caller imitates."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from audiosocket_gw.protocol.audiosocket import HEADER, Kind, encode_audio
+from tests.asterisk.lab import Lab
+from tests.asterisk.line import FRAME_BYTES, Line, Script, answering, say_nothing, silence
+
+pytestmark = pytest.mark.asterisk
+
+FRAME = encode_audio(Kind.SLIN, bytes(FRAME_BYTES))
+
+
+def after_a_second(data: bytes) -> Script:
+    """Send a second of silence, then ``data``, then silence for ever."""
+
+    async def script(line: Line) -> None:
+        await line.play(bytes(FRAME_BYTES) * 50)
+        line.write(data)
+        await silence(line)
+
+    return script
+
+
+def split(at: int, pause_s: float) -> Script:
+    """Send silence in frames that are cut behind byte ``at``, with a pause in the cut."""
+
+    async def script(line: Line) -> None:
+        while True:
+            line.write(FRAME[:at])
+            await asyncio.sleep(pause_s)
+            line.write(FRAME[at:])
+            await asyncio.sleep(0.02)
+
+    return script
+
+
+async def test_payload_that_follows_its_header_late_ends_the_call(lab: Lab) -> None:
+    async with answering(lab.ports.gateway, split(HEADER.size, 0.05)) as lines, lab.call("5001", "tone") as watch:
+        await (await lines.get()).ended.wait()
+        await watch.logged("Poll timed out while waiting for data")
+        await watch.logged("Executing .*fallback")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pytest.param(HEADER.pack(0x02, 0), id="unknown kind"),
+        pytest.param(HEADER.pack(Kind.UUID, 16) + bytes(16), id="uuid"),
+        pytest.param(HEADER.pack(Kind.DTMF, 1) + b"1", id="dtmf"),
+        pytest.param(HEADER.pack(Kind.ERROR, 1) + b"\x01", id="error"),
+        pytest.param(HEADER.pack(Kind.SLIN, 0), id="empty audio"),
+    ],
+)
+async def test_frame_that_a_gateway_must_not_send_ends_the_call(lab: Lab, data: bytes) -> None:
+    async with answering(lab.ports.gateway, after_a_second(data)) as lines, lab.call("5001", "tone") as watch:
+        await (await lines.get()).ended.wait()
+        await watch.logged("Executing .*fallback")
+
+
+async def test_two_seconds_without_a_frame_end_the_application(lab: Lab) -> None:
+    async with answering(lab.ports.gateway, say_nothing) as lines, lab.call("5001", "silent") as watch:
+        await (await lines.get()).ended.wait()
+        await watch.logged("Reached timeout after 2000 ms of no activity")
+
+
+async def test_silence_does_not_end_the_channel_driver(lab: Lab) -> None:
+    async with answering(lab.ports.gateway, say_nothing) as lines, lab.call("5002", "silent"):
+        line = await lines.get()
+        await asyncio.sleep(4)
+        assert not line.ended.is_set()
+
+
+async def test_caller_who_sends_nothing_stays_while_the_gateway_sends_silence(lab: Lab) -> None:
+    async with answering(lab.ports.gateway, silence) as lines, lab.call("5001", "silent"):
+        line = await lines.get()
+        await asyncio.sleep(6)
+        assert not line.ended.is_set()
+    assert line.audio == []
+
+
+async def test_asterisk_does_not_pace_a_burst(lab: Lab) -> None:
+    """Two seconds of sound, written at once, are at the caller's ear within half a second."""
+
+    async def burst(line: Line) -> None:
+        line.write(FRAME * 100)
+        await silence(line)
+
+    async with (
+        answering(lab.ports.handset, silence) as handsets,
+        answering(lab.ports.gateway, burst),
+        lab.call("5001", "handset"),
+    ):
+        handset = await handsets.get()
+        await handset.frames_received(100)
+    assert handset.arrivals[100] - handset.arrivals[1] < 0.5

@@ -1,0 +1,741 @@
+"""The agent link against a server that writes its bytes by hand, so that it can break every rule.
+
+Where the clock matters the tests run on virtual time: the sockets are real, ten silent seconds are not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audiosocket_gw.elevenlabs import connection as link
+from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs.connection import AgentConnection, MessageHandler, connect
+from audiosocket_gw.errors import AgentError
+from audiosocket_gw.events import EndReason
+
+CERTIFICATE = Path(__file__).with_name("localhost.pem")
+"""Of 127.0.0.1, signed by itself, valid for a hundred years; its key is no secret."""
+
+INITIATION = messages.initiation({})
+
+TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
+
+
+def frame(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
+    """Build a WebSocket frame as a server sends it (RFC 6455, section 5.2)."""
+    first = (0x80 if fin else 0) | opcode
+    if len(payload) < 126:
+        return bytes([first, len(payload)]) + payload
+    if len(payload) < 65_536:
+        return struct.pack("!BBH", first, 126, len(payload)) + payload
+    return struct.pack("!BBQ", first, 127, len(payload)) + payload
+
+
+def text(**message: Any) -> bytes:
+    return frame(TEXT, json.dumps(message).encode())
+
+
+def closing(code: int, reason: str = "") -> bytes:
+    return frame(CLOSE, struct.pack("!H", code) + reason.encode())
+
+
+METADATA_BODY = {
+    "conversation_id": "conv_1",
+    "agent_output_audio_format": "pcm_8000",
+    "user_input_audio_format": "ulaw_8000",
+}
+METADATA = text(
+    type="conversation_initiation_metadata", conversation_initiation_metadata_event=METADATA_BODY
+)
+AUDIO = text(type="audio", audio_event={"audio_base_64": "AQI=", "event_id": 1})
+
+
+class Peer:
+    """The agent's end of one connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+        self.request = b""
+
+    async def upgrade(self, first: bytes = b"") -> None:
+        """Accept the WebSocket, and send ``first`` in the same segment."""
+        self.request = await self.reader.readuntil(b"\r\n\r\n")
+        key = self.request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]
+        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+        self.writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + first
+        )
+
+    async def begin(self, more: bytes = b"") -> None:
+        """Announce the conversation, and send ``more`` in the same segment."""
+        await self.upgrade()
+        assert await self.receive() == (TEXT, INITIATION)
+        self.writer.write(METADATA + more)
+
+    async def receive(self) -> tuple[int, bytes]:
+        """Return opcode and payload of the next frame, which must be masked, as a client's must."""
+        first, second = await self.reader.readexactly(2)
+        assert first & 0x80
+        assert second & 0x80
+        size = second & 0x7F
+        if size > 125:
+            wide = struct.Struct("!H" if size == 126 else "!Q")
+            (size,) = wide.unpack(await self.reader.readexactly(wide.size))
+        mask = await self.reader.readexactly(4)
+        payload = await self.reader.readexactly(size)
+        return first & 0x0F, bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+
+    def cut(self) -> None:
+        self.writer.transport.abort()
+
+
+Behaviour = Callable[[Peer], Awaitable[None]]
+
+
+@asynccontextmanager
+async def agent(behave: Behaviour, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
+    """Serve one way of behaving; yields the URL. The connection is closed when ``behave`` returns."""
+    tasks: list[asyncio.Task[None]] = []
+
+    async def serve(peer: Peer) -> None:
+        try:
+            await behave(peer)
+        finally:
+            peer.writer.close()
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tasks.append(asyncio.ensure_future(serve(Peer(reader, writer))))
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        yield f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/v1/convai/conversation?agent_id=a"
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*tasks, return_exceptions=True):
+            if not isinstance(ended, None | asyncio.CancelledError | ConnectionError | asyncio.IncompleteReadError):
+                raise ended
+
+
+def ignore(message: messages.ServerMessage) -> None:
+    pass
+
+
+async def open_(url: str, on_message: MessageHandler = ignore, timeout_s: float = 30) -> AgentConnection:
+    trust = ssl.create_default_context(cafile=CERTIFICATE)
+    return await connect(url, INITIATION, on_message, ssl_context=trust, timeout_s=timeout_s)
+
+
+async def refusal(behave: Behaviour, timeout_s: float = 30) -> AgentError:
+    """Return why no conversation came about."""
+    async with agent(behave) as url:
+        with pytest.raises(AgentError) as caught:
+            await open_(url, timeout_s=timeout_s)
+    return caught.value
+
+
+async def ending(behave: Behaviour) -> link.Closing:
+    """Return how a conversation ended."""
+    async with agent(behave) as url:
+        connection = await open_(url)
+        try:
+            return await connection.closed
+        finally:
+            await connection.close()
+
+
+async def forever(peer: Peer) -> None:
+    await peer.reader.read()
+
+
+# Beginning
+
+
+async def test_a_conversation() -> None:
+    heard: list[tuple[int, bytes]] = []
+
+    async def behave(peer: Peer) -> None:
+        await peer.begin(AUDIO)
+        assert peer.request.startswith(b"GET /v1/convai/conversation?agent_id=a HTTP/1.1\r\n")
+        heard.append(await peer.receive())
+        peer.writer.write(AUDIO)
+        heard.append(await peer.receive())
+        peer.writer.write(closing(1000))
+
+    said: list[messages.ServerMessage] = []
+    async with agent(behave) as url:
+        connection = await open_(url, said.append)
+        assert connection.metadata == messages.Metadata("conv_1", "pcm_8000", "ulaw_8000")
+        connection.send_audio(b"\x00\x01")
+        while len(said) < 3:
+            await asyncio.sleep(0)
+        await connection.close()
+        assert connection.closed.done()
+    assert said == [connection.metadata, messages.Audio(b"\x01\x02", 1), messages.Audio(b"\x01\x02", 1)]
+    assert heard[0] == (TEXT, b'{"user_audio_chunk":"AAE="}')
+    assert heard[1] == (CLOSE, struct.pack("!H", 1000) + b"The call has ended")
+
+
+async def test_all_that_comes_with_the_handshake_is_handled_in_order() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.upgrade(METADATA + AUDIO)
+        assert await peer.receive() == (TEXT, INITIATION)
+        await forever(peer)
+
+    said: list[messages.ServerMessage] = []
+    async with agent(behave) as url:
+        connection = await open_(url, said.append)
+        assert said == [connection.metadata, messages.Audio(b"\x01\x02", 1)]
+        await connection.close()
+
+
+def answering(response: bytes) -> Behaviour:
+    async def behave(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        peer.writer.write(response)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("response", "reason"),
+    [
+        (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", EndReason.AGENT_UNAUTHORIZED),
+        (b"HTTP/1.1 403 Forbidden\r\n\r\nno", EndReason.AGENT_UNAUTHORIZED),
+        (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", EndReason.AGENT_NOT_FOUND),
+        (b"HTTP/1.1 422 What\r\nContent-Length: 2\r\n\r\n{}", EndReason.AGENT_REJECTED),
+        (b"HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\n\r\n", EndReason.AGENT_BUSY),
+        (b"HTTP/1.1 401 No\r\nContent-Length: 14\r\n\r\nquota_exceeded", EndReason.AGENT_QUOTA),
+        (b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", EndReason.AGENT_UNREACHABLE),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 6\r\n\r\n<html>", EndReason.AGENT_UNREACHABLE),
+        (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", EndReason.AGENT_PROTOCOL),
+        (
+            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Accept: d3Jvbmc=\r\n\r\n",
+            EndReason.AGENT_PROTOCOL,
+        ),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", EndReason.AGENT_PROTOCOL),
+        (b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n", EndReason.AGENT_PROTOCOL),
+        (b"x" * 100_000, EndReason.AGENT_PROTOCOL),
+        (b"", EndReason.AGENT_LOST),
+        (b"HTTP/1.1 101 Swi", EndReason.AGENT_LOST),
+    ],
+)
+async def test_no_websocket(response: bytes, reason: EndReason) -> None:
+    error = await refusal(answering(response))
+    assert error.reason is reason
+    assert len(str(error)) < 500
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/",
+        "ws:///path",
+        "ws://127.0.0.1:99999/",
+        "ws://127.0.0.1:x/",
+        "ws://[::1",
+        "ws://u:%ff@127.0.0.1/",
+        "ws://127.0.0.1/#part",
+        "ws://a..b/",
+        f"ws://{'a' * 64}.invalid/",
+    ],
+)
+async def test_a_url_that_is_none(url: str) -> None:
+    with pytest.raises(AgentError) as caught:
+        await open_(url)
+    assert caught.value.reason in (EndReason.AGENT_PROTOCOL, EndReason.AGENT_UNREACHABLE)
+
+
+async def test_nobody_listens() -> None:
+    async with agent(forever) as url:
+        pass
+    with pytest.raises(AgentError) as caught:
+        await open_(url)
+    assert caught.value.reason is EndReason.AGENT_UNREACHABLE
+
+
+async def after_the_upgrade(peer: Peer) -> None:
+    await peer.upgrade()
+
+
+async def after_the_initiation(peer: Peer) -> None:
+    await peer.upgrade()
+    await peer.receive()
+
+
+async def with_half_the_metadata(peer: Peer) -> None:
+    await peer.upgrade(METADATA[:20])
+
+
+def torn(behave: Behaviour) -> Behaviour:
+    """Reset the connection where ``behave`` would close it."""
+
+    async def tear(peer: Peer) -> None:
+        await behave(peer)
+        await peer.writer.drain()
+        peer.cut()
+
+    return tear
+
+
+CUTS = [after_the_upgrade, after_the_initiation, with_half_the_metadata]
+
+
+@pytest.mark.parametrize("behave", [*CUTS, *map(torn, CUTS)])
+async def test_cut_before_the_conversation_began(behave: Behaviour) -> None:
+    assert (await refusal(behave)).reason is EndReason.AGENT_LOST
+
+
+async def closed_before_metadata(peer: Peer) -> None:
+    await peer.upgrade(text(type="error", message="no agent for you") + closing(1008, "Invalid message received"))
+
+
+async def garbage_before_metadata(peer: Peer) -> None:
+    await peer.upgrade(frame(TEXT, b"hello"))
+    await forever(peer)
+
+
+@pytest.mark.parametrize(
+    ("behave", "reason", "complaint"),
+    [
+        (closed_before_metadata, EndReason.AGENT_REJECTED, "1008 Invalid message received; no agent for you"),
+        (garbage_before_metadata, EndReason.AGENT_PROTOCOL, "not JSON"),
+    ],
+)
+async def test_refused_before_the_conversation_began(
+    behave: Behaviour, reason: EndReason, complaint: str
+) -> None:
+    error = await refusal(behave)
+    assert error.reason is reason
+    assert complaint in str(error)
+
+
+async def dripping_its_response(peer: Peer) -> None:
+    peer.writer.write(b"HTTP/1.1 101 ")
+    while True:
+        peer.writer.write(b"x")
+        await asyncio.sleep(1)
+
+
+async def silent_after_the_upgrade(peer: Peer) -> None:
+    await peer.upgrade()
+    await forever(peer)
+
+
+async def only_pinging(peer: Peer) -> None:
+    await peer.upgrade()
+    while True:
+        peer.writer.write(frame(PING) + text(type="ping", ping_event={"event_id": 1}))
+        await asyncio.sleep(1)
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize(
+    "behave", [forever, dripping_its_response, silent_after_the_upgrade, only_pinging]
+)
+async def test_each_step_has_a_deadline(behave: Behaviour) -> None:
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    error = await refusal(behave, timeout_s=5)
+    assert error.reason is EndReason.AGENT_TIMEOUT
+    assert "in 5 s (AGENT_CONNECT_TIMEOUT)" in str(error)
+    assert loop.time() - begun == pytest.approx(5)
+    await asyncio.sleep(3600)  # a timer that was left behind would go off
+
+
+@pytest.mark.parametrize("behave", [forever, silent_after_the_upgrade])
+async def test_a_cancelled_beginning_leaves_no_connection(behave: Behaviour) -> None:
+    gone = asyncio.Event()
+
+    async def watch(peer: Peer) -> None:
+        with contextlib.suppress(ConnectionError):
+            await behave(peer)
+        gone.set()
+
+    async with agent(watch) as url:
+        opening = asyncio.ensure_future(open_(url))
+        await asyncio.wait([opening], timeout=0.05)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        await gone.wait()
+
+
+# The agent's messages
+
+
+@pytest.mark.parametrize("event_id", [7, 0, "7", None])
+async def test_a_ping_is_answered_at_once_with_its_id(event_id: int | str | None) -> None:
+    answered: list[tuple[int, bytes]] = []
+
+    async def behave(peer: Peer) -> None:
+        await peer.begin(text(type="ping", ping_event={"event_id": event_id, "ping_ms": 5_000}))
+        answered.append(await peer.receive())
+
+    await ending(behave)
+    assert answered == [(TEXT, json.dumps({"type": "pong", "event_id": event_id}, separators=(",", ":")).encode())]
+
+
+async def test_websocket_pings_are_answered() -> None:
+    answered: list[tuple[int, bytes]] = []
+
+    async def behave(peer: Peer) -> None:
+        await peer.begin(frame(PING, b"are you there"))
+        answered.append(await peer.receive())
+
+    await ending(behave)
+    assert answered == [(PONG, b"are you there")]
+
+
+async def test_messages_in_pieces_and_in_binary_frames() -> None:
+    body = AUDIO[2:]
+    pieces = (
+        frame(TEXT, body[:5], fin=False)
+        + frame(PING)
+        + frame(CONTINUATION, b"", fin=False)
+        + frame(CONTINUATION, body[5:9], fin=False)
+        + frame(CONTINUATION, body[9:])
+        + frame(BINARY, body)
+        + AUDIO
+    )
+
+    async def behave(peer: Peer) -> None:
+        await peer.begin()
+        for byte in pieces:
+            peer.writer.write(bytes([byte]))
+            await asyncio.sleep(0)
+        peer.writer.write(closing(1000))
+        await forever(peer)
+
+    said: list[messages.ServerMessage] = []
+    async with agent(behave) as url:
+        connection = await open_(url, said.append)
+        await connection.closed
+    assert said[1:] == 3 * [messages.Audio(b"\x01\x02", 1)]
+
+
+async def test_a_message_of_ten_megabytes() -> None:
+    sound = bytes(10 * 2**20)
+    message = text(type="audio", audio_event={"audio_base_64": base64.b64encode(sound).decode(), "event_id": 1})
+
+    async def behave(peer: Peer) -> None:
+        await peer.begin(message + closing(1000))
+        await forever(peer)
+
+    said: list[messages.ServerMessage] = []
+    async with agent(behave) as url:
+        connection = await open_(url, said.append)
+        await connection.closed
+    assert said[1] == messages.Audio(sound, 1)
+
+
+# How it ends
+
+
+@pytest.mark.parametrize(
+    ("code", "text_", "reason"),
+    [
+        (1000, "", EndReason.AGENT_HANGUP),
+        (1002, "", EndReason.AGENT_FAILED),
+        (1002, "This request exceeds your quota limit.", EndReason.AGENT_QUOTA),
+        (1008, "Override for field 'llm' is not allowed by config.", EndReason.AGENT_REJECTED),
+        (1011, "Conversation has exceeded maximum duration", EndReason.AGENT_HANGUP),
+        (1011, "", EndReason.AGENT_FAILED),
+        (3000, "quota_exceeded", EndReason.AGENT_QUOTA),
+        (3008, "too many concurrent connections", EndReason.AGENT_BUSY),
+        (4300, "", EndReason.AGENT_BUSY),
+    ],
+)
+async def test_close_codes(code: int, text_: str, reason: EndReason) -> None:
+    echoed: list[tuple[int, bytes]] = []
+
+    async def behave(peer: Peer) -> None:
+        await peer.begin(closing(code, text_))
+        echoed.append(await peer.receive())
+
+    closed = await ending(behave)
+    assert closed.reason is reason
+    assert str(code) in closed.detail
+    assert text_ in closed.detail
+    assert echoed == [(CLOSE, struct.pack("!H", code) + text_.encode())]
+
+
+async def test_a_close_without_a_code() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.begin(frame(CLOSE))
+        await forever(peer)
+
+    assert (await ending(behave)).reason is EndReason.AGENT_FAILED
+
+
+@pytest.mark.parametrize("last", [closing(1002), b""], ids=["closed", "cut"])
+async def test_the_error_before_the_end_is_told(last: bytes) -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.begin(text(type="error", message="the voice is gone") + last)
+
+    assert "the voice is gone" in (await ending(behave)).detail
+
+
+@pytest.mark.parametrize("half", [b"", AUDIO[:10], AUDIO[:1]], ids=["between", "in-a-frame", "in-a-header"])
+@pytest.mark.parametrize("reset", [False, True])
+async def test_cut_in_the_conversation(half: bytes, reset: bool) -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.begin(half)
+
+    assert (await ending(torn(behave) if reset else behave)).reason is EndReason.AGENT_LOST
+
+
+GARBAGE = {
+    "no JSON": frame(TEXT, b"hello"),
+    "invalid UTF-8": frame(TEXT, b'{"type":"\xff"}'),
+    "an array": frame(TEXT, b"[]"),
+    "no base64": text(type="audio", audio_event={"audio_base_64": "?"}),
+    "opcode 3": frame(3, b"x"),
+    "opcode 11": frame(11, b"x"),
+    "a masked frame": b"\x81\x81\x00\x00\x00\x00x",
+    "a reserved bit": b"\xc1\x01x",
+    "a long ping": frame(PING, bytes(126)),
+    "a ping in pieces": frame(PING, fin=False),
+    "a stray continuation": frame(CONTINUATION, b"x"),
+    "text in text": frame(TEXT, b"{", fin=False) + frame(TEXT, b"{"),
+    "close code 1": closing(1),
+    "17 MiB": struct.pack("!BBQ", 0x81, 127, 17 * 2**20),
+    "17 MiB in pieces": frame(TEXT, bytes(9 * 2**20), fin=False)
+    + struct.pack("!BBQ", 0x80, 127, 8 * 2**20),
+    "an impossible length": struct.pack("!BBQ", 0x81, 127, 2**63),
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+async def test_garbage(name: str) -> None:
+    answer: list[tuple[int, bytes]] = []
+
+    async def behave(peer: Peer) -> None:
+        await peer.begin(GARBAGE[name] + AUDIO)
+        answer.append(await peer.receive())
+
+    said: list[messages.ServerMessage] = []
+    async with agent(behave) as url:
+        connection = await open_(url, said.append)
+        assert (await connection.closed).reason is EndReason.AGENT_PROTOCOL
+    assert [message for message in said if isinstance(message, messages.Audio)] == []
+    assert answer[0][0] == CLOSE
+
+
+@pytest.mark.virtual_time
+async def test_a_silent_agent_is_pinged_and_then_given_up() -> None:
+    heard: list[tuple[int, bytes]] = []
+
+    async def behave(peer: Peer) -> None:
+        await peer.begin()
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                heard.append(await peer.receive())
+
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    closed = await ending(behave)
+    assert closed.reason is EndReason.AGENT_LOST
+    assert "silent for 20 s" in closed.detail
+    assert loop.time() - begun == pytest.approx(2 * link.KEEPALIVE_S)
+    assert heard == [(PING, b"")]
+
+
+@pytest.mark.virtual_time
+async def test_an_agent_that_answers_pings_may_be_silent() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.begin()
+        for _ in range(30):
+            opcode, payload = await peer.receive()
+            assert opcode == PING
+            peer.writer.write(frame(PONG, payload))
+        peer.writer.write(closing(1000))
+        await forever(peer)
+
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    assert (await ending(behave)).reason is EndReason.AGENT_HANGUP
+    assert loop.time() - begun > 290
+
+
+@pytest.mark.virtual_time
+async def test_an_agent_that_does_not_read_is_given_up() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.begin()
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        while True:
+            peer.writer.write(text(type="ping", ping_event={"event_id": 1}))
+            await asyncio.sleep(2)
+
+    async with agent(behave) as url:
+        connection = await open_(url)
+        for _ in range(400):
+            connection.send_audio(bytes(65_536))
+        closed = await connection.closed
+    assert closed == link.Closing(EndReason.AGENT_LOST, "the agent stopped reading what the caller says")
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("more", [b"", AUDIO], ids=["silent", "talking on"])
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        (closing(1000), EndReason.AGENT_HANGUP),
+        (frame(TEXT, b"garbage"), EndReason.AGENT_PROTOCOL),
+        (frame(3), EndReason.AGENT_PROTOCOL),
+    ],
+    ids=["closed", "no JSON", "opcode 3"],
+)
+async def test_the_end_comes_though_the_agent_keeps_the_connection(
+    last: bytes, reason: EndReason, more: bytes
+) -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.begin(last)
+        while True:
+            peer.writer.write(more)
+            await asyncio.sleep(1)
+
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    async with asyncio.timeout(60):
+        assert (await ending(behave)).reason is reason
+    assert loop.time() - begun == pytest.approx(link.CLOSE_S)
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("more", [b"", AUDIO], ids=["silent", "talking on"])
+async def test_our_close_ends_it_though_the_agent_does_not_answer(more: bytes) -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.begin()
+        while True:
+            peer.writer.write(more)
+            await asyncio.sleep(1)
+
+    loop = asyncio.get_running_loop()
+    async with agent(behave) as url:
+        connection = await open_(url)
+        begun = loop.time()
+        await connection.close()
+        assert connection.closed.done()
+        assert loop.time() - begun == pytest.approx(link.CLOSE_S)
+        await asyncio.sleep(3600)
+
+
+async def test_a_cancelled_close_leaves_no_connection() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.begin()
+        await forever(peer)
+        await asyncio.sleep(3600)
+
+    async with agent(behave) as url:
+        connection = await open_(url)
+        ended = asyncio.ensure_future(connection.close())
+        await asyncio.sleep(0)
+        ended.cancel()
+        await asyncio.wait([ended])
+        await asyncio.wait([connection.closed], timeout=1)
+        assert connection.closed.done()
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("last", [closing(1000), b"", frame(TEXT, b"garbage")], ids=["closed", "cut", "garbage"])
+@pytest.mark.parametrize("over_tls", [False, True])
+async def test_after_the_end_nothing_is_left_and_nothing_is_sent(last: bytes, over_tls: bool) -> None:
+    """Also when the end comes in the same segment as the metadata."""
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(CERTIFICATE)
+
+    async def behave(peer: Peer) -> None:
+        await peer.begin(last)
+
+    tasks = asyncio.all_tasks()
+    async with agent(behave, tls if over_tls else None) as url:
+        connection = await open_(url)
+        # Whoever speaks to the agent does so at any moment: also between the end and the news of it.
+        while not connection.closed.done():
+            connection.send_audio(b"\x00\x00")
+            await asyncio.sleep(0)
+        connection.send_audio(b"\x00\x00")
+        await connection.close()
+        await connection.close()
+    assert asyncio.all_tasks() == tasks
+    await asyncio.sleep(3600)  # a timer that was left behind would go off
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_closing_in_the_moment_of_a_cut(reset: bool) -> None:
+    cut = asyncio.Event()
+
+    async def behave(peer: Peer) -> None:
+        await peer.begin()
+        await cut.wait()
+
+    async with agent(torn(behave) if reset else behave) as url:
+        for steps in range(12):
+            cut.clear()
+            connection = await open_(url)
+            cut.set()
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            await connection.close()
+            assert connection.closed.done()
+
+
+# TLS
+
+
+async def test_a_conversation_over_tls() -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(CERTIFICATE)
+
+    async def behave(peer: Peer) -> None:
+        await peer.begin(AUDIO)
+        opcode, _ = await peer.receive()
+        assert opcode == CLOSE
+        peer.writer.write(closing(1000))
+
+    said: list[messages.ServerMessage] = []
+    async with agent(behave, tls) as url:
+        connection = await open_(url, said.append)
+        await connection.close()
+        assert connection.closed.done()
+    assert said[1] == messages.Audio(b"\x01\x02", 1)
+
+
+async def test_a_certificate_of_nobody_we_know() -> None:
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(CERTIFICATE)
+    async with agent(forever, tls) as url:
+        with pytest.raises(AgentError) as caught:
+            await connect(
+                url, INITIATION, ignore, ssl_context=ssl.create_default_context(), timeout_s=30
+            )
+    assert caught.value.reason is EndReason.AGENT_UNREACHABLE
+    assert "certificate" in str(caught.value)
+
+
+async def test_tls_to_a_port_without_it() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.reader.read(1)
+        peer.writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with agent(behave) as url:
+        with pytest.raises(AgentError) as caught:
+            await open_(url.replace("ws:", "wss:"))
+    assert caught.value.reason is EndReason.AGENT_UNREACHABLE

@@ -1,0 +1,143 @@
+"""The gateway as a process: signals, draining, exit status, and settings that can't work."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from audiosocket_gw import events
+from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.events import EndReason
+from audiosocket_gw.gateway import Gateway
+from audiosocket_gw.protocol.audiosocket import Hangup
+from audiosocket_gw.settings import Settings
+from tests.stage import Line, ramp, stage
+
+
+@asynccontextmanager
+async def _process(
+    *arguments: str, **environment: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
+    """Run ``audiosocket-gw serve`` with the embedded agent; yield it and the port it listens on."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "audiosocket_gw", "serve", "--agent", "simulator", "--port", "0", *arguments),
+        stderr=asyncio.subprocess.PIPE,
+        env={"PATH": "", **environment},
+    )
+    assert process.stderr is not None
+    try:
+        await process.stderr.readuntil(b"listening for Asterisk on 127.0.0.1:")
+        yield process, int(await process.stderr.readline())
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def test_the_embedded_agent_answers_a_call() -> None:
+    async with _process() as (_, port), await Line.open(("127.0.0.1", port)) as line:
+        line.identify()
+        while not any(line.heard):
+            await asyncio.sleep(0.05)
+
+
+async def test_a_signal_without_calls_ends_with_status_0() -> None:
+    async with _process() as (process, _):
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0
+
+
+async def test_a_signal_lets_running_calls_finish_and_takes_no_new_ones() -> None:
+    async with _process() as (process, port), await Line.open(("127.0.0.1", port)) as line:
+        line.identify()
+        while len(line.frames) < 5:
+            await asyncio.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionRefusedError):
+            while True:
+                await (await Line.open(("127.0.0.1", port))).__aexit__()
+                await asyncio.sleep(0.02)
+        before = len(line.frames)
+        while len(line.frames) < before + 10:
+            await asyncio.sleep(0.02)
+        line.writer.close()
+        assert await process.wait() == 0
+
+
+async def test_calls_that_outlive_the_drain_timeout_are_ended_politely_with_status_1() -> None:
+    async with _process(DRAIN_TIMEOUT="0.3") as (process, port), await Line.open(("127.0.0.1", port)) as line:
+        line.identify()
+        while not line.frames:
+            await asyncio.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        await line.ended.wait()
+        assert line.hung_up and not line.reset
+        line.writer.close()
+        assert await process.wait() == 1
+
+
+async def test_a_second_signal_ends_at_once() -> None:
+    async with _process(DRAIN_TIMEOUT="600") as (process, port), await Line.open(("127.0.0.1", port)) as line:
+        line.identify()
+        while not line.frames:
+            await asyncio.sleep(0.02)
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        await process.stderr.readuntil(b"stopping")
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == -signal.SIGTERM
+
+
+async def test_the_last_words_of_a_drained_call() -> None:
+    async with stage(drain_timeout=0) as on_stage:
+        line, _ = await on_stage.call()
+        waiting = await on_stage.line()  # connected, and without a UUID yet
+        await asyncio.sleep(0.05)
+    assert line.hung_up and not line.reset
+    assert waiting.frames == [Hangup()]
+    assert (await on_stage.wait_for(events.CallEnded)).reason is EndReason.DRAINED
+    assert on_stage.gateway.cut_calls == 1
+    await line.__aexit__()
+    await waiting.__aexit__()
+
+
+async def test_a_call_that_ends_while_draining_is_not_cut() -> None:
+    async with stage(drain_timeout=30) as on_stage:
+        line, agent = await on_stage.call()
+        await agent.send_audio(ramp(300))
+        asyncio.get_running_loop().create_task(agent.close(1000))
+    assert ramp(300) in line.heard
+    assert on_stage.gateway.cut_calls == 0
+    await line.__aexit__()
+
+
+async def test_a_port_that_is_taken_is_a_configuration_error() -> None:
+    async with stage() as on_stage:
+        _, port = on_stage.gateway.address
+        with pytest.raises(ConfigurationError, match=f"PORT={port}.*in use"):
+            async with Gateway(Settings(elevenlabs_agent_id="agent", port=port)):
+                pass
+
+
+async def test_too_many_calls_for_the_file_limit_is_a_configuration_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 512))
+    with pytest.raises(ConfigurationError, match="MAX_CALLS=500: needs 1164 open files"):
+        async with Gateway(Settings(elevenlabs_agent_id="agent", port=0)):
+            pass
+
+
+async def test_the_file_limit_is_raised_as_far_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
+    async with Gateway(Settings(elevenlabs_agent_id="agent", port=0)):
+        assert raised == [(1164, 4096)]
