@@ -192,7 +192,8 @@ class Call:
             if agent is not None:
                 await agent.close()
 
-    def _agree_on_sound(self, metadata: messages.Metadata) -> None:
+    def _announced(self, metadata: messages.Metadata) -> None:
+        """Agree on the sound. Comes before `_begin`: the first audio may be in the same segment."""
         try:
             self._to_agent = _codec(_TO_AGENT, metadata.input_format, "user_input_audio_format")
             self._from_agent = _codec(_FROM_AGENT, metadata.output_format, "agent_output_audio_format")
@@ -201,12 +202,12 @@ class Call:
             return
         if self._to_agent is not None:
             self._agent_silence = self._to_agent(SILENCE)
+        now = self._loop.time()
+        setup_ms = (now - self._started_at) * 1000
+        self._emit(events.AgentConnected(self.uuid, now, metadata.conversation_id, setup_ms))
 
     def _begin(self, agent: AgentConnection) -> None:
         """Send what the caller has said so far, and from now on what the caller says."""
-        now = self._loop.time()
-        setup_ms = (now - self._started_at) * 1000
-        self._emit(events.AgentConnected(self.uuid, now, agent.metadata.conversation_id, setup_ms))
         said = list(self._pre_roll)
         self._pre_roll.clear()
         self._agent = agent
@@ -309,7 +310,7 @@ class Call:
             case messages.Interruption():
                 self._interrupted(message)
             case messages.Metadata():
-                self._agree_on_sound(message)
+                self._announced(message)
             case messages.UserTranscript():
                 self._emit(events.CallerSaid(self.uuid, now, message.text))
             case messages.AgentResponse():

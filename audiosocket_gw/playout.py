@@ -19,16 +19,25 @@ class Playout:
     is never right. Each byte is stored once, in the chunk it came in.
     """
 
-    __slots__ = ("_chunks", "_offset", "_queued", "_sent")
+    __slots__ = ("_chunks", "_half", "_offset", "_queued", "_sent")
 
     def __init__(self) -> None:
         self._chunks: deque[bytes] = deque()
+        self._half = b""  # the first byte of a sample whose second has not come
         self._offset = 0  # into the first chunk: the bytes of it that have been sent
         self._queued = 0
         self._sent = 0
 
     def add(self, audio: bytes) -> None:
-        """Queue sound; any length, odd ones included: a sample may be split between two chunks."""
+        """Queue sound; any length, odd ones included: a sample may be split between two chunks.
+
+        Only whole samples are queued. Half of one, padded because the rest is late, would shift all that
+        follows by a byte, and that is noise.
+        """
+        if self._half or len(audio) % 2:
+            audio = self._half + audio
+            whole = len(audio) // 2 * 2
+            audio, self._half = audio[:whole], audio[whole:]
         if audio:
             self._chunks.append(audio)
             self._queued += len(audio)
@@ -71,6 +80,7 @@ class Playout:
         """Forget what is queued; return how many milliseconds of it nobody will hear."""
         discarded = self.queued_ms
         self._chunks.clear()
+        self._half = b""
         self._offset = 0
         self._queued = 0
         return discarded

@@ -183,7 +183,7 @@ class CallControl:
                 return await self._landing(uuid, before, destination)
         except TimeoutError:
             raise ControlError(
-                f"Asterisk took the order, but {LANDING_DEADLINE_S:g} s later the caller isn't at {destination}"
+                f"Asterisk took the order, but the caller is not at {destination} after {LANDING_DEADLINE_S:g} s"
             ) from None
 
     async def hang_up(self, uuid: UUID, cause: int = 16) -> None:

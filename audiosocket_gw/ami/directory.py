@@ -11,7 +11,7 @@ from audiosocket_gw.errors import ControlError
 
 
 class PbxDirectory:
-    """The control over each PBX, by where its calls come from; ``async with`` it to connect in the background.
+    """The control over each PBX, by where its calls come from; ``async with`` it to connect.
 
     ``listed`` (``AMI_HOSTS``) serve the calls that come from them: by the host's name in the list, or the
     address that it turned out to have. ``common`` (``AMI_HOST``) serves all other calls.

@@ -18,6 +18,7 @@ from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
+from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from audiosocket_gw.elevenlabs import messages
@@ -77,7 +78,7 @@ async def connect(
     """
     try:
         connection = AgentConnection(url, initiation, on_message)
-    except InvalidURI:
+    except (InvalidURI, ValueError):  # ValueError: a port, a bracket or an escape that is none
         raise AgentError(EndReason.AGENT_PROTOCOL, "the agent's WebSocket URL is not valid") from None
     try:
         await connection.open(ssl_context, timeout_s)
@@ -109,7 +110,8 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._fault: Closing | None = None
         self._last_error = ""
         self._heard_at = loop.time()
-        self._timer: asyncio.TimerHandle | None = None
+        self._alive_timer: asyncio.TimerHandle | None = None
+        self._cut_timer: asyncio.TimerHandle | None = None
         self._upgraded: asyncio.Future[None] = loop.create_future()
         self._started: asyncio.Future[messages.Metadata] = loop.create_future()
         self.closed = loop.create_future()
@@ -133,7 +135,7 @@ class AgentConnection(asyncio.BufferedProtocol):
                 EndReason.AGENT_TIMEOUT,
                 f"no WebSocket connection to {where} in {timeout_s:g} s (AGENT_CONNECT_TIMEOUT)",
             ) from None
-        except (OSError, ssl.SSLError) as error:
+        except (OSError, ValueError) as error:  # ValueError: a host name that is none
             raise AgentError(EndReason.AGENT_UNREACHABLE, f"no connection to {where}: {error}") from None
         self.send(self._initiation)
         try:
@@ -144,7 +146,8 @@ class AgentConnection(asyncio.BufferedProtocol):
                 EndReason.AGENT_TIMEOUT,
                 f"the agent announced no conversation in {timeout_s:g} s (AGENT_CONNECT_TIMEOUT)",
             ) from None
-        self._timer = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._check_alive)
+        if self._can_send:
+            self._alive_timer = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._check_alive)
 
     async def _until(self, step: asyncio.Future[T]) -> T:
         """Wait for ``step``, or for the end of the connection."""
@@ -156,12 +159,16 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     # Sending
 
+    @property
+    def _can_send(self) -> bool:
+        """Neither side has begun to end it; the news of the end (`connection_lost`) may be on its way."""
+        return self._websocket.state is State.OPEN and not self.closed.done()
+
     def send(self, message: bytes) -> None:
         """Send one text message, or nothing when the conversation is over."""
-        if self.closed.done() or self._websocket.close_expected():
-            return
-        self._websocket.send_text(message)
-        self._write()
+        if self._can_send:
+            self._websocket.send_text(message)
+            self._write()
 
     def send_audio(self, sound: bytes) -> None:
         """Send caller audio, encoded in the metadata's input format."""
@@ -169,14 +176,11 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     async def close(self) -> None:
         """End the conversation and wait until nothing of it is left."""
-        if not self.closed.done() and not self._websocket.close_expected():
+        if self._can_send:
             self._websocket.send_close(1000, "The call has ended")
             self._write()
-        try:
-            async with asyncio.timeout(CLOSE_S):
-                await asyncio.shield(self.closed)
-        except TimeoutError:
-            self.abort()
+        self._close_soon()
+        await asyncio.shield(self.closed)
 
     def abort(self) -> None:
         """Cut the TCP connection, if there is one."""
@@ -190,6 +194,7 @@ class AgentConnection(asyncio.BufferedProtocol):
                 self._transport.write(data)
             else:  # the core's mark for the end of the stream
                 self._transport.close()
+                self._close_soon()  # the peer may never read what is still to be sent
 
     # Receiving: called by asyncio
 
@@ -211,8 +216,9 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._handle_events()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._alive_timer, self._cut_timer):
+            if timer is not None:
+                timer.cancel()
         if not self.closed.done():
             self.closed.set_result(self._closing(exc))
 
@@ -269,12 +275,13 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._close_soon()
 
     def _close_soon(self) -> None:
-        """Cut the connection if the closing handshake doesn't end it in time."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(CLOSE_S, self.abort)
+        """Cut the connection if the closing handshake doesn't end it in time, whatever still arrives."""
+        if self._cut_timer is None and not self.closed.done():
+            self._cut_timer = asyncio.get_running_loop().call_later(CLOSE_S, self.abort)
 
     def _check_alive(self) -> None:
+        if not self._can_send:
+            return
         loop = asyncio.get_running_loop()
         assert self._transport is not None
         silent_s = loop.time() - self._heard_at
@@ -288,7 +295,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         if silent_s > KEEPALIVE_S - 1:
             self._websocket.send_ping(b"")
             self._write()
-        self._timer = loop.call_later(KEEPALIVE_S, self._check_alive)
+        self._alive_timer = loop.call_later(KEEPALIVE_S, self._check_alive)
 
     def _closing(self, exc: Exception | None) -> Closing:
         """Say how it ended, by the most telling thing known."""

@@ -177,7 +177,7 @@ class Decoder:
     def _control_frame(self, kind: int, payload: bytes) -> Frame:
         if kind == Kind.UUID:
             if self._identified:
-                raise RemoteProtocolError("a second UUID frame")
+                raise RemoteProtocolError("a UUID frame where none may come")
             self._identified = True
             return Identity(UUID(bytes=payload))
         if kind == Kind.DTMF:

@@ -213,6 +213,8 @@ class Conversation(Link):
 
     async def _act(self) -> None:
         await self._announce()
+        if not self.announced.is_set():
+            return
         await self._wait_in_queue()
         if self.scenario.close_at_start is not None:
             await self.end(self.scenario.close_at_start)
@@ -224,7 +226,7 @@ class Conversation(Link):
     async def _announce(self) -> None:
         scenario = self.scenario
         if scenario.metadata == Metadata.NEVER:
-            await self.ended.wait()
+            return
         if scenario.metadata != Metadata.AT_ONCE:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._first_message.wait(), scenario.metadata_wait_s)
@@ -243,10 +245,9 @@ class Conversation(Link):
         """Refuse an override that isn't allowed, or too few variables. It comes after the metadata."""
         for path in wants.overrides:
             if path not in self.scenario.overrides:
-                field = path.rpartition(".")[2]
-                await self._reject(
-                    path, f"Override for field '{field}' is not allowed by config.", "override_error"
-                )
+                name = path.rpartition(".")[2]
+                reason = f"Override for field '{name}' is not allowed by config."
+                await self._reject(path, reason, "override_error")
                 return
         missing = [name for name in self.scenario.variables if name not in wants.variables]
         if missing:
@@ -361,9 +362,11 @@ class Conversation(Link):
             await asyncio.sleep(next_at - self.now())
 
     async def _await_pong(self, event_id: int) -> None:
-        pong = self._pings[event_id].answered
+        ping = self._pings.get(event_id)
+        if ping is None:  # Nothing is sent any more.
+            return
         try:
-            await asyncio.wait_for(pong.wait(), self.scenario.pong_timeout_s)
+            await asyncio.wait_for(ping.answered.wait(), self.scenario.pong_timeout_s)
         except TimeoutError:
             violation = f"no pong for ping {event_id} within {self.scenario.pong_timeout_s:g} s"
             await self._reject(violation, "Ping was not answered", "asyncio_timeout", code=1002)

@@ -32,11 +32,10 @@ class Rest:
         ]
 
     async def _signed_url(self, request: Request) -> Response:
-        await _delay(request, self._scenario.signed_url_delay_s)
-        agent_id = request.query_params.get("agent_id")
-        denial = self._access.check_key(request.headers.get("xi-api-key")) or self._access.check_agent(
-            agent_id
-        )
+        if self._scenario.signed_url_delay_s:
+            await _delay(request, self._scenario.signed_url_delay_s)
+        key, agent_id = request.headers.get("xi-api-key"), request.query_params.get("agent_id")
+        denial = self._access.check_key(key) or self._access.check_agent(agent_id)
         if denial is not None:
             return respond(denial)
         if self._scenario.signed_url != SignedUrlAnswer.OK:

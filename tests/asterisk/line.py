@@ -72,6 +72,11 @@ class Line:
             self.write(encode_audio(kind, pcm[offset : offset + frame_bytes]))
         await asyncio.sleep(start + len(pcm) / frame_bytes * FRAME_S - clock())
 
+    async def identified(self) -> None:
+        """Wait for the UUID."""
+        while not self.frames:
+            await asyncio.sleep(FRAME_S)
+
     async def frames_received(self, count: int) -> None:
         """Wait until Asterisk has sent ``count`` frames of sound."""
         while len(self.audio) < count and not self.ended.is_set():

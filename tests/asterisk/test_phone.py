@@ -28,7 +28,7 @@ def phone(lab: Lab, tmp_path: Path) -> Phone:
     return Phone(lab, tmp_path)
 
 
-@pytest.mark.parametrize("codec", ["PCMU/8000/1", "PCMA/8000/1", "G722/16000/1"])
+@pytest.mark.parametrize("codec", ["PCMU/8000/1", "PCMA/8000/1"])
 @pytest.mark.parametrize("extension", ["5001", "5002"])
 async def test_phone_hears_and_is_heard(lab: Lab, phone: Phone, extension: str, codec: str) -> None:
     agent = say(tone(5, 700))
@@ -42,9 +42,8 @@ async def test_phone_hears_and_is_heard(lab: Lab, phone: Phone, extension: str, 
     assert {(frame.kind, len(frame.payload)) for frame in line.audio} == {(Kind.SLIN, FRAME_BYTES)}
     assert len(line.heard) > 4 * SECOND_BYTES
     assert loudest_hertz(line.heard[SECOND_BYTES : 4 * SECOND_BYTES]) == pytest.approx(1000, abs=5)
-    if codec != "G722/16000/1":
-        heard = read_wav(phone.heard)
-        assert loudest_hertz(heard[SECOND_BYTES : 4 * SECOND_BYTES]) == pytest.approx(700, abs=5)
+    heard = read_wav(phone.heard)
+    assert loudest_hertz(heard[SECOND_BYTES : 4 * SECOND_BYTES]) == pytest.approx(700, abs=5)
 
 
 async def test_phone_with_a_wrong_password_gets_nowhere(lab: Lab, phone: Phone) -> None:

@@ -1,0 +1,389 @@
+"""The connection to Asterisk's manager interface, and everything that can go wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import socket
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from panoramisk.actions import Action  # type: ignore[import-untyped]
+from pydantic import SecretStr
+
+from audiosocket_gw.ami.client import AmiAddress, AmiClient, AmiTiming
+from audiosocket_gw.ami.connection import MAX_MESSAGE_BYTES, Refused
+from audiosocket_gw.errors import ControlError, LocalProtocolError
+from tests.ami.fake_asterisk import PASSWORD, TIMING, FakeAsterisk, fake_asterisk
+from tests.ami.recorded import CALL
+
+NEWEXTEN = (
+    "Event: Newexten\nChannel: PJSIP/1-1\nUniqueid: 1.1\nApplication: AudioSocket\n"
+    f"AppData: {CALL},127.0.0.1:5001"
+)
+UP = {
+    "Channel": "PJSIP/1-1",
+    "Uniqueid": "1.1",
+    "Application": "AudioSocket",
+    "ApplicationData": f"{CALL},127.0.0.1:5001",
+}
+
+
+async def connected(client: AmiClient) -> None:
+    while not client.connected:
+        await client.news()
+
+
+async def disconnected(client: AmiClient) -> None:
+    while client.connected:
+        await client.news()
+
+
+@asynccontextmanager
+async def connection(fake: FakeAsterisk, timing: AmiTiming = TIMING) -> AsyncIterator[AmiClient]:
+    async with AmiClient(fake.address, timing) as client:
+        await connected(client)
+        yield client
+
+
+async def test_action_is_answered() -> None:
+    async with fake_asterisk() as fake, connection(fake) as client:
+        fake.replies["Getvar"] = "Response: Success\nVariable: X\nValue: 1"
+        answer = await client.perform("Getvar", {"Variable": "X"})
+        assert answer.headers["Value"] == "1"
+        assert fake.actions("Getvar")[0]["Variable"] == "X"
+        assert client.peer_host == "127.0.0.1"
+
+
+async def test_events_are_off_until_they_are_filtered() -> None:
+    async with fake_asterisk() as fake, connection(fake):
+        names = [action["Action"] for action in fake.received]
+        assert names == ["Login", "Filter", "Events", "CoreShowChannels"]
+        assert fake.actions("Login")[0]["Events"] == "off"
+        assert fake.actions("Events")[0]["EventMask"] == "call,dialplan"
+
+
+async def test_own_filters_where_they_are_allowed(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with fake_asterisk() as fake:
+        del fake.replies["Filter"]
+        async with connection(fake):
+            assert len(fake.actions("Filter")) == 3
+    assert "limited by the filters of this connection" in caplog.text
+
+
+async def test_list_is_read_to_its_end() -> None:
+    async with fake_asterisk() as fake, connection(fake) as client:
+        fake.channels = {str(number): {"Channel": str(number)} for number in range(100)}
+        answer = await client.perform("CoreShowChannels", {})
+        assert [row.get("Channel") for row in answer.rows[:-1]] == list(fake.channels)
+
+
+async def test_answers_find_their_actions() -> None:
+    async with fake_asterisk() as fake, connection(fake) as client:
+        fake.unanswered = {"A", "B"}
+        answers = [asyncio.ensure_future(client.perform(name, {})) for name in ("A", "B")]
+        second = (await fake.came("B"))["ActionID"]
+        first = (await fake.came("A"))["ActionID"]
+        fake.say(
+            f"Response: Success\nActionID: {second}\nValue: b",
+            f"Response: Success\nActionID: {first}\nValue: a",
+        )
+        assert [answer.headers["Value"] for answer in await asyncio.gather(*answers)] == ["a", "b"]
+
+
+async def test_repeated_header_keeps_all_its_values() -> None:
+    async with fake_asterisk() as fake, connection(fake) as client:
+        fake.replies["Status"] = "Response: Success\nVariable: A=1\nVariable: B=2"
+        assert (await client.perform("Status", {})).headers["Variable"] == "A=1\r\nB=2"
+
+
+async def test_refusal_is_in_asterisks_words() -> None:
+    async with fake_asterisk() as fake, connection(fake) as client:
+        fake.replies["Originate"] = "Response: Error\nMessage: Permission denied"
+        with pytest.raises(Refused, match="refused Originate: Permission denied .*needs write=originate"):
+            await client.perform("Originate", {})
+
+
+# What is lost
+
+
+async def test_not_connected_fails_at_once() -> None:
+    client = AmiClient(AmiAddress("127.0.0.1", "gateway", SecretStr(PASSWORD), port=1), TIMING)
+    with pytest.raises(ControlError, match="Redirect: not connected .*127.0.0.1:1"):
+        await client.perform("Redirect", {})
+
+
+async def test_starts_without_asterisk_and_connects_when_it_is_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with fake_asterisk() as fake:
+        await fake.stop()
+        async with AmiClient(fake.address, TIMING) as client:
+            await asyncio.sleep(0.3)
+            assert not client.connected
+            await fake.start()
+            await connected(client)
+    assert caplog.text.count("no connection to Asterisk's manager interface (AMI_HOST)") == 1
+
+
+async def test_deadline_of_an_action() -> None:
+    async with fake_asterisk() as fake, connection(fake) as client:
+        fake.unanswered = {"Redirect"}
+        with pytest.raises(ControlError, match=r"Redirect: no answer from Asterisk in 0\.1 s"):
+            await client.perform("Redirect", {}, 0.1)
+        late = fake.actions("Redirect")[0]["ActionID"]
+        fake.say(f"Response: Success\nActionID: {late}")
+        assert (await client.perform("Ping", {})).headers["Response"] == "Success"
+
+
+async def test_nothing_is_replayed_after_a_reconnect() -> None:
+    async with fake_asterisk() as fake, connection(fake) as client:
+        fake.unanswered = {"Redirect", "Hangup"}
+        pending = [asyncio.ensure_future(client.perform(name, {})) for name in ("Redirect", "Hangup")]
+        await fake.came("Redirect")
+        await fake.came("Hangup")
+        fake.break_connections()
+        for action in pending:
+            with pytest.raises(ControlError, match="unanswered, "):
+                await action
+        await disconnected(client)
+        with pytest.raises(ControlError, match="Redirect: not connected"):
+            await client.perform("Redirect", {})
+        await connected(client)
+        await client.perform("Ping", {})
+        assert fake.logins == 2
+        assert len(fake.actions("Redirect")) == len(fake.actions("Hangup")) == 1
+
+
+async def test_cut_in_mid_action() -> None:
+    async with fake_asterisk() as fake, connection(fake) as client:
+        fake.cut_at = {"Redirect"}
+        with pytest.raises(ControlError, match="Redirect: unanswered, "):
+            await client.perform("Redirect", {})
+
+
+async def test_cut_in_mid_message() -> None:
+    async with fake_asterisk() as fake, connection(fake) as client:
+        fake.say_bytes(b"Event: Newexten\r\nChan")
+        fake.break_connections()
+        await disconnected(client)
+        await connected(client)
+        assert (await client.perform("Ping", {})).headers["Response"] == "Success"
+
+
+async def test_half_open_connection_is_noticed() -> None:
+    timing = replace(TIMING, ping_interval_s=0.05, ping_deadline_s=0.2)
+    async with fake_asterisk() as fake, connection(fake, timing) as client:
+        fake.unanswered = {"Ping", "Redirect"}
+        redirect = asyncio.ensure_future(client.perform("Redirect", {}, 30))
+        with pytest.raises(ControlError, match="unanswered, it is dead: Ping: no answer"):
+            await redirect
+        fake.unanswered = set()
+        await connected(client)
+        assert len(fake.actions("Redirect")) == 1
+
+
+async def test_server_that_accepts_and_never_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = AmiAddress("127.0.0.1", "gateway", SecretStr(PASSWORD), port=listener.getsockname()[1])
+        async with AmiClient(address, replace(TIMING, action_s=0.05)) as client:
+            await asyncio.sleep(0.3)
+            assert not client.connected
+
+
+# Who we are
+
+
+async def test_wrong_password_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with fake_asterisk() as fake:
+        wrong = replace(fake.address, password=SecretStr("not-it"))
+        async with AmiClient(wrong, TIMING) as client:
+            await fake.came("Login", 3)
+            assert not client.connected
+    reports = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(reports) == 1
+    message = reports[0].getMessage()
+    assert "AMI_USERNAME and AMI_PASSWORD" in message
+    assert "Authentication failed" in message
+    assert "not-it" not in caplog.text
+
+
+async def test_password_does_not_show() -> None:
+    assert PASSWORD not in repr(AmiAddress("127.0.0.1", "gateway", SecretStr(PASSWORD)))
+
+
+async def test_challenge_keeps_the_password_off_the_wire() -> None:
+    async with fake_asterisk() as fake:
+        async with AmiClient(replace(fake.address, md5=True), TIMING) as client:
+            await connected(client)
+        assert "Secret" not in fake.actions("Login")[0]
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate of 127.0.0.1, signed by itself, and its key."""
+    if (openssl := shutil.which("openssl")) is None:
+        pytest.skip("no openssl to make a certificate")
+    directory = tmp_path_factory.mktemp("tls")
+    made, key = directory / "cert.pem", directory / "key.pem"
+    command = (
+        "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext subjectAltName=IP:127.0.0.1"
+    )
+    subprocess.run([openssl, *command.split(), "-keyout", key, "-out", made], check=True, capture_output=True)
+    return made, key
+
+
+async def test_tls(certificate: tuple[Path, Path], caplog: pytest.LogCaptureFixture) -> None:
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(*certificate)
+    fake = FakeAsterisk()
+    await fake.start(server)
+    # The server's side of a handshake that the client refuses is an error of the server's loop.
+    asyncio.get_running_loop().set_exception_handler(None)
+    trusting = replace(fake.address, tls=True, tls_ca_file=str(certificate[0]))
+    for address in (trusting, replace(fake.address, tls=True, tls_verify=False)):
+        async with AmiClient(address, TIMING) as client:
+            await connected(client)
+            assert (await client.perform("Ping", {})).headers["Response"] == "Success"
+    async with AmiClient(replace(fake.address, tls=True), TIMING) as client:
+        await asyncio.sleep(0.3)
+        assert not client.connected
+    assert "certificate verify failed" in caplog.text
+    await fake.stop()
+
+
+# What is sent
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"Exten": "600\r\nAction: Originate"},
+        {"Exten": "600\n"},
+        {"Exten": "600\r"},
+        {"Exten": "6\x0000"},
+        {"Variable": ["A=1", "B=2\r\nC: 3"]},
+        {"Exten\r\nAction": "Originate"},
+        {"Exten: 600": "x"},
+        {"": "x"},
+        {"Exten": "\ud800"},
+        {"Value": "x" * 1_000},
+    ],
+)
+async def test_bad_header_is_never_sent(values: dict[str, str | list[str]]) -> None:
+    async with fake_asterisk() as fake, connection(fake) as client:
+        with pytest.raises(LocalProtocolError):
+            await client.perform("Redirect", values)
+        await client.perform("Ping", {})
+        assert not fake.actions("Redirect")
+
+
+def test_panoramisk_by_itself_would_send_it() -> None:
+    async def injected() -> str:
+        return str(Action({"Action": "Redirect", "Exten": "600\r\nInjected: yes"}))
+
+    assert "\r\nInjected: yes\r\n" in asyncio.run(injected())
+
+
+# What is received
+
+
+async def test_calls_that_are_up_are_known_after_connecting() -> None:
+    async with fake_asterisk() as fake:
+        fake.channels = {"PJSIP/1-1": UP}
+        async with connection(fake) as client:
+            while client.registry.channel_of(CALL) is None:
+                await client.news()
+            fake.channels = {}
+            fake.break_connections()
+            await disconnected(client)
+            await connected(client)
+            await fake.came("CoreShowChannels", 2)
+            await client.perform("Ping", {})
+            assert client.registry.channel_of(CALL) is None
+
+
+async def test_event_is_news() -> None:
+    async with fake_asterisk() as fake, connection(fake) as client:
+        fake.say(NEWEXTEN)
+        while client.registry.channel_of(CALL) is None:
+            await client.news()
+
+
+async def test_garbage_is_passed_over() -> None:
+    async with fake_asterisk() as fake, connection(fake) as client:
+        fake.say_bytes(b"\x00\xff: \xfe\r\n\r\n\r\n\r\n: \r\n\r\nEvent\r\n\r\nResponse: Success\r\n\r\n")
+        fake.say("Event: A\nEvent: B\nActionID: x", "Response: Success\nActionID: never-asked", NEWEXTEN)
+        while client.registry.channel_of(CALL) is None:
+            await client.news()
+
+
+@pytest.mark.parametrize("data", [b"x" * (MAX_MESSAGE_BYTES + 1), b"Event: A\r\n" * 10_000])
+async def test_endless_message_ends_the_connection(data: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with fake_asterisk() as fake, connection(fake) as client:
+        fake.say_bytes(data)
+        await disconnected(client)
+        await connected(client)
+    assert f"a message of more than {MAX_MESSAGE_BYTES} bytes" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "greeting", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH\r\n", b"Asterisk?"]
+)
+async def test_server_that_is_no_asterisk(greeting: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    async with fake_asterisk() as fake:
+        fake.greeting = greeting
+        async with AmiClient(fake.address, TIMING):
+            while "is no Asterisk manager" not in caplog.text:
+                await asyncio.sleep(0.01)
+
+
+@given(st.data())
+def test_messages_may_be_cut_anywhere(data: st.DataObject) -> None:
+    """One stream, in any pieces, tells the same."""
+
+    async def received(pieces: list[bytes]) -> list[object]:
+        from audiosocket_gw.ami.connection import AmiConnection
+
+        events: list[object] = []
+        connection = AmiConnection(events.append)
+        for piece in pieces:
+            connection.data_received(piece)
+        return events
+
+    text = f"Asterisk Call Manager/11.0.0\r\n{NEWEXTEN}\n\nEvent: Hangup\nName: Jürgen ☎\n\nEvent: X\n\n"
+    stream = text.replace("\r\n", "\n").replace("\n", "\r\n").encode()
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
+    pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+    assert asyncio.run(received(pieces)) == asyncio.run(received([stream]))
+
+
+async def test_flood_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    async with fake_asterisk() as fake, connection(fake) as client:
+        for number in range(30):
+            fake.say(*[f"Event: Newexten\nUniqueid: {number}\nApplication: NoOp\nAppData: x"] * 100)
+        fake.say(NEWEXTEN.replace(str(CALL), str(uuid4())))
+        while not len(client.registry):
+            await client.news()
+    assert caplog.text.count("Asterisk sends the events of everybody's calls") == 1
+
+
+async def test_received_bytes_are_counted_over_reconnects() -> None:
+    async with fake_asterisk() as fake, connection(fake) as client:
+        first = client.received_bytes
+        fake.break_connections()
+        await disconnected(client)
+        await connected(client)
+        await client.perform("Ping", {})
+        assert client.received_bytes > first > len(fake.greeting)
