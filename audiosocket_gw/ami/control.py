@@ -183,7 +183,7 @@ class CallControl:
                 return await self._landing(uuid, before, destination)
         except TimeoutError:
             raise ControlError(
-                f"Asterisk took the order, but the caller is not at {destination} after {LANDING_DEADLINE_S:g} s"
+                f"Asterisk took the order, but within {LANDING_DEADLINE_S:g} s nobody came to {destination}"
             ) from None
 
     async def hang_up(self, uuid: UUID, cause: int = 16) -> None:

@@ -12,7 +12,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar, cast
+from typing import cast
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
@@ -25,8 +25,6 @@ from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.closing import reason_of_close, reason_of_status
 from audiosocket_gw.errors import AgentError, RemoteProtocolError
 from audiosocket_gw.events import EndReason
-
-T = TypeVar("T")
 
 MAX_MESSAGE = 16 * 2**20
 """Bytes; as in the official SDK. Long replies arrive as few, large messages."""
@@ -91,11 +89,9 @@ async def connect(
 class AgentConnection(asyncio.BufferedProtocol):
     """An open conversation; made by `connect`.
 
-    ``metadata`` names the audio formats. ``closed`` becomes done when the conversation is over, whoever
-    ended it.
+    ``closed`` becomes done when the conversation is over, whoever ended it.
     """
 
-    metadata: messages.Metadata
     closed: asyncio.Future[Closing]
 
     def __init__(self, url: str, initiation: bytes, on_message: MessageHandler) -> None:
@@ -113,7 +109,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._alive_timer: asyncio.TimerHandle | None = None
         self._cut_timer: asyncio.TimerHandle | None = None
         self._upgraded: asyncio.Future[None] = loop.create_future()
-        self._started: asyncio.Future[messages.Metadata] = loop.create_future()
+        self._started: asyncio.Future[None] = loop.create_future()
         self.closed = loop.create_future()
 
     # Opening
@@ -140,7 +136,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         self.send(self._initiation)
         try:
             async with asyncio.timeout(timeout_s):
-                self.metadata = await self._until(self._started)
+                await self._until(self._started)
         except TimeoutError:
             raise AgentError(
                 EndReason.AGENT_TIMEOUT,
@@ -149,13 +145,12 @@ class AgentConnection(asyncio.BufferedProtocol):
         if self._can_send:
             self._alive_timer = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._check_alive)
 
-    async def _until(self, step: asyncio.Future[T]) -> T:
+    async def _until(self, step: asyncio.Future[None]) -> None:
         """Wait for ``step``, or for the end of the connection."""
         await asyncio.wait((step, self.closed), return_when=asyncio.FIRST_COMPLETED)
-        if step.done():
-            return step.result()
-        closing = self.closed.result()
-        raise AgentError(closing.reason, closing.detail)
+        if not step.done():
+            closing = self.closed.result()
+            raise AgentError(closing.reason, closing.detail)
 
     # Sending
 
@@ -261,7 +256,7 @@ class AgentConnection(asyncio.BufferedProtocol):
                 # Handed on at once, too: the first audio may follow in the same segment.
                 self._on_message(message)
                 if not self._started.done():
-                    self._started.set_result(message)
+                    self._started.set_result(None)
             case _:
                 self._on_message(message)
 

@@ -34,8 +34,8 @@ DENIED = "Response: Error\nMessage: Permission denied"
 class FakeAsterisk:
     """Takes actions; what it answers to each can be changed while it runs.
 
-    ``replies`` are the messages for an action, without their ActionID; ``unanswered`` get none; ``cut_at`` break
-    the connection. ``channels`` are the channels that are up: their `Status`, by name.
+    ``replies`` are the messages for an action, without their ActionID; ``unanswered`` get none; ``cut_at``
+    break the connection. ``channels`` are the channels that are up: their `Status`, by name.
     """
 
     def __init__(self) -> None:
@@ -134,11 +134,7 @@ class FakeAsterisk:
 
     def _login(self, action: Headers) -> str:
         key = md5(f"{CHALLENGE}{PASSWORD}".encode(), usedforsecurity=False).hexdigest()
-        if (
-            action["Username"] == USERNAME
-            and key == action.get("Key", "")
-            or action.get("Secret") == PASSWORD
-        ):
+        if action["Username"] == USERNAME and (action.get("Key") == key or action.get("Secret") == PASSWORD):
             self.logins += 1
             return "Response: Success\nMessage: Authentication accepted"
         return "Response: Error\nMessage: Authentication failed"

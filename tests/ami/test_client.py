@@ -110,7 +110,7 @@ async def test_repeated_header_keeps_all_its_values() -> None:
 async def test_refusal_is_in_asterisks_words() -> None:
     async with fake_asterisk() as fake, connection(fake) as client:
         fake.replies["Originate"] = "Response: Error\nMessage: Permission denied"
-        with pytest.raises(Refused, match="refused Originate: Permission denied .*needs write=originate"):
+        with pytest.raises(Refused, match=r"refused Originate: Permission denied .*needs write=originate"):
             await client.perform("Originate", {})
 
 
@@ -119,7 +119,7 @@ async def test_refusal_is_in_asterisks_words() -> None:
 
 async def test_not_connected_fails_at_once() -> None:
     client = AmiClient(AmiAddress("127.0.0.1", "gateway", SecretStr(PASSWORD), port=1), TIMING)
-    with pytest.raises(ControlError, match="Redirect: not connected .*127.0.0.1:1"):
+    with pytest.raises(ControlError, match=r"Redirect: not connected .*127\.0\.0\.1:1"):
         await client.perform("Redirect", {})
 
 

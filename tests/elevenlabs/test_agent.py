@@ -132,7 +132,9 @@ async def test_a_private_agent_has_a_signed_url() -> None:
 async def test_the_agent_url_is_asked_for_each_call_and_overrides_the_id() -> None:
     async with http_server(saying("200 OK", b'{"system":"agent_7"}')) as (url, requests):
         located = await locate(
-            elevenlabs_agent_id="other", elevenlabs_agent_url=f"{url}/agents?x=1", elevenlabs_base_url="http://h"
+            elevenlabs_agent_id="other",
+            elevenlabs_agent_url=f"{url}/agents?x=1",
+            elevenlabs_base_url="http://h",
         )
     assert located == "ws://h/v1/convai/conversation?agent_id=agent_7"
     (request,) = requests
@@ -208,7 +210,10 @@ async def test_nobody_listens_at_the_agent_url() -> None:
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        (saying("401 Unauthorized", b'{"detail":{"status":"invalid_api_key"}}'), EndReason.AGENT_UNAUTHORIZED),
+        (
+            saying("401 Unauthorized", b'{"detail":{"status":"invalid_api_key"}}'),
+            EndReason.AGENT_UNAUTHORIZED,
+        ),
         (saying("403 Forbidden", b""), EndReason.AGENT_UNAUTHORIZED),
         (saying("404 Not Found", b'{"detail":{"status":"document_not_found"}}'), EndReason.AGENT_NOT_FOUND),
         (saying("422 Unprocessable", b'{"detail":[]}'), EndReason.AGENT_REJECTED),

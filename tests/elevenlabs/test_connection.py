@@ -56,9 +56,8 @@ METADATA_BODY = {
     "agent_output_audio_format": "pcm_8000",
     "user_input_audio_format": "ulaw_8000",
 }
-METADATA = text(
-    type="conversation_initiation_metadata", conversation_initiation_metadata_event=METADATA_BODY
-)
+METADATA = text(type="conversation_initiation_metadata", conversation_initiation_metadata_event=METADATA_BODY)
+METADATA_MESSAGE = messages.Metadata("conv_1", "pcm_8000", "ulaw_8000")
 AUDIO = text(type="audio", audio_event={"audio_base_64": "AQI=", "event_id": 1})
 
 
@@ -129,7 +128,9 @@ async def agent(behave: Behaviour, tls: ssl.SSLContext | None = None) -> AsyncIt
         for task in tasks:
             task.cancel()
         for ended in await asyncio.gather(*tasks, return_exceptions=True):
-            if not isinstance(ended, None | asyncio.CancelledError | ConnectionError | asyncio.IncompleteReadError):
+            if not isinstance(
+                ended, None | asyncio.CancelledError | ConnectionError | asyncio.IncompleteReadError
+            ):
                 raise ended
 
 
@@ -187,13 +188,12 @@ async def test_a_conversation() -> None:
     said: list[messages.ServerMessage] = []
     async with agent(behave) as url:
         connection = await open_(url, said.append)
-        assert connection.metadata == messages.Metadata("conv_1", "pcm_8000", "ulaw_8000")
         connection.send_audio(b"\x00\x01")
         while len(said) < 3:
             await asyncio.sleep(0)
         await connection.close()
         assert connection.closed.done()
-    assert said == [connection.metadata, messages.Audio(b"\x01\x02", 1), messages.Audio(b"\x01\x02", 1)]
+    assert said == [METADATA_MESSAGE, messages.Audio(b"\x01\x02", 1), messages.Audio(b"\x01\x02", 1)]
     assert heard[0] == (TEXT, b'{"user_audio_chunk":"AAE="}')
     assert heard[1] == (CLOSE, struct.pack("!H", 1000) + b"The call has ended")
 
@@ -207,7 +207,7 @@ async def test_all_that_comes_with_the_handshake_is_handled_in_order() -> None:
     said: list[messages.ServerMessage] = []
     async with agent(behave) as url:
         connection = await open_(url, said.append)
-        assert said == [connection.metadata, messages.Audio(b"\x01\x02", 1)]
+        assert said == [METADATA_MESSAGE, messages.Audio(b"\x01\x02", 1)]
         await connection.close()
 
 
@@ -310,7 +310,9 @@ async def test_cut_before_the_conversation_began(behave: Behaviour) -> None:
 
 
 async def closed_before_metadata(peer: Peer) -> None:
-    await peer.upgrade(text(type="error", message="no agent for you") + closing(1008, "Invalid message received"))
+    await peer.upgrade(
+        text(type="error", message="no agent for you") + closing(1008, "Invalid message received")
+    )
 
 
 async def garbage_before_metadata(peer: Peer) -> None:
@@ -353,9 +355,7 @@ async def only_pinging(peer: Peer) -> None:
 
 
 @pytest.mark.virtual_time
-@pytest.mark.parametrize(
-    "behave", [forever, dripping_its_response, silent_after_the_upgrade, only_pinging]
-)
+@pytest.mark.parametrize("behave", [forever, dripping_its_response, silent_after_the_upgrade, only_pinging])
 async def test_each_step_has_a_deadline(behave: Behaviour) -> None:
     loop = asyncio.get_running_loop()
     begun = loop.time()
@@ -395,7 +395,9 @@ async def test_a_ping_is_answered_at_once_with_its_id(event_id: int | str | None
         answered.append(await peer.receive())
 
     await ending(behave)
-    assert answered == [(TEXT, json.dumps({"type": "pong", "event_id": event_id}, separators=(",", ":")).encode())]
+    assert answered == [
+        (TEXT, json.dumps({"type": "pong", "event_id": event_id}, separators=(",", ":")).encode())
+    ]
 
 
 async def test_websocket_pings_are_answered() -> None:
@@ -438,7 +440,9 @@ async def test_messages_in_pieces_and_in_binary_frames() -> None:
 
 async def test_a_message_of_ten_megabytes() -> None:
     sound = bytes(10 * 2**20)
-    message = text(type="audio", audio_event={"audio_base_64": base64.b64encode(sound).decode(), "event_id": 1})
+    message = text(
+        type="audio", audio_event={"audio_base_64": base64.b64encode(sound).decode(), "event_id": 1}
+    )
 
     async def behave(peer: Peer) -> None:
         await peer.begin(message + closing(1000))
@@ -522,8 +526,7 @@ GARBAGE = {
     "text in text": frame(TEXT, b"{", fin=False) + frame(TEXT, b"{"),
     "close code 1": closing(1),
     "17 MiB": struct.pack("!BBQ", 0x81, 127, 17 * 2**20),
-    "17 MiB in pieces": frame(TEXT, bytes(9 * 2**20), fin=False)
-    + struct.pack("!BBQ", 0x80, 127, 8 * 2**20),
+    "17 MiB in pieces": frame(TEXT, bytes(9 * 2**20), fin=False) + struct.pack("!BBQ", 0x80, 127, 8 * 2**20),
     "an impossible length": struct.pack("!BBQ", 0x81, 127, 2**63),
 }
 
@@ -663,7 +666,9 @@ async def test_a_cancelled_close_leaves_no_connection() -> None:
 
 
 @pytest.mark.virtual_time
-@pytest.mark.parametrize("last", [closing(1000), b"", frame(TEXT, b"garbage")], ids=["closed", "cut", "garbage"])
+@pytest.mark.parametrize(
+    "last", [closing(1000), b"", frame(TEXT, b"garbage")], ids=["closed", "cut", "garbage"]
+)
 @pytest.mark.parametrize("over_tls", [False, True])
 async def test_after_the_end_nothing_is_left_and_nothing_is_sent(last: bytes, over_tls: bool) -> None:
     """Also when the end comes in the same segment as the metadata."""
@@ -732,9 +737,7 @@ async def test_a_certificate_of_nobody_we_know() -> None:
     tls.load_cert_chain(CERTIFICATE)
     async with agent(forever, tls) as url:
         with pytest.raises(AgentError) as caught:
-            await connect(
-                url, INITIATION, ignore, ssl_context=ssl.create_default_context(), timeout_s=30
-            )
+            await connect(url, INITIATION, ignore, ssl_context=ssl.create_default_context(), timeout_s=30)
     assert caught.value.reason is EndReason.AGENT_UNREACHABLE
     assert "certificate" in str(caught.value)
 

@@ -101,7 +101,10 @@ SERVER_MESSAGES: list[tuple[str, messages.ServerMessage]] = [
     ('{"type":"client_error","error_event":{"error_name":"bad"}}', ServerError(None, "bad")),
     ('{"type":"error"}', ServerError(None, "")),
     ('{"type":"vad_score","vad_score_event":{"vad_score":0.5}}', Other("vad_score")),
-    ('{"type":"agent_response_complete","agent_response_complete_event":{}}', Other("agent_response_complete")),
+    (
+        '{"type":"agent_response_complete","agent_response_complete_event":{}}',
+        Other("agent_response_complete"),
+    ),
     ('{"type":"of tomorrow"}', Other("of tomorrow")),
     ('{"type":7}', Other("")),
     ("{}", Other("")),

@@ -167,7 +167,7 @@ def test_payloads_do_not_share_the_receive_buffer() -> None:
         ("000000", "first frame has kind 0x00"),
         ("01000f", "15 bytes of payload, not 16"),
         ("01ffff", "announces 65535 bytes, more than 7680"),
-        (CALL_FRAME.hex() * 2, "second UUID"),
+        (CALL_FRAME.hex() * 2, "UUID frame where none may come"),
         (CALL_FRAME.hex() + "100000", "0x10 is empty"),
         (CALL_FRAME.hex() + "180000", "0x18 is empty"),
         (CALL_FRAME.hex() + "101e01", "announces 7681 bytes, more than 7680"),

@@ -1,0 +1,178 @@
+"""Settings: from the environment and ``.env``; all that is wrong in one message, a line for each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.settings import AgentKind, LogLevel, Settings, load_settings
+
+SECRET = "sk_very\x07secret"
+
+
+@pytest.fixture(autouse=True)
+def some_agent(clean_environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELEVENLABS_AGENT_ID", "agent_1")
+
+
+def refusal(**overrides: object) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(**overrides)
+    return str(caught.value)
+
+
+def test_defaults() -> None:
+    settings = load_settings()
+    assert (settings.host, settings.port, settings.max_calls) == ("127.0.0.1", 5001, 500)
+    assert settings.allowed_peers == ()
+    assert settings.agent is AgentKind.ELEVENLABS
+    assert settings.elevenlabs_base_url == "https://api.elevenlabs.io"
+    assert settings.log_level is LogLevel.INFO
+    assert not settings.drop_interrupted_audio
+
+
+def test_every_setting_says_what_it_is() -> None:
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("PORT", "x", "valid integer"),
+        ("PORT", "65536", "65535"),
+        ("PORT", "-1", "greater than or equal to 0"),
+        ("MAX_CALLS", "0", "greater than or equal to 1"),
+        ("MAX_CALLS", "1.5", "valid integer"),
+        ("HANDSHAKE_TIMEOUT", "0", "greater than 0"),
+        ("HANDSHAKE_TIMEOUT", "nan", "greater than 0"),
+        ("DRAIN_TIMEOUT", "-1", "greater than or equal to 0"),
+        ("AGENT_URL_TIMEOUT", "soon", "valid number"),
+        ("AGENT_CONNECT_TIMEOUT", "-inf", "greater than 0"),
+        ("AGENT", "siri", "'elevenlabs' or 'simulator'"),
+        ("LOG_LEVEL", "loud", "'debug', 'info'"),
+        ("DROP_INTERRUPTED_AUDIO", "maybe", "boolean"),
+        ("ALLOWED_PEERS", "10.0.0.0/8, nonsense", "'nonsense' does not appear"),
+        ("ALLOWED_PEERS", "10.0.0.1/8", "host bits set"),
+        ("ALLOWED_PEERS", "10.0.0.0/33", "10.0.0.0/33"),
+        ("ELEVENLABS_AGENT_URL", "agents.example", "^https?://"),
+        ("ELEVENLABS_AGENT_URL", "http://", "host"),
+        ("ELEVENLABS_AGENT_URL", "http://[::1", "IPv6"),
+        ("ELEVENLABS_BASE_URL", "api.elevenlabs.io", "^https?://"),
+        ("ELEVENLABS_BASE_URL", "http://:80", "host"),
+        ("ELEVENLABS_BASE_URL", "http://h:65536", "65535"),
+        ("ELEVENLABS_BASE_URL", "http://h:0", "port 0"),
+        ("ELEVENLABS_API_KEY", SECRET, "printable ASCII"),
+        ("ELEVENLABS_API_KEY", "sk_very_sécret", "printable ASCII"),
+        ("ELEVENLABS_API_KEY", "sk_very secret", "printable ASCII"),
+    ],
+)
+def test_a_bad_value_is_one_line_with_name_value_and_fix(
+    variable: str, value: str, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    (line,) = refusal().splitlines()
+    shown = "(secret)" if variable.endswith("KEY") else repr(value)
+    assert line.startswith(f"{variable}={shown}: ")
+    assert complaint in line
+    assert line.endswith(str(Settings.model_fields[variable.lower()].description))
+    assert "cret" not in line.replace("(secret)", "")
+
+
+def test_several_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "x")
+    monkeypatch.setenv("ALLOWED_PEERS", "x")
+    monkeypatch.setenv("ELEVENLABS_API_KEY", SECRET)
+    assert [line.partition("=")[0] for line in refusal().splitlines()] == [
+        "PORT",
+        "ALLOWED_PEERS",
+        "ELEVENLABS_API_KEY",
+    ]
+
+
+def test_the_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELEVENLABS_API_KEY", "sk_very_secret")
+    settings = load_settings()
+    assert (
+        "sk_very_secret"
+        not in f"{settings!r} {settings} {settings.model_dump()} {settings.model_dump_json()}"
+    )
+    assert settings.elevenlabs_api_key is not None
+    assert settings.elevenlabs_api_key.get_secret_value() == "sk_very_secret"
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\n"])
+def test_no_agent(blank: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ELEVENLABS_AGENT_ID", blank)
+    (line,) = refusal().splitlines()
+    assert all(fix in line for fix in ("ELEVENLABS_AGENT_ID", "ELEVENLABS_AGENT_URL", "AGENT=simulator"))
+
+
+def test_one_of_three_agents_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ELEVENLABS_AGENT_ID")
+    assert load_settings(elevenlabs_agent_url="http://h/").elevenlabs_agent_id is None
+    monkeypatch.setenv("AGENT", "Simulator")
+    assert load_settings().agent is AgentKind.SIMULATOR
+
+
+def test_empty_is_unset_and_blanks_around_are_no_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "")
+    monkeypatch.setenv("ELEVENLABS_API_KEY", "")
+    monkeypatch.setenv("ALLOWED_PEERS", "")
+    monkeypatch.setenv("HOST", " 10.0.0.1\n")
+    monkeypatch.setenv("ELEVENLABS_BASE_URL", "http://h:80/ ")
+    settings = load_settings()
+    assert (settings.port, settings.elevenlabs_api_key, settings.allowed_peers) == (5001, None, ())
+    assert (settings.host, settings.elevenlabs_base_url) == ("10.0.0.1", "http://h:80")
+
+
+def test_the_env_file_gives_way_to_the_environment_and_that_to_overrides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Path(".env").write_text("# ours\nPORT=1\nHOST=::1\nMAX_CALLS=7\nELEVENLABS_API_KEY=\nOTHER_PROGRAMS=x\n")
+    monkeypatch.setenv("PORT", "2")
+    monkeypatch.setenv("HOST", "::2")
+    settings = load_settings(host="::3")
+    assert (settings.port, settings.host, settings.max_calls) == (2, "::3", 7)
+    assert settings.elevenlabs_api_key is None
+
+
+def test_an_env_file_that_is_no_text() -> None:
+    Path(".env").write_bytes(b"PORT=\xff\n")
+    assert refusal().startswith(".env can't be read")
+
+
+def test_settings_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        load_settings().port = 1
+
+
+# ALLOWED_PEERS
+
+
+@pytest.mark.parametrize(
+    ("networks", "admitted", "refused"),
+    [
+        ("", ["10.0.0.1", "::1", "unknown"], []),
+        ("10.0.0.0/8", ["10.1.2.3", "::ffff:10.1.2.3"], ["11.0.0.1", "::ffff:11.0.0.1", "::1", "::a01:203"]),
+        ("192.0.2.7", ["192.0.2.7"], ["192.0.2.8"]),
+        ("10.0.0.0/8, 2001:db8::/32 ,", ["10.0.0.1", "2001:db8::1"], ["2001:db9::1"]),
+        ("fe80::/10", ["fe80::1%eth0", "fe80::1"], ["10.0.0.1"]),
+        ("0.0.0.0/0", ["10.0.0.1", "::ffff:10.0.0.1"], ["::1"]),
+        ("::/0", ["::1"], ["10.0.0.1", "unknown", "", "10.0.0"]),
+    ],
+)
+def test_who_may_connect(networks: str, admitted: list[str], refused: list[str]) -> None:
+    settings = load_settings(allowed_peers=networks)
+    assert [address for address in admitted + refused if settings.admits(address)] == admitted
+
+
+@given(st.ip_addresses(), st.integers(0, 32))
+def test_an_address_is_in_the_network_around_it(address: object, bits: int) -> None:
+    from ipaddress import ip_network
+
+    network = str(ip_network(f"{address}/{bits}", strict=False))
+    assert Settings(elevenlabs_agent_id="a", allowed_peers=network).admits(str(address))  # type: ignore[arg-type]
