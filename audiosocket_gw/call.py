@@ -11,12 +11,15 @@ import asyncio
 import logging
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
 from audiosocket_gw import events
+from audiosocket_gw.actions import Actions, Services, report_result
+from audiosocket_gw.ami.control import CallControl
+from audiosocket_gw.ami.directory import PbxDirectory
 from audiosocket_gw.audio import (
     FRAME_BYTES,
     FRAME_MS,
@@ -26,10 +29,11 @@ from audiosocket_gw.audio import (
     linear_to_ulaw,
     ulaw_to_linear,
 )
+from audiosocket_gw.caller_data import caller_headers, caller_variables
 from audiosocket_gw.elevenlabs import messages
-from audiosocket_gw.elevenlabs.agent import AgentLocator
+from audiosocket_gw.elevenlabs.agent import AgentAddress, AgentLocator
 from audiosocket_gw.elevenlabs.connection import AgentConnection, Closing, connect
-from audiosocket_gw.errors import AgentError
+from audiosocket_gw.errors import AgentError, ControlError
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.playout import Playout
 from audiosocket_gw.protocol.audiosocket import Audio, Kind, encode_audio
@@ -60,6 +64,15 @@ MAX_AHEAD_FRAMES = 10_000 // FRAME_MS
 PLAY_OUT_GRACE_S = 1.0
 """What playing out may take beyond the length of what is queued."""
 
+LAST_WORDS_S = 30.0
+"""How long an agent that wants to leave may go on speaking."""
+
+SPEAKS_ON_S = 0.5
+"""After a pause of this length the agent has finished what it was saying."""
+
+BEGINS_TO_SPEAK_S = 2.0
+"""So long after a tool's result an agent that has not spoken yet may take to begin: it must think first."""
+
 _TO_AGENT: dict[AudioFormat, Callable[[bytes], bytes] | None] = {PCM_8000: None, ULAW_8000: linear_to_ulaw}
 _FROM_AGENT: dict[AudioFormat, Callable[[bytes], bytes] | None] = {PCM_8000: None, ULAW_8000: ulaw_to_linear}
 
@@ -68,8 +81,13 @@ class CallerLeg(Protocol):
     """The connection to Asterisk, as the call sees it."""
 
     @property
-    def peer(self) -> str:
+    def host(self) -> str:
         """Asterisk's address."""
+        ...
+
+    @property
+    def peer(self) -> str:
+        """Asterisk's address and port."""
         ...
 
     @property
@@ -99,6 +117,8 @@ class CallContext:
     locator: AgentLocator
     ssl_context: ssl.SSLContext
     ticker: Ticker
+    services: Services
+    pbxs: PbxDirectory
     observe: events.Observer
 
 
@@ -122,7 +142,15 @@ class Call:
         self._from_agent: Callable[[bytes], bytes] | None = None
         self._pre_roll: deque[bytes] = deque(maxlen=PRE_ROLL_FRAMES)
         self._agent_silence = SILENCE
+        self._control = control_of(context.pbxs, leg.host)
+        self._actions: Actions | None = None
+        self._released: Closing | None = None
         self._stale_below = 0
+        self._last_event_id = -1
+        self._last_event_id_allowed: int | None = None
+        self._agent_spoke = False
+        self._speaks = asyncio.Event()
+        self._cuts_in = 0
         self._caller_present = True
         self._played_out = asyncio.Event()
         self._played_out.set()
@@ -134,7 +162,7 @@ class Call:
 
     async def run(self) -> None:
         """Hold the conversation until it ends, and leave nothing of it behind."""
-        self._emit(events.CallStarted(self.uuid, self._started_at, self._leg.peer))
+        self.emit(events.CallStarted(self.uuid, self._started_at, self._leg.peer))
         closing = Closing(EndReason.INTERNAL_ERROR, "the call was cancelled")
         try:
             with self._context.ticker.attach(self.tick):
@@ -142,9 +170,11 @@ class Call:
         finally:
             if self._caller_present:
                 self._leg.hang_up()
+            if self._control is not None:
+                self._control.forget(self.uuid)
             now = self._loop.time()
             duration_ms = round((now - self._started_at) * 1000)
-            self._emit(
+            self.emit(
                 events.CallEnded(
                     self.uuid, now, closing.reason, closing.detail, duration_ms, self.playout.heard_ms
                 )
@@ -158,24 +188,45 @@ class Call:
     async def _live(self) -> Closing:
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._converse())
+                actions = self._actions = Actions(self, self._control, self._context.services, tasks)
+                caller = tasks.create_task(self._look_up_caller())
+                tasks.create_task(self._converse(tasks, caller))
                 closing = await self._ending
-                if closing.reason in events.AGENT_ENDS:
-                    await self.play_out()
+                actions.close()
+                await self._take_leave(closing)
                 raise _Over
         except* _Over:
             pass
         return closing
 
-    async def _converse(self) -> None:
+    async def _take_leave(self, closing: Closing) -> None:
+        """Let the caller hear what the agent has said, and the dialplan know how it ended."""
+        if closing.reason in events.AGENT_ENDS:
+            await self.play_out()
+        if self._caller_present and self._control is not None:
+            await report_result(self._control, self.uuid, closing.reason)
+
+    async def _look_up_caller(self) -> dict[str, str]:
+        """Ask Asterisk who is calling; never for longer than ``CALLER_DATA_TIMEOUT``."""
+        settings = self._context.settings
+        data = None
+        if self._control is not None:
+            try:
+                async with asyncio.timeout(settings.caller_data_timeout):
+                    data = await self._control.describe(self.uuid, list(settings.call_variables))
+            except (ControlError, TimeoutError) as error:
+                logger.warning("call %s: no caller data: %s", self.uuid, error or "CALLER_DATA_TIMEOUT")
+        return caller_variables(self.uuid, data, settings.call_variables)
+
+    async def _converse(self, tasks: asyncio.TaskGroup, caller: asyncio.Task[dict[str, str]]) -> None:
         """Connect the agent, and stay until either side ends the conversation."""
         context = self._context
         agent: AgentConnection | None = None
         try:
-            url = await context.locator.locate(self.uuid)
+            address = await context.locator.locate(lambda: _headers(caller))
             agent = await connect(
-                url,
-                messages.initiation({"call_uuid": str(self.uuid)}),
+                address.url,
+                tasks.create_task(self._initiation(caller, address)),
                 self._on_message,
                 ssl_context=context.ssl_context,
                 timeout_s=context.settings.agent_connect_timeout,
@@ -192,6 +243,12 @@ class Call:
             if agent is not None:
                 await agent.close()
 
+    async def _initiation(self, caller: asyncio.Task[dict[str, str]], address: AgentAddress) -> bytes:
+        variables = await caller
+        assert self._actions is not None
+        self._actions.caller = variables
+        return messages.initiation({**variables, **address.dynamic_variables}, address.config_override)
+
     def _announced(self, metadata: messages.Metadata) -> None:
         """Agree on the sound. Comes before `_begin`: the first audio may be in the same segment."""
         try:
@@ -204,7 +261,7 @@ class Call:
             self._agent_silence = self._to_agent(SILENCE)
         now = self._loop.time()
         setup_ms = (now - self._started_at) * 1000
-        self._emit(events.AgentConnected(self.uuid, now, metadata.conversation_id, setup_ms))
+        self.emit(events.AgentConnected(self.uuid, now, metadata.conversation_id, setup_ms))
 
     def _begin(self, agent: AgentConnection) -> None:
         """Send what the caller has said so far, and from now on what the caller says."""
@@ -223,6 +280,54 @@ class Call:
             logger.warning(
                 "call %s: %d ms could not be played out in time", self.uuid, self.playout.queued_ms
             )
+
+    # What `Actions` asks of the call
+
+    async def last_words(self) -> bool:
+        """Wait until the caller has heard what the agent says before it leaves.
+
+        False: the caller cut in. Bounded by `LAST_WORDS_S`.
+        """
+        before = self._cuts_in
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self.play_out()
+                while self._cuts_in == before and await self._speaks_on():
+                    await self.play_out()
+        except TimeoutError:
+            logger.warning("call %s: the agent would not stop speaking", self.uuid)
+        return self._cuts_in == before
+
+    async def _speaks_on(self) -> bool:
+        self._speaks.clear()
+        try:
+            async with asyncio.timeout(SPEAKS_ON_S if self._agent_spoke else BEGINS_TO_SPEAK_S):
+                await self._speaks.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def refuse_new_replies(self) -> None:
+        """Let the agent finish its goodbye, or say one, and begin no second one."""
+        if self._agent_spoke:
+            self._last_event_id_allowed = self._last_event_id
+
+    def accept_replies(self) -> None:
+        """Undo `refuse_new_replies`."""
+        self._last_event_id_allowed = None
+
+    def silence_agent(self) -> None:
+        """Stop what the agent is saying."""
+        self.playout.flush()
+
+    def expect_release(self, reason: EndReason, detail: str) -> None:
+        """Name the reason for the end that Asterisk is about to bring."""
+        self._released = Closing(reason, detail)
+
+    def send_to_agent(self, message: bytes) -> None:
+        """Send the agent a message, or nothing when it is gone."""
+        if self._agent is not None:
+            self._agent.send(message)
 
     # The caller's side
 
@@ -263,13 +368,17 @@ class Call:
 
     def caller_digit(self, digit: str) -> None:
         """Take a key that the caller pressed."""
-        self._emit(events.DigitPressed(self.uuid, self._loop.time(), digit))
+        self.emit(events.DigitPressed(self.uuid, self._loop.time(), digit))
+        if self._actions is not None:
+            self._actions.digit_pressed(digit)
 
     def caller_gone(self, reason: EndReason, detail: str) -> None:
         """Take the end of the connection to Asterisk: nothing more will be heard."""
         self._caller_present = False
         self.playout.flush()
         self._played_out.set()
+        if self._released is not None and reason is EndReason.CALLER_HANGUP:
+            reason, detail = self._released.reason, self._released.detail
         self.end(reason, detail)
 
     def _say_to_agent(self, sound: bytes) -> None:
@@ -312,13 +421,14 @@ class Call:
             case messages.Metadata():
                 self._announced(message)
             case messages.UserTranscript():
-                self._emit(events.CallerSaid(self.uuid, now, message.text))
+                self._agent_spoke = False
+                self.emit(events.CallerSaid(self.uuid, now, message.text))
             case messages.AgentResponse():
-                self._emit(events.AgentSaid(self.uuid, now, message.text, corrected=False))
+                self.emit(events.AgentSaid(self.uuid, now, message.text, corrected=False))
             case messages.AgentResponseCorrection():
-                self._emit(events.AgentSaid(self.uuid, now, message.text, corrected=True))
-            case messages.ClientToolCall():
-                self._tool_call(message)
+                self.emit(events.AgentSaid(self.uuid, now, message.text, corrected=True))
+            case messages.ClientToolCall() if self._actions is not None:
+                self._actions.tool_called(message)
             case messages.QueueStatus():
                 logger.warning("call %s: ElevenLabs queues the call: %.32s", self.uuid, message.status)
             case messages.ServerError():
@@ -327,15 +437,23 @@ class Call:
                 logger.debug("call %s: agent message %r is of no use here", self.uuid, message)
 
     def _agent_audio(self, message: messages.Audio) -> None:
-        if message.event_id is not None and message.event_id < self._stale_below:
-            logger.debug("call %s: stale audio of event %d dropped", self.uuid, message.event_id)
-            return
-        if not message.audio:
+        if not message.audio or (message.event_id is not None and not self._is_wanted(message.event_id)):
             return
         self.playout.add(self._from_agent(message.audio) if self._from_agent else message.audio)
+        self._agent_spoke = True
+        self._speaks.set()
         if self._played_out.is_set() and self._caller_present:
             self._played_out.clear()
-            self._emit(events.ReplyStarted(self.uuid, self._loop.time()))
+            self.emit(events.ReplyStarted(self.uuid, self._loop.time()))
+
+    def _is_wanted(self, event_id: int) -> bool:
+        stale = event_id < self._stale_below
+        surplus = self._last_event_id_allowed is not None and event_id > self._last_event_id_allowed
+        if stale or surplus:
+            logger.debug("call %s: audio of event %d dropped", self.uuid, event_id)
+            return False
+        self._last_event_id = event_id
+        return True
 
     def _interrupted(self, message: messages.Interruption) -> None:
         """Fall silent at once. Audio that follows plays: only what is older than the interruption is stale.
@@ -347,29 +465,38 @@ class Call:
         if message.event_id is not None:
             fence = message.event_id + self._context.settings.drop_interrupted_audio
             self._stale_below = max(self._stale_below, fence)
-        self._emit(events.Interrupted(self.uuid, self._loop.time(), discarded_ms))
-
-    def _tool_call(self, message: messages.ClientToolCall) -> None:
-        now = self._loop.time()
-        self._emit(events.ToolCalled(self.uuid, now, message.name, message.tool_call_id))
-        if self._agent is not None:
-            result = f"There is no tool named {message.name!r:.64} here. Carry on without it."
-            self._agent.send(messages.tool_result(message.tool_call_id, result, is_error=True))
-            self._emit(events.ToolAnswered(self.uuid, now, message.name, message.tool_call_id, is_error=True))
+        # An older id than the reply's ends the sound of a tool: nobody cut in.
+        if discarded_ms and (message.event_id is None or message.event_id >= self._last_event_id):
+            self._cuts_in += 1
+        self.emit(events.Interrupted(self.uuid, self._loop.time(), discarded_ms))
 
     def _reply_finished(self) -> None:
         self._played_out.set()
-        self._emit(events.ReplyFinished(self.uuid, self._loop.time(), self.playout.heard_ms))
+        self.emit(events.ReplyFinished(self.uuid, self._loop.time(), self.playout.heard_ms))
 
     # Reporting
 
-    def _emit(self, event: events.CallEvent) -> None:
+    def emit(self, event: events.CallEvent) -> None:
+        """Tell the observers."""
         self._context.observe(event)
 
     def _defect(self, error: Exception) -> None:
         """End this call for a defect of ours. What runs on a shared clock or socket must never raise."""
         logger.error("call %s: internal error", self.uuid, exc_info=error)
         self.end(EndReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
+
+
+def control_of(pbxs: PbxDirectory, host: str) -> CallControl | None:
+    """Return the control of the PBX at ``host``, or None when it has no manager interface for us."""
+    try:
+        return pbxs.for_peer(host)
+    except ControlError as error:
+        logger.debug("%s", error)
+        return None
+
+
+async def _headers(caller: Awaitable[dict[str, str]]) -> dict[str, str]:
+    return caller_headers(await caller)
 
 
 def _codec(

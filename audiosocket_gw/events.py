@@ -18,7 +18,9 @@ class EndReason(StrEnum):
     CALLER_HANGUP = "caller-hangup"
     """Asterisk closed the connection: the caller hung up, or the channel was redirected."""
     AGENT_HANGUP = "agent-hangup"
-    """The agent ended the conversation normally (WebSocket close code 1000)."""
+    """The agent ended the conversation normally: close code 1000, or the tool ``avr_hangup``."""
+    TRANSFERRED = "transferred"
+    """The caller was put through to somebody else."""
 
     AGENT_URL_FAILED = "agent-url-failed"
     """``ELEVENLABS_AGENT_URL`` did not name an agent."""
@@ -49,17 +51,34 @@ class EndReason(StrEnum):
     """Asterisk stopped taking sound from us."""
     CALLER_PROTOCOL = "caller-protocol"
     """Asterisk, or whoever connected, broke the AudioSocket protocol."""
+    GATEWAY_FULL = "gateway-full"
+    """``MAX_CALLS`` are up: the call was refused before it began."""
     DRAINED = "drained"
     """The gateway is stopping, and the call outlived ``DRAIN_TIMEOUT``."""
     INTERNAL_ERROR = "internal-error"
     """A defect of the gateway itself; the log has the traceback."""
 
 
-NORMAL_ENDS = frozenset({EndReason.CALLER_HANGUP, EndReason.AGENT_HANGUP})
+NORMAL_ENDS = frozenset({EndReason.CALLER_HANGUP, EndReason.AGENT_HANGUP, EndReason.TRANSFERRED})
 """Nothing went wrong."""
 
 AGENT_ENDS = frozenset(reason for reason in EndReason if reason.startswith("agent-"))
 """The agent is gone, but what it has said is still worth hearing."""
+
+_RESULTS = {
+    EndReason.CALLER_HANGUP: "completed",
+    EndReason.AGENT_HANGUP: "completed",
+    EndReason.TRANSFERRED: "transferred",
+    EndReason.AGENT_QUOTA: "quota",
+    EndReason.AGENT_BUSY: "busy",
+    EndReason.GATEWAY_FULL: "busy",
+    EndReason.DRAINED: "draining",
+}
+
+
+def result_of(reason: EndReason) -> str:
+    """Return the value of the channel variable ``AVR_RESULT``: few enough for a dialplan to branch on."""
+    return _RESULTS.get(reason) or ("agent-unavailable" if reason in AGENT_ENDS else "error")
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import cast
 from uuid import UUID
 
-from audiosocket_gw.call import Call, CallContext
+from audiosocket_gw.actions import report_result
+from audiosocket_gw.call import Call, CallContext, control_of
 from audiosocket_gw.errors import RemoteProtocolError
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import (
@@ -56,6 +57,7 @@ class AudioSocketServer:
         self.context = context
         self._listener: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
+        self._refusals: set[asyncio.Task[None]] = set()
         self._calls: dict[UUID, tuple[Call, asyncio.Task[None]]] = {}
 
     @property
@@ -134,6 +136,19 @@ class AudioSocketServer:
         task.add_done_callback(lambda _: self._calls.pop(uuid))
         return call
 
+    def report_refusal(self, uuid: UUID, connection: _Connection, refuse: Callable[[], None]) -> None:
+        """Tell the dialplan why before ``refuse`` sends it on, where there is a manager interface."""
+
+        async def report() -> None:
+            control = control_of(self.context.pbxs, connection.host)
+            if control is not None:
+                await report_result(control, uuid, EndReason.GATEWAY_FULL)
+            refuse()
+
+        task = asyncio.get_running_loop().create_task(report(), name=f"refusal of {uuid}")
+        self._refusals.add(task)
+        task.add_done_callback(self._refusals.discard)
+
 
 class _Connection(asyncio.BufferedProtocol):
     """One connection from Asterisk. Its reader never waits and never stops: that would end the call."""
@@ -196,10 +211,9 @@ class _Connection(asyncio.BufferedProtocol):
             self.drop()
             return
         _watch(transport.get_extra_info("socket"))
-        if self._server.full:
-            # At once, before the UUID: Asterisk must not wait to hear that nobody is free.
-            logger.warning("%s: call refused: %d calls are up (MAX_CALLS)", self.peer, self._server.calls)
-            self.hang_up()
+        if self._server.full and control_of(self._server.context.pbxs, self.host) is None:
+            # At once, before the UUID, which is of no use: nobody can be told why.
+            self._refuse_for_lack_of_room()
             return
         self._set_deadline(self._server.settings.handshake_timeout, self._no_handshake)
 
@@ -258,13 +272,16 @@ class _Connection(asyncio.BufferedProtocol):
         if self._deadline is not None:
             self._deadline.cancel()
         if self._server.full:
-            logger.warning("%s: call refused: %d calls are up (MAX_CALLS)", self.peer, self._server.calls)
-            self.hang_up()
+            self._server.report_refusal(uuid, self, self._refuse_for_lack_of_room)
             return
         self._call = self._server.start_call(uuid, self)
         if self._call is None:
             logger.warning("%s: call refused: a call with UUID %s is up already", self.peer, uuid)
             self.hang_up()
+
+    def _refuse_for_lack_of_room(self) -> None:
+        logger.warning("%s: call refused: %d calls are up (MAX_CALLS)", self.peer, self._server.calls)
+        self.hang_up()
 
     def _end(self, reason: EndReason, detail: str) -> None:
         """The peer's side is over: tell the call, or the log when there was none yet, and close."""

@@ -7,18 +7,29 @@ reported together, each with its variable, the value and the fix.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.keypad import KeyAction, parse_key_actions
+from audiosocket_gw.tools import MAX_TIMEOUT_S
+from audiosocket_gw.transfer import Destination, TransferPolicy
 
 IpNetwork = IPv4Network | IPv6Network
+
+UNKNOWN = "unknown"
+"""What the agent is told in place of what Asterisk doesn't know: an agent dies of a missing variable."""
+
+INTERNAL_EXTENSION = re.compile(r"[0-9]{1,5}")
+"""Nothing else is set: extensions of a PBX's own, never a number that could leave the house."""
 
 
 class AgentKind(StrEnum):
@@ -79,6 +90,47 @@ class Settings(BaseSettings):
         "Off: at worst a short tail of the old reply is heard. On: some ElevenLabs versions go mute.",
     )
 
+    ami_host: str | None = Field(
+        None, description="Asterisk's manager interface; unset: the agent has no hands."
+    )
+    ami_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Several PBXs, comma-separated: each call is controlled on the one it comes from."
+    )
+    ami_port: int = Field(5038, ge=1, le=65_535, description="Port of the manager interface.")
+    ami_username: str = Field("gateway", description="The user in Asterisk's manager.conf.")
+    ami_password: SecretStr | None = Field(None, description="The user's secret in manager.conf.")
+    ami_md5: bool = Field(False, description="Log in by challenge, so that the password itself is not sent.")
+    ami_tls: bool = Field(False, description="Connect with TLS.")
+    ami_tls_ca_file: FilePath | None = Field(
+        None, description="Authority of Asterisk's certificate, a PEM file."
+    )
+
+    call_variables: Annotated[dict[str, str], NoDecode] = Field(
+        {}, description="Channel variables for the agent: NAME or NAME=default, comma-separated."
+    )
+    caller_data_timeout: float = Field(1.0, gt=0, description="Seconds a call waits for the caller's data.")
+
+    transfer_destinations: Annotated[dict[str, Destination], NoDecode] = Field(
+        {}, description="Where the agent may send callers, by name: sales=600@queues,support=601@queues."
+    )
+    transfer_extensions: re.Pattern[str] | None = Field(
+        None, description="Regular expression that the whole extension must match to be transferred to."
+    )
+    transfer_contexts: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("transfer-targets",),
+        min_length=1,
+        description="Contexts that a transfer may go to; first: the default.",
+    )
+
+    tools_dir: Path | None = Field(None, description="Folder with your own tools, Python files.")
+    tool_timeout: float = Field(10.0, gt=0, le=MAX_TIMEOUT_S, description="Seconds that a tool may take.")
+    dtmf_actions: Annotated[dict[str, KeyAction], NoDecode] = Field(
+        {}, description="Keys that act without the agent: 0=transfer:operator,*=hangup."
+    )
+    dtmf_timeout: float = Field(
+        2.0, gt=0, description="Seconds without a key that end a number; # does it, too."
+    )
+
     log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error.")
 
     @field_validator("allowed_peers", mode="before")
@@ -86,7 +138,43 @@ class Settings(BaseSettings):
     def _split_networks(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        return [ip_network(part.strip()) for part in value.split(",") if part.strip()]
+        return [ip_network(part) for part in _parts(value)]
+
+    @field_validator("ami_hosts", "transfer_contexts", mode="before")
+    @classmethod
+    def _split_names(cls, value: Any) -> Any:
+        return _parts(value) if isinstance(value, str) else value
+
+    @field_validator("call_variables", mode="before")
+    @classmethod
+    def _split_variables(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        variables = {}
+        for part in _parts(value):
+            name, equals, default = part.partition("=")
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                raise ValueError(f"{name!r} is not the name of a channel variable")
+            variables[name] = default if equals else UNKNOWN
+        return variables
+
+    @field_validator("transfer_destinations", mode="before")
+    @classmethod
+    def _split_destinations(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        destinations = {}
+        for part in _parts(value):
+            name, equals, place = part.partition("=")
+            if not name.strip() or not equals:
+                raise ValueError(f"{part!r} is not of the form name=extension@context")
+            destinations[name.strip().lower()] = Destination.parse(place.strip(), name.strip())
+        return destinations
+
+    @field_validator("dtmf_actions", mode="before")
+    @classmethod
+    def _split_actions(cls, value: Any) -> Any:
+        return parse_key_actions(value) if isinstance(value, str) else value
 
     @field_validator("agent", "log_level", mode="before")
     @classmethod
@@ -116,13 +204,38 @@ class Settings(BaseSettings):
         return value.rstrip("/")
 
     @model_validator(mode="after")
-    def _some_agent(self) -> Settings:
+    def _fit_together(self) -> Settings:
+        problems = [*self._agent_problems(), *self._ami_problems(), *self._key_problems()]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _agent_problems(self) -> Iterator[str]:
         if self.agent is AgentKind.ELEVENLABS and not (self.elevenlabs_agent_id or self.elevenlabs_agent_url):
-            raise ValueError(
+            yield (
                 "no agent is set: set ELEVENLABS_AGENT_ID (and ELEVENLABS_API_KEY for a private agent), or "
                 "ELEVENLABS_AGENT_URL, or AGENT=simulator to try the gateway without an account"
             )
-        return self
+
+    def _ami_problems(self) -> Iterator[str]:
+        if (self.ami_host or self.ami_hosts) and self.ami_password is None:
+            yield "AMI_HOST is set, AMI_PASSWORD is not: set it to the user's secret in manager.conf"
+
+    def _key_problems(self) -> Iterator[str]:
+        for key, action in self.dtmf_actions.items():
+            if action.kind == "transfer" and not self.transfer_policy.allows(action.target):
+                yield (
+                    f"DTMF_ACTIONS: key {key} transfers to {action.target!r}, which TRANSFER_DESTINATIONS, "
+                    "TRANSFER_EXTENSIONS and TRANSFER_CONTEXTS don't allow"
+                )
+
+    @property
+    def transfer_policy(self) -> TransferPolicy:
+        """Where the agent may send callers."""
+        extensions = self.transfer_extensions
+        if extensions is None and not self.transfer_destinations:
+            extensions = INTERNAL_EXTENSION
+        return TransferPolicy(self.transfer_destinations, extensions, self.transfer_contexts)
 
     def admits(self, address: str) -> bool:
         """Tell whether a peer at ``address`` may connect."""
@@ -133,6 +246,10 @@ class Settings(BaseSettings):
         except ValueError:  # the peer was gone before its address could be asked
             return False
         return any(ip in network for network in self.allowed_peers)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def load_settings(**overrides: Any) -> Settings:

@@ -37,19 +37,9 @@ def test_the_two_telephone_formats() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "",
-        "pcm",
-        "pcm_",
-        "_8000",
-        "8000",
-        "mp3_44100_128",
-        "opus_8000",
-        "PCM_8000",
-        "pcm_-1",
-        "pcm_0",
-        "pcm_8k",
-    ]
-    + ["pcm_8000 ", "pcm_\u0668\u0660\u0660\u0660", "pcm_8_000", "pcm_" + "9" * 5_000],
+        *("", "pcm", "pcm_", "_8000", "8000", "mp3_44100_128", "opus_8000", "PCM_8000", "pcm_-1", "pcm_0"),
+        *("pcm_8k", "pcm_8000 ", "pcm_\u0668\u0660\u0660\u0660", "pcm_8_000", "pcm_" + "9" * 5_000),
+    ],
 )
 def test_what_is_no_format(name: str) -> None:
     with pytest.raises(ValueError, match=r".+"):

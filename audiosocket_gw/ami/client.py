@@ -13,9 +13,9 @@ from typing import Self
 
 from pydantic import SecretStr
 
-from audiosocket_gw.ami.connection import AmiConnection, Answer, Refused, Values
+from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, AmiConnection, Answer, Refused, Values
 from audiosocket_gw.ami.registry import ChannelRegistry, Headers
-from audiosocket_gw.errors import ControlError
+from audiosocket_gw.errors import ControlError, LocalProtocolError
 
 logger = logging.getLogger("audiosocket_gw.ami")
 
@@ -24,9 +24,13 @@ EVENT_MASK = "call,dialplan"
 FILTERS = (
     ("name(Newexten),header(Application),method(exact)", "AudioSocket"),
     ("name(Newexten),header(AppData),method(contains)", "AudioSocket"),
-    ("name(OriginateResponse)", ""),
+    ("name(OriginateResponse),header(ActionID),method(starts_with)", ACTION_ID_PREFIX),
 )
-"""The events that are needed; as ``eventfilter`` lines they stand in `asterisk/manager.conf`."""
+"""The events that are needed; as ``eventfilter`` lines they stand in `asterisk/manager.conf`.
+
+Hangup is not among them: there is one for each call of the PBX, whosever it is, and nothing in it tells ours.
+The registry gets on without, since every channel is checked before something is done to it.
+"""
 
 USELESS_EVENTS_TOLERATED = 1_000
 """So many of other people's calls on one connection: nothing filters them."""
@@ -169,7 +173,7 @@ class AmiClient:
         except Refused as refusal:
             self._say_once(logging.ERROR, "refused", _LOGIN_REFUSED, self.address, refusal.reply)
             return self._timing.refused_retry_s
-        except (ControlError, OSError) as error:
+        except (ControlError, LocalProtocolError, OSError) as error:
             # TimeoutError is an OSError.
             reason = str(error) or f"no connection in {self._timing.connect_s:g} s"
             self._say_once(logging.WARNING, "lost", _LOST, self.address, reason)

@@ -36,6 +36,9 @@ MAX_LINE_BYTES = 1_000
 MAX_UNSENT_BYTES = 65_536
 """An Asterisk that leaves so much unread is not listening."""
 
+ACTION_ID_PREFIX = "audiosocket-gw-"
+"""By it a filter tells the events that answer our actions from those of others."""
+
 _HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _FORBIDDEN = re.compile(r"[\r\n\0]")
 
@@ -87,6 +90,7 @@ class AmiConnection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._buffer = b""
         self._greeted = False
+        self._performed = 0
         self._pending: dict[str, Action] = {}
         self._why_cut = ""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -120,7 +124,8 @@ class AmiConnection(asyncio.Protocol):
             ControlError: no answer in ``deadline_s``, or the connection was lost first. Then Asterisk may
                 have carried the action out or not; it is not sent again.
         """
-        action = Action({"Action": name, **values})
+        self._performed += 1
+        action = Action({"Action": name, "ActionID": f"{ACTION_ID_PREFIX}{self._performed}", **values})
         wire = _wire(action)
         if self.lost.done():
             raise ControlError(f"{name}: {self.lost.result()}")
@@ -209,12 +214,13 @@ def _wire(action: Action) -> bytes:
 
 
 def _check_line(name: str, value: str) -> None:
+    # The messages don't show the value: it may be the password.
     if _FORBIDDEN.search(value):
-        raise LocalProtocolError(f"{name}: CR, LF or NUL in {value!r}: nothing was sent")
+        raise LocalProtocolError(f"{name}: CR, LF or NUL in its value: nothing was sent")
     try:
         length = len(f"{name}: {value}".encode())
     except UnicodeEncodeError:
-        raise LocalProtocolError(f"{name}: {value!r} is no text: nothing was sent") from None
+        raise LocalProtocolError(f"{name}: its value is no text: nothing was sent") from None
     if length > MAX_LINE_BYTES:
         raise LocalProtocolError(
             f"{name}: {length} bytes, and Asterisk takes {MAX_LINE_BYTES}: nothing was sent"

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID
 
 import httpx
 
@@ -24,6 +25,15 @@ MAX_BODY = 65_536
 """Bytes of an answer that are read; both answers are a short JSON object."""
 
 
+@dataclass(frozen=True, slots=True)
+class AgentAddress:
+    """Where a call's agent is, and what ``ELEVENLABS_AGENT_URL`` wants it to be told."""
+
+    url: str
+    dynamic_variables: Mapping[str, Any] = field(default_factory=dict)
+    config_override: Mapping[str, Any] = field(default_factory=dict)
+
+
 class AgentLocator:
     """Finds the WebSocket address of each call's agent.
 
@@ -35,28 +45,33 @@ class AgentLocator:
         self._settings = settings
         self._http = http
 
-    async def locate(self, call: UUID) -> str:
-        """Return the ``ws`` or ``wss`` URL to open for ``call``; use it at once, a signed one expires.
+    async def locate(self, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> AgentAddress:
+        """Return the ``ws`` or ``wss`` URL to open; use it at once, a signed one expires.
+
+        ``headers`` tell the agent URL of the call; without that URL they are not asked for.
 
         Raises:
             AgentError: no agent, no access, or no answer in time; its reason and message say which.
         """
-        agent_id = await self._agent_id(call)
-        query = urlencode({"agent_id": agent_id})
-        if self._settings.elevenlabs_api_key is None:
+        settings = self._settings
+        answer: Mapping[str, Any] = {"system": settings.elevenlabs_agent_id}
+        if settings.elevenlabs_agent_url is not None:
+            answer = await self._ask_agent_url(settings.elevenlabs_agent_url, await headers())
+        query = urlencode({"agent_id": answer["system"]})
+        if settings.elevenlabs_api_key is None:
             # http becomes ws, https becomes wss: one setting moves both, as in the official SDK.
-            return f"ws{self._settings.elevenlabs_base_url.removeprefix('http')}{CONVERSATION_PATH}?{query}"
-        return await self._signed_url(query, self._settings.elevenlabs_api_key.get_secret_value())
+            url = f"ws{settings.elevenlabs_base_url.removeprefix('http')}{CONVERSATION_PATH}?{query}"
+        else:
+            url = await self._signed_url(query, settings.elevenlabs_api_key.get_secret_value())
+        return AgentAddress(
+            url, answer.get("dynamic_variables") or {}, answer.get("conversation_config_override") or {}
+        )
 
-    async def _agent_id(self, call: UUID) -> str:
-        url = self._settings.elevenlabs_agent_url
-        if url is None:
-            assert self._settings.elevenlabs_agent_id is not None, "Settings has checked this"
-            return self._settings.elevenlabs_agent_id
+    async def _ask_agent_url(self, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
         answer = await self._get(
             "ELEVENLABS_AGENT_URL",
             url,
-            {"X-AVR-UUID": str(call)},
+            headers,
             timeout_s=self._settings.agent_url_timeout,
             timeout_setting="AGENT_URL_TIMEOUT",
             failure=EndReason.AGENT_URL_FAILED,
@@ -67,7 +82,12 @@ class AgentLocator:
                 EndReason.AGENT_URL_FAILED,
                 f'ELEVENLABS_AGENT_URL answered {answer!r:.100}; it must answer {{"system": "<agent id>"}}',
             )
-        return agent_id
+        for name in ("dynamic_variables", "conversation_config_override"):
+            if not isinstance(answer.get(name) or {}, dict):
+                raise AgentError(
+                    EndReason.AGENT_URL_FAILED, f"ELEVENLABS_AGENT_URL answered {name} that is not an object"
+                )
+        return answer
 
     async def _signed_url(self, query: str, api_key: str) -> str:
         answer = await self._get(
@@ -88,7 +108,7 @@ class AgentLocator:
         self,
         who: str,
         url: str,
-        headers: dict[str, str],
+        headers: Mapping[str, str],
         *,
         timeout_s: float,
         timeout_setting: str,
@@ -122,7 +142,7 @@ class AgentLocator:
             )
         return answer
 
-    async def _read(self, url: str, headers: dict[str, str], timeout_s: float) -> tuple[int, bytes]:
+    async def _read(self, url: str, headers: Mapping[str, str], timeout_s: float) -> tuple[int, bytes]:
         """GET at most a little over `MAX_BODY` bytes, all within the deadline.
 
         Raises:

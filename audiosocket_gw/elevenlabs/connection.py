@@ -59,13 +59,15 @@ MessageHandler = Callable[[messages.ServerMessage], None]
 
 async def connect(
     url: str,
-    initiation: bytes,
+    initiation: asyncio.Future[bytes],
     on_message: MessageHandler,
     *,
     ssl_context: ssl.SSLContext,
     timeout_s: float,
 ) -> AgentConnection:
     """Open the WebSocket, send the initiation message and wait for the agent's metadata.
+
+    ``initiation`` may become known while the WebSocket is being opened.
 
     ``on_message`` gets every message, except pings, which are answered here, in the loop step in which
     it arrives: the metadata and what follows it even before this returns. ``timeout_s`` bounds each of
@@ -75,11 +77,11 @@ async def connect(
         AgentError: the connection or the conversation did not come about; its reason says why.
     """
     try:
-        connection = AgentConnection(url, initiation, on_message)
+        connection = AgentConnection(url, on_message)
     except (InvalidURI, ValueError):  # ValueError: a port, a bracket or an escape that is none
         raise AgentError(EndReason.AGENT_PROTOCOL, "the agent's WebSocket URL is not valid") from None
     try:
-        await connection.open(ssl_context, timeout_s)
+        await connection.open(initiation, ssl_context, timeout_s)
     except BaseException:
         connection.abort()
         raise
@@ -94,12 +96,11 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     closed: asyncio.Future[Closing]
 
-    def __init__(self, url: str, initiation: bytes, on_message: MessageHandler) -> None:
+    def __init__(self, url: str, on_message: MessageHandler) -> None:
         """Prepare; raises `websockets.exceptions.InvalidURI`."""
         loop = asyncio.get_running_loop()
         self._uri = parse_uri(url)
         self._websocket = ClientProtocol(self._uri, max_size=MAX_MESSAGE)
-        self._initiation = initiation
         self._on_message = on_message
         self._transport: asyncio.Transport | None = None
         self._fragments: list[bytes] = []
@@ -114,7 +115,9 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     # Opening
 
-    async def open(self, ssl_context: ssl.SSLContext, timeout_s: float) -> None:
+    async def open(
+        self, initiation: asyncio.Future[bytes], ssl_context: ssl.SSLContext, timeout_s: float
+    ) -> None:
         """Do the two steps of `connect`."""
         where = f"{self._uri.host}:{self._uri.port}"
         try:
@@ -133,7 +136,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             ) from None
         except (OSError, ValueError) as error:  # ValueError: a host name that is none
             raise AgentError(EndReason.AGENT_UNREACHABLE, f"no connection to {where}: {error}") from None
-        self.send(self._initiation)
+        self.send(await initiation)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._until(self._started)

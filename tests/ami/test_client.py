@@ -9,7 +9,7 @@ import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 from panoramisk.actions import Action  # type: ignore[import-untyped]
 from pydantic import SecretStr
 
+from audiosocket_gw.ami import connection as connection_module
 from audiosocket_gw.ami.client import AmiAddress, AmiClient, AmiTiming
-from audiosocket_gw.ami.connection import MAX_MESSAGE_BYTES, Refused
+from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, MAX_MESSAGE_BYTES, AmiConnection, Refused
 from audiosocket_gw.errors import ControlError, LocalProtocolError
-from tests.ami.fake_asterisk import PASSWORD, TIMING, FakeAsterisk, fake_asterisk
+from tests.ami.fake_asterisk import DENIED, PASSWORD, TIMING, FakeAsterisk, fake_asterisk
 from tests.ami.recorded import CALL
 
 NEWEXTEN = (
@@ -314,6 +315,40 @@ async def test_calls_that_are_up_are_known_after_connecting() -> None:
             assert client.registry.channel_of(CALL) is None
 
 
+async def test_user_that_may_not_list_the_channels(caplog: pytest.LogCaptureFixture) -> None:
+    async with fake_asterisk() as fake:
+        fake.replies["CoreShowChannels"] = DENIED
+        async with connection(fake) as client:
+            await fake.came("CoreShowChannels")
+            assert (await client.perform("Ping", {})).headers["Response"] == "Success"
+            assert client.connected
+    assert "can't be found: Asterisk refused CoreShowChannels: Permission denied" in caplog.text
+    assert "needs write=reporting" in caplog.text
+
+
+async def test_list_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "MAX_ROWS", 3)
+    async with fake_asterisk() as fake, connection(fake) as client:
+        fake.channels = {str(number): {"Channel": str(number)} for number in range(10)}
+        with pytest.raises(ControlError, match="CoreShowChannels: more than 3 rows"):
+            await client.perform("CoreShowChannels", {})
+        assert (await client.perform("Ping", {})).headers["Response"] == "Success"
+
+
+async def test_asterisk_that_reads_nothing_is_told_nothing() -> None:
+    class Full(_Wire):
+        def get_write_buffer_size(self) -> int:
+            return 1_000_000
+
+    connection = AmiConnection(lambda event: None)
+    connection.connection_made(Full())
+    with pytest.raises(ControlError, match="Redirect: Asterisk doesn't read"):
+        await connection.perform("Redirect", {}, 5)
+    connection.connection_lost(None)
+    with pytest.raises(ControlError, match="Redirect: Asterisk closed the connection"):
+        await connection.perform("Redirect", {}, 5)
+
+
 async def test_event_is_news() -> None:
     async with fake_asterisk() as fake, connection(fake) as client:
         fake.say(NEWEXTEN)
@@ -354,8 +389,6 @@ def test_messages_may_be_cut_anywhere(data: st.DataObject) -> None:
     """One stream, in any pieces, tells the same."""
 
     async def received(pieces: list[bytes]) -> list[object]:
-        from audiosocket_gw.ami.connection import AmiConnection
-
         events: list[object] = []
         connection = AmiConnection(events.append)
         for piece in pieces:
@@ -367,6 +400,61 @@ def test_messages_may_be_cut_anywhere(data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=8)))
     pieces = [stream[a:b] for a, b in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
     assert asyncio.run(received(pieces)) == asyncio.run(received([stream]))
+
+
+class _Wire(asyncio.Transport):
+    """Takes everything, sends nothing."""
+
+    def write(self, data: object) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def abort(self) -> None: ...
+
+
+LINES = [
+    "Response: Success",
+    "Response: Error",
+    "Response: Follows",
+    "Response: Fail",
+    "Event: StatusComplete",
+    "Event: OriginateResponse",
+    "Event: Newexten",
+    "EventList: start",
+    "Message: Originate successfully queued",
+    "Message: will follow",
+    "SubEvent: Start",
+    f"ActionID: {ACTION_ID_PREFIX}1",
+    "Result: %",
+    "",
+]
+
+
+@given(st.lists(st.one_of(st.sampled_from(LINES), st.text(max_size=9)), max_size=40))
+def test_anything_may_come_in(lines: list[str]) -> None:
+    async def receive() -> None:
+        connection = AmiConnection(lambda event: None)
+        connection.connection_made(_Wire())
+        connection.data_received(b"Asterisk Call Manager/11.0.0\r\n")
+        pending = asyncio.ensure_future(connection.perform("Status", {}, 30))
+        await asyncio.sleep(0)
+        connection.data_received("\r\n".join(lines).encode() + b"\r\n\r\n")
+        connection.connection_lost(None)
+        with suppress(ControlError):
+            await pending
+
+    asyncio.run(receive())
+
+
+async def test_password_that_cannot_be_sent_is_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    async with fake_asterisk() as fake:
+        impossible = replace(fake.address, password=SecretStr("se\ncret"))
+        async with AmiClient(impossible, TIMING):
+            while "CR, LF or NUL" not in caplog.text:
+                await asyncio.sleep(0.01)
+    assert "ncret" not in caplog.text
+    assert not fake.received
 
 
 async def test_flood_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -289,7 +289,7 @@ async def test_hostile_destination_goes_nowhere(context: str, extension: str, pr
             control.extension_exists(context, extension, priority),
             control.originate("PJSIP/100", context, extension, priority),
         ):
-            with pytest.raises(ControlError, match="is no (context|extension|priority)"):
+            with pytest.raises(ControlError, match=r"is no (context|extension|priority)"):
                 await attempt
         assert not fake.received
 
@@ -339,6 +339,13 @@ async def test_originate_returns_when_answered() -> None:
         sent = fake.actions("Originate")[0]
         assert (sent["Timeout"], sent["Async"], sent["CallerID"]) == ("9500", "true", '"A" <1>')
         assert sent["Variable"] == "B=2"
+
+
+async def test_originate_that_is_not_reported_on() -> None:
+    async with call() as (fake, control):
+        fake.replies["Originate"] = "Response: Success"
+        with pytest.raises(ControlError, match="Asterisk did not report on the call to PJSIP/100"):
+            await control.originate("PJSIP/100", "phones", "5001")
 
 
 @pytest.mark.parametrize("reply", [QUEUED + BUSY, BUSY])

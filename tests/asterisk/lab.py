@@ -166,7 +166,8 @@ class Lab:
             ),
             "extensions.conf": f"[globals](+)\nLAB = {home}/recordings\nHANDSET = {self.ports.handset}\n",
             "manager.conf": f"[general](+)\nport = {self.ports.ami}\n",
-            "pjsip.conf": f"[transport-udp](+)\nbind = 127.0.0.1:{self.ports.sip}\n",
+            "pjsip.conf": f"[transport-udp](+)\nbind = 127.0.0.1:{self.ports.sip}\n"
+            "[1001](+)\nmedia_address = 127.0.0.1\nbind_rtp_to_media_address = yes\n",
             "rtp.conf": f"rtpstart = {self.ports.rtp}\nrtpend = {self.ports.rtp + RTP_PORTS - 1}\n",
         }
         return "\n" + added.get(name, "") + (overlay.read_text() if overlay.exists() else "")
@@ -181,12 +182,22 @@ class Lab:
     def _start(self) -> subprocess.Popen[bytes]:
         """Start Asterisk as its image does, by the entry point; it dies with us, whatever ends us."""
         config = self._inside(self._home / "etc")
-        command = ["setpriv", "--pdeathsig", "KILL", "--", "sh", f"{config}/entrypoint.sh", "-C", self._config_file]
+        command = [
+            "setpriv",
+            "--pdeathsig",
+            "KILL",
+            "--",
+            "sh",
+            f"{config}/entrypoint.sh",
+            "-C",
+            self._config_file,
+        ]
         environment = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "CONFIG_DIR": config,
             "AUDIOSOCKET_GATEWAY": f"127.0.0.1:{self.ports.gateway}",
             "SIP_PASSWORD": SIP_PASSWORD,
+            "EXTERNAL_ADDRESS": "127.0.0.1",
             "AMI_PASSWORD": AMI_PASSWORD,
         }
         with self._log_file.open("wb") as log:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 from uuid import UUID
 
 from audiosocket_gw.protocol.audiosocket import (
@@ -63,6 +66,12 @@ class Line:
     def hang_up(self) -> None:
         self.write(HANGUP_FRAME)
 
+    def reset(self) -> None:
+        """Break the connection off, as a gateway that is killed."""
+        raw: socket.socket = self._writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._writer.transport.abort()
+
     async def play(self, pcm: bytes, kind: Kind = Kind.SLIN, frame_bytes: int = FRAME_BYTES) -> None:
         """Send 16-bit sound, one frame every 20 ms."""
         clock = asyncio.get_running_loop().time
@@ -88,7 +97,7 @@ class Line:
             await self._writer.wait_closed()
 
 
-Script = Callable[[Line], Awaitable[None]]
+Script = Callable[[Line], Coroutine[Any, Any, None]]
 """What the far end does with a line; cancelled when Asterisk closes it."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -80,16 +79,20 @@ class Phone:
         # baresip wants a terminal at its standard input.
         keyboard, terminal = os.openpty()
         with (self._home / "output").open("wb") as output:
-            process = subprocess.Popen(
-                ["baresip", "-f", self._home, "-e", f"/dial {address}"],
+            process = await asyncio.create_subprocess_exec(
+                "baresip",
+                "-f",
+                self._home,
+                "-e",
+                f"/dial {address}",
                 stdin=terminal,
                 stdout=output,
                 stderr=output,
             )
+        os.close(terminal)
         try:
             yield
         finally:
             process.terminate()
-            await asyncio.to_thread(process.wait, 10)
+            await process.wait()
             os.close(keyboard)
-            os.close(terminal)

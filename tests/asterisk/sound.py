@@ -19,7 +19,7 @@ def noise(seconds: float, seed: int) -> bytes:
 def tone(seconds: float, hertz: float) -> bytes:
     """Return a sine, 16-bit, 8 kHz."""
     times = np.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    return (8_000 * np.sin(2 * np.pi * hertz * times)).astype(np.int16).tobytes()
+    return bytes((8_000 * np.sin(2 * np.pi * hertz * times)).astype(np.int16))
 
 
 def loudest_hertz(pcm: bytes) -> float:
@@ -32,7 +32,7 @@ def read_wav(path: Path) -> bytes:
     """Return the samples of a 16-bit, 8 kHz, mono WAV file."""
     with wave.open(str(path)) as file:
         assert (file.getframerate(), file.getsampwidth(), file.getnchannels()) == (SAMPLE_RATE, 2, 1)
-        return file.readframes(file.getnframes())
+        return bytes(file.readframes(file.getnframes()))
 
 
 def write_wav(path: Path, pcm: bytes) -> None:

@@ -170,7 +170,10 @@ async def test_a_gateway_that_is_stopped_sends_the_caller_to_the_fallback(lab: L
 @EXTENSIONS
 async def test_an_agent_that_is_not_there_sends_the_caller_to_the_fallback(lab: Lab, extension: str) -> None:
     nowhere = "http://127.0.0.1:1"
-    async with stage(port=lab.ports.gateway, elevenlabs_base_url=nowhere), lab.call(extension, "tone") as watch:
+    async with (
+        stage(port=lab.ports.gateway, elevenlabs_base_url=nowhere),
+        lab.call(extension, "tone") as watch,
+    ):
         await watch.logged(FALLBACK)
 
 

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from audiosocket_gw.protocol.audiosocket import Kind
+from audiosocket_gw.protocol.audiosocket import Dtmf, Frame, Kind
 from tests.asterisk.lab import Lab
-from tests.asterisk.line import answering, refuse, say, silence
+from tests.asterisk.line import Line, answering, refuse, say, silence
 
 pytestmark = pytest.mark.asterisk
 
@@ -69,6 +69,15 @@ async def test_no_fallback_after_a_call_that_was_served(lab: Lab, extension: str
     assert not re.search(FALLBACK, watch.log())
 
 
+async def test_fallback_when_the_gateway_is_killed_in_a_call(lab: Lab) -> None:
+    async def die(line: Line) -> None:
+        await line.play(bytes(3 * 16_000))
+        line.reset()
+
+    async with answering(lab.ports.gateway, die), lab.call("5001", "tone") as watch:
+        await watch.logged(FALLBACK)
+
+
 @pytest.mark.parametrize("extension", ["5001", "5002"])
 async def test_no_fallback_when_the_caller_hangs_up_at_once(lab: Lab, extension: str) -> None:
     async with answering(lab.ports.gateway, silence) as lines, lab.call(extension, "tone") as watch:
@@ -89,11 +98,13 @@ async def test_keys_arrive(lab: Lab, extension: str) -> None:
     assert _digits(line.frames) == "19*#"
 
 
-def _digits(frames: list[object]) -> str:
-    return "".join(getattr(frame, "digit", "") for frame in frames)
+def _digits(frames: list[Frame]) -> str:
+    return "".join(frame.digit for frame in frames if isinstance(frame, Dtmf))
 
 
 @pytest.mark.parametrize("target", ["601", "602"])
 async def test_transfer_targets_exist(lab: Lab, target: str) -> None:
     async with lab.call(target, "silent") as watch:
-        await watch.logged(rf"Executing \[{target}@phones:2\] Playback|Executing \[{target}@transfer-targets:2\]")
+        await watch.logged(
+            rf"Executing \[{target}@phones:2\] Playback|Executing \[{target}@transfer-targets:2\]"
+        )

@@ -91,6 +91,7 @@ async def test_call_is_found_redirected_and_hung_up(lab: Lab) -> None:
     ):
         channel = (await ami.event("Newexten", Application="TryExec"))["Channel"]
         line = await lines.get()
+        await line.identified()
         assert (await ami.action("Status", Channel=channel))["Response"] == "Success"
         known = await ami.event("Status", Channel=channel)
         # The event says TryExec, the status AudioSocket: both are true of this call.

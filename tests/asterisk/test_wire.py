@@ -40,7 +40,10 @@ def split(at: int, pause_s: float) -> Script:
 
 
 async def test_payload_that_follows_its_header_late_ends_the_call(lab: Lab) -> None:
-    async with answering(lab.ports.gateway, split(HEADER.size, 0.05)) as lines, lab.call("5001", "tone") as watch:
+    async with (
+        answering(lab.ports.gateway, split(HEADER.size, 0.05)) as lines,
+        lab.call("5001", "tone") as watch,
+    ):
         await (await lines.get()).ended.wait()
         await watch.logged("Poll timed out while waiting for data")
         await watch.logged("Executing .*fallback")
@@ -84,17 +87,19 @@ async def test_caller_who_sends_nothing_stays_while_the_gateway_sends_silence(la
 
 
 async def test_asterisk_does_not_pace_a_burst(lab: Lab) -> None:
-    """Two seconds of sound, written at once, are at the caller's ear within half a second."""
+    """1.6 s of sound, written at once, are at the caller's ear in less than half of that time.
 
-    async def burst(line: Line) -> None:
-        line.write(FRAME * 100)
-        await silence(line)
-
+    (Not more than 96 frames: that is where the queue of the Local channel starts to drop.)
+    """
     async with (
         answering(lab.ports.handset, silence) as handsets,
-        answering(lab.ports.gateway, burst),
+        answering(lab.ports.gateway, silence) as lines,
         lab.call("5001", "handset"),
     ):
-        handset = await handsets.get()
-        await handset.frames_received(100)
-    assert handset.arrivals[100] - handset.arrivals[1] < 0.5
+        handset, line = await handsets.get(), await lines.get()
+        await line.frames_received(20)
+        before = len(handset.audio)
+        line.write(FRAME * 80)
+        start = asyncio.get_running_loop().time()
+        await handset.frames_received(before + 80)
+        assert asyncio.get_running_loop().time() - start < 0.8

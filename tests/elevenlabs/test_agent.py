@@ -92,7 +92,12 @@ async def http_server(answer: Answer) -> AsyncIterator[tuple[str, list[str]]]:
 
 async def locate(**settings: object) -> str:
     async with httpx.AsyncClient(timeout=None, trust_env=False) as http:
-        return await AgentLocator(Settings(**settings), http).locate(CALL)  # type: ignore[arg-type]
+        locator = AgentLocator(Settings(**settings), http)  # type: ignore[arg-type]
+        return (await locator.locate(_headers)).url
+
+
+async def _headers() -> dict[str, str]:
+    return {"X-AVR-UUID": str(CALL)}
 
 
 async def refusal(**settings: object) -> AgentError:

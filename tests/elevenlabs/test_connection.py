@@ -138,9 +138,15 @@ def ignore(message: messages.ServerMessage) -> None:
     pass
 
 
+def ready(initiation: bytes) -> asyncio.Future[bytes]:
+    future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    future.set_result(initiation)
+    return future
+
+
 async def open_(url: str, on_message: MessageHandler = ignore, timeout_s: float = 30) -> AgentConnection:
     trust = ssl.create_default_context(cafile=CERTIFICATE)
-    return await connect(url, INITIATION, on_message, ssl_context=trust, timeout_s=timeout_s)
+    return await connect(url, ready(INITIATION), on_message, ssl_context=trust, timeout_s=timeout_s)
 
 
 async def refusal(behave: Behaviour, timeout_s: float = 30) -> AgentError:
@@ -438,6 +444,14 @@ async def test_messages_in_pieces_and_in_binary_frames() -> None:
     assert said[1:] == 3 * [messages.Audio(b"\x01\x02", 1)]
 
 
+async def test_metadata_may_come_twice() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.begin(METADATA + closing(1000))
+        await until_close(peer)
+
+    assert (await ending(behave)).reason is EndReason.AGENT_HANGUP
+
+
 async def test_a_message_of_ten_megabytes() -> None:
     sound = bytes(10 * 2**20)
     message = text(
@@ -649,6 +663,25 @@ async def test_our_close_ends_it_though_the_agent_does_not_answer(more: bytes) -
 
 
 @pytest.mark.virtual_time
+async def test_an_agent_that_half_closes_and_does_not_read_is_cut() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.begin()
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        await asyncio.sleep(5)
+        peer.writer.write_eof()
+        await asyncio.sleep(3600)
+
+    loop = asyncio.get_running_loop()
+    async with agent(behave) as url:
+        connection = await open_(url)
+        for _ in range(400):
+            connection.send_audio(bytes(65_536))
+        begun = loop.time()
+        assert (await connection.closed).reason is EndReason.AGENT_LOST
+        assert loop.time() - begun == pytest.approx(5 + link.CLOSE_S)
+
+
+@pytest.mark.virtual_time
 async def test_a_cancelled_close_leaves_no_connection() -> None:
     async def behave(peer: Peer) -> None:
         await peer.begin()
@@ -737,7 +770,7 @@ async def test_a_certificate_of_nobody_we_know() -> None:
     tls.load_cert_chain(CERTIFICATE)
     async with agent(forever, tls) as url:
         with pytest.raises(AgentError) as caught:
-            await connect(url, INITIATION, ignore, ssl_context=ssl.create_default_context(), timeout_s=30)
+            await connect(url, ready(INITIATION), ignore, ssl_context=ssl.create_default_context(), timeout_s=30)
     assert caught.value.reason is EndReason.AGENT_UNREACHABLE
     assert "certificate" in str(caught.value)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from audiosocket_gw.errors import LocalProtocolError, RemoteProtocolError
@@ -207,6 +207,9 @@ def test_the_longest_payload_is_what_the_length_field_says(size: int) -> None:
 
 
 @given(st.integers(0, 255), st.sampled_from([0, 1, 2, 320, MAX_PAYLOAD, MAX_PAYLOAD + 1]))
+@example(Kind.HANGUP, 320)
+@example(Kind.SLIN, 0)
+@example(Kind.SLIN, MAX_PAYLOAD + 1)
 def test_no_encoded_audio_can_end_a_call(kind: int, size: int) -> None:
     """res_audiosocket.c hangs up on a kind it doesn't know and on empty audio."""
     try:

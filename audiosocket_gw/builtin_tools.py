@@ -1,0 +1,50 @@
+"""The tools that every agent has: names and parameters as in Agent Voice Response."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from pydantic import Field
+
+from audiosocket_gw.tools import ToolContext, tool
+
+
+class Hands(Protocol):
+    """What a tool can do to its call. Both return what to tell the agent, and act once the caller has
+    heard the agent's last words; both raise `ToolError` when it can't be done.
+    """
+
+    async def transfer(self, extension: str, context: str | None, priority: str | None) -> str: ...
+
+    async def hang_up(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallToolContext(ToolContext):
+    """The context of a tool that acts on its call."""
+
+    hands: Hands
+
+
+@tool(after_speech=True)
+async def avr_transfer(
+    context: CallToolContext,
+    transfer_extension: Annotated[
+        str, Field(max_length=40, description="The extension or the name of the destination.")
+    ],
+    transfer_context: Annotated[
+        str | None, Field(max_length=80, description="The dialplan context. Leave it out unless told.")
+    ] = None,
+    transfer_priority: Annotated[
+        str | None, Field(max_length=10, description="The dialplan priority. Leave it out unless told.")
+    ] = None,
+) -> str:
+    """Transfer the caller to a person or department. Announce it first, then call this."""
+    return await context.hands.transfer(transfer_extension, transfer_context, transfer_priority)
+
+
+@tool(after_speech=True)
+async def avr_hangup(context: CallToolContext) -> str:
+    """Hang up, after the caller said goodbye or needs nothing more. Say goodbye first, then call this."""
+    return await context.hands.hang_up()

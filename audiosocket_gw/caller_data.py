@@ -1,0 +1,48 @@
+"""Who is calling, as the agent and the agent URL are told.
+
+Every variable is always sent, with a default: an ElevenLabs agent whose prompt names a variable that isn't
+sent ends the conversation (close code 1008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+from uuid import UUID
+
+from audiosocket_gw.ami.control import CallerData
+from audiosocket_gw.settings import UNKNOWN
+
+_PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+
+
+def caller_variables(uuid: UUID, data: CallerData | None, defaults: Mapping[str, str]) -> dict[str, str]:
+    """Return the dynamic variables of a call.
+
+    ``data`` is None when Asterisk couldn't be asked. ``defaults`` are ``CALL_VARIABLES``, by name.
+    """
+    known = {
+        "caller_number": data.caller_number if data else "",
+        "caller_name": data.caller_name if data else "",
+        "dialled_number": data.dialled_number if data else "",
+        "context": data.context if data else "",
+        "channel": data.channel if data else "",
+        "unique_id": data.uniqueid if data else "",
+        "linked_id": data.linkedid if data else "",
+    }
+    variables = {"call_uuid": str(uuid)} | {name: value or UNKNOWN for name, value in known.items()}
+    for name, default in defaults.items():
+        variables[name] = (data.variables.get(name) if data else None) or default
+    return variables
+
+
+def caller_headers(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables as HTTP headers, ``X-AVR-Caller-Number`` and so on.
+
+    A caller's name can hold anything; what isn't printable ASCII is percent-encoded.
+    """
+    headers = {}
+    for name, value in variables.items():
+        words = name.replace("_", "-").strip("-").title()
+        headers[f"X-AVR-{'UUID' if name == 'call_uuid' else words}"] = quote(value, safe=_PRINTABLE)
+    return headers

@@ -1,0 +1,91 @@
+"""Where an agent may send a caller: the allow-list, checked before Asterisk hears of it.
+
+The agent is a language model that strangers talk to. What it asks for is compared with what the operator
+has set, whole and literally; nothing of it is ever interpreted.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from audiosocket_gw.errors import ToolError
+
+DESTINATION = re.compile(r"([A-Za-z0-9*#+._-]{1,40})@([A-Za-z0-9][A-Za-z0-9._-]{0,78})")
+"""``extension@context``, of characters that mean nothing to Asterisk's manager interface or dialplan."""
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """A place in the dialplan. ``name`` is what people call it."""
+
+    extension: str
+    context: str
+    priority: int = 1
+    name: str = ""
+
+    @classmethod
+    def parse(cls, text: str, name: str = "") -> Destination:
+        """Read ``extension@context``.
+
+        Raises:
+            ValueError: it is of another form.
+        """
+        match = DESTINATION.fullmatch(text)
+        if match is None:
+            raise ValueError(f"{text!r} is not of the form extension@context, such as 600@queues")
+        return cls(match[1], match[2], name=name)
+
+    def __str__(self) -> str:
+        return f"{self.extension}@{self.context}"
+
+
+@dataclass(frozen=True, slots=True)
+class TransferPolicy:
+    """What is allowed.
+
+    ``named``: destinations by name, in lower case. ``extensions``: what an extension must match as a whole
+    to be allowed in one of ``contexts``, whose first is the default; None allows named destinations only.
+    """
+
+    named: Mapping[str, Destination]
+    extensions: re.Pattern[str] | None
+    contexts: Sequence[str]
+
+    def resolve(self, extension: str, context: str | None = None, priority: str | None = None) -> Destination:
+        """Return the destination that the agent asks for.
+
+        Raises:
+            ToolError: it isn't allowed; the message tells the agent what is, and repeats nothing unsafe.
+        """
+        destination = self._find(extension.strip(), (context or "").strip())
+        if priority is None or not priority.strip():
+            return destination
+        if not re.fullmatch(r"[1-9][0-9]{0,2}", priority.strip()):
+            raise ToolError("transfer_priority must be a number from 1 to 999. Leave it out.")
+        return Destination(destination.extension, destination.context, int(priority), destination.name)
+
+    def allows(self, extension: str) -> bool:
+        """Tell whether an extension, or a name, may be transferred to."""
+        try:
+            self.resolve(extension)
+        except ToolError:
+            return False
+        return True
+
+    def _find(self, extension: str, context: str) -> Destination:
+        for name, destination in self.named.items():
+            if extension.lower() in (name, destination.extension) and context in ("", destination.context):
+                return destination
+        if self.extensions is None or not self.extensions.fullmatch(extension):
+            raise ToolError(f"A transfer to that extension is not allowed. {self._allowed}")
+        if context and context not in self.contexts:
+            raise ToolError("A transfer to that context is not allowed. Leave transfer_context out.")
+        return Destination.parse(f"{extension}@{context or self.contexts[0]}")
+
+    @property
+    def _allowed(self) -> str:
+        if self.named:
+            return f"Possible destinations: {', '.join(self.named)}. Offer one of them."
+        return "Ask the caller for another extension, or help without a transfer."

@@ -1,0 +1,271 @@
+"""The control of calls on a real Asterisk 22."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import pytest
+
+from audiosocket_gw.ami.client import AmiClient
+from audiosocket_gw.ami.control import CallControl
+from audiosocket_gw.errors import ControlError
+from tests.ami.pbx import TIMING, Pbx, connected
+from tests.asterisk.lab import Watch
+from tests.asterisk.line import Line, answering, silence
+
+pytestmark = pytest.mark.asterisk
+
+WAYS = ["app", "try", "dial", "local-app", "local-dial"]
+"""How the dialplan reaches the gateway: see `tests.ami.pbx`."""
+
+
+@asynccontextmanager
+async def call(pbx: Pbx, way: str) -> AsyncIterator[tuple[Line, Watch]]:
+    """A call that is up, and sends and hears silence."""
+    async with answering(pbx.ports.gateway, silence) as lines, pbx.watch() as watch:
+        await pbx.cli(f"channel originate Local/{way}@ami extension silent@caller")
+        line = await lines.get()
+        while not line.frames:
+            await asyncio.sleep(0.02)
+        if way.startswith("local"):
+            await asyncio.sleep(1)  # Local channels are optimised out, or not
+        yield line, watch
+
+
+async def channel_at(pbx: Pbx, name: str) -> str:
+    """Return ``exten@context`` of a channel, as Asterisk's command line says."""
+    fields = (await pbx.cli(f"core show channel {name}")).splitlines()
+    said = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in fields)}
+    return f"{said.get('Extension')}@{said.get('Context')}"
+
+
+CALLERS = {
+    "app": "Local/app@ami-",
+    "try": "Local/try@ami-",
+    "dial": "Local/dial@ami-",
+    "local-app": "Local/app@ami-",
+    "local-dial": "Local/local-dial@ami-",  # Local/dial@ami is optimised out
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_callers_channel_is_found(pbx: Pbx, way: str) -> None:
+    async with pbx.control() as control, call(pbx, way) as (line, _):
+        channel = await control.channel_of(line.uuid)
+        assert channel.name.startswith(CALLERS[way])
+        assert channel.name.endswith(";2")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_caller_is_redirected(pbx: Pbx, way: str) -> None:
+    async with pbx.control() as control, call(pbx, way) as (line, _):
+        landing = await control.redirect(line.uuid, "ami", "600")
+        assert landing.context == "ami"
+        assert landing.exten in {"600", "target"}
+        await line.ended.wait()
+        while await channel_at(pbx, landing.channel) != "target@ami":
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_caller_who_was_redirected_is_out_of_the_call(pbx: Pbx, way: str) -> None:
+    """After the Redirect of a dialling channel Asterisk repeats what it dialled, under the new extension."""
+    async with pbx.client() as client, call(pbx, way) as (line, _):
+        control = CallControl(client)
+        landing = await control.redirect(line.uuid, "ami", "target")
+        await line.ended.wait()
+        await asyncio.sleep(0.3)
+        assert len(client.registry) <= 1
+        for attempt in (control.hang_up(line.uuid), control.redirect(line.uuid, "ami", "busy")):
+            with pytest.raises(ControlError, match=r"no channel of Asterisk .* is in the call"):
+                await attempt
+        assert await channel_at(pbx, landing.channel) == "target@ami"
+        control.forget(line.uuid)
+        assert len(client.registry) == 0
+
+
+@pytest.mark.parametrize("way", ["app", "try", "dial"])
+async def test_redirect_to_nothing_is_noticed(pbx: Pbx, way: str) -> None:
+    async with pbx.control() as control, call(pbx, way) as (line, _):
+        with pytest.raises(ControlError, match="hung up on the way to nothing@ami"):
+            await control.redirect(line.uuid, "ami", "nothing")
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_caller_is_hung_up(pbx: Pbx, way: str) -> None:
+    async with pbx.control() as control, call(pbx, way) as (line, _):
+        channel = await control.channel_of(line.uuid)
+        await control.hang_up(line.uuid)
+        await line.ended.wait()
+        while channel.name in await pbx.cli("core show channels concise"):
+            await asyncio.sleep(0.05)
+
+
+async def test_caller_is_described(pbx: Pbx) -> None:
+    async with answering(pbx.ports.gateway, silence) as lines, pbx.watch(), pbx.control() as control:
+        await control.originate("Local/variables@ami", "caller", "silent", caller_id='"Ada L" <100>')
+        line = await lines.get()
+        while not line.frames:
+            await asyncio.sleep(0.02)
+        caller = await control.describe(line.uuid, ["TIER", "NOTE", "NOTSET", "CHANNEL(language)"])
+    assert caller.variables == {"TIER": "gold", "NOTE": "a=b c", "NOTSET": "", "CHANNEL(language)": "en"}
+    assert (caller.context, caller.exten, caller.dialled_number) == ("ami", "variables", "variables")
+    assert caller.channel.startswith("Local/variables@ami-")
+    assert caller.uniqueid
+    assert caller.linkedid
+    assert (caller.caller_number, caller.caller_name) == ("100", "Ada L")
+
+
+async def test_dialplan_sees_the_variables(pbx: Pbx) -> None:
+    async with pbx.control() as control, call(pbx, "try") as (line, watch):
+        await control.set_variables(line.uuid, {"AVR_RESULT": "transferred, (really)"})
+        await control.redirect(line.uuid, "ami", "target")
+        await watch.logged(r"AVR_RESULT is transferred, \(really\)")
+
+
+@pytest.mark.parametrize(
+    ("context", "extension", "priority", "exists"),
+    [
+        ("ami", "target", 1, True),
+        ("ami", "612", 1, True),
+        ("ami", "target", 2, True),
+        ("ami", "target", 9, False),
+        ("ami", "712", 1, False),
+        ("nowhere", "600", 1, False),
+        ("phones", "601", 1, True),
+    ],
+)
+async def test_extension_exists(pbx: Pbx, context: str, extension: str, priority: int, exists: bool) -> None:
+    async with pbx.control() as control:
+        assert await control.extension_exists(context, extension, priority) is exists
+
+
+async def test_originate(pbx: Pbx) -> None:
+    async with pbx.control() as control, pbx.watch() as watch:
+        placed = await control.originate(
+            "Local/silent@caller", "ami", "target", variables={"AVR_RESULT": "yes"}, ring_s=5
+        )
+        assert placed.channel.startswith("Local/silent@caller-")
+        await watch.logged("AVR_RESULT is yes")
+
+
+@pytest.mark.parametrize(
+    ("channel", "why"),
+    [
+        ("Local/busy@ami", "busy"),
+        ("Local/unanswered@ami", "no answer"),
+        ("Local/nothing@ami", "no such extension"),
+        ("PJSIP/nobody", "no such extension, or not reachable"),
+    ],
+)
+async def test_originate_that_fails_says_why(pbx: Pbx, channel: str, why: str) -> None:
+    async with pbx.control() as control, pbx.watch():
+        with pytest.raises(ControlError, match=why):
+            await control.originate(channel, "ami", "target", ring_s=1)
+
+
+# Connections
+
+
+async def test_challenge(pbx: Pbx) -> None:
+    async with AmiClient(pbx.address(md5=True), TIMING) as client:
+        await connected(client)
+        assert (await client.perform("CoreSettings", {})).headers["AsteriskVersion"].startswith("22.")
+
+
+async def test_wrong_password(pbx: Pbx, caplog: pytest.LogCaptureFixture) -> None:
+    async with AmiClient(pbx.address(password="wrong"), TIMING) as client:
+        while "AMI_PASSWORD" not in caplog.text:
+            await asyncio.sleep(0.05)
+        assert not client.connected
+
+
+async def test_permission_denied(pbx: Pbx) -> None:
+    async with pbx.control("powerless") as control, call(pbx, "try") as (line, _):
+        for attempt in (
+            control.channel_of(line.uuid),
+            control.hang_up(line.uuid),
+            control.extension_exists("ami", "600"),
+            control.originate("Local/target@ami", "ami", "target"),
+        ):
+            with pytest.raises(ControlError, match=r"Permission denied .*manager\.conf needs write="):
+                await attempt
+        assert not line.ended.is_set()
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_call_is_found_by_a_gateway_that_was_restarted(pbx: Pbx, way: str) -> None:
+    async with call(pbx, way) as (line, _), pbx.client() as client:
+        while client.registry.channel_of(line.uuid) is None:
+            await client.news()
+        landing = await CallControl(client).redirect(line.uuid, "ami", "target")
+        assert landing.exten == "target"
+
+
+async def test_unknown_call(pbx: Pbx) -> None:
+    async with pbx.control() as control:
+        with pytest.raises(ControlError, match="no channel of Asterisk"):
+            await control.channel_of(UUID(int=1))
+
+
+async def test_asterisk_restarts(pbx: Pbx, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with pbx.client() as client:
+        control = CallControl(client)
+        async with call(pbx, "try") as (line, _):
+            await control.channel_of(line.uuid)
+            pbx.kill()
+            await line.ended.wait()
+            while client.connected:
+                await client.news()
+            pbx.start_again()
+        await connected(client)
+        async with call(pbx, "try") as (line, _):
+            assert (await control.redirect(line.uuid, "ami", "target")).exten == "target"
+    assert caplog.text.count("no connection to Asterisk's manager interface") == 1
+
+
+# Other people's calls
+
+OTHERS = 100
+"""Calls of two channels each."""
+
+
+async def others_call(operator: AmiClient) -> None:
+    """Place other people's calls, and see them through."""
+    call = {
+        "Channel": "Local/others@ami",
+        "Context": "ami",
+        "Exten": "others",
+        "Priority": "1",
+        "Async": "true",
+    }
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(OTHERS):
+            tasks.create_task(
+                operator.perform("Originate", {"ActionID": f"others-{number}", "Async": "true", **call}, 30)
+            )
+    await asyncio.sleep(6)
+
+
+async def bytes_received(pbx: Pbx, user: str) -> int:
+    """Return what a client gets to hear of other people's calls."""
+    async with pbx.client(user) as client, pbx.client("unfiltered") as operator, pbx.watch():
+        before = client.received_bytes
+        await others_call(operator)
+        return client.received_bytes - before
+
+
+@pytest.mark.limit(240)
+async def test_other_peoples_calls_cost_nothing(pbx: Pbx) -> None:
+    users = ("gateway", "filtered", "own-filters", "unfiltered")
+    received = {user: await bytes_received(pbx, user) for user in users}
+    print(f"bytes received, {2 * OTHERS} channels of others: {received}")
+    assert received["unfiltered"] > 1_000_000
+    assert received["own-filters"] < 1_000  # answers to pings
+    assert received["filtered"] < 1_000
+    assert received["gateway"] < received["unfiltered"] / 20

