@@ -770,7 +770,9 @@ async def test_a_certificate_of_nobody_we_know() -> None:
     tls.load_cert_chain(CERTIFICATE)
     async with agent(forever, tls) as url:
         with pytest.raises(AgentError) as caught:
-            await connect(url, ready(INITIATION), ignore, ssl_context=ssl.create_default_context(), timeout_s=30)
+            await connect(
+                url, ready(INITIATION), ignore, ssl_context=ssl.create_default_context(), timeout_s=30
+            )
     assert caught.value.reason is EndReason.AGENT_UNREACHABLE
     assert "certificate" in str(caught.value)
 
