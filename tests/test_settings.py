@@ -148,7 +148,7 @@ def test_an_env_file_that_is_no_text() -> None:
 
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load_settings().port = 1
+        load_settings().port = 1  # type: ignore[misc]
 
 
 # ALLOWED_PEERS

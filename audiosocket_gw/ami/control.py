@@ -15,7 +15,7 @@ from uuid import UUID
 
 from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.ami.connection import Refused, Values
-from audiosocket_gw.ami.registry import Channel, Headers, uuids_named_by
+from audiosocket_gw.ami.registry import Channel, Headers, known, uuids_named_by
 from audiosocket_gw.errors import ControlError, LocalProtocolError
 
 logger = logging.getLogger("audiosocket_gw.ami")
@@ -289,8 +289,9 @@ class CallControl:
         """Wait until the channel executes something else, which is at the new place."""
         while (status := await self._status_of(before["Channel"])) is not None:
             # Between two applications it executes nothing, or again what AudioSocket() was called by.
-            left = _executed(status) != _executed(before) and uuid not in uuids_named_by(*_executed(status))
-            if left and status.get("Application"):
+            application, data = _executed(status)
+            left = (application, data) != _executed(before) and uuid not in uuids_named_by(application, data)
+            if left and application:
                 return _landed(status, destination)
             await asyncio.sleep(LANDING_POLL_S)
         raise ControlError(
@@ -311,7 +312,8 @@ def _check_destination(context: str, extension: str, priority: int | str) -> Non
 
 
 def _executed(status: Headers) -> tuple[str, str]:
-    return status.get("Application", ""), status.get("Data", "")
+    """Return application and data; the application is empty between two of them."""
+    return known(status.get("Application", "")), known(status.get("Data", ""))
 
 
 def _landed(status: Headers, destination: str) -> Landing:

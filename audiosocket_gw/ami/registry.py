@@ -68,8 +68,8 @@ class Channel:
 
 
 def known(value: str) -> str:
-    """Return the value, or nothing for what Asterisk writes when it doesn't know."""
-    return "" if value == "<unknown>" else value
+    """Return the value, or nothing for what Asterisk writes when there is none."""
+    return "" if value in {"<unknown>", "(null)"} else value
 
 
 def uuids_named_by(application: str, data: str) -> tuple[UUID, ...]:

@@ -174,7 +174,7 @@ async def test_redirect_returns_when_the_caller_is_there() -> None:
         # Asterisk names the new place at once, while the channel is still in the call.
         fake.channels["PJSIP/1-1"] = {**IN_CALL, "Context": "queues", "Exten": "600"}
         await fake.came("Status", 3)
-        fake.channels["PJSIP/1-1"] = {**LANDED, "Application": "", "ApplicationData": ""}
+        fake.channels["PJSIP/1-1"] = {**IN_CALL, "Application": "(null)", "ApplicationData": "(null)"}
         await fake.came("Status", 5)
         data = f"AudioSocket({CALL},127.0.0.1:5001)"
         fake.channels["PJSIP/1-1"] = {**LANDED, "Application": "TryExec", "ApplicationData": data}
