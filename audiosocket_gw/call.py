@@ -355,10 +355,10 @@ class Call:
         """Take a frame of the caller's sound: forwarded at once, never awaited."""
         self._ticks_since_caller = 0
         self._caller_ahead += 1
-        if frame.kind is not Kind.SLIN:
+        if frame.kind is not Kind.SLIN or len(frame.payload) % 2:  # half a sample: a codec, passed through
             self.end(
                 EndReason.CALLER_PROTOCOL,
-                f"Asterisk sends audio of kind 0x{frame.kind:02x}; this call needs 8 kHz slin: "
+                f"Asterisk sends {len(frame.payload)} bytes of audio of kind 0x{frame.kind:02x}; this call needs 8 kHz slin: "
                 "use AudioSocket(), or c(slin) in Dial(AudioSocket/HOST:PORT/UUID/c(slin))",
             )
         elif self._agent is not None:

@@ -54,34 +54,34 @@ def test_every_event_is_here() -> None:
 def test_a_line_for_the_operator(
     event: events.CallEvent, line: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="audiosocket_gw"):
         log_event(event)
     assert caplog.messages == [f"call {CALL}: {line}"]
 
 
 @pytest.mark.parametrize("event", PRIVATE + QUIET)
 def test_nothing_that_was_said_is_logged(event: events.CallEvent, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="audiosocket_gw"):
         log_event(event)
     assert caplog.messages == []
 
 
 @pytest.mark.parametrize("event", PRIVATE)
 def test_debug_shows_the_transcript(event: events.CallEvent, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG, logger="audiosocket_gw"):
         log_event(event)
     assert SECRET in caplog.text
 
 
 def test_the_digit_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="audiosocket_gw"):
         log_event(events.DigitPressed(UUID(int=0), 1.0, "7"))
     assert "7" not in caplog.messages[0]
 
 
 @pytest.mark.parametrize("reason", EndReason)
 def test_only_a_normal_end_is_no_warning(reason: EndReason, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="audiosocket_gw"):
         log_event(ended(reason))
     (record,) = caplog.records
     assert (record.levelno == logging.INFO) is (reason in events.NORMAL_ENDS)
