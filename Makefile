@@ -33,7 +33,7 @@ format: $(VENV)/development  ## format the code
 	$(BIN)/ruff format
 
 fuzz: $(VENV)/development  ## run the property tests for longer
-	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -m fuzz
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -m hypothesis
 
 asterisk-test: $(VENV)/development  ## place calls on a real Asterisk 22 (Debian, root; the first run installs it)
 	AUDIOSOCKET_GW_REQUIRE_ASTERISK=1 $(BIN)/python -m pytest -m asterisk

@@ -358,8 +358,8 @@ class Call:
         if frame.kind is not Kind.SLIN or len(frame.payload) % 2:  # half a sample: a codec, passed through
             self.end(
                 EndReason.CALLER_PROTOCOL,
-                f"Asterisk sends {len(frame.payload)} bytes of audio of kind 0x{frame.kind:02x}; this call needs 8 kHz slin: "
-                "use AudioSocket(), or c(slin) in Dial(AudioSocket/HOST:PORT/UUID/c(slin))",
+                f"Asterisk sends {len(frame.payload)} bytes of audio of kind 0x{frame.kind:02x}; this call "
+                "needs 8 kHz slin: use AudioSocket(), or c(slin) in Dial(AudioSocket/HOST:PORT/UUID/c(slin))",
             )
         elif self._agent is not None:
             self._say_to_agent(frame.payload)
@@ -430,9 +430,9 @@ class Call:
             case messages.ClientToolCall() if self._actions is not None:
                 self._actions.tool_called(message)
             case messages.QueueStatus():
-                logger.warning("call %s: ElevenLabs queues the call: %.32s", self.uuid, message.status)
+                logger.warning("call %s: ElevenLabs queues the call: %.32r", self.uuid, message.status)
             case messages.ServerError():
-                logger.warning("call %s: the agent reports: %.200s", self.uuid, message.message)
+                logger.warning("call %s: the agent reports: %.200r", self.uuid, message.message)
             case _:
                 logger.debug("call %s: agent message %r is of no use here", self.uuid, message)
 
@@ -452,7 +452,9 @@ class Call:
         if stale or surplus:
             logger.debug("call %s: audio of event %d dropped", self.uuid, event_id)
             return False
-        self._last_event_id = event_id
+        if event_id != self._last_event_id:
+            self.playout.begin_reply()
+            self._last_event_id = event_id
         return True
 
     def _interrupted(self, message: messages.Interruption) -> None:

@@ -21,14 +21,15 @@ def caller_variables(uuid: UUID, data: CallerData | None, defaults: Mapping[str,
 
     ``data`` is None when Asterisk couldn't be asked. ``defaults`` are ``CALL_VARIABLES``, by name.
     """
+    channel = data.channel if data else None
     known = {
-        "caller_number": data.caller_number if data else "",
-        "caller_name": data.caller_name if data else "",
-        "dialled_number": data.dialled_number if data else "",
-        "context": data.context if data else "",
-        "channel": data.channel if data else "",
-        "unique_id": data.uniqueid if data else "",
-        "linked_id": data.linkedid if data else "",
+        "caller_number": channel.caller_number if channel else "",
+        "caller_name": channel.caller_name if channel else "",
+        "dialled_number": channel.dialled_number if channel else "",
+        "context": channel.context if channel else "",
+        "channel": channel.name if channel else "",
+        "unique_id": channel.uniqueid if channel else "",
+        "linked_id": channel.linkedid if channel else "",
     }
     variables = {"call_uuid": str(uuid)} | {name: value or UNKNOWN for name, value in known.items()}
     for name, default in defaults.items():

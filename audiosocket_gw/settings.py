@@ -52,7 +52,12 @@ class Settings(BaseSettings):
     """The gateway's settings; each field is the environment variable of the same name in capitals."""
 
     model_config = SettingsConfigDict(
-        frozen=True, env_file=".env", env_ignore_empty=True, extra="ignore", str_strip_whitespace=True
+        frozen=True,
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        str_strip_whitespace=True,
+        allow_inf_nan=False,
     )
 
     host: str = Field("127.0.0.1", description="Address to listen on for Asterisk; 0.0.0.0 for all.")
@@ -138,7 +143,10 @@ class Settings(BaseSettings):
     def _split_networks(cls, value: Any) -> Any:
         if not isinstance(value, str):
             return value
-        return [ip_network(part) for part in _parts(value)]
+        networks = [ip_network(part) for part in _parts(value)]
+        if value and not networks:
+            raise ValueError("there is no network in it, and none would admit everyone")
+        return networks
 
     @field_validator("ami_hosts", "transfer_contexts", mode="before")
     @classmethod
@@ -261,9 +269,27 @@ def load_settings(**overrides: Any) -> Settings:
     try:
         return Settings(**overrides)
     except ValidationError as error:
-        raise ConfigurationError("\n".join(_explain(detail) for detail in error.errors())) from None
+        problems = error.errors()
+        problems += _problems_without(problems, overrides)
+        raise ConfigurationError("\n".join(map(_explain, problems))) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f".env can't be read: {error}. Save it as UTF-8 text.") from None
+
+
+def _problems_without(problems: list[ErrorDetails], overrides: dict[str, Any]) -> list[ErrorDetails]:
+    """Return what does not fit together beside the bad settings: pydantic looks no further than those."""
+    defaults = {
+        str(problem["loc"][0]): Settings.model_fields[str(problem["loc"][0])].default
+        for problem in problems
+        if problem["loc"]
+    }
+    if not defaults:
+        return []
+    try:
+        Settings(**{**overrides, **defaults})
+    except ValidationError as error:
+        return error.errors()
+    return []
 
 
 def _explain(detail: ErrorDetails) -> str:

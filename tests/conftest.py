@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests import hypothesis_profiles
 from tests.virtual_time import VirtualTimeLoop
 
 TEST_LIMIT_S = 60
@@ -16,6 +17,7 @@ TEST_LIMIT_S = 60
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    hypothesis_profiles.load()
     config.addinivalue_line("markers", "limit(seconds): the longest that this async test may run")
 
 

@@ -91,11 +91,13 @@ class AmiClient:
     """A connection that is made again whenever it is lost; ``async with`` it.
 
     Nothing is kept for later: an action fails at once when there is no connection, and what a lost connection
-    leaves unanswered fails too. ``registry`` knows the channels of the calls.
+    leaves unanswered fails too. ``registry`` knows the channels of the calls; ``peer_host`` is the
+    address that the host was last seen to have, or nothing.
     """
 
     def __init__(self, address: AmiAddress, timing: AmiTiming | None = None) -> None:
         self.address = address
+        self.peer_host = ""
         self.registry = ChannelRegistry()
         self._timing = timing or AmiTiming()
         self._connection: AmiConnection | None = None
@@ -121,11 +123,6 @@ class AmiClient:
     def connected(self) -> bool:
         """Logged in, and not lost yet."""
         return self._connection is not None and not self._connection.lost.done()
-
-    @property
-    def peer_host(self) -> str:
-        """The address that the connection goes to, or nothing."""
-        return self._connection.peer_host if self._connection is not None else ""
 
     @property
     def received_bytes(self) -> int:
@@ -191,6 +188,7 @@ class AmiClient:
             await self._log_in(connection)
             await self._subscribe(connection)
             self._connection = connection
+            self.peer_host = connection.peer_host
             await self._list_calls()
             self._announce()
             await self._watch(connection)

@@ -188,10 +188,19 @@ class AmiConnection(asyncio.Protocol):
         if action is None:
             if "Event" in headers:
                 self._on_event(headers)
-        elif len(action.responses) > MAX_ROWS:
+        else:
+            self._answer(action, headers)
+
+    def _answer(self, action: Action, headers: Headers) -> None:
+        if len(action.responses) > MAX_ROWS:
             self._fail(action, f"more than {MAX_ROWS} rows")
-        elif action.add_message(Message(headers)):
-            self._pending.pop(action.id)
+            return
+        try:
+            if action.add_message(Message(headers)):
+                del self._pending[action.id]
+        except KeyError:
+            # panoramisk looks up Async in every action that is said to be queued, as only Originate can be.
+            self._fail(action, f"Asterisk answered {headers.get('Message', '')!r}")
 
     def _fail(self, action: Action, why: str) -> None:
         del self._pending[action.id]

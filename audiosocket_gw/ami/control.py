@@ -50,19 +50,12 @@ _ORIGINATE_FAILURES = {
 
 @dataclass(frozen=True, slots=True)
 class CallerData:
-    """Who is calling, and how: what Asterisk says of the caller's channel.
+    """Who is calling, and how: the caller's channel, and its variables.
 
-    ``variables`` has every variable that was asked for; one that isn't set is empty.
+    ``variables`` has every one that was asked for; one that isn't set is empty.
     """
 
-    channel: str
-    uniqueid: str
-    linkedid: str
-    caller_number: str
-    caller_name: str
-    dialled_number: str
-    context: str
-    exten: str
+    channel: Channel
     variables: Mapping[str, str]
 
 
@@ -114,18 +107,7 @@ class CallControl:
         for name in variables:
             _check(_VARIABLE_TO_READ, name, "channel variable")
         status = await self._status(uuid, variables)
-        channel = Channel.from_headers(status)
-        return CallerData(
-            channel=channel.name,
-            uniqueid=channel.uniqueid,
-            linkedid=channel.linkedid,
-            caller_number=channel.caller_number,
-            caller_name=channel.caller_name,
-            dialled_number=channel.dialled_number,
-            context=channel.context,
-            exten=channel.exten,
-            variables=_variables(status, variables),
-        )
+        return CallerData(Channel.from_headers(status), _variables(status, variables))
 
     async def extension_exists(self, context: str, extension: str, priority: int | str = 1) -> bool:
         """Tell whether the dialplan has the extension, patterns included.

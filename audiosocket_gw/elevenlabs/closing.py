@@ -21,6 +21,7 @@ _BY_TEXT = (
     ("concurrent", EndReason.AGENT_BUSY),
     ("capacity", EndReason.AGENT_BUSY),
     ("maximum duration", EndReason.AGENT_HANGUP),
+    ("max_duration", EndReason.AGENT_HANGUP),
     ("authoriz", EndReason.AGENT_UNAUTHORIZED),
     ("authentic", EndReason.AGENT_UNAUTHORIZED),
 )

@@ -15,7 +15,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from panoramisk.actions import Action  # type: ignore[import-untyped]
 from pydantic import SecretStr
@@ -431,6 +431,7 @@ LINES = [
 ]
 
 
+@example(["Response: Success", LINES[8], LINES[11]])
 @given(st.lists(st.one_of(st.sampled_from(LINES), st.text(max_size=9)), max_size=40))
 def test_anything_may_come_in(lines: list[str]) -> None:
     async def receive() -> None:

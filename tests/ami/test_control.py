@@ -15,6 +15,7 @@ from audiosocket_gw.ami import control as control_module
 from audiosocket_gw.ami.client import AmiAddress, AmiClient, AmiTiming
 from audiosocket_gw.ami.control import CallControl, CallerData, Landing, Originated
 from audiosocket_gw.ami.directory import PbxDirectory
+from audiosocket_gw.ami.registry import Channel
 from audiosocket_gw.errors import ControlError
 from tests.ami.fake_asterisk import DENIED, TIMING, FakeAsterisk, fake_asterisk
 from tests.ami.recorded import CALL
@@ -63,15 +64,17 @@ async def test_caller_is_described_in_one_round_trip() -> None:
         }
         described = await control.describe(CALL, ["TIER", "NOTSET", "A", "CHANNEL(language)"])
         assert described == CallerData(
-            channel="PJSIP/1-1",
-            uniqueid="1.1",
-            linkedid="1.0",
-            caller_number="100",
-            caller_name="Ada",
-            dialled_number="5001",
-            context="phones",
-            exten="s",
-            variables={"TIER": "gold", "NOTSET": "", "A": "b=c", "CHANNEL(language)": ""},
+            Channel(
+                name="PJSIP/1-1",
+                uniqueid="1.1",
+                linkedid="1.0",
+                caller_number="100",
+                caller_name="Ada",
+                dialled_number="5001",
+                context="phones",
+                exten="s",
+            ),
+            {"TIER": "gold", "NOTSET": "", "A": "b=c", "CHANNEL(language)": ""},
         )
         assert [action["Action"] for action in fake.received] == ["Status"]
         assert fake.received[0]["Variables"] == "TIER,NOTSET,A,CHANNEL(language)"
@@ -368,6 +371,11 @@ async def test_call_is_controlled_on_the_pbx_that_it_came_from() -> None:
                 await asyncio.sleep(0.01)
             assert pbxs.for_peer("::ffff:127.0.0.1") is pbxs.for_peer("localhost")
             assert pbxs.for_peer("127.0.0.1").connected
+            await listed.stop()
+            while pbxs.for_peer("localhost").connected:
+                await asyncio.sleep(0.01)
+            assert pbxs.for_peer("127.0.0.1") is pbxs.for_peer("localhost")
+            await listed.start()
 
 
 async def test_pbx_without_manager_interface() -> None:

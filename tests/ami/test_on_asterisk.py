@@ -113,11 +113,12 @@ async def test_caller_is_described(pbx: Pbx) -> None:
             await asyncio.sleep(0.02)
         caller = await control.describe(line.uuid, ["TIER", "NOTE", "NOTSET", "CHANNEL(language)"])
     assert caller.variables == {"TIER": "gold", "NOTE": "a=b c", "NOTSET": "", "CHANNEL(language)": "en"}
-    assert (caller.context, caller.exten, caller.dialled_number) == ("ami", "variables", "variables")
-    assert caller.channel.startswith("Local/variables@ami-")
-    assert caller.uniqueid
-    assert caller.linkedid
-    assert (caller.caller_number, caller.caller_name) == ("100", "Ada L")
+    channel = caller.channel
+    assert (channel.context, channel.exten, channel.dialled_number) == ("ami", "variables", "variables")
+    assert channel.name.startswith("Local/variables@ami-")
+    assert channel.uniqueid
+    assert channel.linkedid
+    assert (channel.caller_number, channel.caller_name) == ("100", "Ada L")
 
 
 async def test_dialplan_sees_the_variables(pbx: Pbx) -> None:
