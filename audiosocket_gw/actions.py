@@ -17,7 +17,7 @@ import httpx
 
 from audiosocket_gw import events
 from audiosocket_gw.ami.control import CallControl
-from audiosocket_gw.builtin_tools import CallToolContext, avr_hangup, avr_transfer
+from audiosocket_gw.builtin_tools import CallToolContext
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.errors import ControlError, ToolError
 from audiosocket_gw.events import EndReason
@@ -81,12 +81,6 @@ class Services:
     settings: Settings
     tools: ToolRegistry
     http: httpx.AsyncClient
-
-
-def built_in_tools(registry: ToolRegistry) -> None:
-    """Register the tools that every agent has."""
-    registry.register(avr_transfer)
-    registry.register(avr_hangup)
 
 
 class Actions:

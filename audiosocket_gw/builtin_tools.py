@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Protocol
 
 from pydantic import Field
 
-from audiosocket_gw.tools import ToolContext, tool
+from audiosocket_gw.tools import ToolContext, ToolRegistry, tool
 
 
 class Hands(Protocol):
@@ -48,3 +49,17 @@ async def avr_transfer(
 async def avr_hangup(context: CallToolContext) -> str:
     """Hang up, after the caller said goodbye or needs nothing more. Say goodbye first, then call this."""
     return await context.hands.hang_up()
+
+
+def load_tools(timeout_s: float, directory: Path | None) -> ToolRegistry:
+    """Return the built-in tools, and those of ``directory`` (``TOOLS_DIR``).
+
+    Raises:
+        ConfigurationError: something is wrong in the directory.
+    """
+    registry = ToolRegistry(timeout_s)
+    registry.register(avr_transfer)
+    registry.register(avr_hangup)
+    if directory is not None:
+        registry.load(directory)
+    return registry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import logging
 import sys
 import time
@@ -11,14 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from audiosocket_gw import __version__
+from audiosocket_gw.builtin_tools import load_tools
 from audiosocket_gw.caller import run_call
 from audiosocket_gw.demo import run_demo
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.gateway import serve
-from audiosocket_gw.settings import AgentKind, LogLevel, load_settings
+from audiosocket_gw.gateway import ami_address, serve
+from audiosocket_gw.originate import OutboundCall, run_originate
+from audiosocket_gw.settings import AgentKind, LogLevel, Settings, load_settings
 from audiosocket_gw.simulator import Simulator, load_scenario
 
 EXIT_CONFIGURATION = 2
+
+MAX_RING_S = 600
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -47,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_simulator(commands)
     _add_call(commands)
+    _add_originate(commands)
+    _add_tools(commands)
     return parser
 
 
@@ -117,6 +124,97 @@ def _add_call(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     )
     parser.add_argument("--record", type=Path, metavar="OUT.wav", help="where to write what the caller hears")
     parser.set_defaults(command=lambda o: asyncio.run(run_call(o.address, o.play, o.record)))
+
+
+def _add_originate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "originate",
+        help="ring a telephone, and connect who answers with the agent",
+        description="Ring CHANNEL by Asterisk's manager interface (AMI_HOST), and send who answers to the "
+        "extension that reaches the agent. Exit status 0: answered.",
+    )
+    parser.add_argument("channel", metavar="CHANNEL", help="PJSIP/1001; ORIGINATE_CHANNELS must match it")
+    parser.add_argument("--extension", default="5001", help="where the agent answers (default: %(default)s)")
+    parser.add_argument("--context", default="phones", help="its dialplan context (default: %(default)s)")
+    parser.add_argument("--caller-id", default="", help='what the telephone shows: "Name" <number>')
+    parser.add_argument(
+        "--variable",
+        type=_assignment,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a channel variable; the agent is told those in CALL_VARIABLES",
+    )
+    parser.add_argument(
+        "--ring", type=_seconds, default=30.0, metavar="SECONDS", help="how long (default: %(default)g)"
+    )
+    parser.add_argument("--pbx", metavar="HOST", help="which of AMI_HOSTS, if there are several")
+    parser.set_defaults(command=_originate)
+
+
+def _originate(options: argparse.Namespace) -> int:
+    settings = _settings_without_agent()
+    call = OutboundCall(
+        options.channel,
+        options.extension,
+        options.context,
+        options.caller_id,
+        dict(options.variable),
+        options.ring,
+    )
+    pbx = ami_address(settings, _pbx(settings, options.pbx))
+    _log_to_stderr(LogLevel.WARNING)
+    return asyncio.run(run_originate(call, pbx, settings.originate_channels))
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= MAX_RING_S:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {MAX_RING_S} seconds")
+    return seconds
+
+
+def _pbx(settings: Settings, wanted: str | None) -> str:
+    """Return which of the PBXs in the settings is meant."""
+    known = [place for place in (settings.ami_host, *settings.ami_hosts) if place]
+    if not known:
+        raise ConfigurationError(
+            "AMI_HOST is not set: Asterisk's manager interface places the call; set it, and AMI_PASSWORD"
+        )
+    if wanted is not None and wanted not in known:
+        raise ConfigurationError(f"--pbx {wanted}: it is none of AMI_HOST and AMI_HOSTS, {', '.join(known)}")
+    if wanted is None and settings.ami_host is None and len(known) > 1:
+        raise ConfigurationError(f"AMI_HOSTS={','.join(known)}: say which of them with --pbx")
+    return wanted or known[0]
+
+
+def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "tools",
+        help="print what ElevenLabs must know of the tools",
+        description="Print, as JSON, the bodies that create the built-in tools and those of TOOLS_DIR in "
+        "ElevenLabs: POST /v1/convai/tools, one for each.",
+    )
+    parser.set_defaults(command=_print_tools)
+
+
+def _print_tools(_: argparse.Namespace) -> int:
+    settings = _settings_without_agent()
+    tools = load_tools(settings.tool_timeout, settings.tools_dir)
+    print(json.dumps(tools.elevenlabs_configs(), indent=2))
+    return 0
+
+
+def _settings_without_agent() -> Settings:
+    """Return the settings, for what can be done before there is an agent."""
+    return load_settings(agent=AgentKind.SIMULATOR)
 
 
 def _log_to_stderr(level: LogLevel) -> None:

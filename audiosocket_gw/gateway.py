@@ -14,9 +14,10 @@ from typing import Self
 
 import httpx
 
-from audiosocket_gw.actions import Services, built_in_tools
+from audiosocket_gw.actions import Services
 from audiosocket_gw.ami.client import AmiAddress
 from audiosocket_gw.ami.directory import PbxDirectory
+from audiosocket_gw.builtin_tools import load_tools
 from audiosocket_gw.call import CallContext
 from audiosocket_gw.elevenlabs.agent import AgentLocator
 from audiosocket_gw.errors import ConfigurationError
@@ -26,7 +27,6 @@ from audiosocket_gw.server import SPARE_CONNECTIONS, AudioSocketServer
 from audiosocket_gw.settings import AgentKind, Settings
 from audiosocket_gw.simulator import Simulator, load_scenario
 from audiosocket_gw.ticker import Ticker
-from audiosocket_gw.tools import ToolRegistry
 
 logger = logging.getLogger("audiosocket_gw.gateway")
 
@@ -85,12 +85,14 @@ class Gateway:
             http = await stack.enter_async_context(
                 httpx.AsyncClient(verify=ssl_context, timeout=None, trust_env=False)
             )
+            tools = load_tools(settings.tool_timeout, settings.tools_dir)
+            logger.info("tools: %s", ", ".join(tools.names))
             yield CallContext(
                 settings=settings,
                 locator=AgentLocator(settings, http),
                 ssl_context=ssl_context,
                 ticker=Ticker(),
-                services=Services(settings, _tools(settings), http),
+                services=Services(settings, tools, http),
                 pbxs=await stack.enter_async_context(_pbxs(settings)),
                 observe=self._observe,
             )
@@ -188,36 +190,24 @@ async def _with_embedded_agent(settings: Settings) -> AsyncIterator[Settings]:
         )
 
 
-def _tools(settings: Settings) -> ToolRegistry:
-    """Return the built-in tools and the user's.
-
-    Raises:
-        ConfigurationError: something is wrong in ``TOOLS_DIR``.
-    """
-    registry = ToolRegistry(settings.tool_timeout)
-    built_in_tools(registry)
-    if settings.tools_dir is not None:
-        registry.load(settings.tools_dir)
-    logger.info("tools: %s", ", ".join(registry.names))
-    return registry
+def ami_address(settings: Settings, place: str) -> AmiAddress:
+    """Return how to log in at ``place``: ``AMI_HOST`` or one of ``AMI_HOSTS``, with or without a port."""
+    assert settings.ami_password is not None, "Settings has checked this"
+    host, _, port = place.partition(":")
+    return AmiAddress(
+        host,
+        settings.ami_username,
+        settings.ami_password,
+        port=int(port or settings.ami_port),
+        md5=settings.ami_md5,
+        tls=settings.ami_tls,
+        tls_ca_file=str(settings.ami_tls_ca_file) if settings.ami_tls_ca_file else None,
+    )
 
 
 def _pbxs(settings: Settings) -> PbxDirectory:
-    def address(place: str) -> AmiAddress:
-        assert settings.ami_password is not None, "Settings has checked this"
-        host, _, port = place.partition(":")
-        return AmiAddress(
-            host,
-            settings.ami_username,
-            settings.ami_password,
-            port=int(port or settings.ami_port),
-            md5=settings.ami_md5,
-            tls=settings.ami_tls,
-            tls_ca_file=str(settings.ami_tls_ca_file) if settings.ami_tls_ca_file else None,
-        )
-
-    common = address(settings.ami_host) if settings.ami_host else None
-    return PbxDirectory(common, [address(place) for place in settings.ami_hosts])
+    common = ami_address(settings, settings.ami_host) if settings.ami_host else None
+    return PbxDirectory(common, [ami_address(settings, place) for place in settings.ami_hosts])
 
 
 def _raise_descriptor_limit(max_calls: int) -> None:

@@ -32,6 +32,10 @@ INTERNAL_EXTENSION = re.compile(r"[0-9]{1,5}")
 """Nothing else is set: extensions of a PBX's own, never a number that could leave the house."""
 
 
+LOCAL_CHANNEL = re.compile(r"(PJ)?SIP/[0-9]{1,5}|Local/[0-9]{1,5}@transfer-targets")
+"""Nothing else is set: this PBX's own telephones, never a trunk or a number behind one."""
+
+
 class AgentKind(StrEnum):
     """Who answers the calls."""
 
@@ -125,6 +129,10 @@ class Settings(BaseSettings):
         ("transfer-targets",),
         min_length=1,
         description="Contexts that a transfer may go to; first: the default.",
+    )
+    originate_channels: re.Pattern[str] = Field(
+        LOCAL_CHANNEL,
+        description="Regular expression that the whole channel must match to be rung by `originate`.",
     )
 
     tools_dir: Path | None = Field(None, description="Folder with your own tools, Python files.")

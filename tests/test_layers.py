@@ -37,7 +37,7 @@ LAYERS = [
         "simulator",
         "caller",
     },
-    {"actions"},
+    {"actions", "originate"},
     {"call"},
     {"server"},
     {"gateway"},
