@@ -68,8 +68,7 @@ def _check_channel(channel: str, allowed: re.Pattern[str]) -> None:
     if not allowed.fullmatch(channel):
         raise ConfigurationError(
             f"ORIGINATE_CHANNELS={allowed.pattern!r} doesn't match {channel[:80]!r}, so it is not rung: name "
-            "a channel that it matches, or widen it; a pattern that a trunk or an outside number matches lets "
-            "whoever runs this command make calls that you pay for"
+            "another channel, or widen the pattern, if nobody can make it ring a number that costs money"
         )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ["serve", "--port", "x"],
         ["call"],
         ["simulator", "--port", "x"],
+        ["originate"],
+        ["originate", "PJSIP/1001", "--variable", "TIER"],
+        ["originate", "PJSIP/1001", "--variable", "=gold"],
+        ["originate", "PJSIP/1001", "--ring", "0"],
+        ["originate", "PJSIP/1001", "--ring", "nan"],
+        ["tools", "extra"],
     ],
 )
 def test_bad_arguments(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -40,7 +48,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["--help"])
     shown = capsys.readouterr().out
-    assert all(command in shown for command in ("serve", "demo", "simulator", "call"))
+    assert all(command in shown for command in ("serve", "demo", "simulator", "call", "originate", "tools"))
 
 
 def test_serve_without_an_agent_says_what_to_set(capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,6 +78,44 @@ def test_a_host_that_is_not_ours(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_scenario_that_is_not_there(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulator", "--scenario", "no-such", "--port", "0"]) == EXIT_CONFIGURATION
     assert "no-such" in capsys.readouterr().err
+
+
+def _printed_tools(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, object]]:
+    assert main(["tools"]) == 0
+    configs = [body["tool_config"] for body in json.loads(capsys.readouterr().out)]
+    return {config["name"]: config for config in configs}
+
+
+def test_tools_prints_what_elevenlabs_must_know(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = _printed_tools(capsys)
+    assert set(printed) == {"avr_transfer", "avr_hangup"}
+    assert {config["type"] for config in printed.values()} == {"client"}
+
+
+def test_tools_prints_those_of_the_users_directory_too(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "stock.py").write_text(
+        'async def stock() -> int:\n    """Count the pieces."""\n    return 1\n'
+    )
+    monkeypatch.setenv("TOOLS_DIR", str(tmp_path))
+    monkeypatch.setenv("TOOL_TIMEOUT", "7")
+    printed = _printed_tools(capsys)
+    assert set(printed) == {"avr_transfer", "avr_hangup", "stock"}
+    assert (printed["stock"]["description"], printed["stock"]["response_timeout_secs"]) == (
+        "Count the pieces.",
+        12,
+    )
+
+
+def test_tools_of_a_directory_that_is_not_there(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOOLS_DIR", "no-such")
+    assert main(["tools"]) == EXIT_CONFIGURATION
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "TOOLS_DIR=no-such" in shown.err
 
 
 def test_it_runs_as_a_module() -> None:

@@ -14,7 +14,7 @@ from tests.asterisk.line import Line, answering, refuse, say, silence
 pytestmark = pytest.mark.asterisk
 
 FALLBACK = r"Executing \[s@fallback:1\]"
-HANGUP = r"Executing \[500\d@phones:\d+\] Hangup"
+HANGUP = r"Executing \[s@after-agent:\d\] Hangup"
 
 HARMLESS = ("users.conf is deprecated",)
 """What the package's own files cause."""
@@ -67,6 +67,46 @@ async def test_no_fallback_after_a_call_that_was_served(lab: Lab, extension: str
         await watch.logged(HANGUP)
         await asyncio.sleep(0.5)
     assert not re.search(FALLBACK, watch.log())
+
+
+async def _report(lab: Lab, extension: str, result: str) -> None:
+    """Set ``AVR_RESULT`` on the caller's channel, as the gateway does by AMI."""
+    channels = (await lab.cli("core show channels concise")).split()
+    caller = next(
+        row.split("!")[0] for row in channels if row.startswith(f"Local/{extension}@") and ";2!" in row
+    )
+    await lab.cli(f"dialplan set chanvar {caller} AVR_RESULT {result}")
+
+
+@pytest.mark.parametrize("extension", ["5001", "5002", "5003"])
+@pytest.mark.parametrize("result", ["quota", "draining"])
+async def test_fallback_when_the_agent_fails_in_a_long_call(lab: Lab, extension: str, result: str) -> None:
+    async with answering(lab.ports.gateway, silence) as lines, lab.call(extension, "tone") as watch:
+        line = await lines.get()
+        await line.frames_received(150)
+        await _report(lab, extension, result)
+        line.hang_up()
+        await watch.logged(FALLBACK)
+    assert f"No agent: AVR_RESULT={result}" in watch.log()
+
+
+@pytest.mark.parametrize("extension", ["5001", "5002", "5003"])
+async def test_no_fallback_after_a_short_call_that_was_completed(lab: Lab, extension: str) -> None:
+    async with answering(lab.ports.gateway, silence) as lines, lab.call(extension, "tone") as watch:
+        line = await lines.get()
+        await line.frames_received(5)
+        await _report(lab, extension, "completed")
+        line.hang_up()
+        await watch.logged(HANGUP)
+    assert not re.search(FALLBACK, watch.log())
+
+
+@pytest.mark.parametrize("extension", ["5001", "5002", "5003"])
+async def test_the_result_of_an_earlier_call_does_not_count(lab: Lab, extension: str) -> None:
+    async with answering(lab.ports.gateway, refuse), lab.watch() as watch:
+        await lab.cli(f"channel originate Local/{extension}@second-time extension silent@caller")
+        await watch.logged(FALLBACK)
+    assert "No agent: AVR_RESULT= AVR_REASON= " in watch.log()
 
 
 async def test_fallback_when_the_gateway_is_killed_in_a_call(lab: Lab) -> None:

@@ -105,7 +105,7 @@ async def test_call_is_found_redirected_and_hung_up(lab: Lab) -> None:
         await watch.logged(r"Executing \[601@transfer-targets:1\]")
 
         assert (await ami.action("Hangup", Channel=channel, Cause="16"))["Response"] == "Success"
-        await ami.event("Hangup", Channel=channel)
+        assert (await ami.action("Status", Channel=channel))["Message"] == "No such channel"
 
 
 async def test_other_events_are_cut_at_the_source(lab: Lab) -> None:
@@ -116,9 +116,9 @@ async def test_other_events_are_cut_at_the_source(lab: Lab) -> None:
     ):
         await (await lines.get()).frames_received(50)
         await lab.hang_up_all()
-        await ami.event("Hangup")
+        await ami.action("Ping")  # all events before it have arrived
     kinds = {(event.get("Event"), event.get("Application")) for event in ami.events}
-    assert kinds <= {("FullyBooted", None), ("Newexten", "TryExec"), ("Hangup", None)}
+    assert kinds <= {("FullyBooted", None), ("Newexten", "TryExec")}
 
 
 @pytest.mark.parametrize(
