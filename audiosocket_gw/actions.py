@@ -19,6 +19,7 @@ from audiosocket_gw import events
 from audiosocket_gw.ami.control import CallControl
 from audiosocket_gw.builtin_tools import CallToolContext
 from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs.connection import Closing
 from audiosocket_gw.errors import ControlError, ToolError
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.keypad import KeyAction, NumberBeingTyped
@@ -58,11 +59,7 @@ class ActingCall(Protocol):
         ...
 
     def silence_agent(self) -> None:
-        """Stop what the agent is saying."""
-        ...
-
-    def expect_release(self, reason: EndReason, detail: str) -> None:
-        """Name the reason for the end that Asterisk is about to bring."""
+        """Stop what the agent is saying, until `accept_replies`."""
         ...
 
     def end(self, reason: EndReason, detail: str) -> None:
@@ -99,8 +96,11 @@ class Actions:
         self._services = services
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
-        self._running: set[str] = set()
-        self._leaving = False
+        self._asked: set[str] = set()
+        self._running = 0
+        self._departure: asyncio.Task[None] | None = None
+        self._release: asyncio.Future[Closing | None] | None = None
+        self._closed = False
         self._number = NumberBeingTyped()
         self._number_timer: asyncio.TimerHandle | None = None
 
@@ -110,12 +110,13 @@ class Actions:
         """Run the tool in a task of its own, and answer the agent once."""
         call = self._call
         call.emit(events.ToolCalled(call.uuid, self._loop.time(), message.name, message.tool_call_id))
-        if message.tool_call_id in self._running:
+        if self._closed or message.tool_call_id in self._asked:
             return  # asked twice: answered once
-        if len(self._running) >= MAX_TOOLS_AT_ONCE:
+        self._asked.add(message.tool_call_id)
+        if self._running >= MAX_TOOLS_AT_ONCE:
             self._answer(message, "Too many tools are running. Wait for their results.", is_error=True)
             return
-        self._running.add(message.tool_call_id)
+        self._running += 1
         self._tasks.create_task(self._run_tool(message))
 
     async def _run_tool(self, message: messages.ClientToolCall) -> None:
@@ -125,7 +126,7 @@ class Actions:
         try:
             result = await self._services.tools.call(message.name, message.parameters, context)
         finally:
-            self._running.discard(message.tool_call_id)
+            self._running -= 1
         self._answer(message, result.text, is_error=result.is_error)
 
     def _answer(self, message: messages.ClientToolCall, text: str, *, is_error: bool) -> None:
@@ -145,12 +146,16 @@ class Actions:
         Raises:
             ToolError: it isn't allowed, doesn't exist, or can't be done now.
         """
+        wanted = f"{extension[:40]!r}@{(context or '')[:80]!r}"
         try:
             destination = await self._checked(extension, context, priority)
+            self._leave(self._put_through(destination))
         except ToolError as refusal:
-            self._audit("refused", f"{extension[:40]!r}@{(context or '')[:80]!r}: {refusal}")
+            self._audit("refused", f"{wanted}: {refusal}")
             raise
-        self._leave(self._put_through(destination))
+        except asyncio.CancelledError:
+            self._audit("given up", wanted)
+            raise
         where = destination.name or destination.extension
         return f"Accepted. The caller is being put through to {where}. Say nothing more."
 
@@ -181,57 +186,76 @@ class Actions:
         return destination
 
     def _leave(self, departure: Coroutine[None, None, None]) -> None:
-        if self._leaving:
+        if self._departure is not None:
             departure.close()
             raise ToolError("The call is being transferred or ended already. Say nothing more.")
-        self._leaving = True
-        self._tasks.create_task(departure)
+        self._departure = self._tasks.create_task(departure)
+
+    async def departed(self) -> None:
+        """Wait until the call has been transferred or hung up, if that is under way; or stays after all."""
+        if self._departure is not None:
+            await asyncio.wait([self._departure])
+
+    async def released(self) -> Closing | None:
+        """Return the end that Asterisk was told to bring, once it is known whether it did."""
+        return await self._release if self._release is not None else None
 
     async def _put_through(self, destination: Destination) -> None:
-        if not await self._call.last_words():
-            self._stay(f"transfer to {destination}", "The caller cut in, so the transfer was not made.")
-            return
+        outcome = "given up"
+        try:
+            if await self._call.last_words():
+                outcome = await self._redirect(destination)
+            else:
+                self._stay(f"transfer to {destination}", "The caller cut in, so the transfer was not made.")
+        finally:
+            self._audit(outcome, str(destination))
+        if self._release is not None:
+            await self._wait_for_release(EndReason.TRANSFERRED, f"put through to {destination}")
+
+    async def _redirect(self, destination: Destination) -> str:
+        """Send the caller on; return the outcome for the audit log."""
         assert self._control is not None
-        self._call.expect_release(EndReason.TRANSFERRED, f"put through to {destination}")
+        release = self._release = self._loop.create_future()
         try:
             await self._control.set_variables(self._call.uuid, _results(EndReason.TRANSFERRED))
             await self._control.redirect(
                 self._call.uuid, destination.context, destination.extension, destination.priority
             )
         except ControlError as error:
-            self._call.expect_release(EndReason.CALLER_HANGUP, "")
-            self._audit("failed", f"{destination}: {error}")
+            logger.warning("call %s: transfer to %s failed: %s", self._call.uuid, destination, error)
+            release.set_result(None)
             self._stay(f"transfer to {destination}", "The transfer failed: nobody could be reached there.")
-            return
-        self._audit("done", str(destination))
-        await self._released(EndReason.TRANSFERRED, f"put through to {destination}")
+            return "failed"
+        release.set_result(Closing(EndReason.TRANSFERRED, f"put through to {destination}"))
+        return "done"
 
     async def _hang_up(self) -> None:
         self._call.refuse_new_replies()
         if not await self._call.last_words():
-            self._call.accept_replies()
             self._stay("hang-up", "The caller cut in, so the call goes on.")
             return
         detail = "the agent hung up"
         if self._control is not None:
-            self._call.expect_release(EndReason.AGENT_HANGUP, detail)
+            release = self._release = self._loop.create_future()
+            release.set_result(Closing(EndReason.AGENT_HANGUP, detail))
             try:
                 await self._control.set_variables(self._call.uuid, _results(EndReason.AGENT_HANGUP))
                 await self._control.hang_up(self._call.uuid)
             except ControlError as error:
                 logger.info("call %s: hang-up by AudioSocket, since AMI can't: %s", self._call.uuid, error)
             else:
-                await self._released(EndReason.AGENT_HANGUP, detail)
+                await self._wait_for_release(EndReason.AGENT_HANGUP, detail)
         self._call.end(EndReason.AGENT_HANGUP, detail)
 
-    async def _released(self, reason: EndReason, detail: str) -> None:
+    async def _wait_for_release(self, reason: EndReason, detail: str) -> None:
         """Go on with silence until Asterisk closes: to close first would send the caller elsewhere."""
         await asyncio.sleep(RELEASE_S)
         self._call.end(reason, f"{detail}; Asterisk did not close the connection by itself")
 
     def _stay(self, what: str, why: str) -> None:
         """The call goes on: let the agent, which believes that it is over, speak again."""
-        self._leaving = False
+        self._departure = self._release = None
+        self._call.accept_replies()
         logger.info("call %s: no %s: %s", self._call.uuid, what, why)
         note = f"(Note from the telephone system: {why} Speak to the caller.)"
         self._call.send_to_agent(messages.user_message(note))
@@ -243,6 +267,8 @@ class Actions:
 
     def digit_pressed(self, digit: str) -> None:
         """Act on a key, or gather it for the agent."""
+        if self._closed:
+            return
         action = self._services.settings.dtmf_actions.get(digit)
         if action is not None:
             self._tasks.create_task(self._do(action))
@@ -258,8 +284,11 @@ class Actions:
             )
 
     async def _do(self, action: KeyAction) -> None:
-        """Act for the caller, who doesn't want to hear the agent out."""
+        """Act for the caller, who doesn't want to hear the agent out, nor what the agent is about to do."""
         self._call.silence_agent()
+        if self._departure is not None and self._release is None:
+            self._departure.cancel()
+            self._departure = None
         try:
             if action.kind == "hangup":
                 await self.hang_up()
@@ -267,6 +296,10 @@ class Actions:
                 await self.transfer(action.target, None, None)
         except ToolError as error:
             logger.warning("call %s: key action %s failed: %s", self._call.uuid, action.kind, error)
+            if self._departure is None:
+                self._stay(
+                    f"{action.kind} by key", f"The caller pressed the key for a {action.kind}, but: {error}"
+                )
 
     def _tell_keys(self, number: str | None) -> None:
         if number:
@@ -274,7 +307,8 @@ class Actions:
             self._call.send_to_agent(messages.user_message(note))
 
     def close(self) -> None:
-        """Leave nothing behind."""
+        """Leave nothing behind, and begin nothing new."""
+        self._closed = True
         if self._number_timer is not None:
             self._number_timer.cancel()
 

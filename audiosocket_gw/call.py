@@ -144,10 +144,11 @@ class Call:
         self._agent_silence = SILENCE
         self._control = control_of(context.pbxs, leg.host)
         self._actions: Actions | None = None
-        self._released: Closing | None = None
+        self._unsent: list[bytes] = []
         self._stale_below = 0
         self._last_event_id = -1
         self._last_event_id_allowed: int | None = None
+        self._one_reply_allowed = False
         self._agent_spoke = False
         self._speaks = asyncio.Event()
         self._cuts_in = 0
@@ -168,8 +169,7 @@ class Call:
             with self._context.ticker.attach(self.tick):
                 closing = await self._live()
         finally:
-            if self._caller_present:
-                self._leg.hang_up()
+            self._let_go()
             if self._control is not None:
                 self._control.forget(self.uuid)
             now = self._loop.time()
@@ -193,7 +193,10 @@ class Call:
                 tasks.create_task(self._converse(tasks, caller))
                 closing = await self._ending
                 actions.close()
+                if closing.reason is EndReason.CALLER_HANGUP:
+                    closing = await actions.released() or closing
                 await self._take_leave(closing)
+                self._let_go()  # a tool may take its time to stop
                 raise _Over
         except* _Over:
             pass
@@ -205,6 +208,11 @@ class Call:
             await self.play_out()
         if self._caller_present and self._control is not None:
             await report_result(self._control, self.uuid, closing.reason)
+
+    def _let_go(self) -> None:
+        if self._caller_present:
+            self._caller_present = False
+            self._leg.hang_up()
 
     async def _look_up_caller(self) -> dict[str, str]:
         """Ask Asterisk who is calling; never for longer than ``CALLER_DATA_TIMEOUT``."""
@@ -232,16 +240,21 @@ class Call:
                 timeout_s=context.settings.agent_connect_timeout,
             )
             self._begin(agent)
-            closing = await asyncio.shield(agent.closed)
-            self.end(closing.reason, closing.detail)
+            await self._agent_left(await asyncio.shield(agent.closed))
         except AgentError as error:
-            self.end(error.reason, str(error))
+            await self._agent_left(Closing(error.reason, str(error)))
         except Exception as error:  # noqa: BLE001 (see _defect)
             self._defect(error)
         finally:
             self._agent = None
             if agent is not None:
                 await agent.close()
+
+    async def _agent_left(self, closing: Closing) -> None:
+        """End the call; but a transfer that the caller was promised needs no agent."""
+        assert self._actions is not None
+        await self._actions.departed()
+        self.end(closing.reason, closing.detail)
 
     async def _initiation(self, caller: asyncio.Task[dict[str, str]], address: AgentAddress) -> bytes:
         variables = await caller
@@ -270,6 +283,8 @@ class Call:
         self._agent = agent
         for start in range(0, len(said), PRE_ROLL_PIECE_FRAMES):
             self._say_to_agent(b"".join(said[start : start + PRE_ROLL_PIECE_FRAMES]))
+        for message in self._unsent:
+            agent.send(message)
 
     async def play_out(self) -> None:
         """Wait until the caller has heard all that is queued; bounded by its length and a grace."""
@@ -286,19 +301,21 @@ class Call:
     async def last_words(self) -> bool:
         """Wait until the caller has heard what the agent says before it leaves.
 
-        False: the caller cut in. Bounded by `LAST_WORDS_S`.
+        False: the caller cut in. Bounded by the length of what is queued and `LAST_WORDS_S`.
         """
         before = self._cuts_in
         try:
-            async with asyncio.timeout(LAST_WORDS_S):
-                await self.play_out()
+            async with asyncio.timeout(self.playout.queued_ms / 1000 + LAST_WORDS_S):
+                await self._played_out.wait()
                 while self._cuts_in == before and await self._speaks_on():
-                    await self.play_out()
+                    await self._played_out.wait()
         except TimeoutError:
             logger.warning("call %s: the agent would not stop speaking", self.uuid)
         return self._cuts_in == before
 
     async def _speaks_on(self) -> bool:
+        if not self._played_out.is_set():
+            return True
         self._speaks.clear()
         try:
             async with asyncio.timeout(SPEAKS_ON_S if self._agent_spoke else BEGINS_TO_SPEAK_S):
@@ -309,25 +326,27 @@ class Call:
 
     def refuse_new_replies(self) -> None:
         """Let the agent finish its goodbye, or say one, and begin no second one."""
-        if self._agent_spoke:
+        if self._last_event_id_allowed is None:
+            self._one_reply_allowed = not self._agent_spoke
             self._last_event_id_allowed = self._last_event_id
 
     def accept_replies(self) -> None:
-        """Undo `refuse_new_replies`."""
+        """Undo `refuse_new_replies` and `silence_agent`."""
         self._last_event_id_allowed = None
+        self._one_reply_allowed = False
 
     def silence_agent(self) -> None:
-        """Stop what the agent is saying."""
+        """Stop what the agent is saying, until `accept_replies`."""
         self.playout.flush()
-
-    def expect_release(self, reason: EndReason, detail: str) -> None:
-        """Name the reason for the end that Asterisk is about to bring."""
-        self._released = Closing(reason, detail)
+        self._last_event_id_allowed = -1
+        self._one_reply_allowed = False
 
     def send_to_agent(self, message: bytes) -> None:
-        """Send the agent a message, or nothing when it is gone."""
+        """Send the agent a message, when it is there; or nothing when it is gone."""
         if self._agent is not None:
             self._agent.send(message)
+        else:
+            self._unsent.append(message)
 
     # The caller's side
 
@@ -377,8 +396,6 @@ class Call:
         self._caller_present = False
         self.playout.flush()
         self._played_out.set()
-        if self._released is not None and reason is EndReason.CALLER_HANGUP:
-            reason, detail = self._released.reason, self._released.detail
         self.end(reason, detail)
 
     def _say_to_agent(self, sound: bytes) -> None:
@@ -448,6 +465,9 @@ class Call:
 
     def _is_wanted(self, event_id: int) -> bool:
         stale = event_id < self._stale_below
+        if self._one_reply_allowed and not stale:
+            self._one_reply_allowed = False
+            self._last_event_id_allowed = event_id
         surplus = self._last_event_id_allowed is not None and event_id > self._last_event_id_allowed
         if stale or surplus:
             logger.debug("call %s: audio of event %d dropped", self.uuid, event_id)

@@ -40,10 +40,13 @@ def caller_variables(uuid: UUID, data: CallerData | None, defaults: Mapping[str,
 def caller_headers(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the variables as HTTP headers, ``X-AVR-Caller-Number`` and so on.
 
-    A caller's name can hold anything; what isn't printable ASCII is percent-encoded.
+    A caller's name can hold anything; what isn't printable ASCII is percent-encoded, and blanks at the ends,
+    which no header can have, are left out.
     """
     headers = {}
     for name, value in variables.items():
         words = name.replace("_", "-").strip("-").title()
-        headers[f"X-AVR-{'UUID' if name == 'call_uuid' else words}"] = quote(value, safe=_PRINTABLE)
+        headers[f"X-AVR-{'UUID' if name == 'call_uuid' else words}"] = quote(
+            value.strip(" "), _PRINTABLE, errors="replace"
+        )
     return headers

@@ -8,20 +8,24 @@ hang-up) asks it.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+
+import numpy as np
 
 from audiosocket_gw.audio import FRAME_BYTES, FRAME_MS
 
 
 class Playout:
-    """The queue of one call's agent audio: linear, 8 kHz.
+    """The queue of one call's agent audio: linear, at the caller's rate, 8 kHz unless said otherwise.
 
     The queue has no limit: agents send a reply faster than real time, and dropping what the agent said
     is never right. Each byte is stored once, in the chunk it came in.
     """
 
-    __slots__ = ("_chunks", "_half", "_offset", "_queued", "_sent")
+    __slots__ = ("_chunks", "_frame_bytes", "_half", "_offset", "_queued", "_sent")
 
     def __init__(self) -> None:
+        self._frame_bytes = FRAME_BYTES
         self._chunks: deque[bytes] = deque()
         self._half = b""  # the first byte of a sample whose second has not come
         self._offset = 0  # into the first chunk: the bytes of it that have been sent
@@ -47,7 +51,7 @@ class Playout:
         self._half = b""
 
     def next_frame(self) -> bytes | None:
-        """Take the next 20 ms (320 bytes), or None when nothing is queued.
+        """Take the next 20 ms (320 bytes at 8 kHz), or None when nothing is queued.
 
         Less than a frame in the queue is the tail of a reply, or the agent is late: either way these
         20 ms must be filled now, so the rest of the frame is silence.
@@ -55,18 +59,21 @@ class Playout:
         if not self._queued:
             return None
         start = self._offset
-        stop = start + FRAME_BYTES
+        stop = start + self._frame_bytes
         head = self._chunks[0]
         if stop < len(head):
             self._offset = stop
-            self._queued -= FRAME_BYTES
-            self._sent += FRAME_BYTES
+            self._queued -= self._frame_bytes
+            self._sent += self._frame_bytes
             return head[start:stop]
-        return self._frame_across_chunks()
+        frame = self._take(self._frame_bytes)
+        self._sent += len(frame)
+        return frame + bytes(self._frame_bytes - len(frame))
 
-    def _frame_across_chunks(self) -> bytes:
+    def _take(self, size: int) -> bytes:
+        """Take up to ``size`` bytes from the head of the queue."""
         parts = []
-        wanted = FRAME_BYTES
+        wanted = size
         while wanted and self._chunks:
             part = self._chunks[0][self._offset : self._offset + wanted]
             parts.append(part)
@@ -75,26 +82,47 @@ class Playout:
             if self._offset == len(self._chunks[0]):
                 self._chunks.popleft()
                 self._offset = 0
-        taken = FRAME_BYTES - wanted
-        self._queued -= taken
-        self._sent += taken
-        return b"".join(parts) + bytes(wanted)
+        self._queued -= size - wanted
+        return b"".join(parts)
 
-    def flush(self) -> int:
-        """Forget what is queued; return how many milliseconds of it nobody will hear."""
-        discarded = self.queued_ms
+    def flush(self, fade_ms: int = 0) -> int:
+        """Forget what is queued; return how many milliseconds of it nobody will hear.
+
+        ``fade_ms`` of it stay, fading to silence: cut off in mid-word, a voice would end in a click.
+        """
+        fading = _faded(self._take(self._frame_bytes * fade_ms // FRAME_MS // 2 * 2))
+        discarded_ms = self.queued_ms
         self._chunks.clear()
         self._half = b""
         self._offset = 0
         self._queued = 0
-        return discarded
+        self.add(fading)
+        return discarded_ms
+
+    def change_rate(self, frame_bytes: int, convert: Callable[[bytes], bytes]) -> None:
+        """Go on with frames of another size; ``convert`` brings what is queued to the new rate."""
+        queued = convert(self._take(self._queued))
+        self._sent = self._sent * frame_bytes // self._frame_bytes
+        self._frame_bytes = frame_bytes
+        self.add(queued)
 
     @property
     def queued_ms(self) -> int:
         """How long the queue sounds, rounded up to whole frames."""
-        return -(-self._queued // FRAME_BYTES) * FRAME_MS
+        return -(-self._queued // self._frame_bytes) * FRAME_MS
+
+    @property
+    def runs_dry(self) -> bool:
+        """Whether less than a frame is queued."""
+        return self._queued < self._frame_bytes
 
     @property
     def heard_ms(self) -> int:
         """How much agent audio the caller has been sent since the call began."""
-        return self._sent * FRAME_MS // FRAME_BYTES
+        return self._sent * FRAME_MS // self._frame_bytes
+
+
+def _faded(sound: bytes) -> bytes:
+    samples = np.frombuffer(sound, "<i2")
+    ramp = np.linspace(1, 0, len(samples), endpoint=False)
+    return (samples * ramp).astype("<i2").tobytes()

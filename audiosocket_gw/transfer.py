@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from audiosocket_gw.errors import ToolError
 
-DESTINATION = re.compile(r"([A-Za-z0-9*#+._-]{1,40})@([A-Za-z0-9][A-Za-z0-9._-]{0,78})")
+DESTINATION = re.compile(r"([A-Za-z0-9*#+][A-Za-z0-9*#+._-]{0,39})@([A-Za-z0-9][A-Za-z0-9._-]{0,78})")
 """``extension@context``, of characters that mean nothing to Asterisk's manager interface or dialplan."""
 
 
@@ -76,13 +76,19 @@ class TransferPolicy:
 
     def _find(self, extension: str, context: str) -> Destination:
         for name, destination in self.named.items():
-            if extension.lower() in (name, destination.extension) and context in ("", destination.context):
+            if (extension.lower() == name or extension == destination.extension) and context in (
+                "",
+                destination.context,
+            ):
                 return destination
         if self.extensions is None or not self.extensions.fullmatch(extension):
             raise ToolError(f"A transfer to that extension is not allowed. {self._allowed}")
         if context and context not in self.contexts:
             raise ToolError("A transfer to that context is not allowed. Leave transfer_context out.")
-        return Destination.parse(f"{extension}@{context or self.contexts[0]}")
+        try:
+            return Destination.parse(f"{extension}@{context or self.contexts[0]}")
+        except ValueError:
+            raise ToolError(f"A transfer to that extension is not allowed. {self._allowed}") from None
 
     @property
     def _allowed(self) -> str:

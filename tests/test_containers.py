@@ -63,6 +63,7 @@ def test_each_side_admits_the_other_alone() -> None:
     gateway, asterisk = services["gateway"]["environment"], services["asterisk"]["environment"]
     assert gateway["ALLOWED_PEERS"] == f"{address['asterisk']}/32"
     assert asterisk["AMI_CLIENT"] == address["gateway"]
+    assert gateway["AMI_HOST"] == f"${{AMI_PASSWORD:+{address['asterisk']}}}"
     assert asterisk["AUDIOSOCKET_GATEWAY"] == f"{address['gateway']}:{gateway['PORT']}"
 
 

@@ -27,6 +27,7 @@ LAYERS = [
     {
         "settings",
         "playout",
+        "media",
         "ticker",
         "observers",
         "elevenlabs",
@@ -46,7 +47,7 @@ LAYERS = [
 ]
 """A package stands for those of its modules that aren't named themselves."""
 
-PURE = LAYERS[0] | {"playout", "protocol"}
+PURE = LAYERS[0] | {"playout", "media", "protocol"}
 IO = {
     "asyncio",
     "socket",

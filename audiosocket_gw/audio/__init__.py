@@ -1,6 +1,9 @@
 """Sound: formats, G.711, resampling, conversion between the formats of the two sides. All of it is pure."""
 
+from audiosocket_gw.audio.convert import Converter
 from audiosocket_gw.audio.formats import (
+    AGENT_FORMATS,
+    ALAW_8000,
     FRAME_BYTES,
     FRAME_MS,
     PCM_8000,
@@ -8,18 +11,22 @@ from audiosocket_gw.audio.formats import (
     ULAW_8000,
     AudioFormat,
     Encoding,
-    linear_to_ulaw,
-    ulaw_to_linear,
 )
+from audiosocket_gw.audio.g711 import alaw_to_linear, linear_to_alaw, linear_to_ulaw, ulaw_to_linear
 
 __all__ = [
+    "AGENT_FORMATS",
+    "ALAW_8000",
     "FRAME_BYTES",
     "FRAME_MS",
     "PCM_8000",
     "TELEPHONE_RATE",
     "ULAW_8000",
     "AudioFormat",
+    "Converter",
     "Encoding",
+    "alaw_to_linear",
+    "linear_to_alaw",
     "linear_to_ulaw",
     "ulaw_to_linear",
 ]

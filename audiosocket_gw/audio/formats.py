@@ -1,7 +1,7 @@
-"""Sound as the two sides name it: the agent's audio formats, G.711 mu-law, and lengths in milliseconds.
+"""Sound as the two sides name it: encoding, rate, and lengths in milliseconds.
 
-Linear sound is everywhere the same: 16-bit signed, mono, little-endian, which is Asterisk's ``slin`` as
-well as ElevenLabs' ``pcm_*``. Linear 8 kHz sound therefore passes from one side to the other untouched.
+Linear sound is everywhere the same: 16-bit signed, mono, little-endian, which is Asterisk's ``slin*`` as
+well as ElevenLabs' ``pcm_*``. At equal rates it therefore passes from one side to the other untouched.
 """
 
 from __future__ import annotations
@@ -9,14 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-import numpy.typing as npt
-
 FRAME_MS = 20
 """Asterisk's packetisation: one frame each way every 20 ms."""
 
 TELEPHONE_RATE = 8_000
-"""Samples per second of AudioSocket kind 0x10."""
+"""Samples per second of AudioSocket kind 0x10, and of G.711."""
 
 FRAME_BYTES = TELEPHONE_RATE * FRAME_MS // 1000 * 2
 """20 ms of linear 8 kHz sound: 320 bytes."""
@@ -27,6 +24,11 @@ class Encoding(StrEnum):
 
     PCM = "pcm"
     ULAW = "ulaw"
+    ALAW = "alaw"
+
+
+_SILENT_SAMPLE = {Encoding.PCM: b"\0\0", Encoding.ULAW: b"\xff", Encoding.ALAW: b"\xd5"}
+"""The smallest positive value: zero, but in A-law, which has none, half a step above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,11 @@ class AudioFormat:
     def sample_bytes(self) -> int:
         return 2 if self.encoding is Encoding.PCM else 1
 
+    @property
+    def frame_bytes(self) -> int:
+        """The length of 20 ms, the frame of every rate that Asterisk has."""
+        return self.bytes_for(FRAME_MS)
+
     def bytes_for(self, ms: int) -> int:
         """Return the length of ``ms`` milliseconds, in bytes, in whole samples."""
         return self.rate * ms // 1000 * self.sample_bytes
@@ -60,44 +67,20 @@ class AudioFormat:
         """Return how long ``size`` bytes sound, in whole milliseconds."""
         return size * 1000 // (self.rate * self.sample_bytes)
 
+    def silence(self, ms: int) -> bytes:
+        """Return ``ms`` milliseconds of silence, which is not zeros in G.711."""
+        return _SILENT_SAMPLE[self.encoding] * (self.rate * ms // 1000)
+
     def __str__(self) -> str:
         return f"{self.encoding}_{self.rate}"
 
 
-PCM_8000 = AudioFormat(Encoding.PCM, 8_000)
-ULAW_8000 = AudioFormat(Encoding.ULAW, 8_000)
+PCM_8000 = AudioFormat(Encoding.PCM, TELEPHONE_RATE)
+ULAW_8000 = AudioFormat(Encoding.ULAW, TELEPHONE_RATE)
+ALAW_8000 = AudioFormat(Encoding.ALAW, TELEPHONE_RATE)
 
-
-def _ulaw_decoding_table() -> npt.NDArray[np.int16]:
-    """ITU-T G.711, table 2a: sign, 3 bits of segment, 4 bits of step; all bits inverted on the line."""
-    code = ~np.arange(256, dtype=np.uint8)
-    segment = (code >> 4 & 0x07).astype(np.int32)
-    step = (code & 0x0F).astype(np.int32)
-    magnitude = ((step << 3) + 0x84 << segment) - 0x84
-    return np.where(code & 0x80, -magnitude, magnitude).astype("<i2")
-
-
-def _ulaw_encoding_table() -> npt.NDArray[np.uint8]:
-    """The code of each of the 65,536 samples, indexed by the sample read as unsigned 16 bits."""
-    sample = np.arange(65_536, dtype=np.uint16).view(np.int16).astype(np.int32)
-    biased = np.minimum(np.abs(sample), 32_635) + 0x84
-    segment = np.floor(np.log2(biased)).astype(np.int32) - 7
-    step = biased >> (segment + 3) & 0x0F
-    code = np.where(sample < 0, 0x80, 0) | segment << 4 | step
-    return np.asarray(~code & 0xFF, dtype=np.uint8)
-
-
-_ULAW_TO_LINEAR = _ulaw_decoding_table()
-_LINEAR_TO_ULAW = _ulaw_encoding_table()
-
-
-def ulaw_to_linear(ulaw: bytes) -> bytes:
-    """Expand G.711 mu-law, one byte a sample, to linear sound, two bytes a sample."""
-    linear: bytes = _ULAW_TO_LINEAR[np.frombuffer(ulaw, np.uint8)].tobytes()
-    return linear
-
-
-def linear_to_ulaw(linear: bytes) -> bytes:
-    """Compress linear sound, an even number of bytes, to G.711 mu-law."""
-    ulaw: bytes = _LINEAR_TO_ULAW[np.frombuffer(linear, "<u2")].tobytes()
-    return ulaw
+AGENT_FORMATS = (
+    *(AudioFormat(Encoding.PCM, rate) for rate in (8_000, 16_000, 22_050, 24_000, 44_100, 48_000)),
+    ULAW_8000,
+)
+"""What an ElevenLabs agent can be set to, but for ``opus`` and ``mp3``."""

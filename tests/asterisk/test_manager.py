@@ -105,7 +105,8 @@ async def test_call_is_found_redirected_and_hung_up(lab: Lab) -> None:
         await watch.logged(r"Executing \[601@transfer-targets:1\]")
 
         assert (await ami.action("Hangup", Channel=channel, Cause="16"))["Response"] == "Success"
-        assert (await ami.action("Status", Channel=channel))["Message"] == "No such channel"
+        while (await ami.action("Status", Channel=channel))["Message"] != "No such channel":
+            await asyncio.sleep(0.05)
 
 
 async def test_other_events_are_cut_at_the_source(lab: Lab) -> None:

@@ -61,6 +61,7 @@ async def test_who_answers_hears_the_agent_which_knows_why(lab: Lab) -> None:
         assert output.splitlines()[1].endswith(" goes to 5001@phones")
         await on_stage.wait_for(events.AgentConnected)
         agent = on_stage.simulator.conversations[0]
+        assert agent.initiation is not None
         assert agent.initiation["dynamic_variables"]["TIER"] == "gold"
         handset = await handsets.get()
         await agent.send_audio(said)

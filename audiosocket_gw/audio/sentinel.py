@@ -1,0 +1,158 @@
+"""What is really in the frames of AudioSocket kind 0x10: linear sound, or a codec under its label.
+
+``Dial(AudioSocket/...)`` without a codec takes the caller's codec, labels its frames as linear sound, and
+expects the same codec back (see `docs/protocol.md`). Nothing on the wire says so. But sound is smooth: read
+as what it is, it can be predicted, and read as anything else it looks like noise. So each reading is measured
+by how many bits its description takes, and the shortest description is the right one. This holds from idle
+lines to full-scale tones, mostly within a single frame. Frames that never come, for silence suppression, make
+no difference: each is measured by itself.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from audiosocket_gw.audio.formats import ALAW_8000, PCM_8000, ULAW_8000, AudioFormat
+from audiosocket_gw.audio.g711 import alaw_to_linear, linear_to_alaw, linear_to_ulaw, ulaw_to_linear
+
+_Floats = npt.NDArray[np.float64]
+
+FRAMES_TO_DECIDE = 50
+"""After so many frames, a second of them normally, the verdict is final however weak the evidence is."""
+
+_DECISIVE_BITS = 400
+"""By how much the shortest description must beat the others: it takes one to three frames of speech."""
+
+_FRAME_SIZE_BITS = 200
+"""What the size of the frames counts for. Less than decisive, since linear sound may come in frames of 10 ms,
+which look like 20 ms of G.711, and G.711 in frames of 40 ms, which look like 20 ms of linear sound."""
+
+_NOISE_BITS_PER_BYTE = 7.75
+"""Random bytes take 8.2 in every reading. White noise at full level takes 7.6 in the right one, speech 5."""
+
+_FRAMES_OF_NOISE = 10
+
+_OFFSET_WEIGHT = 0.1
+"""Sound on a telephone has no direct component. Idle codes read by the wrong law have, and only that is wrong
+with them: so it isn't predicted away, but to nine tenths."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the frames are, as far as can be said.
+
+    ``format`` is the best reading from the first frame on, and None when they are neither linear sound nor
+    G.711 (but G.722, say): that can't be heard without its decoder. ``confidence`` goes from 0 to 1, where
+    the evidence is decisive.
+    """
+
+    format: AudioFormat | None
+    confidence: float
+    final: bool
+
+
+class Sentinel:
+    """Watches the first frames of one call.
+
+    Idle lines tell mu-law from A-law as speech does. Where nothing does, it is mu-law, which Asterisk's
+    sample configuration and most telephones name first.
+    """
+
+    __slots__ = ("_bits", "_bytes", "_frames", "_unusual", "verdict")
+
+    def __init__(self) -> None:
+        self.verdict = Verdict(PCM_8000, confidence=0.0, final=False)
+        self._bits = dict.fromkeys(_READINGS, 0.0)
+        self._bytes = 0
+        self._frames = 0
+        self._unusual = False
+
+    def hear(self, payload: bytes) -> Verdict:
+        """Take the payload of one frame. After the final verdict nothing is looked at any more."""
+        if self.verdict.final:
+            return self.verdict
+        if not self._frames:
+            self._unusual = _unusual_for_linear(len(payload))
+        for reading, description_bits in _READINGS.items():
+            self._bits[reading] += description_bits(payload)
+        self._bytes += len(payload)
+        self._frames += 1
+        self.verdict = self._judge()
+        return self.verdict
+
+    def _judge(self) -> Verdict:
+        bits = {
+            reading: total + _FRAME_SIZE_BITS * ((reading == PCM_8000) == self._unusual)
+            for reading, total in self._bits.items()
+        }
+        best, second, _ = sorted(bits, key=bits.__getitem__)  # of equals the first
+        if self._is_noise(best):
+            unknown = self._frames >= _FRAMES_OF_NOISE
+            return Verdict(None if unknown else best, confidence=float(unknown), final=unknown)
+        confidence = min(1.0, (bits[second] - bits[best]) / _DECISIVE_BITS)
+        return Verdict(best, confidence, final=confidence == 1 or self._frames >= FRAMES_TO_DECIDE)
+
+    def _is_noise(self, reading: AudioFormat) -> bool:
+        return self._unusual and self._bits[reading] > _NOISE_BITS_PER_BYTE * self._bytes
+
+
+def _unusual_for_linear(size: int) -> bool:
+    """Whether linear sound hardly comes in frames of ``size`` bytes; G.711 does in 80, 160 and 240."""
+    return size % 2 == 1 or size <= 160 or size == 240
+
+
+def _linear_bits(payload: bytes) -> float:
+    if len(payload) % 2:
+        return math.inf
+    # With more resolution, an unchanging signal would cost less than in G.711, which has twice the samples.
+    return _sound_bits(np.frombuffer(payload, "<i2").astype(np.float64), math.e / 2)
+
+
+def _g711_bits(
+    decode: Callable[[bytes], bytes], encode: Callable[[bytes], bytes]
+) -> Callable[[bytes], float]:
+    every_sample = np.arange(-32_768, 32_768, dtype="<i2").tobytes()
+    steps = np.bincount(np.frombuffer(encode(every_sample), np.uint8), minlength=256)
+    step_bits = np.log2(steps)
+
+    def description_bits(payload: bytes) -> float:
+        codes = np.frombuffer(payload, np.uint8)
+        samples = np.frombuffer(decode(payload), "<i2").astype(np.float64)
+        return _sound_bits(samples, float(steps[codes].mean()) / 2) - float(step_bits[codes].sum())
+
+    return description_bits
+
+
+def _sound_bits(samples: _Floats, resolution: float) -> float:
+    """Return the bits that it takes to write ``samples``, to within one unit, as errors of a prediction.
+
+    The predictor is linear, of the second order and fitted to the samples; its errors are Laplacian.
+    """
+    offset = samples.mean()
+    errors = _prediction_errors(samples - offset)
+    mean = np.abs(errors).mean() + _OFFSET_WEIGHT * abs(offset) + resolution
+    return len(samples) * math.log2(2 * math.e * mean)
+
+
+def _prediction_errors(samples: _Floats) -> _Floats:
+    once, twice = samples[:-1], samples[:-2]
+    r0 = float(samples @ samples) * 1.0001 + 1  # a little noise: silence and pure tones have an answer, too
+    r1 = float(samples[1:] @ once)
+    r2 = float(samples[2:] @ twice)
+    scale = r0 * r0 - r1 * r1
+    errors = samples.copy()
+    errors[1:] -= r1 * (r0 - r2) / scale * once
+    errors[2:] -= (r0 * r2 - r1 * r1) / scale * twice
+    return errors
+
+
+_READINGS: dict[AudioFormat, Callable[[bytes], float]] = {
+    PCM_8000: _linear_bits,
+    ULAW_8000: _g711_bits(ulaw_to_linear, linear_to_ulaw),
+    ALAW_8000: _g711_bits(alaw_to_linear, linear_to_alaw),
+}
