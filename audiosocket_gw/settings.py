@@ -32,6 +32,9 @@ INTERNAL_EXTENSION = re.compile(r"[0-9]{1,5}")
 """Nothing else is set: extensions of a PBX's own, never a number that could leave the house."""
 
 
+AMI_PLACE = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?(?::([0-9]{1,5}))?")
+"""A host, with or without a port."""
+
 LOCAL_CHANNEL = re.compile(r"(PJ)?SIP/[0-9]{1,5}|Local/[0-9]{1,5}@transfer-targets")
 """Nothing else is set: this PBX's own telephones, never a trunk or a number behind one."""
 
@@ -169,8 +172,8 @@ class Settings(BaseSettings):
         variables = {}
         for part in _parts(value):
             name, equals, default = part.partition("=")
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
-                raise ValueError(f"{name!r} is not the name of a channel variable")
+            if not re.fullmatch(r"(?!system__)[A-Za-z_][A-Za-z0-9_]{0,79}", name):  # ElevenLabs reserves it
+                raise ValueError(f"{name!r} is not the name of a channel variable that an agent can be told")
             variables[name] = default if equals else UNKNOWN
         return variables
 
@@ -184,8 +187,26 @@ class Settings(BaseSettings):
             name, equals, place = part.partition("=")
             if not name.strip() or not equals:
                 raise ValueError(f"{part!r} is not of the form name=extension@context")
+            if name.strip().lower() in destinations:
+                raise ValueError(f"the name {name.strip()!r} stands for two destinations")
             destinations[name.strip().lower()] = Destination.parse(place.strip(), name.strip())
         return destinations
+
+    @field_validator("transfer_contexts")
+    @classmethod
+    def _contexts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for context in value:
+            Destination.parse(f"600@{context}")
+        return value
+
+    @field_validator("ami_host", "ami_hosts")
+    @classmethod
+    def _places(cls, value: Any) -> Any:
+        for place in (value,) if isinstance(value, str) else value or ():
+            match = AMI_PLACE.fullmatch(place)
+            if match is None or not 0 < int(match[1] or 1) <= 65_535:
+                raise ValueError(f"{place!r} is neither a host nor host:port (IPv6: give it a name)")
+        return value
 
     @field_validator("dtmf_actions", mode="before")
     @classmethod

@@ -175,3 +175,101 @@ def test_who_may_connect(networks: str, admitted: list[str], refused: list[str])
 def test_an_address_is_in_the_network_around_it(address: IPv4Address | IPv6Address, bits: int) -> None:
     network = ip_network(f"{address}/{bits}", strict=False)
     assert load_settings(allowed_peers=str(network)).admits(str(address))
+
+
+# Call control
+
+
+def test_no_hands_by_default() -> None:
+    settings = load_settings()
+    assert (settings.ami_host, settings.ami_hosts, settings.tools_dir) == (None, (), None)
+    assert (settings.call_variables, settings.dtmf_actions) == ({}, {})
+    policy = settings.transfer_policy
+    assert [policy.allows(e) for e in ("12345", "123456", "+49", "h", "s")] == [True, *[False] * 4]
+
+
+def test_destinations_by_name_allow_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSFER_DESTINATIONS", "Sales=600@queues, desk = 601@desk ,")
+    policy = load_settings().transfer_policy
+    assert [str(policy.resolve(name)) for name in ("sales", "600", "Desk")] == [
+        "600@queues",
+        "600@queues",
+        "601@desk",
+    ]
+    assert not policy.allows("602")
+    monkeypatch.setenv("TRANSFER_EXTENSIONS", "6[0-9]{2}")
+    policy = load_settings().transfer_policy
+    assert policy.allows("602")
+    assert not policy.allows("6022")
+
+
+def test_lists_of_call_control(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CALL_VARIABLES", "TIER=gold=1, LANG,X=")
+    monkeypatch.setenv("DTMF_ACTIONS", "0=transfer:600,*=hangup")
+    monkeypatch.setenv("TRANSFER_CONTEXTS", "queues, desk")
+    monkeypatch.setenv("AMI_HOSTS", "pbx-1, 10.0.0.1:5039")
+    monkeypatch.setenv("AMI_PASSWORD", "secret")
+    settings = load_settings()
+    assert settings.call_variables == {"TIER": "gold=1", "LANG": "unknown", "X": ""}
+    assert {key: action.kind for key, action in settings.dtmf_actions.items()} == {
+        "0": "transfer",
+        "*": "hangup",
+    }
+    assert settings.transfer_contexts == ("queues", "desk")
+    assert settings.ami_hosts == ("pbx-1", "10.0.0.1:5039")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "complaint"),
+    [
+        ("AMI_HOST", "pbx:port", "host:port"),
+        ("AMI_HOST", "pbx:0", "host:port"),
+        ("AMI_HOST", "::1", "host:port"),
+        ("AMI_HOST", "p" * 64, "host:port"),
+        ("AMI_HOSTS", "pbx, pbx:65536", "'pbx:65536'"),
+        ("AMI_HOSTS", "http://pbx", "host:port"),
+        ("AMI_PORT", "0", "greater than or equal to 1"),
+        ("AMI_TLS_CA_FILE", "/nowhere.pem", "file"),
+        ("CALL_VARIABLES", "CHANNEL(language)", "'CHANNEL(language)'"),
+        ("CALL_VARIABLES", "system__time", "'system__time'"),
+        ("CALL_VARIABLES", "X" * 81, "channel variable"),
+        ("CALL_VARIABLES", "=x", "channel variable"),
+        ("CALLER_DATA_TIMEOUT", "0", "greater than 0"),
+        ("TRANSFER_DESTINATIONS", "600@queues", "name=extension@context"),
+        ("TRANSFER_DESTINATIONS", "sales=600", "extension@context"),
+        ("TRANSFER_DESTINATIONS", "sales=_6XX@queues", "extension@context"),
+        ("TRANSFER_DESTINATIONS", "sales=${X}@queues", "extension@context"),
+        ("TRANSFER_DESTINATIONS", "sales=600@q,Sales=601@q", "'Sales' stands for two"),
+        ("TRANSFER_EXTENSIONS", "[", "regular expression"),
+        ("TRANSFER_CONTEXTS", ",", "at least 1"),
+        ("TRANSFER_CONTEXTS", "queues desk", "extension@context"),
+        ("TOOL_TIMEOUT", "116", "115"),
+        ("TOOL_TIMEOUT", "0", "greater than 0"),
+        ("DTMF_TIMEOUT", "0", "greater than 0"),
+        ("DTMF_ACTIONS", "10=hangup", "key"),
+        ("DTMF_ACTIONS", "0=dance", "'dance'"),
+        ("DTMF_ACTIONS", "0=hangup,0=hangup", "two actions"),
+    ],
+)
+def test_a_bad_setting_of_call_control_is_one_line(
+    variable: str, value: str, complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMI_PASSWORD", "secret")
+    monkeypatch.setenv(variable, value)
+    (line,) = refusal().splitlines()
+    assert line.startswith(f"{variable}=")
+    assert complaint in line
+
+
+@pytest.mark.parametrize("variable", ["AMI_HOST", "AMI_HOSTS"])
+def test_manager_interface_needs_a_password(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "pbx")
+    assert "AMI_PASSWORD" in refusal()
+    monkeypatch.setenv("AMI_PASSWORD", "hush-hush")
+    assert "hush-hush" not in repr(load_settings())
+
+
+@pytest.mark.parametrize("target", ["601234", "nobody", "${SHELL(x)}", "600@elsewhere"])
+def test_key_may_transfer_to_no_more_than_the_agent(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DTMF_ACTIONS", f"0=transfer:{target}")
+    assert refusal().startswith(f"DTMF_ACTIONS: key 0 transfers to '{target}'")
