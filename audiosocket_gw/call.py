@@ -12,6 +12,7 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -58,11 +59,14 @@ PRE_ROLL_PIECE_FRAMES = 12
 STALL_TICKS = 5_000 // FRAME_MS
 """A peer that takes no sound for so long, or leaves a frame unfinished for so long, has gone wrong."""
 
-MAX_AHEAD_FRAMES = 10_000 // FRAME_MS
+MAX_AHEAD_FRAMES = 30_000 // FRAME_MS
 """A caller can't speak faster than real time; a peer that is so far ahead is not a telephone."""
 
 PLAY_OUT_GRACE_S = 1.0
-"""What playing out may take beyond the length of what is queued."""
+"""After so long without a frame being played out, the rest is given up."""
+
+MAX_QUEUED_MS = 30 * 60_000
+"""An agent that is half an hour ahead (29 MB) has gone wrong; unbounded, it would take all calls with it."""
 
 LAST_WORDS_S = 30.0
 """How long an agent that wants to leave may go on speaking."""
@@ -200,6 +204,9 @@ class Call:
                 raise _Over
         except* _Over:
             pass
+        except* Exception as group:  # noqa: BLE001 (see _defect)
+            self._defect(group)
+            closing = self._ending.result()
         return closing
 
     async def _take_leave(self, closing: Closing) -> None:
@@ -287,14 +294,17 @@ class Call:
             agent.send(message)
 
     async def play_out(self) -> None:
-        """Wait until the caller has heard all that is queued; bounded by its length and a grace."""
-        try:
-            async with asyncio.timeout(self.playout.queued_ms / 1000 + PLAY_OUT_GRACE_S):
-                await self._played_out.wait()
-        except TimeoutError:
-            logger.warning(
-                "call %s: %d ms could not be played out in time", self.uuid, self.playout.queued_ms
-            )
+        """Wait until the caller has heard all that is queued, or the queue no longer gets any shorter."""
+        before_ms = None
+        while not self._played_out.is_set():
+            queued_ms = self.playout.queued_ms
+            if queued_ms == before_ms:
+                logger.warning("call %s: %d ms could not be played out", self.uuid, queued_ms)
+                return
+            before_ms = queued_ms
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PLAY_OUT_GRACE_S):
+                    await self._played_out.wait()
 
     # What `Actions` asks of the call
 
@@ -373,7 +383,7 @@ class Call:
     def caller_audio(self, frame: Audio) -> None:
         """Take a frame of the caller's sound: forwarded at once, never awaited."""
         self._ticks_since_caller = 0
-        self._caller_ahead += 1
+        self._caller_ahead += max(1, len(frame.payload) // FRAME_BYTES)
         if frame.kind is not Kind.SLIN or len(frame.payload) % 2:  # half a sample: a codec, passed through
             self.end(
                 EndReason.CALLER_PROTOCOL,
@@ -386,7 +396,8 @@ class Call:
             self._pre_roll.append(frame.payload)
 
     def caller_digit(self, digit: str) -> None:
-        """Take a key that the caller pressed."""
+        """Take a key that the caller pressed; as long as sound of 100 ms: nobody presses faster."""
+        self._caller_ahead += 5
         self.emit(events.DigitPressed(self.uuid, self._loop.time(), digit))
         if self._actions is not None:
             self._actions.digit_pressed(digit)
@@ -412,8 +423,8 @@ class Call:
                 self._agent.send_audio(self._agent_silence)
             if self._ticks_since_caller % STALL_TICKS == 0 and self._leg.mid_frame:
                 self.end(EndReason.CALLER_PROTOCOL, "Asterisk's side left a frame unfinished for 5 s")
-        elif self._caller_ahead > MAX_AHEAD_FRAMES:
-            self.end(EndReason.CALLER_PROTOCOL, "the peer sends sound faster than real time")
+        if self._caller_ahead > MAX_AHEAD_FRAMES:
+            self.end(EndReason.CALLER_PROTOCOL, "the peer sends sound or keys faster than real time")
 
     def _stall(self) -> None:
         self._blocked_ticks += 1
@@ -457,6 +468,9 @@ class Call:
         if not message.audio or (message.event_id is not None and not self._is_wanted(message.event_id)):
             return
         self.playout.add(self._from_agent(message.audio) if self._from_agent else message.audio)
+        if self.playout.queued_ms > MAX_QUEUED_MS:
+            self.playout.flush()
+            self.end(EndReason.AGENT_PROTOCOL, "the agent is half an hour ahead of what the caller hears")
         self._agent_spoke = True
         self._speaks.set()
         if self._played_out.is_set() and self._caller_present:

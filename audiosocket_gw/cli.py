@@ -9,6 +9,7 @@ import logging
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from audiosocket_gw import __version__
@@ -104,9 +105,16 @@ def _add_simulator(commands: argparse._SubParsersAction[argparse.ArgumentParser]
 
 async def _simulate(options: argparse.Namespace) -> int:
     scenario = load_scenario(options.scenario)
-    async with Simulator(
-        scenario, host=options.host, port=options.port, api_key=options.api_key
-    ) as simulator:
+    simulator = Simulator(
+        scenario, host=options.host, port=options.port, api_key=options.api_key, record=False
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(simulator)
+        except (OSError, OverflowError) as error:
+            raise ConfigurationError(
+                f"--host {options.host} --port {options.port}: can't listen there: {error}"
+            ) from None
         print(f"simulated ElevenLabs: ELEVENLABS_BASE_URL={simulator.base_url} (Ctrl-C ends it)", flush=True)
         await asyncio.Event().wait()
     return 0

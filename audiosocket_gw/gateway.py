@@ -8,6 +8,7 @@ import logging
 import resource
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from types import TracebackType
 from typing import Self
@@ -30,6 +31,7 @@ from audiosocket_gw.ticker import Ticker
 
 logger = logging.getLogger("audiosocket_gw.gateway")
 
+MAX_THREADS = 64
 OTHER_DESCRIPTORS = 64
 """Files and sockets that are open beside those of calls."""
 
@@ -78,13 +80,22 @@ class Gateway:
 
     @asynccontextmanager
     async def _call_context(self) -> AsyncIterator[CallContext]:
+        # Host names are looked up in threads, and tools may use them too: too few would keep calls waiting.
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MAX_THREADS))
         ssl_context = httpx.create_ssl_context()
         async with AsyncExitStack() as stack:
             settings = await stack.enter_async_context(_with_embedded_agent(self._settings))
             # No proxy from the environment: the WebSocket couldn't follow it.
             http = await stack.enter_async_context(
-                httpx.AsyncClient(verify=ssl_context, timeout=None, trust_env=False)
+                httpx.AsyncClient(
+                    verify=ssl_context,
+                    timeout=None,
+                    trust_env=False,
+                    limits=httpx.Limits(max_connections=None),
+                )
             )
+            # Not the same: slow tools must not keep calls from their agents.
+            http_for_tools = await stack.enter_async_context(httpx.AsyncClient(verify=ssl_context))
             tools = load_tools(settings.tool_timeout, settings.tools_dir)
             logger.info("tools: %s", ", ".join(tools.names))
             yield CallContext(
@@ -92,7 +103,7 @@ class Gateway:
                 locator=AgentLocator(settings, http),
                 ssl_context=ssl_context,
                 ticker=Ticker(),
-                services=Services(settings, tools, http),
+                services=Services(settings, tools, http_for_tools),
                 pbxs=await stack.enter_async_context(_pbxs(settings)),
                 observe=self._observe,
             )

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from typing import cast
 from uuid import UUID
 
@@ -40,6 +41,10 @@ SPARE_CONNECTIONS = 100
 MAX_PAYLOAD = 7_680
 """20 ms at 192 kHz, the largest frame that Asterisk sends; a longer one is nothing of Asterisk's."""
 
+SEND_BUFFER_BYTES = 16_384
+"""What the kernel keeps for an Asterisk that doesn't read: about a second, not the usual 4 MB, which is
+minutes of sound that nobody would have heard and nobody would have missed."""
+
 USER_TIMEOUT_MS = 20_000
 """What we send must be acknowledged within this time; we send all the time, so a dead host is noticed."""
 
@@ -56,6 +61,7 @@ class AudioSocketServer:
     def __init__(self, context: CallContext) -> None:
         self.context = context
         self._listener: asyncio.Server | None = None
+        self._refusing = False
         self._connections: set[_Connection] = set()
         self._refusals: set[asyncio.Task[None]] = set()
         self._calls: dict[UUID, tuple[Call, asyncio.Task[None]]] = {}
@@ -88,8 +94,11 @@ class AudioSocketServer:
 
     def refuse_new_calls(self) -> None:
         """Stop listening: Asterisk's next connection is refused, and its dialplan takes the fallback."""
+        self._refusing = True
         if self._listener is not None:
             self._listener.close()
+        for connection in tuple(self._connections):
+            connection.hang_up_unless_in_call()
 
     async def wait_for_calls(self) -> None:
         """Wait until no call is up."""
@@ -115,6 +124,8 @@ class AudioSocketServer:
                 f"{len(self._connections)} connections are open already (MAX_CALLS={self.settings.max_calls})"
             )
         self._connections.add(connection)
+        if self._refusing:  # the kernel had accepted it before the listener was closed
+            return "the gateway is stopping"
         if not self.settings.admits(connection.host):
             return f"its address is not in ALLOWED_PEERS={','.join(map(str, self.settings.allowed_peers))}"
         return None
@@ -190,8 +201,14 @@ class _Connection(asyncio.BufferedProtocol):
         if self._transport.is_closing():
             return
         self._transport.write(HANGUP_FRAME)
-        self._transport.write_eof()
+        with suppress(OSError):  # the peer has reset the connection, and asyncio is about to learn of it
+            self._transport.write_eof()
         self._set_deadline(LINGER_S, self.drop)
+
+    def hang_up_unless_in_call(self) -> None:
+        """End a connection that no call has come of yet."""
+        if self._call is None:
+            self.hang_up()
 
     def drop(self) -> None:
         """Cut the connection."""
@@ -292,6 +309,7 @@ class _Connection(asyncio.BufferedProtocol):
         else:
             logger.warning("%s: closed before a call began: %s", self.peer, detail)
         self._transport.close()
+        self._set_deadline(LINGER_S, self.drop)  # a peer that reads nothing would keep it open
 
     def _no_handshake(self) -> None:
         seconds = self._server.settings.handshake_timeout
@@ -304,7 +322,8 @@ class _Connection(asyncio.BufferedProtocol):
 
 
 def _watch(connection: socket.socket) -> None:
-    """Have the kernel notice a host that died without a word. (asyncio sets TCP_NODELAY by itself.)"""
+    """Have a peer noticed that died without a word, or takes no sound. (asyncio sets TCP_NODELAY itself.)"""
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)

@@ -328,7 +328,7 @@ def _explain(detail: ErrorDetails) -> str:
     name = str(detail["loc"][0])
     field = Settings.model_fields[name]
     secret = field.annotation is not None and "SecretStr" in str(field.annotation)
-    value = "(secret)" if secret else repr(detail["input"])
+    value = "(secret)" if secret else re.sub(r"//[^/@]*@", "//(secret)@", repr(detail["input"]))
     return f"{name.upper()}={value}: {message}. {field.description}"
 
 

@@ -8,6 +8,7 @@ frame runs 2 to 60 % slow, and a task for each call costs ten times as much as o
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -57,7 +58,7 @@ class Ticker:
         loop = asyncio.get_running_loop()
         late_s = loop.time() - self._deadline
         if late_s > MAX_CATCH_UP_S:
-            lost_s = late_s - late_s % PERIOD_S
+            lost_s = math.ceil((late_s - MAX_CATCH_UP_S) / PERIOD_S) * PERIOD_S
             self._deadline += lost_s
             self.skipped_s += lost_s
         # The next one first: whatever happens in a tick, the clock goes on.

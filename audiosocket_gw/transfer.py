@@ -54,7 +54,9 @@ class TransferPolicy:
     contexts: Sequence[str]
 
     def resolve(self, extension: str, context: str | None = None, priority: str | None = None) -> Destination:
-        """Return the destination that the agent asks for.
+        """Return the destination that the agent asks for, which is always entered at its beginning.
+
+        A later priority would let a caller be talked past an opening-hours check, or an Authenticate().
 
         Raises:
             ToolError: it isn't allowed; the message tells the agent what is, and repeats nothing unsafe.
@@ -62,9 +64,9 @@ class TransferPolicy:
         destination = self._find(extension.strip(), (context or "").strip())
         if priority is None or not priority.strip():
             return destination
-        if not re.fullmatch(r"[1-9][0-9]{0,2}", priority.strip()):
-            raise ToolError("transfer_priority must be a number from 1 to 999. Leave it out.")
-        return Destination(destination.extension, destination.context, int(priority), destination.name)
+        if priority.strip() != "1":
+            raise ToolError("transfer_priority can only be 1. Leave it out.")
+        return destination
 
     def allows(self, extension: str) -> bool:
         """Tell whether an extension, or a name, may be transferred to."""

@@ -59,8 +59,8 @@ class Verdict:
 class Sentinel:
     """Watches the first frames of one call.
 
-    Idle lines tell mu-law from A-law as speech does. Where nothing does, it is mu-law, which Asterisk's
-    sample configuration and most telephones name first.
+    Silence is no obstacle: 0xff and 0x7f in mu-law, 0xd5 and 0x55 in A-law, it tells the laws apart as speech
+    does. So neither is the default. Before the first frame, linear sound is, which the label says.
     """
 
     __slots__ = ("_bits", "_bytes", "_frames", "_unusual", "verdict")

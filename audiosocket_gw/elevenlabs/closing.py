@@ -28,9 +28,15 @@ _BY_TEXT = (
 """The same failure comes under several codes (quota: 1002 and 3000); its text is steadier."""
 
 
+_NOT_NORMAL = ("exceeds your quota", "quota_exceeded", "too many concurrent")
+"""The texts that belie a normal close; other words may be the agent's own goodbye."""
+
+
 def reason_of_close(code: int, text: str) -> EndReason:
     """Name the reason for a WebSocket close. ``text``: the close reason and the error message before it."""
     lowered = text.lower()
+    if code == 1000 and not any(phrase in lowered for phrase in _NOT_NORMAL):
+        return EndReason.AGENT_HANGUP
     for words, reason in _BY_TEXT:
         if words in lowered:
             return reason
@@ -47,6 +53,8 @@ def reason_of_status(status: int, text: str = "") -> EndReason:
         return EndReason.AGENT_NOT_FOUND
     if status == 429:
         return EndReason.AGENT_BUSY
-    if 400 <= status < 500:
+    if status < 400:  # a page, or a way to one, where a WebSocket was expected
+        return EndReason.AGENT_PROTOCOL
+    if status < 500:
         return EndReason.AGENT_REJECTED
     return EndReason.AGENT_UNREACHABLE

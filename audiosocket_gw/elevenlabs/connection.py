@@ -256,11 +256,15 @@ class AgentConnection(asyncio.BufferedProtocol):
                 self._last_error = message.message
                 self._on_message(message)
             case messages.Metadata():
-                # Handed on at once, too: the first audio may follow in the same segment.
-                self._on_message(message)
                 if not self._started.done():
+                    # Handed on at once, too: the first audio may follow in the same segment.
+                    self._on_message(message)
                     self._started.set_result(None)
+            case messages.QueueStatus(status="timed_out"):
+                self._last_error = "too many concurrent conversations: the queue timed out"
+                self._on_message(message)
             case _:
+                self._last_error = ""  # it was not the last word
                 self._on_message(message)
 
     # Ending

@@ -78,7 +78,7 @@ def decode(text: str) -> dict[str, Any]:
     """
     try:
         message = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RemoteProtocolError(f"not JSON: {error}") from error
     if not isinstance(message, dict):
         raise RemoteProtocolError(f"a JSON {type(message).__name__}, not an object")

@@ -1,32 +1,30 @@
-"""Audio formats by name, and G.711 mu-law."""
+"""Audio formats by name, and what 20 ms of them are."""
 
 from __future__ import annotations
 
-import struct
-
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from audiosocket_gw.audio import (
+    AGENT_FORMATS,
+    ALAW_8000,
     FRAME_BYTES,
     FRAME_MS,
     PCM_8000,
     ULAW_8000,
     AudioFormat,
     Encoding,
-    linear_to_ulaw,
+    alaw_to_linear,
     ulaw_to_linear,
 )
+from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["pcm_8000", "pcm_16000", "pcm_22050", "pcm_24000", "pcm_44100", "pcm_48000", "ulaw_8000"],
-)
-def test_the_formats_of_elevenlabs(name: str) -> None:
-    assert str(AudioFormat.parse(name)) == name
+def test_the_formats_of_elevenlabs() -> None:
+    names = ["pcm_8000", "pcm_16000", "pcm_22050", "pcm_24000", "pcm_44100", "pcm_48000", "ulaw_8000"]
+    assert [AudioFormat.parse(name) for name in names] == list(AGENT_FORMATS)
+    assert [str(audio_format) for audio_format in AGENT_FORMATS] == names
 
 
 def test_the_two_telephone_formats() -> None:
@@ -57,11 +55,14 @@ def test_any_text_is_a_format_or_a_value_error(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "bytes_of_20_ms"),
-    [("pcm_8000", 320), ("ulaw_8000", 160), ("pcm_16000", 640), ("pcm_22050", 882)],
+    [
+        *(("pcm_8000", 320), ("ulaw_8000", 160), ("alaw_8000", 160), ("pcm_16000", 640)),
+        *(("pcm_22050", 882), ("pcm_44100", 1_764), ("pcm_192000", 7_680)),
+    ],
 )
 def test_lengths(name: str, bytes_of_20_ms: int) -> None:
     sound = AudioFormat.parse(name)
-    assert sound.bytes_for(FRAME_MS) == bytes_of_20_ms
+    assert sound.frame_bytes == sound.bytes_for(FRAME_MS) == len(sound.silence(FRAME_MS)) == bytes_of_20_ms
     assert sound.ms_of(bytes_of_20_ms) == FRAME_MS
     assert sound.bytes_for(0) == sound.ms_of(0) == 0
 
@@ -70,45 +71,12 @@ def test_a_frame_is_20_ms_of_linear_telephone_sound() -> None:
     assert PCM_8000.bytes_for(FRAME_MS) == FRAME_BYTES == 320
 
 
-def samples(linear: bytes) -> list[int]:
-    return [sample for (sample,) in struct.iter_unpack("<h", linear)]
+@pytest.mark.parametrize("rate", SAMPLE_RATES.values())
+def test_a_frame_is_20_ms_exactly_at_every_rate_of_asterisk(rate: int) -> None:
+    assert AudioFormat(Encoding.PCM, rate).frame_bytes * 1000 == rate * FRAME_MS * 2
 
 
-@pytest.mark.parametrize(
-    ("code", "sample"),
-    [
-        (0x00, -32_124),
-        (0x80, 32_124),
-        (0x0F, -16_764),
-        (0x8F, 16_764),
-        (0x10, -15_996),
-        (0x7E, -8),
-        (0xFE, 8),
-        (0x7F, 0),
-        (0xFF, 0),
-    ],
-)
-def test_mu_law_by_the_book(code: int, sample: int) -> None:
-    """The decision values of ITU-T G.711, table 2, times four: 14 bits in a 16-bit sample."""
-    assert samples(ulaw_to_linear(bytes([code]))) == [sample]
-    if code != 0x7F:  # negative zero, which no encoder makes
-        assert linear_to_ulaw(struct.pack("<h", sample)) == bytes([code])
-
-
-def test_every_code_survives() -> None:
-    codes = bytes(range(256))
-    assert linear_to_ulaw(ulaw_to_linear(codes)) == codes.replace(b"\x7f", b"\xff")
-
-
-def test_every_sample_is_coded_as_closely_as_mu_law_can() -> None:
-    linear = np.arange(-32_768, 32_768, dtype="<i2")
-    decoded = np.frombuffer(ulaw_to_linear(linear_to_ulaw(linear.tobytes())), "<i2").astype(int)
-    step = np.maximum(8, 2 ** np.floor(np.log2(np.abs(linear.astype(int)) + 132)).astype(int) // 16)
-    inside = np.abs(linear.astype(int)) <= 32_635
-    error = np.abs(decoded - linear.astype(int))
-    assert (error[inside] <= step[inside] // 2).all()
-    assert (np.diff(decoded) >= 0).all()
-
-
-def test_nothing_is_nothing() -> None:
-    assert ulaw_to_linear(b"") == linear_to_ulaw(b"") == b""
+def test_silence_is_silent() -> None:
+    assert PCM_8000.silence(20) == bytes(320)
+    assert ulaw_to_linear(ULAW_8000.silence(20)) == bytes(320)
+    assert alaw_to_linear(ALAW_8000.silence(20)) == b"\x08\0" * 160

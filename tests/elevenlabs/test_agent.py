@@ -225,7 +225,7 @@ async def test_nobody_listens_at_the_agent_url() -> None:
         (saying("429 Too Many", b""), EndReason.AGENT_BUSY),
         (saying("401 Unauthorized", b'{"detail":{"status":"quota_exceeded"}}'), EndReason.AGENT_QUOTA),
         (saying("500 Oops", b""), EndReason.AGENT_UNREACHABLE),
-        (saying("302 Found", b"", "Location: http://127.0.0.1:9/"), EndReason.AGENT_UNREACHABLE),
+        (saying("302 Found", b"", "Location: http://127.0.0.1:9/"), EndReason.AGENT_PROTOCOL),
         (saying("200 OK", b"<html>"), EndReason.AGENT_PROTOCOL),
         (saying("200 OK", b"{}"), EndReason.AGENT_PROTOCOL),
         (saying("200 OK", b'{"signed_url":"https://h/"}'), EndReason.AGENT_PROTOCOL),

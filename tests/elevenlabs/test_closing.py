@@ -43,7 +43,7 @@ def test_close_codes(code: int, text: str, reason: EndReason) -> None:
 @pytest.mark.parametrize(
     ("status", "text", "reason"),
     [
-        (301, "", EndReason.AGENT_UNREACHABLE),
+        (301, "", EndReason.AGENT_PROTOCOL),
         (400, "", EndReason.AGENT_REJECTED),
         (401, '{"detail":{"status":"invalid_api_key"}}', EndReason.AGENT_UNAUTHORIZED),
         (401, '{"detail":{"status":"quota_exceeded"}}', EndReason.AGENT_QUOTA),

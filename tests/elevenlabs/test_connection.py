@@ -234,7 +234,7 @@ def answering(response: bytes) -> Behaviour:
         (b"HTTP/1.1 422 What\r\nContent-Length: 2\r\n\r\n{}", EndReason.AGENT_REJECTED),
         (b"HTTP/1.1 429 Too Many\r\nContent-Length: 0\r\n\r\n", EndReason.AGENT_BUSY),
         (b"HTTP/1.1 401 No\r\nContent-Length: 14\r\n\r\nquota_exceeded", EndReason.AGENT_QUOTA),
-        (b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", EndReason.AGENT_UNREACHABLE),
+        (b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n", EndReason.AGENT_PROTOCOL),
         (b"HTTP/1.1 503 Busy\r\nContent-Length: 6\r\n\r\n<html>", EndReason.AGENT_UNREACHABLE),
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", EndReason.AGENT_PROTOCOL),
         (
