@@ -11,7 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -21,30 +21,19 @@ from audiosocket_gw import events
 from audiosocket_gw.actions import Actions, Services, report_result
 from audiosocket_gw.ami.control import CallControl
 from audiosocket_gw.ami.directory import PbxDirectory
-from audiosocket_gw.audio import (
-    FRAME_BYTES,
-    FRAME_MS,
-    PCM_8000,
-    ULAW_8000,
-    AudioFormat,
-    linear_to_ulaw,
-    ulaw_to_linear,
-)
+from audiosocket_gw.audio import FRAME_MS, Encoding
 from audiosocket_gw.caller_data import caller_headers, caller_variables
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.agent import AgentAddress, AgentLocator
 from audiosocket_gw.elevenlabs.connection import AgentConnection, Closing, connect
 from audiosocket_gw.errors import AgentError, ControlError
 from audiosocket_gw.events import EndReason
-from audiosocket_gw.playout import Playout
-from audiosocket_gw.protocol.audiosocket import Audio, Kind, encode_audio
+from audiosocket_gw.media import Media, agent_format
+from audiosocket_gw.protocol.audiosocket import Audio
 from audiosocket_gw.settings import Settings
 from audiosocket_gw.ticker import Ticker
 
 logger = logging.getLogger("audiosocket_gw.call")
-
-SILENCE = bytes(FRAME_BYTES)
-SILENCE_FRAME = encode_audio(Kind.SLIN, SILENCE)
 
 CALLER_GAP_TICKS = 200 // FRAME_MS
 """After so long without sound from the caller (hold, mute, silence suppression), silence is filled in:
@@ -76,9 +65,6 @@ SPEAKS_ON_S = 0.5
 
 BEGINS_TO_SPEAK_S = 2.0
 """So long after a tool's result an agent that has not spoken yet may take to begin: it must think first."""
-
-_TO_AGENT: dict[AudioFormat, Callable[[bytes], bytes] | None] = {PCM_8000: None, ULAW_8000: linear_to_ulaw}
-_FROM_AGENT: dict[AudioFormat, Callable[[bytes], bytes] | None] = {PCM_8000: None, ULAW_8000: ulaw_to_linear}
 
 
 class CallerLeg(Protocol):
@@ -135,17 +121,15 @@ class Call:
 
     def __init__(self, uuid: UUID, leg: CallerLeg, context: CallContext) -> None:
         self.uuid = uuid
-        self.playout = Playout()
+        self._media = Media()
+        self.playout = self._media.playout
         self._leg = leg
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._started_at = self._loop.time()
         self._ending: asyncio.Future[Closing] = self._loop.create_future()
         self._agent: AgentConnection | None = None
-        self._to_agent: Callable[[bytes], bytes] | None = None
-        self._from_agent: Callable[[bytes], bytes] | None = None
         self._pre_roll: deque[bytes] = deque(maxlen=PRE_ROLL_FRAMES)
-        self._agent_silence = SILENCE
         self._control = control_of(context.pbxs, leg.host)
         self._actions: Actions | None = None
         self._unsent: list[bytes] = []
@@ -272,13 +256,13 @@ class Call:
     def _announced(self, metadata: messages.Metadata) -> None:
         """Agree on the sound. Comes before `_begin`: the first audio may be in the same segment."""
         try:
-            self._to_agent = _codec(_TO_AGENT, metadata.input_format, "user_input_audio_format")
-            self._from_agent = _codec(_FROM_AGENT, metadata.output_format, "agent_output_audio_format")
-        except AgentError as error:
-            self.end(error.reason, str(error))
+            self._media.agree(
+                agent_format(metadata.input_format, "user_input_audio_format"),
+                agent_format(metadata.output_format, "agent_output_audio_format"),
+            )
+        except ValueError as error:
+            self.end(EndReason.AGENT_FORMAT, str(error))
             return
-        if self._to_agent is not None:
-            self._agent_silence = self._to_agent(SILENCE)
         now = self._loop.time()
         setup_ms = (now - self._started_at) * 1000
         self.emit(events.AgentConnected(self.uuid, now, metadata.conversation_id, setup_ms))
@@ -369,11 +353,11 @@ class Call:
                 self._stall()
                 return
             self._blocked_ticks = 0
-            sound = self.playout.next_frame()
-            if sound is not None:
-                self._leg.write(encode_audio(Kind.SLIN, sound))
+            frame = self._media.next_frame()
+            if frame is not None:
+                self._leg.write(frame)
             else:
-                self._leg.write(SILENCE_FRAME)
+                self._leg.write(self._media.silence_frame)
                 if not self._played_out.is_set():
                     self._reply_finished()
             self._watch_caller()
@@ -383,17 +367,23 @@ class Call:
     def caller_audio(self, frame: Audio) -> None:
         """Take a frame of the caller's sound: forwarded at once, never awaited."""
         self._ticks_since_caller = 0
-        self._caller_ahead += max(1, len(frame.payload) // FRAME_BYTES)
-        if frame.kind is not Kind.SLIN or len(frame.payload) % 2:  # half a sample: a codec, passed through
-            self.end(
-                EndReason.CALLER_PROTOCOL,
-                f"Asterisk sends {len(frame.payload)} bytes of audio of kind 0x{frame.kind:02x}; this call "
-                "needs 8 kHz slin: use AudioSocket(), or c(slin) in Dial(AudioSocket/HOST:PORT/UUID/c(slin))",
-            )
-        elif self._agent is not None:
+        self._caller_ahead += max(1, len(frame.payload) // self._media.caller_format.frame_bytes)
+        if self._media.look_at(frame):
+            self._report_caller_format(frame)
+        if self._agent is not None:
             self._say_to_agent(frame.payload)
         else:
             self._pre_roll.append(frame.payload)
+
+    def _report_caller_format(self, frame: Audio) -> None:
+        heard = self._media.caller_format
+        logger.info("call %s: Asterisk sends %s under kind 0x%02x", self.uuid, heard, frame.kind)
+        if heard.encoding is not Encoding.PCM:
+            logger.warning(
+                "call %s: Asterisk passes the telephone's codec through under the label of linear sound; the "
+                "gateway decodes it, but name the codec: Dial(AudioSocket/HOST:PORT/UUID/c(slin))",
+                self.uuid,
+            )
 
     def caller_digit(self, digit: str) -> None:
         """Take a key that the caller pressed; as long as sound of 100 ms: nobody presses faster."""
@@ -411,7 +401,9 @@ class Call:
 
     def _say_to_agent(self, sound: bytes) -> None:
         assert self._agent is not None
-        self._agent.send_audio(self._to_agent(sound) if self._to_agent else sound)
+        converted = self._media.to_agent(sound)
+        if converted:
+            self._agent.send_audio(converted)
 
     def _watch_caller(self) -> None:
         """Fill in silence for a caller who sends none; notice one who can't be a telephone."""
@@ -420,7 +412,7 @@ class Call:
         self._caller_ahead = max(0, self._caller_ahead - 2)
         if self._ticks_since_caller > CALLER_GAP_TICKS:
             if self._agent is not None:
-                self._agent.send_audio(self._agent_silence)
+                self._agent.send_audio(self._media.agent_silence)
             if self._ticks_since_caller % STALL_TICKS == 0 and self._leg.mid_frame:
                 self.end(EndReason.CALLER_PROTOCOL, "Asterisk's side left a frame unfinished for 5 s")
         if self._caller_ahead > MAX_AHEAD_FRAMES:
@@ -467,7 +459,7 @@ class Call:
     def _agent_audio(self, message: messages.Audio) -> None:
         if not message.audio or (message.event_id is not None and not self._is_wanted(message.event_id)):
             return
-        self.playout.add(self._from_agent(message.audio) if self._from_agent else message.audio)
+        self._media.from_agent(message.audio)
         if self.playout.queued_ms > MAX_QUEUED_MS:
             self.playout.flush()
             self.end(EndReason.AGENT_PROTOCOL, "the agent is half an hour ahead of what the caller hears")
@@ -497,7 +489,7 @@ class Call:
         Whether audio with the interruption's own id is stale is disputed between ElevenLabs' clients:
         `Settings.drop_interrupted_audio`.
         """
-        discarded_ms = self.playout.flush()
+        discarded_ms = self._media.interrupt()
         if message.event_id is not None:
             fence = message.event_id + self._context.settings.drop_interrupted_audio
             self._stale_below = max(self._stale_below, fence)
@@ -533,15 +525,3 @@ def control_of(pbxs: PbxDirectory, host: str) -> CallControl | None:
 
 async def _headers(caller: Awaitable[dict[str, str]]) -> dict[str, str]:
     return caller_headers(await caller)
-
-
-def _codec(
-    codecs: dict[AudioFormat, Callable[[bytes], bytes] | None], name: str, setting: str
-) -> Callable[[bytes], bytes] | None:
-    try:
-        return codecs[AudioFormat.parse(name)]
-    except (ValueError, KeyError):
-        raise AgentError(
-            EndReason.AGENT_FORMAT,
-            f"the agent's {setting} is {name!r:.40}; set it to pcm_8000 or ulaw_8000 in the agent's settings",
-        ) from None

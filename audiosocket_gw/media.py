@@ -15,6 +15,11 @@ FADE_MS = 8
 """How a reply that is cut off ends."""
 
 
+G711_FRAME_BYTES = frozenset({80, 160, 240})
+"""10, 20 and 30 ms of a telephone's codec under the kind of linear sound: `Dial(AudioSocket/...)` without a
+codec passes it through."""
+
+
 class Media:
     """Both directions of one call. ``playout`` is what waits for the caller, linear at the caller's rate."""
 
@@ -25,7 +30,8 @@ class Media:
         self.agent_silence = b""
         """20 ms of silence for the agent; empty before `agree`."""
         self._kind = Kind.SLIN
-        self._sentinel: Sentinel | None = Sentinel()
+        self._sentinel: Sentinel | None = None
+        self._frame_bytes = PCM_8000.frame_bytes
         self._agent_input: AudioFormat | None = None
         self._agent_output = PCM_8000
         self._to_agent: Converter | None = None
@@ -49,23 +55,22 @@ class Media:
         """
         if frame.kind is not self._kind:
             self._kind = frame.kind
-            self._sentinel = Sentinel() if frame.kind is Kind.SLIN else None
-            heard: AudioFormat | None = AudioFormat(Encoding.PCM, SAMPLE_RATES[frame.kind])
-        elif self._sentinel is None:
+            self._sentinel = None
+            return self._change_caller(AudioFormat(Encoding.PCM, SAMPLE_RATES[frame.kind]))
+        if len(frame.payload) != self._frame_bytes and frame.kind is Kind.SLIN:
+            self._frame_bytes = len(frame.payload)
+            # Only a size that linear sound hardly has is a reason to doubt what Asterisk says.
+            self._sentinel = Sentinel() if self._frame_bytes in G711_FRAME_BYTES else None
+        if self._sentinel is None:
             return False
-        else:
-            heard = self.caller_format
-        if self._sentinel is not None:
-            verdict = self._sentinel.hear(frame.payload)
-            heard = verdict.format
-            if verdict.final:
-                self._sentinel = None
-        if heard is None or heard == self.caller_format:
-            return False
-        self._change_caller(heard)
-        return True
+        verdict = self._sentinel.hear(frame.payload)
+        if verdict.final:
+            self._sentinel = None
+        return verdict.format is not None and self._change_caller(verdict.format)
 
-    def _change_caller(self, heard: AudioFormat) -> None:
+    def _change_caller(self, heard: AudioFormat) -> bool:
+        if heard == self.caller_format:
+            return False
         before = _linear(self.caller_format)
         self.caller_format = heard
         after = _linear(heard)
@@ -75,6 +80,7 @@ class Media:
                 after.frame_bytes, lambda sound: converter.convert(sound) + converter.flush()
             )
         self._lay()
+        return True
 
     def _lay(self) -> None:
         """Lay the ways between the formats; one between equal formats is None, so that it costs nothing."""
@@ -124,16 +130,17 @@ class Media:
         return self.playout.flush(FADE_MS)
 
 
-def agent_format(name: str) -> AudioFormat:
-    """Read the name of an agent's format.
+def agent_format(name: str, setting: str) -> AudioFormat:
+    """Read the name of an agent's format; ``setting`` is where the agent has it.
 
     Raises:
-        ValueError: it is none that ElevenLabs has.
+        ValueError: it is none that ElevenLabs is known to have.
     """
-    audio_format = AudioFormat.parse(name)
-    if audio_format not in AGENT_FORMATS:
-        raise ValueError(f"{name!r} is not a format that the gateway knows")
-    return audio_format
+    found = next((known for known in AGENT_FORMATS if str(known) == name), None)
+    if found is None:
+        known_names = ", ".join(map(str, AGENT_FORMATS))
+        raise ValueError(f"the agent's {setting} is {name!r:.40}; set it to one of {known_names}")
+    return found
 
 
 def _linear(audio_format: AudioFormat) -> AudioFormat:

@@ -80,6 +80,10 @@ class Line:
         """All sound so far, silence included."""
         return b"".join(frame.payload for frame in self.frames if isinstance(frame, Audio))
 
+    def heard_as(self, kind: Kind) -> bytes:
+        """The sound of one kind."""
+        return b"".join(f.payload for f in self.frames if isinstance(f, Audio) and f.kind is kind)
+
     @property
     def hung_up(self) -> bool:
         return bool(self.frames) and self.frames[-1] == Hangup()

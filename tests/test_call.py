@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from audiosocket_gw import call as call_module
 from audiosocket_gw import events
 from audiosocket_gw.audio import linear_to_ulaw, ulaw_to_linear
 from audiosocket_gw.events import EndReason
-from audiosocket_gw.protocol.audiosocket import Audio, Hangup, Kind, encode_dtmf
+from audiosocket_gw.protocol.audiosocket import Audio, Hangup, Kind, encode_audio, encode_dtmf
 from audiosocket_gw.simulator import Conversation, Scenario
 from audiosocket_gw.simulator.scenario import Metadata, SignedUrlAnswer
 from tests.stage import MANUAL, SILENCE, Line, ramp, stage
@@ -99,6 +100,62 @@ async def test_audio_in_the_same_segment_as_the_metadata_is_understood() -> None
         await agent.send(_metadata("ulaw_8000", "ulaw_8000"))
         await agent.send(_audio(linear_to_ulaw(sound)))
         await line.hears(ulaw_to_linear(linear_to_ulaw(sound)))
+
+
+async def test_a_format_that_nobody_knows_ends_the_call_with_its_name() -> None:
+    async with stage(replace(MANUAL, metadata=Metadata.NEVER)) as on_stage, await on_stage.line() as line:
+        line.identify()
+        await on_stage.simulator.wait_for_conversation(1)
+        await on_stage.simulator.conversations[0].send(_metadata("opus_48000", "pcm_8000"))
+        ended = await on_stage.wait_for(events.CallEnded)
+        assert ended.reason is EndReason.AGENT_FORMAT
+        assert "opus_48000" in ended.detail
+
+
+@pytest.mark.parametrize("name", ["pcm_16000", "pcm_24000", "pcm_44100"])
+async def test_agents_at_other_rates_are_understood_in_both_directions(name: str) -> None:
+    rate = int(name.removeprefix("pcm_"))
+    async with stage(replace(MANUAL, input_format=name, output_format=name)) as on_stage:
+        line, agent = await on_stage.call()
+        async with line:
+            await agent.send_audio(_tone(rate, 0.5))
+            line.say(_tone(8_000, 0.5))
+            await on_stage.wait_for(events.ReplyFinished)
+            while len(agent.received_audio) < rate:  # half a second
+                await asyncio.sleep(0.02)
+            assert _pitch(line.heard, 8_000) == pytest.approx(440, abs=5)
+            assert _pitch(bytes(agent.received_audio), rate) == pytest.approx(440, abs=5)
+
+
+async def test_wideband_passes_untouched() -> None:
+    sound = ramp(400)
+    async with stage(replace(MANUAL, input_format="pcm_16000", output_format="pcm_16000")) as on_stage:
+        line, agent = await on_stage.call()
+        async with line:
+            for start in range(0, len(sound), 640):
+                line.send(encode_audio(Kind.SLIN16, sound[start : start + 640]))
+            while sound not in agent.received_audio:
+                await asyncio.sleep(0.01)
+            await agent.send_audio(sound)
+            while sound not in line.heard_as(Kind.SLIN16):
+                await asyncio.sleep(0.02)
+
+
+async def test_a_codec_under_the_label_of_linear_sound_is_answered_in_kind(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    said = linear_to_ulaw(_tone(8_000, 0.4))
+    reply = linear_to_ulaw(_tone(8_000, 0.2))
+    async with stage() as on_stage:
+        line, agent = await on_stage.call()
+        async with line:
+            for start in range(0, len(said), 160):
+                line.send(encode_audio(Kind.SLIN, said[start : start + 160]))
+            while ulaw_to_linear(said) not in agent.received_audio:
+                await asyncio.sleep(0.01)
+            await agent.send_audio(ulaw_to_linear(reply))
+            await line.hears(reply)
+    assert "c(slin)" in caplog.text
 
 
 # Interruptions
@@ -333,18 +390,6 @@ REFUSALS: dict[str, tuple[Scenario, dict[str, Any], EndReason, str]] = {
         EndReason.AGENT_PROTOCOL,
         "JSON",
     ),
-    "the agent speaks another format": (
-        replace(MANUAL, output_format="pcm_16000"),
-        {},
-        EndReason.AGENT_FORMAT,
-        "agent_output_audio_format",
-    ),
-    "the agent listens to another format": (
-        replace(MANUAL, input_format="pcm_44100"),
-        {},
-        EndReason.AGENT_FORMAT,
-        "user_input_audio_format",
-    ),
     "unreachable": (
         MANUAL,
         {"elevenlabs_base_url": "http://127.0.0.1:1"},
@@ -431,6 +476,17 @@ async def test_an_observer_that_fails_harms_no_call(monkeypatch: pytest.MonkeyPa
 async def _leave(*lines: Line) -> None:
     for line in lines:
         await line.__aexit__()
+
+
+def _tone(rate: int, seconds: float) -> bytes:
+    times = np.arange(round(rate * seconds)) / rate
+    return (8_000 * np.sin(2 * np.pi * 440 * times)).astype("<i2").tobytes()
+
+
+def _pitch(sound: bytes, rate: int) -> float:
+    samples = np.trim_zeros(np.frombuffer(sound, "<i2"))
+    spectrum = np.abs(np.fft.rfft(samples, rate))
+    return float(np.argmax(spectrum))
 
 
 def _metadata(output_format: str, input_format: str) -> dict[str, Any]:

@@ -61,7 +61,6 @@ BROKEN_IN_MID_CALL = {
     "empty audio": b"\x10\x00\x00",
     "a DTMF byte that is none": b"\x03\x00\x01x",
     "an error frame": b"\xff\x00\x01\x02",
-    "wideband audio": encode_audio(Kind.SLIN16, bytes(640)),
 }
 
 

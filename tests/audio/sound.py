@@ -1,4 +1,4 @@
-"""Sound for the tests, and how it is measured: a tone is fitted, the rest compared with an ideal resampler."""
+"""Sound for the tests, and how it is measured: a tone is fitted, the rest compared with an ideal."""
 
 from __future__ import annotations
 
