@@ -16,6 +16,9 @@ from trial import GatewayProcess, Subject, TrialError, run_trial
 SAMPLES_PER_S = 200
 TOP = 30
 
+EVENT_LOOP = "_run_once"
+"""What is in every stack of the event loop's thread."""
+
 
 def profile(subject: Subject, folder: Path, *, calls: int, seconds: float) -> str:
     """Run a trial and return a table: the share of the time in each function itself, and below it."""
@@ -52,6 +55,8 @@ def _table(stacks: str) -> str:
     total = 0
     for line in stacks.splitlines():
         stack, _, samples = line.rpartition(" ")
+        if EVENT_LOOP not in stack:
+            continue  # a thread that waits for work
         functions = [_function(frame) for frame in stack.split(";")]
         own[functions[-1]] += int(samples)
         below.update(dict.fromkeys(functions, int(samples)))
