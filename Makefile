@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run test check format fuzz asterisk-test clean
+.PHONY: help demo run test check format fuzz asterisk-test bench clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -37,6 +37,9 @@ fuzz: $(VENV)/development  ## run the property tests for longer
 
 asterisk-test: $(VENV)/development  ## place calls on a real Asterisk 22 (Debian, root; the first run installs it)
 	AUDIOSOCKET_GW_REQUIRE_ASTERISK=1 $(BIN)/python -m pytest -m asterisk
+
+bench: $(VENV)/development  ## measure what a call costs, against a relay in C (needs cc and two cores)
+	$(BIN)/python benchmarks/run.py
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) demo-output build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache

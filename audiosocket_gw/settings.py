@@ -28,8 +28,9 @@ IpNetwork = IPv4Network | IPv6Network
 UNKNOWN = "unknown"
 """What the agent is told in place of what Asterisk doesn't know: an agent dies of a missing variable."""
 
-INTERNAL_EXTENSION = re.compile(r"[0-9]{1,5}")
-"""Nothing else is set: extensions of a PBX's own, never a number that could leave the house."""
+INTERNAL_EXTENSION = re.compile(r"(?!(?:000|110|112|113|115|118|119|911|999)$)[0-9]{1,5}")
+"""Nothing else is set: extensions of a PBX's own, never a number that could leave the house, such as the
+emergency numbers, which are as short."""
 
 
 AMI_PLACE = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?(?::([0-9]{1,5}))?")

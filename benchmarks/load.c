@@ -23,6 +23,7 @@ enum { REPLY_FRAMES = 150, MIN_PIECE = 13, MAX_PIECE = 25, SPEED = 4 };
 static const int64_t CYCLE_NS = 6000 * MS, PING_NS = 2000 * MS, ACT_NS = MS;
 static const int64_t SET_UP_NS = 30000 * MS, SETTLE_NS = 1000 * MS, HANG_UP_NS = 1000 * MS;
 
+static const uint8_t SILENCE[FRAME_BYTES];
 static const uint32_t CALLER = 0xca11e400, AGENT = 0xa9e47000;
 
 struct mark {
@@ -167,6 +168,8 @@ static void heard_frame(struct caller *caller, const uint8_t *sound, int64_t at)
     if (mark.speaker == AGENT && mark.who < (uint32_t)agent_count) {
         caller->agent = agents[mark.who];
         heard_reply(caller->agent, &mark, at);
+    } else if (agent && agent->cut_reply && memcmp(sound, SILENCE, FRAME_BYTES)) {
+        agent->stale_ns = at - agent->cut_at; /* a faded end has lost its mark */
     } else if (agent && agent->heard_next < agent->heard_frames) {
         underruns++;
     }
