@@ -79,6 +79,13 @@ def test_20_ms_in_are_20_ms_out(source: int, target: int) -> None:
     assert set(sizes[1:]) == {target // 50}
 
 
+@every_pair
+def test_sums_are_exact_so_that_their_order_makes_no_difference(source: int, target: int) -> None:
+    matrices = Resampler(source, target)._bank.matrices * 2.0**24
+    assert (matrices == np.rint(matrices)).all()
+    assert np.abs(matrices).sum(axis=1).max() * 32_768 < 2**53
+
+
 @given(pairs, st.lists(st.integers(0, 300), max_size=30), st.integers(0, 3))
 def test_how_the_sound_was_cut_makes_no_difference(
     pair: tuple[int, int], sizes: list[int], seed: int
