@@ -56,6 +56,7 @@ ROWS = {
         "underruns",
     ),
     "the load's own CPU / lateness p99, ms": ("{:.0%} / {:.1f}", "load_cpu", "load_lateness_ms.p99"),
+    "time that the host took, of one core": ("{:.1%}", "stolen"),
 }
 """What is printed: a format, and the names of the figures in it. Medians of the rounds."""
 
