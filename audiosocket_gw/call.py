@@ -331,7 +331,7 @@ class Call:
 
     def silence_agent(self) -> None:
         """Stop what the agent is saying, until `accept_replies`."""
-        self.playout.flush()
+        self._media.interrupt()
         self._last_event_id_allowed = -1
         self._one_reply_allowed = False
 
@@ -367,7 +367,7 @@ class Call:
     def caller_audio(self, frame: Audio) -> None:
         """Take a frame of the caller's sound: forwarded at once, never awaited."""
         self._ticks_since_caller = 0
-        self._caller_ahead += max(1, len(frame.payload) // self._media.caller_format.frame_bytes)
+        self._caller_ahead += max(1, len(frame.payload) // self._media.frame_bytes)
         if self._media.look_at(frame):
             self._report_caller_format(frame)
         if self._agent is not None:
@@ -461,7 +461,7 @@ class Call:
             return
         self._media.from_agent(message.audio)
         if self.playout.queued_ms > MAX_QUEUED_MS:
-            self.playout.flush()
+            self._media.interrupt()
             self.end(EndReason.AGENT_PROTOCOL, "the agent is half an hour ahead of what the caller hears")
         self._agent_spoke = True
         self._speaks.set()

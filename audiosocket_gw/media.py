@@ -6,14 +6,13 @@ whose kind tells the rate, and whose look tells whether Asterisk passes a teleph
 
 from __future__ import annotations
 
-from audiosocket_gw.audio import AGENT_FORMATS, PCM_8000, AudioFormat, Converter, Encoding
+from audiosocket_gw.audio import AGENT_FORMATS, FRAME_MS, PCM_8000, AudioFormat, Converter, Encoding
 from audiosocket_gw.audio.sentinel import Sentinel
 from audiosocket_gw.playout import Playout
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Audio, Kind, encode_audio
 
 FADE_MS = 8
 """How a reply that is cut off ends."""
-
 
 G711_FRAME_BYTES = frozenset({80, 160, 240})
 """10, 20 and 30 ms of a telephone's codec under the kind of linear sound: `Dial(AudioSocket/...)` without a
@@ -31,7 +30,7 @@ class Media:
         """20 ms of silence for the agent; empty before `agree`."""
         self._kind = Kind.SLIN
         self._sentinel: Sentinel | None = None
-        self._frame_bytes = PCM_8000.frame_bytes
+        self._payload_bytes = PCM_8000.frame_bytes
         self._agent_input: AudioFormat | None = None
         self._agent_output = PCM_8000
         self._to_agent: Converter | None = None
@@ -57,10 +56,10 @@ class Media:
             self._kind = frame.kind
             self._sentinel = None
             return self._change_caller(AudioFormat(Encoding.PCM, SAMPLE_RATES[frame.kind]))
-        if len(frame.payload) != self._frame_bytes and frame.kind is Kind.SLIN:
-            self._frame_bytes = len(frame.payload)
+        if len(frame.payload) != self._payload_bytes and frame.kind is Kind.SLIN:
+            self._payload_bytes = len(frame.payload)
             # Only a size that linear sound hardly has is a reason to doubt what Asterisk says.
-            self._sentinel = Sentinel() if self._frame_bytes in G711_FRAME_BYTES else None
+            self._sentinel = Sentinel() if self._payload_bytes in G711_FRAME_BYTES else None
         if self._sentinel is None:
             return False
         verdict = self._sentinel.hear(frame.payload)
@@ -89,8 +88,10 @@ class Media:
         self._to_caller = _way(linear, self.caller_format)
         if self._agent_input is not None:
             self._to_agent = _way(self.caller_format, self._agent_input)
-            self.agent_silence = self._agent_input.silence(20)
-        self.silence_frame = encode_audio(self._kind, self.caller_format.silence(20))
+            self.agent_silence = self._agent_input.silence(FRAME_MS)
+        self.frame_bytes = self.caller_format.frame_bytes
+        """The length of 20 ms of the caller's sound."""
+        self.silence_frame = encode_audio(self._kind, self.caller_format.silence(FRAME_MS))
         """20 ms of silence for the caller, ready to be sent."""
 
     # Sound

@@ -62,9 +62,7 @@ class TransferPolicy:
             ToolError: it isn't allowed; the message tells the agent what is, and repeats nothing unsafe.
         """
         destination = self._find(extension.strip(), (context or "").strip())
-        if priority is None or not priority.strip():
-            return destination
-        if priority.strip() != "1":
+        if (priority or "").strip() not in ("", "1"):
             raise ToolError("transfer_priority can only be 1. Leave it out.")
         return destination
 
