@@ -51,6 +51,11 @@ class AudioFormat:
         return cls(Encoding(encoding), int(rate))
 
     @property
+    def linear(self) -> AudioFormat:
+        """Linear sound at the same rate."""
+        return AudioFormat(Encoding.PCM, self.rate)
+
+    @property
     def sample_bytes(self) -> int:
         return 2 if self.encoding is Encoding.PCM else 1
 

@@ -84,7 +84,7 @@ def noise_of(source: AudioFormat, target: AudioFormat) -> float:
 @every_pair
 def test_a_tone_sweep(source: AudioFormat, target: AudioFormat) -> None:
     lower = min(source.rate, target.rate)
-    for share in (0.013, 0.05, 0.126, 0.2, 0.31, 0.41, 0.425):
+    for share in (0.013, 0.031, 0.05, 0.085, 0.126, 0.163, 0.2, 0.26, 0.31, 0.36, 0.41, 0.425):
         hz = share * lower
         samples = through(Converter(source, target), tone(hz, source.rate, peak=PEAK, s=0.12))
         heard = listen(samples, hz, target.rate, peak=PEAK)
@@ -102,6 +102,26 @@ def test_what_the_lower_rate_can_not_carry_is_gone(source: AudioFormat, target: 
             samples = through(Converter(source, target), tone(hz, source.rate, peak=PEAK, s=0.12))
             # A coder makes of nearly nothing its smallest step: A-law's is 72 dB below this tone.
             assert db(rms(samples[target.rate // 50 : -target.rate // 50] / PEAK) * math.sqrt(2)) <= -60, hz
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [pair for pair in PAIRS if pair[0].rate < pair[1].rate],
+    ids=lambda audio_format: str(audio_format),
+)
+def test_nothing_is_added_beyond_what_the_lower_rate_carries(
+    source: AudioFormat, target: AudioFormat
+) -> None:
+    """Images, also those of the noise that G.711 adds, under which a tone's own can't be seen."""
+    for share in (0.1, 0.31, 0.425):
+        hz = share * source.rate
+        samples = through(Converter(source, target), tone(hz, source.rate, peak=PEAK, s=0.25))
+        margin = target.rate // 50
+        sound = samples[margin:-margin] / PEAK
+        spectrum = np.abs(np.fft.rfft(sound * np.blackman(len(sound))))
+        # The window spreads a tone by 3 bins; the filter's slope ends at half of the lower rate.
+        beyond = round(0.5 * source.rate * len(sound) / target.rate) + 3
+        assert db(float(np.linalg.norm(spectrum[beyond:]) / np.linalg.norm(spectrum))) <= -60, hz
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +155,22 @@ def test_each_frame_of_20_ms_gives_one(source: AudioFormat, target: AudioFormat)
     held_back = target.frame_bytes - len(first)
     assert 0 <= held_back <= converter.delay_ms * target.rate / 1000 * target.sample_bytes
     assert {len(sound) for sound in later} == {target.frame_bytes}
+
+
+@every_pair
+@pytest.mark.parametrize("size", [1, 2, 7, 159, 161, 320, 641, 3_001])
+def test_no_border_between_chunks_can_be_heard(source: AudioFormat, target: AudioFormat, size: int) -> None:
+    """Not a single byte depends on them; and what comes late comes at most 3 ms late."""
+    samples = np.random.default_rng(size).integers(-32_768, 32_768, source.rate // 25).astype("<i2")
+    sound = encoded(samples, source)
+    at_once, in_chunks = Converter(source, target), Converter(source, target)
+    expected = at_once.convert(sound) + at_once.flush()
+    result = b""
+    for start in range(0, len(sound), size):
+        result += in_chunks.convert(sound[start : start + size])
+        heard_ms = min(start + size, len(sound)) // source.sample_bytes * 1000 / source.rate
+        assert len(result) >= (heard_ms - 3) * target.rate / 1000 * target.sample_bytes
+    assert result + in_chunks.flush() == expected
 
 
 @pytest.mark.parametrize("audio_format", FORMATS, ids=str)

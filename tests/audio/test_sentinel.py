@@ -13,10 +13,12 @@ from audiosocket_gw.audio import (
     ULAW_8000,
     AudioFormat,
     Converter,
+    alaw_to_linear,
     linear_to_alaw,
     linear_to_ulaw,
+    ulaw_to_linear,
 )
-from audiosocket_gw.audio.sentinel import FRAMES_TO_DECIDE, Sentinel, Verdict
+from audiosocket_gw.audio.sentinel import FRAMES_TO_DECIDE, CodecWatch, Sentinel, Verdict
 from tests.audio.sound import SPEECH, Samples, speech, to_samples, tone
 
 SIZES = {PCM_8000: (320, 160, 480), ULAW_8000: (160, 80, 240), ALAW_8000: (160, 80, 240)}
@@ -33,6 +35,11 @@ def frames(samples: Samples, audio_format: AudioFormat, size: int) -> list[bytes
     return [sound[start : start + size] for start in range(0, len(sound) - size + 1, size)]
 
 
+def amplified(samples: Samples, level: float) -> Samples:
+    """Return ``samples`` at another level; above 1 they overload the line."""
+    return to_samples(np.asarray(samples * level, np.float64))
+
+
 def judged(payloads: list[bytes]) -> tuple[Verdict, int]:
     """Return the last verdict and how many frames it took."""
     sentinel = Sentinel()
@@ -47,7 +54,7 @@ def judged(payloads: list[bytes]) -> tuple[Verdict, int]:
 def test_speech_from_any_moment_on(audio_format: AudioFormat, size: int, level: float) -> None:
     counts = []
     for name in SPEECH:
-        payloads = frames(to_samples(np.asarray(speech(name) * level, np.float64)), audio_format, size)
+        payloads = frames(amplified(speech(name), level), audio_format, size)
         for start in range(0, len(payloads) - FRAMES_TO_DECIDE, 7):
             verdict, count = judged(payloads[start:])
             assert verdict == Verdict(audio_format, confidence=1, final=True)
@@ -102,9 +109,15 @@ def test_pauses_of_silence_suppression_make_no_difference(audio_format: AudioFor
 
 @pytest.mark.parametrize("audio_format", [ULAW_8000, ALAW_8000], ids=str)
 def test_g711_in_frames_of_40_ms_is_not_taken_for_linear_sound(audio_format: AudioFormat) -> None:
+    counts = []
     for name in SPEECH:
-        payloads = frames(speech(name), audio_format, 320)
-        assert judged(payloads)[0] == Verdict(audio_format, confidence=1, final=True)
+        for level in (1, 0.1, 0.02):
+            payloads = frames(amplified(speech(name), level), audio_format, 320)
+            for start in range(0, len(payloads) - FRAMES_TO_DECIDE, 5):
+                verdict, count = judged(payloads[start:])
+                assert verdict == Verdict(audio_format, confidence=1, final=True)
+                counts.append(count)
+    assert np.median(counts) <= 4
 
 
 @pytest.mark.parametrize(("law", "other"), [(ULAW_8000, ALAW_8000), (ALAW_8000, ULAW_8000)], ids=str)
@@ -123,9 +136,79 @@ def test_other_codecs_are_neither(size: int) -> None:
     assert count == 10
 
 
+# Linear sound, in frames of a size that it usually has
+
+TIMES = np.arange(2 * 8_000) / 8_000
+
+
+def noise(level: float, offset: float = 0) -> Samples:
+    return to_samples(np.random.default_rng(5).standard_normal(len(TIMES)) * level + offset)
+
+
+def keys(level: float) -> Samples:
+    """All sixteen keys, for 60 ms each."""
+    pairs = [(low, high) for low in (697, 770, 852, 941) for high in (1209, 1336, 1477, 1633)]
+    low, high = (np.repeat(hz, 480) for hz in np.transpose(pairs))
+    times = TIMES[: len(low)]
+    return np.tile(
+        to_samples(level * (np.sin(2 * np.pi * low * times) + np.sin(2 * np.pi * high * times))), 3
+    )
+
+
+def music(level: float) -> Samples:
+    """A chord of three strings, with eleven harmonics."""
+    waves = [np.sin(2 * np.pi * hz * n * TIMES + n) / n for hz in (220, 277.2, 329.6) for n in range(1, 12)]
+    return to_samples(level * np.sum(waves, axis=0))
+
+
+def square(hz: float) -> Samples:
+    return to_samples(20_000 * np.sign(np.sin(2 * np.pi * hz * TIMES)))
+
+
+LINEAR_SOUND = {
+    **{
+        f"{name}, {level}": np.tile(amplified(speech(name), level), 4)
+        for name in SPEECH
+        for level in (1, 0.1)
+    },
+    **{f"faint, {level}": amplified(speech(), level) for level in (0.02, 0.005, 0.001)},
+    **{f"overloaded, {level}": amplified(speech(), level) for level in (4, 40, 400.0)},
+    "from mu-law": np.frombuffer(ulaw_to_linear(linear_to_ulaw(speech().tobytes())), "<i2"),
+    "from A-law": np.frombuffer(alaw_to_linear(linear_to_alaw(speech().tobytes())), "<i2"),
+    **{
+        f"tone, {hz} Hz, {peak}": tone(hz, 8_000, peak=peak, s=2)
+        for hz in (20, 50, 100, 440, 1_000, 1_004, 2_000, 2_100, 3_300, 3_900)
+        for peak in (1, 30, 3_000, 32_767)
+    },
+    **{f"keys, {level}": keys(level) for level in (30, 3_000, 16_000)},
+    **{f"music, {level}": music(level) for level in (30, 3_000, 10_000)},
+    **{f"square, {hz} Hz": square(hz) for hz in (110, 440, 1_000)},
+    **{f"noise, {level}": noise(level) for level in (0.3, 1, 3, 30, 1_000, 8_000, 20_000, 40_000)},
+    **{f"offset, {offset}": noise(0, offset) for offset in (0, 1, -1, 8, 1_000, -3_000, 32_767, -32_768)},
+    **{f"noise with an offset, {offset}": noise(3, offset) for offset in (-1, 100, 1_000)},
+}
+
+
+@pytest.mark.parametrize("size", [320, 480])
+@pytest.mark.parametrize("name", LINEAR_SOUND)
+def test_linear_sound_is_never_taken_for_anything_else(name: str, size: int) -> None:
+    payloads = frames(LINEAR_SOUND[name], PCM_8000, size)
+    for start in range(0, len(payloads) - FRAMES_TO_DECIDE, 3):
+        sentinel = Sentinel()
+        formats = {sentinel.hear(payload).format for payload in payloads[start:][:FRAMES_TO_DECIDE]}
+        assert formats == {PCM_8000}
+        assert sentinel.verdict.final
+
+
 def test_the_loudest_linear_noise_is_linear_sound_all_the_same() -> None:
     random = np.random.default_rng(1).integers(0, 256, (FRAMES_TO_DECIDE, 320), np.uint8)
     assert judged([row.tobytes() for row in random])[0].format == PCM_8000
+
+
+def test_a_click_in_silence_is_linear_sound() -> None:
+    click = np.zeros(240, "<i2")
+    click[100] = 30_000
+    assert judged([click.tobytes()] + [bytes(480)] * 5)[0].format == PCM_8000
 
 
 @given(st.lists(st.binary(min_size=1, max_size=700), min_size=FRAMES_TO_DECIDE, max_size=60))
@@ -141,3 +224,62 @@ def test_there_is_a_verdict_in_time_on_anything(payloads: list[bytes]) -> None:
 
 def test_before_the_first_frame_the_label_counts() -> None:
     assert Sentinel().verdict == Verdict(PCM_8000, confidence=0, final=False)
+
+
+# Throughout a call
+
+LINEAR = frames(speech("greeting"), PCM_8000, 320)
+ULAW = frames(speech("greeting"), ULAW_8000, 160)
+ALAW = frames(speech("greeting"), ALAW_8000, 240)
+
+
+def certain(audio_format: AudioFormat) -> Verdict:
+    return Verdict(audio_format, confidence=1, final=True)
+
+
+def test_a_codec_that_changes_in_mid_call() -> None:
+    watch = CodecWatch()
+    for payloads, audio_format in (
+        (LINEAR, PCM_8000),
+        (ULAW, ULAW_8000),
+        (ALAW, ALAW_8000),
+        (LINEAR, PCM_8000),
+    ):
+        verdicts = [watch.hear(payload) for payload in payloads]
+        assert verdicts.index(certain(audio_format)) <= 4
+        assert verdicts[-1] == watch.verdict == certain(audio_format)
+
+
+def test_until_another_codec_is_certain_the_verdict_stands() -> None:
+    watch = CodecWatch()
+    watch.hear(LINEAR[0])
+    idle = [watch.hear(b"\xff" * 160) for _ in range(FRAMES_TO_DECIDE)]
+    change = idle.index(certain(ULAW_8000))
+    assert change > 5
+    assert set(idle[:change]) == {certain(PCM_8000)}
+
+
+def test_frames_of_several_sizes_are_soon_looked_at_no_more() -> None:
+    watch = CodecWatch()
+    halves = [part for payload in ULAW for part in (payload[:80], payload[80:], payload)]
+    for payload in halves[: 6 * FRAMES_TO_DECIDE]:
+        watch.hear(payload)
+    assert watch.verdict == certain(ULAW_8000)
+    for payload in frames(noise(8_000), PCM_8000, 160):
+        assert watch.hear(payload) is watch.verdict
+    assert watch.verdict == certain(ULAW_8000)
+
+
+@pytest.mark.parametrize(
+    ("codec", "audio_format"),
+    [
+        *(("slin", PCM_8000), ("ulaw", ULAW_8000), ("alaw", ALAW_8000), ("g722", None), ("opus", None)),
+        *(("slin16", AudioFormat.parse("pcm_16000")), ("slin44", AudioFormat.parse("pcm_44100"))),
+    ],
+)
+def test_asterisks_word_counts_whatever_it_looks_like(codec: str, audio_format: AudioFormat | None) -> None:
+    watch = CodecWatch()
+    watch.hear(ALAW[0])
+    assert watch.told(codec) == Verdict(audio_format, confidence=1, final=True)
+    for payload in (*LINEAR, *ULAW):
+        assert watch.hear(payload) == Verdict(audio_format, confidence=1, final=True)

@@ -1,0 +1,200 @@
+"""Comfort while waiting: a sound that the caller hears beside the agent or in its place, and the agent never.
+
+The sound is a loop of whole frames of 20 ms, at every rate: so a place in it is the same at all rates, and a
+call takes one frame of it after the other. It is resampled once for all calls, piece by piece as it is first
+heard: ten minutes at once would hold all calls up for a second.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from audiosocket_gw.audio.formats import FRAME_MS
+from audiosocket_gw.audio.resample import Resampler, Samples
+from audiosocket_gw.audio.wav import Wav, parse_wav
+from audiosocket_gw.errors import ConfigurationError
+
+MAX_S = 600
+"""The longest ambience: 10 MB at 8 kHz, of which each rate has its own."""
+
+_MIN_S = 0.5
+_MAX_BYTES = 2**28
+"""Ten minutes of stereo at 48 kHz and 32 bits are less."""
+
+_RATES = (8_000, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000, 192_000)
+"""Those of the two sides, for whose every pair the resampler is proved."""
+
+_SEAM_MS = 10
+_PIECE_FRAMES = 10
+"""Resampled at a time: less than 0.2 ms of work between any two rates."""
+
+_Frames = npt.NDArray[np.int16]
+
+
+class ComfortMode(StrEnum):
+    """When the caller hears the ambience."""
+
+    WAITING = "waiting"
+    """Until the agent speaks for the first time, and never again."""
+    GAPS = "gaps"
+    """Whenever the agent doesn't speak."""
+    UNDER = "under"
+    """Always, under the agent's voice, too."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ambience:
+    """A loop of sound, shared by all calls; ``frames`` are those of its own rate."""
+
+    rate: int
+    frames: _Frames
+    _loops: dict[int, _Loop] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def parse(cls, file: bytes, gain_db: float = 0.0) -> Ambience:
+        """Make a loop of the contents of a WAV file; what ``gain_db`` makes too loud is clipped.
+
+        Raises:
+            ValueError: it isn't WAV, or its sound can't be used.
+        """
+        wav = parse_wav(file)
+        _check(wav)
+        loud = wav.mono() * np.float32(10 ** (gain_db / 20))
+        size = wav.rate * FRAME_MS // 1000
+        frames = _seamless(loud[: len(loud) // size * size], wav.rate * _SEAM_MS // 1000).reshape(-1, size)
+        frames.setflags(write=False)
+        return cls(wav.rate, frames)
+
+    def at(self, rate: int) -> _Loop:
+        """Return the loop at ``rate``: the same object for all who ask."""
+        loop = self._loops.get(rate)
+        if loop is None:
+            loop = self._loops[rate] = _Loop(self, rate)
+        return loop
+
+
+def load_ambience(path: Path, gain_db: float = 0.0) -> Ambience:
+    """Read the file that ``COMFORT_SOUND`` names: once, when the gateway starts.
+
+    Raises:
+        ConfigurationError: it can't be read or used; the message has the command that converts it.
+    """
+    try:
+        with path.open("rb") as stream:
+            file = stream.read(_MAX_BYTES + 1)
+        if len(file) > _MAX_BYTES:
+            raise ValueError(f"it has more than {_MAX_BYTES // 2**20} MB")
+        return Ambience.parse(file, gain_db)
+    except OSError as error:
+        raise ConfigurationError(f"COMFORT_SOUND={path}: {error.strerror}") from None
+    except ValueError as error:
+        source, target = shlex.quote(str(path)), shlex.quote(f"{path.stem}-16000.wav")
+        raise ConfigurationError(
+            f"COMFORT_SOUND={path}: {error}; convert it: "
+            f"sox {source} -r 16000 -c 1 -b 16 -e signed-integer {target} trim 0 {MAX_S}"
+        ) from None
+
+
+def _check(wav: Wav) -> None:
+    if wav.rate not in _RATES:
+        raise ValueError(f"it has {wav.rate} Hz, which is none of {', '.join(map(str, _RATES))}")
+    if not _MIN_S <= wav.duration_s <= MAX_S:
+        raise ValueError(f"it lasts {wav.duration_s:.1f} s, and {_MIN_S:g} to {MAX_S} s are possible")
+
+
+def _seamless(sound: npt.NDArray[np.float32], seam: int) -> Samples:
+    """Lead the end over to the beginning by its mirror image: the length and the first attack stay."""
+    ramp = np.linspace(0, 1, seam, dtype=np.float32)
+    sound[-seam:] += ramp * (sound[:seam][::-1] - sound[-seam:])
+    return _clipped(sound)
+
+
+class _Loop:
+    """An ambience at one rate."""
+
+    __slots__ = ("_computed", "_frames", "_rate", "_source")
+
+    def __init__(self, source: Ambience, rate: int) -> None:
+        self._source = source
+        self._rate = rate
+        count = len(source.frames)
+        if rate == source.rate:
+            self._frames = source.frames
+            self._computed = np.ones(count, np.bool_)
+        else:
+            self._frames = np.empty((count, rate * FRAME_MS // 1000), np.int16)
+            self._computed = np.zeros(count, np.bool_)
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def frame(self, number: int) -> Samples:
+        """Return a frame, less than the length: 20 ms."""
+        if not self._computed[number]:
+            self._compute(number, min(number + _PIECE_FRAMES, len(self)))
+        frame: Samples = self._frames[number]
+        return frame
+
+    def _compute(self, start: int, stop: int) -> None:
+        """Resample some frames together with their neighbours, which is further than the filter reaches."""
+        source = self._source
+        sound = source.frames.take(range(start - 1, stop + 1), axis=0, mode="wrap").reshape(-1)
+        resampler = Resampler(source.rate, self._rate)
+        resampled = np.concatenate((resampler.push(sound), resampler.flush()))
+        self._frames[start:stop] = resampled.reshape(-1, self._frames.shape[1])[1:-1]
+        self._computed[start:stop] = True
+
+
+class Comfort:
+    """What one caller hears of an ambience. ``over``: nothing any more, so that it needn't be asked."""
+
+    __slots__ = ("_ambience", "_gain", "_loop", "_mode", "_position", "over")
+
+    def __init__(self, ambience: Ambience, mode: ComfortMode, rate: int) -> None:
+        self._ambience = ambience
+        self._mode = mode
+        self._loop = ambience.at(rate)
+        self._position = 0
+        self._gain = 0
+        self.over = False
+
+    def next(self, sound: bytes | None) -> bytes | None:
+        """Take the agent's next 20 ms, linear, or None for silence; return what the caller is sent.
+
+        Each change takes the length of the frame. Where the ambience falls silent it will go on.
+        """
+        before = self._gain
+        self._gain = self._wanted(sound)
+        if not before and not self._gain:
+            return sound
+        frame = self._loop.frame(self._position)
+        self._position = (self._position + 1) % len(self._loop)
+        if before != self._gain:
+            return _mixed(frame * np.linspace(before, self._gain, len(frame), endpoint=False), sound)
+        return frame.tobytes() if sound is None else _mixed(frame, sound)
+
+    def change_rate(self, rate: int) -> None:
+        """Go on at the same place at another rate."""
+        self._loop = self._ambience.at(rate)
+
+    def _wanted(self, sound: bytes | None) -> int:
+        if self._mode is ComfortMode.WAITING and sound is not None:
+            self.over = True
+        return int(not self.over and (sound is None or self._mode is ComfortMode.UNDER))
+
+
+def _mixed(ambience: npt.NDArray[np.int16 | np.float64], sound: bytes | None) -> bytes:
+    if sound is None:
+        return _clipped(ambience).tobytes()
+    return _clipped(np.add(ambience, np.frombuffer(sound, "<i2"), dtype=np.float64)).tobytes()
+
+
+def _clipped(sound: npt.NDArray[np.int16 | np.float32 | np.float64]) -> Samples:
+    samples: Samples = np.rint(sound).clip(-32_768, 32_767).astype("<i2")
+    return samples

@@ -1,0 +1,27 @@
+"""What an operator is told when Asterisk passes a telephone's codec through: the line to change."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from audiosocket_gw.ami.control import CallerData
+from audiosocket_gw.audio import AudioFormat
+
+
+def passthrough_warning(uuid: UUID, caller: CallerData | None, heard: AudioFormat | None) -> str:
+    """Say what is wrong and how to mend it.
+
+    ``caller`` is what Asterisk said of the call, if anything; ``heard`` is the codec that is decoded, or None
+    when it is none that can be.
+    """
+    codec = (caller.codec if caller else "") or (str(heard) if heard else "not G.711")
+    effect = "the gateway decodes it" if heard else "the agent hears silence"
+    if caller is not None and caller.line is not None:
+        line = caller.line
+        change = f"the line at {line.place} from {line} to {line.with_codec(uuid, 'slin')}"
+    else:
+        change = "the line from Dial(AudioSocket/HOST:PORT/UUID) to Dial(AudioSocket/HOST:PORT/UUID/c(slin))"
+    return (
+        f"Asterisk sends the telephone's codec ({codec}) under the label of linear sound; {effect}. "
+        f"Change {change}"
+    )
