@@ -53,6 +53,8 @@ class EndReason(StrEnum):
     """Asterisk, or whoever connected, broke the AudioSocket protocol."""
     GATEWAY_FULL = "gateway-full"
     """``MAX_CALLS`` are up: the call was refused before it began."""
+    OVERLOADED = "overloaded"
+    """The gateway is at the end of its strength: the call was refused for the sake of those that are up."""
     DRAINED = "drained"
     """The gateway is stopping, and the call outlived ``DRAIN_TIMEOUT``."""
     INTERNAL_ERROR = "internal-error"
@@ -72,6 +74,7 @@ _RESULTS = {
     EndReason.AGENT_QUOTA: "quota",
     EndReason.AGENT_BUSY: "busy",
     EndReason.GATEWAY_FULL: "busy",
+    EndReason.OVERLOADED: "busy",
     EndReason.DRAINED: "draining",
 }
 
@@ -129,6 +132,34 @@ class AgentSaid(CallEvent):
 
     text: str
     corrected: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyHeard(CallEvent):
+    """A reply is over: the caller has heard all of it, or it was ``interrupted``.
+
+    ``heard`` is the beginning of ``text`` up to where the sound ended, by the agent's own alignment of
+    characters and sound, or in proportion where it sends none. ``reply`` is its event id.
+    """
+
+    reply: int
+    text: str
+    heard: str
+    heard_ms: int
+    length_ms: int
+    interrupted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyHeld(CallEvent):
+    """The caller seems to speak (``BARGE_IN=local``): the reply waits for ElevenLabs' verdict."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyResumed(CallEvent):
+    """No interruption followed: the reply goes on, ``held_ms`` of clock time later."""
+
+    held_ms: int
 
 
 @dataclass(frozen=True, slots=True)

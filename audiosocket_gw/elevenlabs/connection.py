@@ -3,7 +3,8 @@
 `websockets`' sans-I/O core does the WebSocket; this class moves its bytes and reads its messages. There is
 no task and no queue: a message is handled in the same loop step in which its last byte arrived, and one
 that is sent is one write to the socket. Measured against the library's own asyncio client, that halves the
-cost of a call (`docs/performance.md`).
+cost of a call (`docs/performance.md`). What the library, and asyncio's TLS, do too dearly for 50 messages a
+second in each call is done next door: `masking` and `tls`.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
-from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs import messages, tls
 from audiosocket_gw.elevenlabs.closing import reason_of_close, reason_of_status
+from audiosocket_gw.elevenlabs.masking import text_frame
 from audiosocket_gw.errors import AgentError, RemoteProtocolError
 from audiosocket_gw.events import EndReason
+from audiosocket_gw.tap import Tap
 
 MAX_MESSAGE = 16 * 2**20
 """Bytes; as in the official SDK. Long replies arrive as few, large messages."""
@@ -64,6 +67,7 @@ async def connect(
     *,
     ssl_context: ssl.SSLContext,
     timeout_s: float,
+    tap: Tap | None = None,
 ) -> AgentConnection:
     """Open the WebSocket, send the initiation message and wait for the agent's metadata.
 
@@ -77,7 +81,7 @@ async def connect(
         AgentError: the connection or the conversation did not come about; its reason says why.
     """
     try:
-        connection = AgentConnection(url, on_message)
+        connection = AgentConnection(url, on_message, tap)
     except (InvalidURI, ValueError):  # ValueError: a port, a bracket or an escape that is none
         raise AgentError(EndReason.AGENT_PROTOCOL, "the agent's WebSocket URL is not valid") from None
     try:
@@ -96,12 +100,13 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     closed: asyncio.Future[Closing]
 
-    def __init__(self, url: str, on_message: MessageHandler) -> None:
+    def __init__(self, url: str, on_message: MessageHandler, tap: Tap | None = None) -> None:
         """Prepare; raises `websockets.exceptions.InvalidURI`."""
         loop = asyncio.get_running_loop()
         self._uri = parse_uri(url)
         self._websocket = ClientProtocol(self._uri, max_size=MAX_MESSAGE)
         self._on_message = on_message
+        self._tap = tap
         self._transport: asyncio.Transport | None = None
         self._fragments: list[bytes] = []
         self._fault: Closing | None = None
@@ -122,12 +127,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         where = f"{self._uri.host}:{self._uri.port}"
         try:
             async with asyncio.timeout(timeout_s):
-                await asyncio.get_running_loop().create_connection(
-                    lambda: self,
-                    self._uri.host,
-                    self._uri.port,
-                    ssl=ssl_context if self._uri.secure else None,
-                )
+                await self._connect(ssl_context)
                 await self._until(self._upgraded)
         except TimeoutError:
             raise AgentError(
@@ -148,6 +148,13 @@ class AgentConnection(asyncio.BufferedProtocol):
         if self._can_send:
             self._alive_timer = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._check_alive)
 
+    async def _connect(self, ssl_context: ssl.SSLContext) -> None:
+        host, port = self._uri.host, self._uri.port
+        if self._uri.secure:
+            await tls.create_connection(self, host, port, ssl_context)
+        else:
+            await asyncio.get_running_loop().create_connection(lambda: self, host, port)
+
     async def _until(self, step: asyncio.Future[None]) -> None:
         """Wait for ``step``, or for the end of the connection."""
         await asyncio.wait((step, self.closed), return_when=asyncio.FIRST_COMPLETED)
@@ -165,12 +172,19 @@ class AgentConnection(asyncio.BufferedProtocol):
     def send(self, message: bytes) -> None:
         """Send one text message, or nothing when the conversation is over."""
         if self._can_send:
-            self._websocket.send_text(message)
-            self._write()
+            if self._tap is not None:
+                self._tap.agent_got(message)
+            self._send_text(message)
 
     def send_audio(self, sound: bytes) -> None:
         """Send caller audio, encoded in the metadata's input format."""
-        self.send(messages.user_audio(sound))
+        if self._can_send:
+            self._send_text(messages.user_audio(sound))
+
+    def _send_text(self, message: bytes) -> None:
+        """Send past the core: of whole messages it only needs to know that none follows the end."""
+        assert self._transport is not None
+        self._transport.write(text_frame(message))
 
     async def close(self) -> None:
         """End the conversation and wait until nothing of it is left."""
@@ -225,6 +239,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             if isinstance(event, Frame):
                 self._handle_frame(event)
             elif isinstance(event, Response) and self._websocket.handshake_exc is None:
+                event.headers.clear()  # the core would keep them
                 self._upgraded.set_result(None)
         self._write()
         if self._websocket.close_expected():
@@ -234,6 +249,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             return  # pings are answered, and closes echoed, by the core
         data = bytes(frame.data)
+        frame.data = b""  # the core keeps the frame until the next one
         if self._fragments or not frame.fin:
             self._fragments.append(data)
             if not frame.fin:
@@ -244,6 +260,8 @@ class AgentConnection(asyncio.BufferedProtocol):
             self._handle_message(data)
 
     def _handle_message(self, data: bytes) -> None:
+        if self._tap is not None:
+            self._tap.agent_sent(data)
         try:
             message = messages.parse(data)
         except RemoteProtocolError as error:

@@ -18,6 +18,9 @@ from audiosocket_gw.errors import RemoteProtocolError
 
 Json = Mapping[str, Any]
 
+Alignment = tuple[tuple[int, str], ...]
+"""The characters spoken in a piece of audio, each with the millisecond in that piece at which it ends."""
+
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
@@ -34,6 +37,7 @@ class Audio:
 
     audio: bytes
     event_id: int | None
+    alignment: Alignment = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,7 @@ class AgentResponse:
     """The text of a reply: before, with or after its audio."""
 
     text: str
+    event_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +121,9 @@ ServerMessage = (
     | Other
 )
 
+MAX_TIME_MS = 86_400_000
+"""No reply is a day long."""
+
 DEFAULT_FORMAT = "pcm_16000"
 """What an agent speaks when its metadata doesn't say: ElevenLabs' JavaScript client assumes it too."""
 
@@ -152,7 +160,25 @@ def _audio(message: Json) -> Audio:
         audio = a2b_base64(_text(event, "audio_base_64"), strict_mode=True)
     except (Base64Error, ValueError) as error:
         raise RemoteProtocolError(f"the agent sent audio that is not base64: {error}") from None
-    return Audio(audio, _event_id(event))
+    return Audio(audio, _event_id(event), _alignment(_object(event, "alignment")))
+
+
+def _alignment(alignment: Json) -> Alignment:
+    """Read what is optional, and only of use for transcripts: nothing in it is an error."""
+    if not alignment:
+        return ()
+    lists = [alignment.get(key) for key in ("chars", "char_start_times_ms", "char_durations_ms")]
+    if not all(isinstance(each, list) for each in lists):
+        return ()
+    return tuple(
+        (int(start + duration), character)
+        for character, start, duration in zip(*lists, strict=False)
+        if isinstance(character, str) and _is_time(start) and _is_time(duration)
+    )
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int | float) and 0 <= value < MAX_TIME_MS
 
 
 def _interruption(message: Json) -> Interruption:
@@ -171,7 +197,8 @@ def _user_transcript(message: Json) -> ServerMessage:
 
 
 def _agent_response(message: Json) -> AgentResponse:
-    return AgentResponse(_text(_object(message, "agent_response_event"), "agent_response"))
+    event = _object(message, "agent_response_event")
+    return AgentResponse(_text(event, "agent_response"), _event_id(event))
 
 
 def _agent_response_correction(message: Json) -> AgentResponseCorrection:

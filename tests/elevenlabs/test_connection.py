@@ -24,9 +24,13 @@ from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.connection import AgentConnection, MessageHandler, connect
 from audiosocket_gw.errors import AgentError
 from audiosocket_gw.events import EndReason
+from audiosocket_gw.tap import Tap
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
 """Of 127.0.0.1, signed by itself, valid for a hundred years; its key is no secret."""
+EXPIRED = CERTIFICATE.with_name("expired.pem")
+ELSEWHERE = CERTIFICATE.with_name("elsewhere.pem")
+"""Of another host."""
 
 INITIATION = messages.initiation({})
 
@@ -144,9 +148,22 @@ def ready(initiation: bytes) -> asyncio.Future[bytes]:
     return future
 
 
-async def open_(url: str, on_message: MessageHandler = ignore, timeout_s: float = 30) -> AgentConnection:
-    trust = ssl.create_default_context(cafile=CERTIFICATE)
-    return await connect(url, ready(INITIATION), on_message, ssl_context=trust, timeout_s=timeout_s)
+def serving(certificate: Path = CERTIFICATE) -> ssl.SSLContext:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def trusting(certificate: Path = CERTIFICATE) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=certificate)
+
+
+async def open_(
+    url: str, on_message: MessageHandler = ignore, timeout_s: float = 30, tap: Tap | None = None
+) -> AgentConnection:
+    return await connect(
+        url, ready(INITIATION), on_message, ssl_context=trusting(), timeout_s=timeout_s, tap=tap
+    )
 
 
 async def refusal(behave: Behaviour, timeout_s: float = 30) -> AgentError:
@@ -157,9 +174,9 @@ async def refusal(behave: Behaviour, timeout_s: float = 30) -> AgentError:
     return caught.value
 
 
-async def ending(behave: Behaviour) -> link.Closing:
+async def ending(behave: Behaviour, tls: ssl.SSLContext | None = None) -> link.Closing:
     """Return how a conversation ended."""
-    async with agent(behave) as url:
+    async with agent(behave, tls) as url:
         connection = await open_(url)
         try:
             return await connection.closed
@@ -452,7 +469,8 @@ async def test_metadata_may_come_twice() -> None:
     assert (await ending(behave)).reason is EndReason.AGENT_HANGUP
 
 
-async def test_a_message_of_ten_megabytes() -> None:
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
+async def test_a_message_of_ten_megabytes(over_tls: bool) -> None:
     sound = bytes(10 * 2**20)
     message = text(
         type="audio", audio_event={"audio_base_64": base64.b64encode(sound).decode(), "event_id": 1}
@@ -463,7 +481,7 @@ async def test_a_message_of_ten_megabytes() -> None:
         await until_close(peer)
 
     said: list[messages.ServerMessage] = []
-    async with agent(behave) as url:
+    async with agent(behave, serving() if over_tls else None) as url:
         connection = await open_(url, said.append)
         await connection.closed
     assert said[1] == messages.Audio(sound, 1)
@@ -518,11 +536,13 @@ async def test_the_error_before_the_end_is_told(last: bytes) -> None:
 
 @pytest.mark.parametrize("half", [b"", AUDIO[:10], AUDIO[:1]], ids=["between", "in-a-frame", "in-a-header"])
 @pytest.mark.parametrize("reset", [False, True])
-async def test_cut_in_the_conversation(half: bytes, reset: bool) -> None:
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
+async def test_cut_in_the_conversation(half: bytes, reset: bool, over_tls: bool) -> None:
     async def behave(peer: Peer) -> None:
         await peer.begin(half)
 
-    assert (await ending(torn(behave) if reset else behave)).reason is EndReason.AGENT_LOST
+    closed = await ending(torn(behave) if reset else behave, serving() if over_tls else None)
+    assert closed.reason is EndReason.AGENT_LOST
 
 
 GARBAGE = {
@@ -598,7 +618,8 @@ async def test_an_agent_that_answers_pings_may_be_silent() -> None:
 
 
 @pytest.mark.virtual_time
-async def test_an_agent_that_does_not_read_is_given_up() -> None:
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
+async def test_an_agent_that_does_not_read_is_given_up(over_tls: bool) -> None:
     async def behave(peer: Peer) -> None:
         await peer.begin()
         peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -606,7 +627,7 @@ async def test_an_agent_that_does_not_read_is_given_up() -> None:
             peer.writer.write(text(type="ping", ping_event={"event_id": 1}))
             await asyncio.sleep(2)
 
-    async with agent(behave) as url:
+    async with agent(behave, serving() if over_tls else None) as url:
         connection = await open_(url)
         for _ in range(400):
             connection.send_audio(bytes(65_536))
@@ -625,8 +646,9 @@ async def test_an_agent_that_does_not_read_is_given_up() -> None:
     ],
     ids=["closed", "no JSON", "opcode 3"],
 )
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
 async def test_the_end_comes_though_the_agent_keeps_the_connection(
-    last: bytes, reason: EndReason, more: bytes
+    last: bytes, reason: EndReason, more: bytes, over_tls: bool
 ) -> None:
     async def behave(peer: Peer) -> None:
         await peer.begin()
@@ -639,13 +661,14 @@ async def test_the_end_comes_though_the_agent_keeps_the_connection(
     loop = asyncio.get_running_loop()
     begun = loop.time()
     async with asyncio.timeout(60):
-        assert (await ending(behave)).reason is reason
+        assert (await ending(behave, serving() if over_tls else None)).reason is reason
     assert loop.time() - begun == pytest.approx(5 + link.CLOSE_S)
 
 
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("more", [b"", AUDIO], ids=["silent", "talking on"])
-async def test_our_close_ends_it_though_the_agent_does_not_answer(more: bytes) -> None:
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
+async def test_our_close_ends_it_though_the_agent_does_not_answer(more: bytes, over_tls: bool) -> None:
     async def behave(peer: Peer) -> None:
         await peer.begin()
         while True:
@@ -653,7 +676,7 @@ async def test_our_close_ends_it_though_the_agent_does_not_answer(more: bytes) -
             await asyncio.sleep(1)
 
     loop = asyncio.get_running_loop()
-    async with agent(behave) as url:
+    async with agent(behave, serving() if over_tls else None) as url:
         connection = await open_(url)
         begun = loop.time()
         await connection.close()
@@ -705,14 +728,12 @@ async def test_a_cancelled_close_leaves_no_connection() -> None:
 @pytest.mark.parametrize("over_tls", [False, True])
 async def test_after_the_end_nothing_is_left_and_nothing_is_sent(last: bytes, over_tls: bool) -> None:
     """Also when the end comes in the same segment as the metadata."""
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(CERTIFICATE)
 
     async def behave(peer: Peer) -> None:
         await peer.begin(last)
 
     tasks = asyncio.all_tasks()
-    async with agent(behave, tls if over_tls else None) as url:
+    async with agent(behave, serving() if over_tls else None) as url:
         connection = await open_(url)
         # Whoever speaks to the agent does so at any moment: also between the end and the news of it.
         while not connection.closed.done():
@@ -748,9 +769,6 @@ async def test_closing_in_the_moment_of_a_cut(reset: bool) -> None:
 
 
 async def test_a_conversation_over_tls() -> None:
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(CERTIFICATE)
-
     async def behave(peer: Peer) -> None:
         await peer.begin(AUDIO)
         opcode, _ = await peer.receive()
@@ -758,23 +776,28 @@ async def test_a_conversation_over_tls() -> None:
         peer.writer.write(closing(1000))
 
     said: list[messages.ServerMessage] = []
-    async with agent(behave, tls) as url:
+    async with agent(behave, serving()) as url:
         connection = await open_(url, said.append)
         await connection.close()
         assert connection.closed.done()
     assert said[1] == messages.Audio(b"\x01\x02", 1)
 
 
-async def test_a_certificate_of_nobody_we_know() -> None:
-    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(CERTIFICATE)
-    async with agent(forever, tls) as url:
+@pytest.mark.parametrize(
+    ("certificate", "trusted", "complaint"),
+    [
+        (CERTIFICATE, ELSEWHERE, "certificate verify failed: self-signed certificate"),
+        (EXPIRED, EXPIRED, "certificate has expired"),
+        (ELSEWHERE, ELSEWHERE, "certificate is not valid for '127.0.0.1'"),
+    ],
+    ids=["nobody we know", "expired", "another host"],
+)
+async def test_a_certificate_that_proves_nothing(certificate: Path, trusted: Path, complaint: str) -> None:
+    async with agent(forever, serving(certificate)) as url:
         with pytest.raises(AgentError) as caught:
-            await connect(
-                url, ready(INITIATION), ignore, ssl_context=ssl.create_default_context(), timeout_s=30
-            )
+            await connect(url, ready(INITIATION), ignore, ssl_context=trusting(trusted), timeout_s=30)
     assert caught.value.reason is EndReason.AGENT_UNREACHABLE
-    assert "certificate" in str(caught.value)
+    assert complaint in str(caught.value)
 
 
 async def test_tls_to_a_port_without_it() -> None:
@@ -786,3 +809,93 @@ async def test_tls_to_a_port_without_it() -> None:
         with pytest.raises(AgentError) as caught:
             await open_(url.replace("ws:", "wss:"))
     assert caught.value.reason is EndReason.AGENT_UNREACHABLE
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_cut_in_the_tls_handshake(reset: bool) -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.reader.read(1)  # what is left unread makes it a reset
+
+    async with agent(torn(behave) if reset else behave) as url:
+        with pytest.raises(AgentError) as caught:
+            await open_(url.replace("ws:", "wss:"))
+    assert caught.value.reason is EndReason.AGENT_UNREACHABLE
+    assert not str(caught.value).endswith(": ")
+
+
+@pytest.mark.virtual_time
+async def test_the_deadline_holds_for_the_tls_handshake() -> None:
+    loop = asyncio.get_running_loop()
+    async with agent(forever) as url:
+        with pytest.raises(AgentError) as caught:
+            await open_(url.replace("ws:", "wss:"), timeout_s=5)
+    assert caught.value.reason is EndReason.AGENT_TIMEOUT
+    assert "in 5 s (AGENT_CONNECT_TIMEOUT)" in str(caught.value)
+    assert loop.time() == pytest.approx(5)
+    await asyncio.sleep(3600)  # a timer that was left behind would go off
+
+
+async def test_a_closing_frame_is_the_last_word_though_tls_is_cut_off() -> None:
+    """Many servers don't trouble to end TLS; only the agent itself can have sent that frame."""
+
+    async def behave(peer: Peer) -> None:
+        await peer.begin(closing(1000))
+        await until_close(peer)
+        peer.cut()
+
+    assert (await ending(behave, serving())).reason is EndReason.AGENT_HANGUP
+
+
+async def test_tls_that_is_cut_off_is_told_from_tls_that_is_ended() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.begin()
+
+    async def cut(peer: Peer) -> None:
+        await peer.begin()
+        await peer.writer.drain()
+        peer.cut()
+
+    ended, cut_off = await ending(behave, serving()), await ending(cut, serving())
+    assert (ended.reason, cut_off.reason) == (EndReason.AGENT_LOST, EndReason.AGENT_LOST)
+    assert "closed without a closing handshake" in ended.detail
+    assert "TLS was cut off" in cut_off.detail
+
+
+# Listening in
+
+
+class Ear(Tap):
+    def __init__(self) -> None:
+        self.from_agent: list[bytes] = []
+        self.to_agent: list[bytes] = []
+
+    def agent_sent(self, message: bytes) -> None:
+        self.from_agent.append(message)
+
+    def agent_got(self, message: bytes) -> None:
+        self.to_agent.append(message)
+
+
+async def test_a_tap_hears_the_messages_both_ways_but_not_the_caller() -> None:
+    body = b'{"type":"ping","ping_event":{"event_id":7}}'
+    garbage = b"not JSON at all"
+
+    async def behave(peer: Peer) -> None:
+        await peer.begin(frame(TEXT, body[:9], fin=False) + frame(CONTINUATION, body[9:]))
+        assert await peer.receive() == (TEXT, b'{"type":"pong","event_id":7}')
+        assert await peer.receive() == (TEXT, b'{"user_audio_chunk":"AAE="}')
+        assert await peer.receive() == (TEXT, b'{"type":"user_activity"}')
+        peer.writer.write(frame(TEXT, garbage) + AUDIO)
+        await until_close(peer)
+
+    ear = Ear()
+    async with agent(behave) as url:
+        connection = await open_(url, tap=ear)
+        while len(ear.to_agent) < 2:
+            await asyncio.sleep(0)
+        connection.send_audio(b"\x00\x01")
+        connection.send(b'{"type":"user_activity"}')
+        await connection.closed
+        connection.send(b'{"type":"user_activity"}')
+    assert ear.from_agent == [METADATA[2:] if METADATA[1] < 126 else METADATA[4:], body, garbage]
+    assert ear.to_agent == [INITIATION, b'{"type":"pong","event_id":7}', b'{"type":"user_activity"}']

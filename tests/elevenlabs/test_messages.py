@@ -44,8 +44,23 @@ SERVER_MESSAGES: list[tuple[str, messages.ServerMessage]] = [
     ('{"type":"conversation_initiation_metadata"}', Metadata("", "pcm_16000", "pcm_16000")),
     (
         f'{{"type":"audio","audio_event":{{"audio_base_64":"{AUDIO}","event_id":1,"alignment":'
-        '{"chars":["H"],"char_start_times_ms":[0],"char_durations_ms":[60]}}}',
-        Audio(b"\x01\x02\x03", 1),
+        '{"chars":["H","i"],"char_start_times_ms":[0,60],"char_durations_ms":[60,80.5]}}}',
+        Audio(b"\x01\x02\x03", 1, ((60, "H"), (140, "i"))),
+    ),
+    *(
+        (
+            f'{{"type":"audio","audio_event":{{"audio_base_64":"{AUDIO}","event_id":1,"alignment":{bad}}}}}',
+            Audio(b"\x01\x02\x03", 1),
+        )
+        for bad in (
+            "[]",
+            '{"chars":"H"}',
+            '{"chars":["H"],"char_start_times_ms":[0]}',
+            '{"chars":[7],"char_start_times_ms":[0],"char_durations_ms":[60]}',
+            '{"chars":["H"],"char_start_times_ms":["0"],"char_durations_ms":[60]}',
+            '{"chars":["H"],"char_start_times_ms":[0],"char_durations_ms":[1e300]}',
+            '{"chars":["H"],"char_start_times_ms":[0],"char_durations_ms":[NaN]}',
+        )
     ),
     (
         f'{{"type":"audio","audio_event":{{"audio_base_64":"{AUDIO}","event_id":"12","alignment":null}}}}',

@@ -1,0 +1,236 @@
+"""TLS for the agent's connection: OpenSSL between two memory buffers, on a plain TCP transport.
+
+asyncio's own TLS keeps a receive buffer of 256 KiB for each connection, and more beneath it. Here the large
+buffers are shared by all connections, and a connection's own are kept small: one on which nothing happens
+holds what OpenSSL needs, and little else. That is a seventh of it (`docs/performance.md`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from contextlib import suppress
+from typing import cast
+
+MAX_RECORD = 16_384
+"""Bytes of plaintext in one TLS record (RFC 8446, section 5.1)."""
+
+FEED = 4096
+"""Bytes of ciphertext that OpenSSL is given at a time: its memory buffers grow, and never shrink."""
+
+# One receive buffer for all connections: asyncio fills it and calls buffer_updated in the same loop step.
+_receive_buffer = memoryview(bytearray(65_536))
+
+# Whom a transport knows when all is over: a circle would wait for the collector, which knows nothing of the
+# memory that OpenSSL holds.
+_nobody = asyncio.BufferedProtocol()
+
+
+async def create_connection(
+    protocol: asyncio.BufferedProtocol, host: str, port: int, context: ssl.SSLContext
+) -> None:
+    """Connect ``protocol`` by TLS to ``host``, which must prove to be it.
+
+    The protocol is called as the loop's own ``create_connection(..., ssl=context)`` would have it called.
+
+    Raises:
+        OSError: there is no connection; `ssl.SSLError`, which is one: there is, but not with TLS.
+        ValueError: ``host`` is no name of a host.
+    """
+    transport = TlsTransport(protocol, context, host)
+    tcp, _ = await asyncio.get_running_loop().create_connection(lambda: transport, host, port)
+    try:
+        await transport.opened
+    except BaseException:
+        tcp.abort()
+        raise
+
+
+class TlsClient:
+    """The client's side of TLS, without a socket: plaintext and ciphertext, each in and out.
+
+    When TLS fails, its methods raise `ssl.SSLError`, and nothing but `alert` may still be called.
+    """
+
+    __slots__ = ("_incoming", "_outgoing", "_tls", "_unsealed", "ended")
+
+    def __init__(self, context: ssl.SSLContext, host: str) -> None:
+        """Prepare; raises `ValueError` when no certificate could be for ``host``."""
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=host)
+        self._unsealed: deque[bytes] = deque()
+        self.ended = False
+        """Whether the peer has ended its side, with a close_notify."""
+
+    def shake_hands(self) -> bool:
+        """Go on with the handshake; return whether it is complete."""
+        try:
+            self._tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    def receive_data(self, ciphertext: memoryview) -> None:
+        """Take bytes from the peer. Call `read_into` until nothing is left, lest they pile up."""
+        self._incoming.write(ciphertext)
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Decrypt a record, or what fits of it; return its length, or 0 when there is none."""
+        if not (self._incoming.pending or self._tls.pending()):
+            return 0  # as OpenSSL would say, by an exception that takes as long as a record
+        try:
+            size = cast(int, self._tls.read(len(buffer), buffer))  # with a buffer it returns the length
+        except ssl.SSLWantReadError:
+            return 0
+        self.ended = not size
+        return size
+
+    def seal(self, plaintext: bytes | bytearray | memoryview) -> bytes:
+        """Encrypt; return what is to be sent.
+
+        While a handshake goes on, also a later one (TLS 1.2 knows renegotiation), the plaintext waits.
+        """
+        if len(plaintext) <= MAX_RECORD and not self._unsealed:  # nearly always; saves a third of the time
+            try:
+                self._tls.write(plaintext)
+            except ssl.SSLWantReadError:
+                pass
+            else:
+                return self._outgoing.read()
+        for start in range(0, len(plaintext), MAX_RECORD):
+            self._unsealed.append(bytes(plaintext[start : start + MAX_RECORD]))
+        return self.data_to_send()
+
+    def data_to_send(self) -> bytes:
+        """Return what is to be sent: answers to the peer, and plaintext that has waited."""
+        records = []
+        with suppress(ssl.SSLWantReadError):
+            while self._unsealed:
+                self._tls.write(self._unsealed[0])
+                self._unsealed.popleft()
+                records.append(self._outgoing.read())  # one by one, so that the buffer stays small
+        records.append(self._outgoing.read())
+        return b"".join(records)
+
+    @property
+    def unsealed(self) -> int:
+        """Bytes of plaintext that wait."""
+        return sum(map(len, self._unsealed))
+
+    def close(self) -> bytes:
+        """End this side; return the close_notify that is to be sent. What still waits is lost."""
+        self._unsealed.clear()
+        with suppress(ssl.SSLError):  # there is no TLS yet; or: the peer has not ended its side
+            self._tls.unwrap()
+        return self._outgoing.read()
+
+    def alert(self) -> bytes:
+        """Return what tells the peer why TLS failed."""
+        return self._outgoing.read()
+
+
+class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
+    """The transport of ``protocol`` and, for the TCP transport below, the protocol.
+
+    It can do what the agent's connection needs: write, close and abort; reading can't be paused.
+    """
+
+    _tcp: asyncio.Transport
+
+    def __init__(self, protocol: asyncio.BufferedProtocol, context: ssl.SSLContext, host: str) -> None:
+        """Prepare; raises `ValueError` when no certificate could be for ``host``."""
+        super().__init__()
+        self._protocol = protocol
+        self._tls = TlsClient(context, host)
+        self._open = False
+        self._closing = False
+        self._error: Exception | None = None
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the handshake is; has the `OSError` when it failed."""
+
+    # Called by the protocol
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if self._closing:
+            return
+        try:
+            self._tcp.write(self._tls.seal(data))
+        except ssl.SSLError as error:
+            self._fail(error)
+
+    def get_write_buffer_size(self) -> int:
+        return self._tcp.get_write_buffer_size() + self._tls.unsealed
+
+    def close(self) -> None:
+        if not self._closing:
+            self._closing = True
+            self._tcp.write(self._tls.close())
+            self._tcp.close()
+
+    def abort(self) -> None:
+        self._closing = True
+        self._tcp.abort()
+
+    # Called by the TCP transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._tcp = cast(asyncio.Transport, transport)
+        try:
+            self._tls.shake_hands()
+        except ssl.SSLError as error:  # the context allows nothing that could be offered
+            self._fail(error)
+        else:
+            self._tcp.write(self._tls.data_to_send())
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _receive_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        try:
+            for start in range(0, nbytes, FEED):
+                self._tls.receive_data(_receive_buffer[start : min(start + FEED, nbytes)])
+                if self._open or self._complete_handshake():
+                    self._deliver()
+            self._tcp.write(self._tls.data_to_send())
+        except ssl.SSLError as error:
+            self._fail(error)
+
+    def eof_received(self) -> None:
+        """Report that the connection ends, without close_notify: anyone could have ended it."""
+        if self._open and not self._closing:
+            self._error = ssl.SSLEOFError("TLS was cut off")
+            self._protocol.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closing = True
+        error = self._error or exc
+        protocol, self._protocol = self._protocol, _nobody
+        if self._open:
+            protocol.connection_lost(error)
+        elif not self.opened.done():
+            self.opened.set_exception(error or ConnectionResetError("it was closed during the TLS handshake"))
+
+    def _complete_handshake(self) -> bool:
+        self._open = self._tls.shake_hands()
+        if self._open:
+            if not self.opened.done():
+                self.opened.set_result(None)
+            self._protocol.connection_made(self)
+        return self._open
+
+    def _deliver(self) -> None:
+        """Hand on what can be decrypted."""
+        buffer = memoryview(self._protocol.get_buffer(-1))
+        while not self._closing and (size := self._tls.read_into(buffer)):
+            self._protocol.buffer_updated(size)
+        if self._tls.ended and not self._closing:
+            self._protocol.eof_received()
+            self.close()
+
+    def _fail(self, error: ssl.SSLError) -> None:
+        self._closing = True
+        self._error = error
+        self._tcp.write(self._tls.alert())
+        self._tcp.abort()
