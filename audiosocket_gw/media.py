@@ -1,43 +1,60 @@
 """The sound of one call: what the caller's side speaks, what the agent speaks, and the way between them.
 
 Pure. The formats become known on the way: the agent's from its metadata, the caller's from the first frames,
-whose kind tells the rate, and whose look tells whether Asterisk passes a telephone's codec through.
+whose kind tells the rate, and whose look tells whether Asterisk passes a telephone's codec through. What goes
+to the caller is linear sound in any case: Asterisk takes it for what its kind says.
 """
 
 from __future__ import annotations
 
-from audiosocket_gw.audio import AGENT_FORMATS, FRAME_MS, PCM_8000, AudioFormat, Converter, Encoding
-from audiosocket_gw.audio.sentinel import Sentinel
+from audiosocket_gw.audio import (
+    AGENT_FORMATS,
+    FRAME_MS,
+    PCM_8000,
+    AudioFormat,
+    Converter,
+    Encoding,
+    alaw_to_linear,
+    ulaw_to_linear,
+)
+from audiosocket_gw.audio.ambience import Comfort
+from audiosocket_gw.audio.sentinel import CodecWatch, Verdict
 from audiosocket_gw.playout import Playout
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Audio, Kind, encode_audio
 
 FADE_MS = 8
-"""How a reply that is cut off ends."""
+"""How a reply that is cut off, or held, ends."""
 
-G711_FRAME_BYTES = frozenset({80, 160, 240})
-"""10, 20 and 30 ms of a telephone's codec under the kind of linear sound: `Dial(AudioSocket/...)` without a
-codec passes it through."""
+_DECODERS = {Encoding.ULAW: ulaw_to_linear, Encoding.ALAW: alaw_to_linear}
 
 
 class Media:
     """Both directions of one call. ``playout`` is what waits for the caller, linear at the caller's rate."""
 
-    def __init__(self) -> None:
+    def __init__(self, comfort: Comfort | None = None) -> None:
+        self._comfort = comfort
         self.playout = Playout()
         self.caller_format = PCM_8000
-        """What Asterisk sends, and expects back."""
+        """What Asterisk sends, as far as it is known."""
+        self.sound: bytes | None = None
+        """What was in the last frame, linear; None: silence."""
+        self.agent_is_heard = False
+        """Whether the agent was speaking in the last frame, or is held in mid-word."""
         self.agent_silence = b""
         """20 ms of silence for the agent; empty before `agree`."""
         self._kind = Kind.SLIN
-        self._sentinel: Sentinel | None = None
-        self._payload_bytes = PCM_8000.frame_bytes
+        self._codec = CodecWatch()
+        self._verdict = self._codec.verdict
+        self._by_kind = self._verdict
+        self._linear = PCM_8000  # what goes to the caller
         self._agent_input: AudioFormat | None = None
         self._agent_output = PCM_8000
         self._to_agent: Converter | None = None
+        self._bundle = b""
         self._from_agent: Converter | None = None
-        self._to_caller: Converter | None = None
         self._has_tail = False
-        self._lay()
+        self._lay_from_agent()
+        self._lay_to_agent()
 
     # Formats
 
@@ -45,60 +62,98 @@ class Media:
         """Take the agent's formats: what it listens to, and what it speaks."""
         self._agent_input = agent_input
         self._agent_output = agent_output
-        self._lay()
+        self._lay_from_agent()
+        self._lay_to_agent()
 
     def look_at(self, frame: Audio) -> bool:
-        """Learn from a frame of the caller's what the caller's side speaks; tell whether that changed.
+        """Learn from a frame of the caller's what the caller's side speaks; tell whether there is news of it.
 
-        A change takes what is queued along.
+        Another kind is another rate, and takes what is queued along.
         """
         if frame.kind is not self._kind:
-            self._kind = frame.kind
-            self._sentinel = None
-            return self._change_caller(AudioFormat(Encoding.PCM, SAMPLE_RATES[frame.kind]))
-        if len(frame.payload) != self._payload_bytes and frame.kind is Kind.SLIN:
-            self._payload_bytes = len(frame.payload)
-            # Only a size that linear sound hardly has is a reason to doubt what Asterisk says.
-            self._sentinel = Sentinel() if self._payload_bytes in G711_FRAME_BYTES else None
-        if self._sentinel is None:
-            return False
-        verdict = self._sentinel.hear(frame.payload)
-        if verdict.final:
-            self._sentinel = None
-        return verdict.format is not None and self._change_caller(verdict.format)
+            self._change_kind(frame.kind)
+        return self._take(self._codec.hear(frame.payload) if frame.kind is Kind.SLIN else self._by_kind)
 
-    def _change_caller(self, heard: AudioFormat) -> bool:
-        if heard == self.caller_format:
-            return False
-        before = _linear(self.caller_format)
-        self.caller_format = heard
-        after = _linear(heard)
-        if before != after:
-            converter = Converter(before, after)
-            self.playout.change_rate(
-                after.frame_bytes, lambda sound: converter.convert(sound) + converter.flush()
-            )
-        self._lay()
-        return True
+    def expect(self, codec: str) -> bool:
+        """Learn from Asterisk which codec it sends under kind 0x10; tell whether that is news."""
+        told = self._codec.told(codec)
+        return self._kind is Kind.SLIN and self._take(told)
 
-    def _lay(self) -> None:
-        """Lay the ways between the formats; one between equal formats is None, so that it costs nothing."""
-        linear = _linear(self.caller_format)
-        self._from_agent = _way(self._agent_output, linear)
-        self._to_caller = _way(linear, self.caller_format)
+    @property
+    def codec_passes_through(self) -> bool:
+        """Whether Asterisk is sure to send a telephone's codec under the label of linear sound."""
+        heard = self._verdict.format
+        return self._verdict.final and (heard is None or heard.encoding is not Encoding.PCM)
+
+    @property
+    def understands_caller(self) -> bool:
+        """Whether what Asterisk sends can be decoded."""
+        return self._verdict.format is not None
+
+    def understood(self, payload: bytes) -> bytes:
+        """Return a frame's sound in `caller_format`; silence for what can't be decoded."""
+        return payload if self.understands_caller else self.caller_format.silence(FRAME_MS)
+
+    def _take(self, verdict: Verdict) -> bool:
+        if verdict is self._verdict:
+            return False
+        before, self._verdict = self._verdict, verdict
+        if verdict.format is not None and verdict.format != self.caller_format:
+            self.caller_format = verdict.format
+            self._lay_to_agent()
+        return (verdict.format, verdict.final) != (before.format, before.final)
+
+    def _change_kind(self, kind: Kind) -> None:
+        if self._has_tail:
+            self._finish_reply()  # of the sound so far
+        self._kind = kind
+        before, self._linear = self._linear, AudioFormat(Encoding.PCM, SAMPLE_RATES[kind])
+        self._by_kind = Verdict(self._linear, confidence=1.0, final=True)
+        converter = Converter(before, self._linear)
+        self.playout.change_rate(
+            self._linear.frame_bytes, lambda sound: converter.convert(sound) + converter.flush()
+        )
+        if self._comfort is not None:
+            self._comfort.change_rate(self._linear.rate)
+        self._lay_from_agent()
+
+    def _lay_from_agent(self) -> None:
+        """Lay the way to the caller; between equal formats it is None, so that it costs nothing."""
+        self._from_agent = _way(self._agent_output, self._linear)
+        self._silence_frame = encode_audio(self._kind, self._linear.silence(FRAME_MS))
+
+    def _lay_to_agent(self) -> None:
+        self.frame_bytes = self.caller_format.frame_bytes
+        """The length of 20 ms of the caller's sound."""
         if self._agent_input is not None:
             self._to_agent = _way(self.caller_format, self._agent_input)
             self.agent_silence = self._agent_input.silence(FRAME_MS)
-        self.frame_bytes = self.caller_format.frame_bytes
-        """The length of 20 ms of the caller's sound."""
-        self.silence_frame = encode_audio(self._kind, self.caller_format.silence(FRAME_MS))
-        """20 ms of silence for the caller, ready to be sent."""
 
     # Sound
 
-    def to_agent(self, sound: bytes) -> bytes:
-        """Turn the caller's sound into the agent's format; may be empty, when a converter keeps it."""
-        return sound if self._to_agent is None else self._to_agent.convert(sound)
+    def to_agent(self, sound: bytes, bundle_frames: int = 1) -> bytes:
+        """Turn the caller's sound into the agent's format, and bundle ``bundle_frames`` of 20 ms.
+
+        Empty until the bundle is full.
+        """
+        return self.bundle(sound if self._to_agent is None else self._to_agent.convert(sound), bundle_frames)
+
+    def bundle(self, sound: bytes, frames: int) -> bytes:
+        """Add sound in the agent's format to the bundle; return it when it is full, to half a frame.
+
+        A converter's frames vary in length: the first are shorter by its delay.
+        """
+        bundle = self._bundle + sound
+        if 2 * len(bundle) > (2 * frames - 1) * len(self.agent_silence):
+            self._bundle = b""
+            return bundle
+        self._bundle = bundle
+        return b""
+
+    def unbundle(self) -> bytes:
+        """Return what is in the bundle."""
+        bundle, self._bundle = self._bundle, b""
+        return bundle
 
     def from_agent(self, sound: bytes) -> None:
         """Queue the agent's sound for the caller."""
@@ -108,20 +163,43 @@ class Media:
             self.playout.add(self._from_agent.convert(sound))
             self._has_tail = True
 
-    def next_frame(self) -> bytes | None:
-        """Return the next frame for the caller, ready to be sent, or None when there is only silence."""
+    def next_frame(self) -> bytes:
+        """Return the next frame for the caller, ready to be sent. `sound` is what is in it."""
         if self._has_tail and self.playout.runs_dry:
             self._finish_reply()
         sound = self.playout.next_frame()
+        self.agent_is_heard = sound is not None or self.playout.held
+        if self._comfort is not None:
+            sound = self._comforted(self._comfort, sound)
+        self.sound = sound
         if sound is None:
-            return None
-        return encode_audio(self._kind, sound if self._to_caller is None else self._to_caller.convert(sound))
+            return self._silence_frame
+        return encode_audio(self._kind, sound)
+
+    def _comforted(self, comfort: Comfort, sound: bytes | None) -> bytes | None:
+        sound = comfort.next(sound)
+        if comfort.over:
+            self._comfort = None
+        return sound
 
     def _finish_reply(self) -> None:
         """Fetch the last milliseconds, which a resampler keeps until it has heard what follows."""
         assert self._from_agent is not None
         self.playout.add(self._from_agent.flush())
         self._has_tail = False
+
+    def hold(self) -> None:
+        """Fall silent, softly, until `resume` or `interrupt`."""
+        self.playout.hold(FADE_MS)
+
+    def resume(self) -> None:
+        """Go on where `hold` fell silent."""
+        self.playout.release(FADE_MS)
+
+    def linear(self, sound: bytes) -> bytes:
+        """Return the caller's sound as linear sound."""
+        decode = _DECODERS.get(self.caller_format.encoding)
+        return sound if decode is None else decode(sound)
 
     def interrupt(self) -> int:
         """Fall silent, softly; return how many milliseconds of what was queued nobody will hear."""
@@ -142,10 +220,6 @@ def agent_format(name: str, setting: str) -> AudioFormat:
         known_names = ", ".join(map(str, AGENT_FORMATS))
         raise ValueError(f"the agent's {setting} is {name!r:.40}; set it to one of {known_names}")
     return found
-
-
-def _linear(audio_format: AudioFormat) -> AudioFormat:
-    return AudioFormat(Encoding.PCM, audio_format.rate)
 
 
 def _way(source: AudioFormat, target: AudioFormat) -> Converter | None:

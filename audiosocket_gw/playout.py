@@ -22,7 +22,7 @@ class Playout:
     is never right. Each byte is stored once, in the chunk it came in.
     """
 
-    __slots__ = ("_chunks", "_frame_bytes", "_half", "_offset", "_queued", "_sent")
+    __slots__ = ("_chunks", "_frame_bytes", "_half", "_last_words", "_offset", "_queued", "_sent", "held")
 
     def __init__(self) -> None:
         self._frame_bytes = FRAME_BYTES
@@ -31,6 +31,9 @@ class Playout:
         self._offset = 0  # into the first chunk: the bytes of it that have been sent
         self._queued = 0
         self._sent = 0
+        self._last_words = b""  # the fading end of what is heard before a hold
+        self.held = False
+        """Whether the queue waits: `hold`."""
 
     def add(self, audio: bytes) -> None:
         """Queue sound; any length, odd ones included: a sample may be split between two chunks.
@@ -51,11 +54,13 @@ class Playout:
         self._half = b""
 
     def next_frame(self) -> bytes | None:
-        """Take the next 20 ms (320 bytes at 8 kHz), or None when nothing is queued.
+        """Take the next 20 ms (320 bytes at 8 kHz), or None when nothing is queued or the queue is held.
 
         Less than a frame in the queue is the tail of a reply, or the agent is late: either way these
         20 ms must be filled now, so the rest of the frame is silence.
         """
+        if self.held:
+            return self._next_held_frame()
         if not self._queued:
             return None
         start = self._offset
@@ -69,6 +74,39 @@ class Playout:
         frame = self._take(self._frame_bytes)
         self._sent += len(frame)
         return frame + bytes(self._frame_bytes - len(frame))
+
+    def _next_held_frame(self) -> bytes | None:
+        if not self._last_words:
+            return None
+        frame, self._last_words = self._last_words, b""
+        self._sent += len(frame)
+        return frame + bytes(self._frame_bytes - len(frame))
+
+    def hold(self, fade_ms: int) -> None:
+        """Fall silent, softly, and keep what is queued until `release` or `flush`."""
+        if not self.held:
+            self.held = True
+            self._last_words = _faded(self._take(self._bytes_for(fade_ms)))
+
+    def release(self, fade_ms: int) -> None:
+        """Go on, softly, where `hold` fell silent."""
+        if self.held:
+            self.held = False
+            unheard = self._last_words
+            self._last_words = b""
+            self._put_back(unheard + _swelling(self._take(self._bytes_for(fade_ms))))
+
+    def _put_back(self, sound: bytes) -> None:
+        """Queue ``sound`` before everything else."""
+        if sound:
+            if self._offset:
+                self._chunks[0] = self._chunks[0][self._offset :]
+                self._offset = 0
+            self._chunks.appendleft(sound)
+            self._queued += len(sound)
+
+    def _bytes_for(self, ms: int) -> int:
+        return self._frame_bytes * ms // FRAME_MS // 2 * 2
 
     def _take(self, size: int) -> bytes:
         """Take up to ``size`` bytes from the head of the queue."""
@@ -90,8 +128,10 @@ class Playout:
 
         ``fade_ms`` of it stay, fading to silence: cut off in mid-word, a voice would end in a click.
         """
-        fading = _faded(self._take(self._frame_bytes * fade_ms // FRAME_MS // 2 * 2))
+        fading = self._last_words if self.held else _faded(self._take(self._bytes_for(fade_ms)))
         discarded_ms = self.queued_ms
+        self._last_words = b""
+        self.held = False
         self._chunks.clear()
         self._half = b""
         self._offset = 0
@@ -101,7 +141,8 @@ class Playout:
 
     def change_rate(self, frame_bytes: int, convert: Callable[[bytes], bytes]) -> None:
         """Go on with frames of another size; ``convert`` brings what is queued to the new rate."""
-        queued = convert(self._take(self._queued))
+        queued = convert(self._last_words + self._take(self._queued))
+        self._last_words = b""
         self._sent = self._sent * frame_bytes // self._frame_bytes
         self._frame_bytes = frame_bytes
         self.add(queued)
@@ -110,6 +151,11 @@ class Playout:
     def queued_ms(self) -> int:
         """How long the queue sounds, rounded up to whole frames."""
         return -(-self._queued // self._frame_bytes) * FRAME_MS
+
+    @property
+    def end_ms(self) -> int:
+        """When what is added next will be heard, on the clock of `heard_ms`."""
+        return (self._sent + self._queued + len(self._last_words)) * FRAME_MS // self._frame_bytes
 
     @property
     def runs_dry(self) -> bool:
@@ -123,6 +169,13 @@ class Playout:
 
 
 def _faded(sound: bytes) -> bytes:
+    return _ramped(sound, 1, 0)
+
+
+def _swelling(sound: bytes) -> bytes:
+    return _ramped(sound, 0, 1)
+
+
+def _ramped(sound: bytes, first: float, last: float) -> bytes:
     samples = np.frombuffer(sound, "<i2")
-    ramp = np.linspace(1, 0, len(samples), endpoint=False)
-    return (samples * ramp).astype("<i2").tobytes()
+    return (samples * np.linspace(first, last, len(samples), endpoint=False)).astype("<i2").tobytes()

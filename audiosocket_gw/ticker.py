@@ -8,11 +8,16 @@ frame runs 2 to 60 % slow, and a task for each call costs ten times as much as o
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from audiosocket_gw.audio import FRAME_MS
+from audiosocket_gw.load import Load
+
+logger = logging.getLogger("audiosocket_gw.ticker")
 
 PERIOD_S = FRAME_MS / 1000
 
@@ -29,7 +34,9 @@ Tick = Callable[[], None]
 class Ticker:
     """Calls each attached function every 20 ms. It rests while none is attached."""
 
-    def __init__(self) -> None:
+    def __init__(self, load: Load | None = None) -> None:
+        """``load`` is told of every moment of the clock."""
+        self._load = load
         self._slots: list[set[Tick]] = [set() for _ in range(SLOTS)]
         self._next_slot = 0
         self._deadline = 0.0
@@ -53,14 +60,22 @@ class Ticker:
             if self._timer is not None and not any(self._slots):
                 self._timer.cancel()
                 self._timer = None
+                if self._load is not None:
+                    self._load.rest()
 
     def _fire(self) -> None:
         loop = asyncio.get_running_loop()
-        late_s = loop.time() - self._deadline
+        now = loop.time()
+        late_s = now - self._deadline
         if late_s > MAX_CATCH_UP_S:
             lost_s = math.ceil((late_s - MAX_CATCH_UP_S) / PERIOD_S) * PERIOD_S
             self._deadline += lost_s
             self.skipped_s += lost_s
+            logger.warning(
+                "the process was held up for %.0f ms: every call heard silence for %.0f ms of it",
+                late_s * 1000,
+                lost_s * 1000,
+            )
         # The next one first: whatever happens in a tick, the clock goes on.
         self._deadline += PERIOD_S / SLOTS
         self._timer = loop.call_at(self._deadline, self._fire)
@@ -68,3 +83,5 @@ class Ticker:
         self._next_slot = (self._next_slot + 1) % SLOTS
         for tick in tuple(slot):
             tick()
+        if self._load is not None:
+            self._load.note(late_s, now, time.thread_time())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -105,3 +106,53 @@ class PlayoutModel(RuleBasedStateMachine):
 
 
 test_against_the_model = PlayoutModel.TestCase
+
+
+def test_a_held_queue_is_silent_and_loses_nothing() -> None:
+    playout = Playout()
+    sound = np.full(8 * 100, 8_000, "<i2")
+    playout.add(sound.tobytes())
+    playout.next_frame()
+    playout.hold(8)
+    playout.hold(8)  # said twice, it is still one
+    last = np.frombuffer(playout.next_frame() or b"", "<i2")
+    assert last[0] == 8_000 and last[63] <= 8_000 / 64 + 1 and not last[64:].any()
+    assert playout.next_frame() is None
+    assert (playout.heard_ms, playout.end_ms) == (28, 100)
+    playout.release(8)
+    first = np.frombuffer(playout.next_frame() or b"", "<i2")
+    assert first[0] == 0 and (np.diff(first[:64]) >= 0).all() and (first[64:] == 8_000).all()
+    while playout.next_frame():
+        pass
+    assert playout.heard_ms == 100
+
+
+def test_a_hold_that_is_released_before_anybody_heard_it_loses_nothing() -> None:
+    playout = Playout()
+    playout.add(np.full(8 * 50, 8_000, "<i2").tobytes())
+    playout.hold(8)
+    playout.release(8)
+    assert playout.end_ms == 50
+    while playout.next_frame():
+        pass
+    assert playout.heard_ms == 50
+
+
+def test_a_held_queue_is_flushed_without_another_word() -> None:
+    playout = Playout()
+    playout.add(bytes([1, 31]) * 8 * 100)
+    playout.next_frame()
+    playout.hold(8)
+    playout.next_frame()
+    assert playout.flush(8) == 80
+    assert not playout.held
+    assert playout.next_frame() is None
+
+
+def test_an_empty_queue_can_be_held_and_released() -> None:
+    playout = Playout()
+    playout.hold(8)
+    assert playout.next_frame() is None
+    playout.release(8)
+    playout.add(bytes([1, 31]) * 160)
+    assert playout.next_frame() == bytes([1, 31]) * 160

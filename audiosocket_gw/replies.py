@@ -1,0 +1,125 @@
+"""What the agent said, and how much of it the caller heard. Pure.
+
+The agent's words and its sound arrive apart from each other, both faster than they are heard. A reply is
+closed when no more of it can be heard; only then it is known where the sound ended. All times are those of
+`Playout.heard_ms`, the clock that counts the agent's sound as the caller hears it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+from audiosocket_gw.elevenlabs.messages import Alignment
+
+MAX_WORDS_AHEAD = 8
+"""Texts that may wait for their sound; more are those of an agent whose sound never comes."""
+
+MAX_TOLD = 500
+"""Characters: an agent that is told how much of its reply was heard needs no more than the end of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeardReply:
+    """A reply that is over. ``heard`` is the beginning of ``text`` that the caller heard."""
+
+    event_id: int
+    text: str
+    heard: str
+    heard_ms: int
+    length_ms: int
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the caller didn't hear all of it."""
+        return self.heard_ms < self.length_ms
+
+
+@dataclass(slots=True)
+class _Reply:
+    event_id: int
+    start_ms: int
+    end_ms: int
+    text: str = ""
+    spoken: list[tuple[int, str]] = field(default_factory=list)
+    """Each character that the agent aligned with its sound, and when it ends."""
+
+    def closed(self, heard_until_ms: int) -> HeardReply:
+        length_ms = self.end_ms - self.start_ms
+        heard_ms = max(0, min(heard_until_ms - self.start_ms, length_ms))
+        aligned = "".join(character for _, character in self.spoken)
+        text = self.text or aligned
+        heard = text if heard_ms == length_ms else self._words_until(heard_ms, text, aligned, length_ms)
+        return HeardReply(self.event_id, text, heard, heard_ms, length_ms)
+
+    def _words_until(self, heard_ms: int, text: str, aligned: str, length_ms: int) -> str:
+        """Return what of ``text`` was said by then.
+
+        By the agent's alignment it is known to the character. Where that is missing, can't be true or is of
+        other words (it may spell numbers out), it is a guess in proportion, at whole words.
+        """
+        share = heard_ms / length_ms
+        if self.spoken and 2 * self.spoken[-1][0] > length_ms:
+            count = sum(1 for _ in takewhile(lambda spoken: spoken[0] <= heard_ms, self.spoken))
+            if text.startswith(aligned[:count]):
+                return aligned[:count].rstrip()
+            share = count / len(self.spoken)
+        guess = text[: int(len(text) * share)]
+        return guess.rpartition(" ")[0] if " " in text else guess
+
+
+def told_of(replies: Sequence[HeardReply]) -> str:
+    """Return what an agent is told that was interrupted in these replies."""
+    heard = " ".join(reply.heard for reply in replies if reply.heard)
+    if heard:
+        end = heard if len(heard) <= MAX_TOLD else f"... {heard[-MAX_TOLD:]}"
+        return f'The caller interrupted you, and heard only: "{end}"'
+    heard_s = sum(reply.heard_ms for reply in replies) / 1000
+    if heard_s >= 0.5:
+        return f"The caller interrupted you, and heard only the first {heard_s:.0f} s of your reply."
+    return "The caller interrupted you, and heard nothing of your last reply."
+
+
+class Replies:
+    """The agent's replies that aren't over, in order."""
+
+    def __init__(self) -> None:
+        self._open: list[_Reply] = []
+        self._words: dict[int | None, str] = {}
+
+    def words(self, event_id: int | None, text: str) -> None:
+        """Take a reply's text. It may come before its first sound, after it, or without an id."""
+        reply = next((reply for reply in reversed(self._open) if reply.event_id == event_id), None)
+        if reply is None and event_id is None and self._open and not self._open[-1].text:
+            reply = self._open[-1]
+        if reply is None:
+            self._words[event_id] = text
+            if len(self._words) > MAX_WORDS_AHEAD:
+                del self._words[next(iter(self._words))]
+        else:
+            reply.text = text
+
+    def sound(self, event_id: int, start_ms: int, end_ms: int, alignment: Alignment) -> None:
+        """Take a piece of a reply, queued to be heard from ``start_ms`` to ``end_ms``."""
+        if not self._open or self._open[-1].event_id != event_id:
+            text = self._words.pop(event_id, "") or self._words.pop(None, "")
+            self._open.append(_Reply(event_id, start_ms, start_ms, text))
+        reply = self._open[-1]
+        offset_ms = reply.end_ms - reply.start_ms
+        reply.spoken += [(offset_ms + end, character) for end, character in alignment]
+        reply.end_ms = end_ms
+
+    def close(self, heard_ms: int) -> list[HeardReply]:
+        """Close all replies: nothing is heard of them after ``heard_ms``."""
+        return self._close(self._open, heard_ms)
+
+    def close_earlier(self, heard_ms: int) -> list[HeardReply]:
+        """Close all replies but the last, which the agent may go on with."""
+        return self._close(self._open[:-1], heard_ms)
+
+    def _close(self, over: list[_Reply], heard_ms: int) -> list[HeardReply]:
+        self._open = self._open[len(over) :]
+        if over:
+            self._words.pop(None, None)  # without an id it belongs to what is over
+        return [reply.closed(heard_ms) for reply in over]
