@@ -1,0 +1,253 @@
+"""The recordings of all calls: what the event loop notes of each, and what the writer makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from audiosocket_gw import events
+from audiosocket_gw.audio import FRAME_MS, PCM_8000, AudioFormat
+from audiosocket_gw.protocol.audiosocket import Audio
+from audiosocket_gw.recording.directory import call_name, claim
+from audiosocket_gw.recording.retention import Limits, Retention
+from audiosocket_gw.recording.stereo import LEAD_IN_S, Piece, Stereo, TimedFrame
+from audiosocket_gw.recording.transcript import Transcript, TranscriptFile
+from audiosocket_gw.recording.wav import WavFile
+from audiosocket_gw.recording.writer import Writer
+from audiosocket_gw.tap import Tap
+
+logger = logging.getLogger("audiosocket_gw.recording")
+
+T = TypeVar("T")
+
+SUFFIXES = (".wav", ".jsonl")
+
+TICKS_TO_WRITE = 1_000 // FRAME_MS
+"""Sound goes to the writer once a second."""
+
+MAX_UNWRITTEN_S = 10
+"""A call that is so far ahead of its disk is recorded no longer: sound would fill the memory."""
+
+MAX_UNWRITTEN_EVENTS = 1_000
+
+
+class Recorder:
+    """Records calls into ``RECORD_DIR`` while its context is open; `open` is to be given to the calls."""
+
+    def __init__(self, directory: Path, limits: Limits) -> None:
+        self._directory = directory
+        self._up: set[str] = set()
+        self._retention = Retention(directory, SUFFIXES, limits)
+        self._writer = Writer("recordings", self._sweep)
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start the writer.
+
+        Raises:
+            ConfigurationError: ``RECORD_DIR`` can't be used, or another gateway uses it.
+        """
+        self._resources.enter_context(claim(self._directory, "RECORD_DIR"))
+        self._resources.enter_context(self._writer)
+        logger.info("every call is recorded in %s (RECORD_DIR)", self._directory)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Finish the files; wait for a disk that hangs for a few seconds only."""
+        self._resources.close()
+
+    def open(self, started: events.CallStarted) -> Tap:
+        """Begin to record a call. Call it on the event loop."""
+        if self._writer.overloaded:
+            logger.warning(
+                "call %s: not recorded: the disk of RECORD_DIR=%s hangs", started.uuid, self._directory
+            )
+            return Tap()
+        now = datetime.now(UTC)
+        name = call_name(started.uuid, now)
+        self._up.add(name)
+        files = CallFiles(self._directory / name, started, now, self._closed)
+        return CallRecorder(files, self._writer, asyncio.get_running_loop().time)
+
+    def _closed(self, name: str) -> None:
+        self._up.discard(name)
+        self._writer.chore_is_due()
+
+    def _sweep(self) -> None:
+        self._retention.sweep(self._up)
+
+
+class CallRecorder(Tap):
+    """Listens in on one call. It notes frames with their times, and hands them to the writer."""
+
+    def __init__(self, files: CallFiles, writer: Writer, clock: Callable[[], float]) -> None:
+        self._files = files
+        self._writer = writer
+        self._clock = clock
+        self._format = PCM_8000
+        self._heard: list[TimedFrame] = []
+        self._said: list[TimedFrame] = []
+        self._pieces: list[Piece] = []
+
+    def caller_heard(self, frame: bytes) -> None:
+        self._heard.append((self._clock(), frame))
+        if len(self._heard) >= TICKS_TO_WRITE:
+            self._hand_over()
+
+    def caller_said(self, frame: Audio) -> None:
+        self._said.append((self._clock(), frame.payload))
+
+    def caller_speaks(self, audio_format: AudioFormat) -> None:
+        self._cut()
+        self._format = audio_format
+
+    def happened(self, event: events.CallEvent) -> None:
+        files = self._files
+        if isinstance(event, events.CallEnded):
+            self._cut()
+            files.end(event, self._pieces)
+        elif files.given_up:
+            return
+        elif len(files.events) < MAX_UNWRITTEN_EVENTS:
+            files.events.append(event)
+        else:
+            files.give_up("the disk hangs")
+        self._writer.submit(files.write)
+
+    def _cut(self) -> None:
+        if self._heard or self._said:
+            self._pieces.append(Piece(self._format, self._heard, self._said))
+            self._heard, self._said = [], []
+
+    def _hand_over(self) -> None:
+        self._cut()
+        pieces, self._pieces = self._pieces, []
+        files = self._files
+        if files.given_up:
+            return
+        if len(files.sound) < MAX_UNWRITTEN_S:
+            files.sound.append(pieces)
+        else:
+            files.give_up(f"the disk has taken nothing for {MAX_UNWRITTEN_S} s")
+        self._writer.submit(files.write)
+
+
+class CallFiles:
+    """The two files of one call.
+
+    The event loop puts in ``events`` and ``sound``, a second at a time; `write`, in the writer's thread,
+    takes them out. After `give_up`, by either of them, nothing is written any more.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        started: events.CallStarted,
+        started_on: datetime,
+        closed: Callable[[str], None],
+    ) -> None:
+        self._path = path
+        self._uuid = started.uuid
+        self._begins_at = started.at - LEAD_IN_S
+        self._closed = closed
+        self._transcript = Transcript(started, started_on, self._begins_at)
+        self._transcript_file: TranscriptFile | None = None
+        self._stereo: Stereo | None = None
+        self._wav: WavFile | None = None
+        self._is_full = False
+        self._ended = False
+        self.events: deque[events.CallEvent] = deque()
+        self.sound: deque[Sequence[Piece]] = deque()
+        self.given_up = False
+
+    def end(self, event: events.CallEnded, rest: Sequence[Piece]) -> None:
+        """Take the last there is."""
+        if not self.given_up:
+            self.events.append(event)
+            self.sound.append(rest)
+        self._ended = True
+
+    def give_up(self, why: str) -> None:
+        """Record no more of this call, and say so."""
+        if not self.given_up:
+            self.given_up = True
+            logger.warning(
+                "call %s: recording stopped, the call goes on: %s. Look at the disk of RECORD_DIR=%s",
+                self._uuid,
+                why,
+                self._path.parent,
+            )
+        self.sound.clear()
+        self.events.clear()
+
+    def write(self) -> None:
+        """Write what there is, and close the files when it was the last."""
+        ended = self._ended  # first: what is put in later is written later
+        try:
+            if not self.given_up:
+                self._write_events()
+                self._write_sound(ended)
+        except OSError as error:
+            self.give_up(error.strerror or str(error))
+        except Exception:
+            self.give_up("a defect of the gateway")
+            raise
+        finally:
+            if ended or self.given_up:
+                self._close()
+            if ended:
+                self._closed(self._path.name)
+
+    def _write_events(self) -> None:
+        for event in _taken(self.events):
+            lines = self._transcript.lines(event)
+            if lines:
+                if self._transcript_file is None:
+                    self._transcript_file = TranscriptFile(self._path.with_name(f"{self._path.name}.jsonl"))
+                self._transcript_file.write(lines)
+
+    def _write_sound(self, ended: bool) -> None:
+        for pieces in _taken(self.sound):
+            if not self._is_full:
+                self._write_pieces(pieces, last=ended and not self.sound)
+
+    def _write_pieces(self, pieces: Sequence[Piece], *, last: bool) -> None:
+        if self._stereo is None:
+            rate = pieces[-1].audio_format.rate if pieces else PCM_8000.rate
+            self._stereo = Stereo(rate, self._begins_at)
+            self._wav = WavFile(self._path.with_name(f"{self._path.name}.wav"), rate)
+        assert self._wav is not None
+        for piece in pieces:
+            self._stereo.add(piece)
+        if last:
+            self._stereo.close()
+        for position, block in self._stereo.take():
+            if not self._wav.write(position, block):
+                self._is_full = True
+                logger.warning("call %s: its recording has reached 2 GiB and ends there", self._uuid)
+                return
+
+    def _close(self) -> None:
+        for file in (self._transcript_file, self._wav):
+            if file is not None:
+                file.close()
+        self._transcript_file = self._wav = None
+
+
+def _taken(waiting: deque[T]) -> Iterator[T]:
+    """Take out what there is. The other thread may clear it at any moment."""
+    while True:
+        try:
+            item = waiting.popleft()
+        except IndexError:
+            return
+        yield item

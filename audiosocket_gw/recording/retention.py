@@ -1,0 +1,105 @@
+"""What is kept of past calls: so many bytes and so many days, and the oldest go first."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from audiosocket_gw.recording.directory import started_on
+
+logger = logging.getLogger("audiosocket_gw.recording")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is kept; None: no limit."""
+
+    max_bytes: int | None = None
+    """Of all the files together, those of calls that are up included."""
+    max_age: timedelta | None = None
+    """Since the call started, by its name, or since its files were last written to, if that is later: a clock
+    that was behind when it started, and set right since, would make it old at once."""
+
+
+@dataclass(slots=True)
+class _Call:
+    name: str
+    dated: float
+    paths: list[Path] = field(default_factory=list)
+    size: int = 0
+
+
+class Retention:
+    """Keeps the files of calls in ``directory`` within limits.
+
+    Only files are touched that are named as a call's are (`directory.call_name`) with one of ``suffixes``.
+    """
+
+    def __init__(self, directory: Path, suffixes: Collection[str], limits: Limits) -> None:
+        self._directory = directory
+        self._suffixes = frozenset(suffixes)
+        self._limits = limits
+
+    def sweep(self, spared: Collection[str] = (), now: datetime | None = None) -> list[str]:
+        """Remove what is beyond the limits, all files of a call together, but of no call in ``spared``.
+
+        Return the names of the calls. What can't be removed is logged, and stays.
+        """
+        if self._limits == Limits():
+            return []
+        calls = self._calls()
+        removed = [call for call in self._surplus(calls, spared, now or datetime.now(UTC)) if _remove(call)]
+        if removed:
+            megabytes = sum(call.size for call in removed) / 1e6
+            logger.info("%s: removed %d old calls, %.1f MB", self._directory, len(removed), megabytes)
+        return [call.name for call in removed]
+
+    def _surplus(self, calls: list[_Call], spared: Collection[str], now: datetime) -> Iterator[_Call]:
+        max_age, max_bytes = self._limits.max_age, self._limits.max_bytes
+        size = sum(call.size for call in calls)
+        for call in calls:
+            if call.name in spared:
+                continue
+            too_old = max_age is not None and now.timestamp() - call.dated > max_age.total_seconds()
+            if too_old or (max_bytes is not None and size > max_bytes):
+                size -= call.size
+                yield call
+
+    def _calls(self) -> list[_Call]:
+        """Return what there is, the oldest first."""
+        calls: dict[str, _Call] = {}
+        try:
+            with os.scandir(self._directory) as entries:
+                for entry in entries:
+                    self._note(entry, calls)
+        except OSError as error:
+            logger.warning("%s can't be read, nothing is removed: %s", self._directory, error.strerror)
+        return sorted(calls.values(), key=lambda call: (call.dated, call.name))
+
+    def _note(self, entry: os.DirEntry[str], calls: dict[str, _Call]) -> None:
+        name, _, extension = entry.name.rpartition(".")
+        started = started_on(name) if f".{extension}" in self._suffixes else None
+        if started is None or not entry.is_file(follow_symlinks=False):
+            return
+        call = calls.setdefault(name, _Call(name, started.timestamp()))
+        call.paths.append(Path(entry.path))
+        try:
+            status = entry.stat(follow_symlinks=False)
+            call.size += status.st_size
+            call.dated = max(call.dated, status.st_mtime)
+        except FileNotFoundError:  # somebody else removed it
+            call.paths.pop()
+
+
+def _remove(call: _Call) -> bool:
+    try:
+        for path in call.paths:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        logger.warning("%s can't be removed: %s", error.filename, error.strerror)
+        return False
+    return True

@@ -1,0 +1,158 @@
+"""Both sides of a call on one clock: the caller on the left, what the caller heard on the right. Pure.
+
+A frame to the caller is heard from when it is sent; a frame from the caller had been spoken when it arrived.
+So both channels show the call as it was at the gateway, a moment later than at the caller's ear and a moment
+later than from the caller's mouth. Time that the gateway or its network lost is silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from audiosocket_gw.audio import FRAME_MS, AudioFormat, Converter, Encoding
+from audiosocket_gw.protocol.audiosocket import HEADER
+from audiosocket_gw.recording.track import Positions, Samples, Track
+from audiosocket_gw.ticker import MAX_CATCH_UP_S
+
+LEAD_IN_S = FRAME_MS / 1000
+"""A recording begins that much before the call: the first frame to arrive had been spoken by then."""
+
+OPEN_FRAMES = 2_000 // FRAME_MS
+"""Sound of the caller's that the network holds back for longer than this is missing in the recording, though
+the agent got it. TCP sends again after 0.2, 0.6 and 1.4 s: three losses in a row are bridged. Time in which
+the gateway itself was held up doesn't count, since it sent no frames."""
+
+BLOCK_S = 10
+"""More than that isn't put together at once; it happens only after the gateway was held up for so long."""
+
+TimedFrame = tuple[float, bytes]
+"""When a frame was sent or came, in seconds of a clock that never jumps; and the frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What was sent to the caller, with its header, and what came from the caller, without.
+
+    ``audio_format`` is the caller's; what was sent is linear sound at the same rate.
+    """
+
+    audio_format: AudioFormat
+    heard: Sequence[TimedFrame]
+    said: Sequence[TimedFrame]
+
+
+class Stereo:
+    """The sound of one recording, at ``rate``, that begins at the time ``begins_at``."""
+
+    def __init__(self, rate: int, begins_at: float) -> None:
+        self._begins_at = begins_at
+        self._rate = rate
+        # A frame too many from the caller is left out, lest a fast clock adds up. Our own frames come late by
+        # what the ticker makes up, at most, and none is ever left out.
+        self._said = _Channel(rate, ahead_s=FRAME_MS / 1000)
+        self._heard = _Channel(rate, ahead_s=MAX_CATCH_UP_S)
+        self._sent_at: Positions = np.empty(0, np.int64)
+        self._settled = 0
+
+    def add(self, piece: Piece) -> None:
+        """Take the next piece."""
+        if piece.heard:
+            sent_at = self._positions(piece.heard)
+            payloads = [frame[HEADER.size :] for _, frame in piece.heard]
+            self._heard.add(sent_at, payloads, piece.audio_format.linear)
+            self._sent_at = np.concatenate((self._sent_at, sent_at))
+        if piece.said:
+            came_at = self._positions(piece.said)
+            payloads = [payload for _, payload in piece.said]
+            self._said.add(came_at, payloads, piece.audio_format, ends_then=True)
+
+    def take(self) -> Iterator[tuple[int, Samples]]:
+        """Yield what is new or has changed: positions, and blocks of shape (samples, 2)."""
+        runs = (self._said.track.place(), self._heard.track.place())
+        stop = max((position + len(sound) for channel in runs for position, sound in channel), default=0)
+        block_length = BLOCK_S * self._rate
+        for start in range(self._settled, stop, block_length):
+            block = np.zeros((min(block_length, stop - start), 2), "<i2")
+            for side, channel in enumerate(runs):
+                for position, sound in channel:
+                    _lay(sound, position - start, block[:, side])
+            yield start, block
+        self._settle()
+
+    def close(self) -> None:
+        """Let resamplers give out what they keep. `take` the rest then."""
+        self._said.flush()
+        self._heard.flush()
+
+    def _settle(self) -> None:
+        if len(self._sent_at) > OPEN_FRAMES:
+            self._sent_at = self._sent_at[-OPEN_FRAMES:]
+            self._settled = max(self._settled, int(self._sent_at[0]))
+            self._said.track.settle(self._settled)
+            self._heard.track.settle(self._settled)
+
+    def _positions(self, frames: Sequence[TimedFrame]) -> Positions:
+        times = np.array([time for time, _ in frames]) - self._begins_at
+        return np.rint(times * self._rate).astype(np.int64)
+
+
+class _Channel:
+    """One side: from what came to linear sound at the rate of the recording."""
+
+    def __init__(self, rate: int, ahead_s: float) -> None:
+        self.track = Track(rate, ahead_s)
+        self._target = AudioFormat(Encoding.PCM, rate)
+        self._begin(self._target)
+
+    def _begin(self, audio_format: AudioFormat) -> None:
+        self._converter = Converter(audio_format, self._target)
+        self._half = b""  # the first byte of a sample whose second has not come
+        self._bytes = 0
+        self._samples = 0
+
+    def add(
+        self,
+        at: Positions,
+        payloads: Sequence[bytes],
+        audio_format: AudioFormat,
+        *,
+        ends_then: bool = False,
+    ) -> None:
+        """Take frames that begin ``at`` the latest, or end then."""
+        if audio_format != self._converter.source:
+            self.flush()
+            self._begin(audio_format)
+        ends = self._ends(payloads)
+        lengths = np.diff(ends, prepend=self._samples)
+        self._samples = int(ends[-1])
+        sound = self._converter.convert(self._whole_samples(b"".join(payloads)))
+        self.track.add(at - lengths if ends_then else at, lengths, np.frombuffer(sound, "<i2"))
+
+    def flush(self) -> None:
+        """Add what the resampler keeps; frames have been told of already."""
+        nothing: Positions = np.empty(0, np.int64)
+        self.track.add(nothing, nothing, np.frombuffer(self._converter.flush(), "<i2"))
+
+    def _ends(self, payloads: Sequence[bytes]) -> Positions:
+        """Return where each frame ends in what the converter makes of all it has got."""
+        source = self._converter.source
+        sizes = self._bytes + np.cumsum([len(payload) for payload in payloads], dtype=np.int64)
+        self._bytes = int(sizes[-1])
+        ends: Positions = -(-(sizes // source.sample_bytes) * self._target.rate // source.rate)
+        return ends
+
+    def _whole_samples(self, sound: bytes) -> bytes:
+        sound = self._half + sound
+        whole = len(sound) - len(sound) % self._converter.source.sample_bytes
+        self._half = sound[whole:]
+        return sound[:whole]
+
+
+def _lay(sound: Samples, at: int, channel: Samples) -> None:
+    """Put as much of the sound into the channel as is within its borders."""
+    start, stop = max(0, at), min(len(channel), at + len(sound))
+    if start < stop:
+        channel[start:stop] = sound[start - at : stop - at]

@@ -1,0 +1,153 @@
+"""One channel of a recording: where on the clock each of its frames belongs. Pure.
+
+All that is known of a frame is when it was due at the latest: sound that has arrived had been spoken by then.
+How much earlier it belongs, what comes after it tells. A network that holds frames back lets them go in a
+burst, and the least delayed of the frames that follow gives the time of all that were said in one breath.
+So frames stay open for a while, and are placed anew whenever more is known.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.int16]
+Positions = npt.NDArray[np.int64]
+Run = tuple[int, Samples]
+"""Sound without a gap, and the position of its first sample."""
+
+LASTING_S = 0.020
+"""Frames that are later than this, all of them, were preceded by silence that nobody sent."""
+
+LASTING_FRAMES = 10
+"""So many frames, 200 ms normally, are all of them."""
+
+JITTER_S = 0.060
+"""Lateness of a few frames that is put down to the way they came. What is later was silent before."""
+
+
+class Track:
+    """Frames of one channel on the clock of a recording, counted in samples from its beginning.
+
+    Sound is never stretched: frames follow each other without a gap, or there is a gap of silence between
+    them. A frame is at most `LASTING_S` earlier than the least delayed of those that follow, and at most
+    ``ahead_s`` later than it was due. Where more has come than there was time for, the oldest open frames are
+    left out.
+    """
+
+    __slots__ = (
+        "_ahead",
+        "_due",
+        "_follows",
+        "_jitter",
+        "_kept_from",
+        "_lasting",
+        "_settled",
+        "_sound",
+        "_starts",
+        "_stream_end",
+    )
+
+    def __init__(self, rate: int, ahead_s: float) -> None:
+        self._ahead = round(ahead_s * rate)
+        self._jitter = round(JITTER_S * rate)
+        self._lasting = round(LASTING_S * rate)
+        self._settled = 0  # what is before this position stays as it is
+        self._follows = False  # whether there is sound right before that position
+        # The frames one after the other, as if there were no gaps, are the stream.
+        self._starts: Positions = np.empty(0, np.int64)  # of each open frame, in the stream
+        self._due: Positions = np.empty(0, np.int64)  # the latest position of its first sample
+        self._stream_end = 0
+        self._sound: Samples = np.empty(0, np.int16)
+        self._kept_from = 0  # the place in the stream of the first sample that is kept
+
+    def add(self, due: Positions, lengths: Positions, sound: Samples) -> None:
+        """Take frames, in order, the latest position and the length of each, and their sound.
+
+        A resampler may hold some of the sound back: it comes with a later call.
+        """
+        ends = self._stream_end + np.cumsum(lengths)
+        self._starts = np.concatenate((self._starts, ends - lengths))
+        self._due = np.concatenate((self._due, due))
+        self._sound = np.concatenate((self._sound, sound))
+        if len(ends):
+            self._stream_end = int(ends[-1])
+
+    def place(self) -> list[Run]:
+        """Return the sound that is open, in order, each run where it belongs as far as can be known."""
+        offsets = self._offsets()
+        steps = np.flatnonzero(np.diff(offsets)) + 1
+        borders = [0, *steps.tolist(), len(offsets)] if len(offsets) else []
+        runs = []
+        for first, beyond in pairwise(borders):
+            start, stop = int(self._starts[first]), self._end_of(beyond - 1)
+            sound = self._sound[start - self._kept_from : stop - self._kept_from]
+            runs.append((start + int(offsets[first]), sound))
+        return runs
+
+    def settle(self, position: int) -> None:
+        """Let all that is before ``position`` stay as it was placed last."""
+        offsets = self._offsets()
+        ends = np.append(self._starts[1:], self._stream_end) + offsets
+        done = int(np.searchsorted(ends, position, side="right"))
+        self._follows = done > 0 and int(ends[done - 1]) == position
+        self._leave(done)
+        if len(self._starts):
+            cut = position - int(self._starts[0] + offsets[done])
+            if cut > 0:  # a frame is in the middle of it: its second half is a frame, too
+                self._starts[0] += cut
+                self._due[0] += cut
+                self._follows = True
+        self._settled = position
+        self._forget_settled_sound()
+
+    def _offsets(self) -> Positions:
+        """Return how far from its place in the stream each open frame is; leave out what has no room.
+
+        Offsets change where there is a gap, and only there.
+        """
+        latest = self._latest()
+        room_from = int(np.searchsorted(self._starts + latest, self._settled - self._ahead))
+        self._leave(room_from)
+        latest = offsets = latest[room_from:]
+        if len(latest):
+            offsets = latest.copy()
+            offset = self._settled - int(self._starts[0])
+            if not self._follows:
+                offset = max(offset, int(latest[0]))
+            first = 0
+            while first < len(latest):
+                beyond = first + self._going_on(latest[first:], offset)
+                offsets[first:beyond] = offset
+                if beyond < len(latest):
+                    offset = int(latest[beyond])
+                first = beyond
+        return offsets
+
+    def _latest(self) -> Positions:
+        """Return the greatest offset at which neither this frame nor any after it is later than due."""
+        latest: Positions = np.minimum.accumulate((self._due - self._starts)[::-1])[::-1]
+        return latest
+
+    def _going_on(self, latest: Positions, offset: int) -> int:
+        """Return how many frames follow each other without a gap."""
+        much_later = int(np.searchsorted(latest, offset + self._jitter, side="right"))
+        confirmed = latest[: max(0, len(latest) - LASTING_FRAMES)]
+        later = int(np.searchsorted(confirmed, offset + self._lasting, side="right"))
+        return min(much_later, later) if later < len(confirmed) else much_later
+
+    def _end_of(self, frame: int) -> int:
+        return int(self._starts[frame + 1]) if frame + 1 < len(self._starts) else self._stream_end
+
+    def _leave(self, frames: int) -> None:
+        self._starts = self._starts[frames:]
+        self._due = self._due[frames:]
+
+    def _forget_settled_sound(self) -> None:
+        needed_from = int(self._starts[0]) if len(self._starts) else self._stream_end
+        # What a resampler holds back of forgotten frames is still to come.
+        forgotten = min(needed_from - self._kept_from, len(self._sound))
+        self._sound = self._sound[forgotten:]
+        self._kept_from += forgotten

@@ -1,0 +1,88 @@
+"""A WAV file that can be played at any moment, also when its writer was killed in the middle of a write.
+
+Sound is written first and its length afterwards, so that the header never tells of sound that isn't
+there. What the kernel has is safe from the end of the process, though not from that of the machine.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+from audiosocket_gw.recording.track import Samples
+
+CHANNELS = 2
+SAMPLE_BYTES = 2
+FRAME_BYTES = CHANNELS * SAMPLE_BYTES
+
+_HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+"""The chunks ``RIFF``, ``fmt `` (PCM, 16 bytes) and the head of ``data``."""
+
+MAX_BYTES = 2**31 - 1
+"""Of the file: many a player reads its lengths as signed."""
+
+
+class WavFile:
+    """A new stereo file of 16-bit sound; nobody but its owner can read it.
+
+    Raises:
+        OSError: it can't be made, or exists.
+    """
+
+    def __init__(self, path: Path, rate: int) -> None:
+        self._rate = rate
+        self._sound_bytes = 0
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._write_header()
+
+    def write(self, position: int, block: Samples) -> bool:
+        """Write ``block``, shape (samples, 2), where it belongs; what was there is replaced.
+
+        ``position`` is at most where the sound ends so far. Return False when the file is full: then what is
+        in it stays, and the rest is not written.
+
+        Raises:
+            OSError: the disk is full, or broken. What was written before can be played.
+        """
+        start = position * FRAME_BYTES
+        room = (MAX_BYTES - _HEADER.size) // FRAME_BYTES * FRAME_BYTES - start
+        sound = memoryview(block.tobytes())[: max(0, room)]
+        try:
+            self._write(sound, _HEADER.size + start)
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._file, _HEADER.size + self._sound_bytes)
+            raise
+        if sound and start + len(sound) > self._sound_bytes:
+            self._sound_bytes = start + len(sound)
+            self._write_header()
+        return len(sound) == block.nbytes
+
+    def close(self) -> None:
+        """Close the file; it is whole already."""
+        os.close(self._file)
+
+    def _write_header(self) -> None:
+        header = _HEADER.pack(
+            b"RIFF",
+            _HEADER.size - 8 + self._sound_bytes,
+            b"WAVE",
+            b"fmt ",
+            16,
+            1,
+            CHANNELS,
+            self._rate,
+            self._rate * FRAME_BYTES,
+            FRAME_BYTES,
+            8 * SAMPLE_BYTES,
+            b"data",
+            self._sound_bytes,
+        )
+        self._write(memoryview(header), 0)
+
+    def _write(self, data: memoryview, at: int) -> None:
+        while data:
+            written = os.pwrite(self._file, data, at)
+            data, at = data[written:], at + written

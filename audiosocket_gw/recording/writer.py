@@ -1,0 +1,77 @@
+"""The thread that waits for the disk, so that no call does."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+logger = logging.getLogger("audiosocket_gw.recording")
+
+MAX_WAITING = 10_000
+"""Jobs: more are those of a disk that hangs."""
+
+STOP_S = 10.0
+"""How long what is still to be written may take when the gateway stops."""
+
+Job = Callable[[], None]
+
+
+class Writer:
+    """Does jobs in order, in one thread, while its context is open; and ``chore``, at least once an hour."""
+
+    CHORE_S = 3600.0
+    CHORE_SOON_S = 60.0
+
+    def __init__(self, name: str, chore: Job) -> None:
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._chore = chore
+        self._chore_at = self._last_chore_at = time.monotonic()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._jobs.put(None)
+        self._thread.join(STOP_S)
+        if self._thread.is_alive():
+            logger.warning("%s: the disk hangs; %d jobs are not done", self._thread.name, self._jobs.qsize())
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether there is more to do than will be done."""
+        return self._jobs.qsize() > MAX_WAITING
+
+    def submit(self, job: Job) -> None:
+        """Have ``job`` done soon. It doesn't wait; it may be called from any thread."""
+        self._jobs.put(job)
+
+    def chore_is_due(self) -> None:
+        """Have the chore done soon, but not within a minute of the last time. For jobs to call."""
+        self._chore_at = min(self._chore_at, self._last_chore_at + self.CHORE_SOON_S)
+
+    def _run(self) -> None:
+        while (job := self._next()) is not None:
+            try:
+                job()
+            except Exception:  # a defect in one job must not end the others
+                logger.exception("%s: a job failed", self._thread.name)
+
+    def _next(self) -> Job | None:
+        wait_s = self._chore_at - time.monotonic()
+        if wait_s > 0:
+            try:
+                return self._jobs.get(timeout=wait_s)
+            except queue.Empty:
+                pass
+        self._last_chore_at = time.monotonic()
+        self._chore_at = self._last_chore_at + self.CHORE_S
+        return self._chore

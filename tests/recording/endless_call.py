@@ -1,0 +1,58 @@
+"""A process that records one call without end, as fast as the disk allows: `test_killed` ends it.
+
+``python -m tests.recording.endless_call DIRECTORY [BYTES]``: no file may be longer than BYTES.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import sys
+import threading
+from pathlib import Path
+from uuid import UUID
+
+from audiosocket_gw import events
+from audiosocket_gw.recording import Limits, Recorder
+from tests.recording.sound import from_caller, to_caller
+from tests.virtual_time import VirtualTimeLoop
+
+CALL = UUID("01234567-89ab-cdef-0123-456789abcdef")
+
+
+def words(number: int) -> str:
+    return f"sentence {number} " + "and so on " * 20
+
+
+def await_writer(recorder: Recorder) -> None:
+    done = threading.Event()
+    recorder._writer.submit(done.set)
+    done.wait()
+
+
+async def speak(directory: Path, ticks: int) -> None:
+    loop = asyncio.get_running_loop()
+    with Recorder(directory, Limits()) as recorder:
+        started = events.CallStarted(CALL, loop.time(), "192.0.2.1:40000")
+        tap = recorder.open(started)
+        tap.happened(started)
+        for tick in range(ticks):
+            tap.caller_heard(to_caller(tick % 30_000 + 1))
+            if tick % 5 == 0:
+                tap.happened(events.CallerSaid(CALL, loop.time(), words(tick // 5)))
+            await asyncio.sleep(0.02)
+            tap.caller_said(from_caller(tick % 30_000 + 1))
+            if tick % 50 == 49:
+                await_writer(recorder)
+        tap.happened(events.CallEnded(CALL, loop.time(), events.EndReason.CALLER_HANGUP, "", 0, 0))
+    print("the call has ended")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, stream=sys.stdout)
+    if len(sys.argv) > 2:
+        size = int(sys.argv[2])
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
+        runner.run(speak(Path(sys.argv[1]), 1_000 if len(sys.argv) > 2 else 10_000_000))
