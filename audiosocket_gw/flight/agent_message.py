@@ -1,0 +1,64 @@
+"""An agent's message as it is recorded: masked, and its sound as bytes beside it. Pure."""
+
+from __future__ import annotations
+
+import json
+from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
+from typing import Any
+
+from audiosocket_gw.flight.format import AgentMessage, FlightError
+from audiosocket_gw.flight.masking import mask_json, mask_text
+
+
+def take_message(at_us: int, message: bytes) -> AgentMessage:
+    """Record a message of the agent's.
+
+    What is not JSON stays as it is but for what is masked in it, and it is still not JSON: that may have
+    been what the call died of.
+    """
+    try:
+        content = json.loads(message)
+        sound = _take_sound(content)
+        return AgentMessage(at_us, json.dumps(mask_json(content), separators=(",", ":")).encode(), sound)
+    except (ValueError, RecursionError):
+        return AgentMessage(at_us, mask_bytes(message))
+
+
+def give_message(recorded: AgentMessage) -> bytes:
+    """Return the message to be sent again: in meaning what the agent sent, but for what was masked.
+
+    Raises:
+        FlightError: the recording is not ours: the sound has no place in the text.
+    """
+    if recorded.sound is None:
+        return recorded.text
+    try:
+        content = json.loads(recorded.text)
+        content["audio_event"]["audio_base_64"] = b2a_base64(recorded.sound, newline=False).decode()
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise FlightError(f"the sound of an agent's message has no place in its text: {error!r}") from None
+    return json.dumps(content, separators=(",", ":")).encode()
+
+
+def mask_bytes(text: bytes) -> bytes:
+    """Mask what may be a text in no particular encoding; no byte but the masked ones changes."""
+    return mask_text(text.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+
+
+def _take_sound(content: Any) -> bytes | None:
+    """Take the sound out of a message, if it has any that can be put back as it was."""
+    event = content.get("audio_event") if isinstance(content, dict) else None
+    if not isinstance(event, dict):
+        return None
+    encoded = event.get("audio_base_64")
+    if not encoded or not isinstance(encoded, str):
+        return None
+    try:
+        sound = a2b_base64(encoded, strict_mode=True)
+    except (Base64Error, ValueError):
+        return None
+    if b2a_base64(sound, newline=False) != encoded.encode():
+        return None
+    event["audio_base_64"] = ""
+    return sound

@@ -1,0 +1,106 @@
+"""A recorded call, read from its file: all that a summary or a replay wants to know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from audiosocket_gw.audio import PCM_8000, AudioFormat
+from audiosocket_gw.events import CallEnded, EndReason
+from audiosocket_gw.flight.format import (
+    AgentMessage,
+    CallerFormat,
+    CallerFrame,
+    Decoder,
+    Event,
+    FlightError,
+    GatewayMessage,
+    HeardFrame,
+    Record,
+    Start,
+)
+
+CHUNK = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the recorded call ended."""
+
+    at_us: int
+    reason: EndReason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Flight:
+    """A recorded call. ``end`` is None when the recording breaks off before it."""
+
+    start: Start
+    records: tuple[Record, ...]
+    end: End | None
+
+    @property
+    def heard(self) -> list[HeardFrame]:
+        return [record for record in self.records if isinstance(record, HeardFrame)]
+
+    @property
+    def said(self) -> list[CallerFrame]:
+        return [record for record in self.records if isinstance(record, CallerFrame)]
+
+    @property
+    def agent_messages(self) -> list[AgentMessage]:
+        return [record for record in self.records if isinstance(record, AgentMessage)]
+
+    @property
+    def events(self) -> list[Event]:
+        return [record for record in self.records if isinstance(record, Event)]
+
+    @property
+    def had_agent(self) -> bool:
+        """Whether the WebSocket to the agent was open: something was sent on it."""
+        return any(isinstance(record, AgentMessage | GatewayMessage) for record in self.records)
+
+    @property
+    def caller_format(self) -> AudioFormat:
+        """What the caller's side spoke, once that was known."""
+        formats = [record.format for record in self.records if isinstance(record, CallerFormat)]
+        return formats[-1] if formats else PCM_8000
+
+    @property
+    def duration_us(self) -> int:
+        return self.records[-1].at_us
+
+
+def load_flight(path: Path) -> Flight:
+    """Read a recording; one that breaks off is read as far as it goes.
+
+    Raises:
+        FlightError: the file can't be read, is not a sound recording, or is one too large; the message
+            doesn't name the file.
+    """
+    records = tuple(_read(path))
+    if not records or not isinstance(records[0], Start):
+        raise FlightError("it breaks off before its first record, or begins with another than the start")
+    return Flight(records[0], records, _end_of(records))
+
+
+def _read(path: Path) -> Iterator[Record]:
+    decoder = Decoder()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                yield from decoder.receive(chunk)
+    except OSError as error:
+        raise FlightError(f"it can't be read: {error.strerror}") from None
+
+
+def _end_of(records: tuple[Record, ...]) -> End | None:
+    last = records[-1]
+    if not isinstance(last, Event) or last.name != CallEnded.__name__:
+        return None
+    reason = str(last.fields.get("reason"))
+    if reason not in set(EndReason):
+        raise FlightError(f"it ended for a reason that this gateway doesn't know: {reason!r:.40}")
+    return End(last.at_us, EndReason(reason), str(last.fields.get("detail") or ""))

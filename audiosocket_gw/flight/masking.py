@@ -1,0 +1,208 @@
+"""Masking: what must not be written down is taken out of texts and JSON, before anything is written. Pure.
+
+Masked are secrets, numbers of five digits and more, and who the caller is; too much rather than too little.
+Digits become ``#`` one for one, so that a text keeps its length and its alignment with the sound. What the
+protocol itself needs to be played again (ids, types, formats, sound) stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+MASK = "***"
+
+PIECE = 8_192
+"""Characters that one search goes through. It holds Python's lock, and with it all calls, for so long."""
+
+OVERLAP = 512
+"""Characters that a search looks beyond its piece: more than a secret's name and what follows it can have."""
+
+PROTOCOL_KEYS = frozenset(
+    {
+        "type",
+        "event_id",
+        "tool_call_id",
+        "tool_name",
+        "conversation_id",
+        "agent_output_audio_format",
+        "user_input_audio_format",
+        "audio_base_64",
+    }
+)
+"""The protocol's own words, where the protocol has its say."""
+
+FREE_KEYS = frozenset({"parameters", "dynamic_variables"})
+"""Below these, people choose the keys: none is the protocol's, and a plain number may be a telephone's."""
+
+_PIN = r"(?-i:(?<![A-Za-z])pin(?![a-z])|Pin(?![a-z])|PIN(?![A-Z])|PIN(?=[A-Z][a-z]))|pin[\s_-]?code|cv[vc]2?+"
+"""``pin``, ``userPin``, ``PINCode``, ``cvv2``; not ``ping``, nor ``shopping``."""
+
+_SECRET_KEY = re.compile(
+    r"key|token|secret|passw|passcode|passphrase|signature|authori[sz]ation|credential|cookie|" + _PIN,
+    re.IGNORECASE,
+)
+"""ElevenLabs' own secret variables are called ``secret__...``."""
+
+_PLAIN_KEY = re.compile(r"[A-Za-z_]{1,40}")
+"""Nothing in it to be masked."""
+
+_PERSONAL_KEY = re.compile(r"caller|called|dialled|phone|number|channel|msisdn", re.IGNORECASE)
+
+_UUID = re.compile(r"(\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b)", re.IGNORECASE)
+
+_NEXT_DIGIT = r"[\W_]{0,6}\d"
+"""Numbers to be spoken slowly are written so: ``0, 7, 9 ... 1, 2, 3``; with marks that aren't seen, too."""
+
+_NUMBER = re.compile(rf"\d(?:{_NEXT_DIGIT}){{4,}}")
+_DIGIT = re.compile(r"\d")
+
+_SECRET = re.compile(
+    # Each is the part that is kept, a group, and the secret. What comes before the secret is of a bounded
+    # length: without that the search takes the square of the text's, and `OVERLAP` isn't enough.
+    r"(://)[^/@\s]{1,500}(?=@)"
+    r"|([?&][^=&#?\s]{0,40}(?:key|token|secret|passw|sig|auth|credential)[^=&#?\s]{0,40}=)[^&#\s\"']+"
+    rf"|((?:key|token|secret|password|passwd|signature|authorization|{_PIN})"
+    r"[\\\"']{0,4}\s{0,20}[=:]\s{0,20}[\\\"']{0,4}(?:(?:bearer|basic)\s{1,20})?)"
+    rf"(?:\d(?:{_NEXT_DIGIT})*[^\s,;&\"']*|[^\s,;&\"']+)"
+    rf"|((?:{_PIN})\D{{0,20}})\d(?:{_NEXT_DIGIT}){{2,}}"  # "your PIN is 1 2 3 4"
+    r"|(\b(?:bearer|basic)\s{1,20})[A-Za-z0-9._~+/=-]{8,}"
+    r"|\bsk_[A-Za-z0-9]{16,}",  # an ElevenLabs API key
+    re.IGNORECASE,
+)
+_END_OF_VALUE = re.compile(r"[\s,;&\"']")
+
+Span = tuple[int, int]
+
+
+def mask_json(value: Any, *, free: bool = False) -> Any:
+    """Return a JSON value, masked; its structure stays. ``free``: it is below one of `FREE_KEYS`."""
+    match value:
+        case dict():
+            members = {key: _mask_member(key, member, free) for key, member in value.items()}
+            return _mask_keys(members)
+        case list() if len(value) > 1 and all(isinstance(item, str) and len(item) < 5 for item in value):
+            return _mask_characters(value)
+        case list():
+            return [mask_json(item, free=free) for item in value]
+        case str():
+            return _mask_string(value)
+        case int() | float() if free and abs(value) >= 10_000:
+            return type(value)(0)
+        case _:
+            return value
+
+
+def mask_text(text: str) -> str:
+    """Return a text, masked."""
+    return mask_numbers(_replace(text, _secrets(text), lambda secret: MASK))
+
+
+def mask_numbers(text: str) -> str:
+    """Mask numbers of five digits and more, with or without separators; a UUID is none.
+
+    A text longer than `PIECE` loses all its digits.
+    """
+    if len(text) > PIECE:
+        return "".join(_mask_digits(text[start : start + PIECE]) for start in range(0, len(text), PIECE))
+    parts = _UUID.split(text)  # every second one is a UUID
+    parts[::2] = [_NUMBER.sub(lambda found: _mask_digits(found[0]), part) for part in parts[::2]]
+    return "".join(parts)
+
+
+def _mask_member(key: str, value: Any, free: bool) -> Any:
+    if not free and key in PROTOCOL_KEYS and isinstance(value, str | int):
+        return value
+    if _SECRET_KEY.search(key) or _PERSONAL_KEY.search(key):
+        return _blank(value)
+    return mask_json(value, free=free or key in FREE_KEYS)
+
+
+def _mask_keys(members: dict[str, Any]) -> dict[str, Any]:
+    """Mask what is used as a key: where people choose the keys it may be anything."""
+    masked: dict[str, Any] = {}
+    for key, member in members.items():
+        name = wanted = key if _PLAIN_KEY.fullmatch(key) else mask_text(key)
+        count = len(masked)
+        while name in masked:  # two numbers are still two members
+            name, count = f"{wanted}*{count}", count + 1
+        masked[name] = member
+    return masked
+
+
+def _blank(value: Any) -> Any:
+    """Return the same structure with nothing in it."""
+    match value:
+        case dict():
+            return _mask_keys({key: _blank(member) for key, member in value.items()})
+        case list():
+            return [_blank(item) for item in value]
+        case str():
+            return MASK if value else value
+        case int() | float() if not isinstance(value, bool):
+            return type(value)(0)
+        case _:
+            return value
+
+
+def _mask_characters(characters: list[str]) -> list[str]:
+    """Mask a text that comes in pieces: the agent's alignment of characters and sound, a number in groups."""
+    text = "".join(characters)
+    masked = mask_numbers(_replace(text, _secrets(text), lambda secret: "*" * len(secret)))
+    found = []
+    start = 0
+    for character in characters:
+        found.append(masked[start : start + len(character)])
+        start += len(character)
+    return found
+
+
+def _mask_string(text: str) -> str:
+    """Mask a string; one that holds JSON, such as a tool's result, member by member."""
+    if text.lstrip()[:1] in ("{", "["):
+        try:
+            inner = json.loads(text)
+        except (ValueError, RecursionError):
+            return mask_text(text)
+        return json.dumps(mask_json(inner, free=True), ensure_ascii=False)
+    return mask_text(text)
+
+
+def _secrets(text: str) -> Iterator[Span]:
+    """Yield where secrets are, in order; the text is searched piece by piece."""
+    start = 0
+    while start < len(text):
+        stop = start + PIECE
+        for found in _SECRET.finditer(text, start, stop + OVERLAP):
+            if found.start() >= stop:
+                break
+            end = found.end()
+            if end == stop + OVERLAP:  # it may go on
+                end = _end_of_value(text, end)
+            yield found.end(found.lastindex) if found.lastindex else found.start(), end
+            stop = max(stop, end)
+        start = stop
+
+
+def _end_of_value(text: str, start: int) -> int:
+    while start < len(text):
+        found = _END_OF_VALUE.search(text, start, start + PIECE)
+        if found is not None:
+            return found.start()
+        start += PIECE
+    return len(text)
+
+
+def _replace(text: str, spans: Iterable[Span], replacement: Callable[[str], str]) -> str:
+    parts: list[str] = []
+    kept = 0
+    for start, end in spans:
+        parts += text[kept:start], replacement(text[start:end])
+        kept = end
+    return "".join((*parts, text[kept:]))
+
+
+def _mask_digits(text: str) -> str:
+    return _DIGIT.sub("#", text)

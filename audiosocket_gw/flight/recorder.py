@@ -1,0 +1,179 @@
+"""The recorder: what a `Tap` hears goes, masked, into one file for each call.
+
+On the event loop it only appends to a list. Once a second the list is handed to the writer's thread, which
+masks, compresses and writes it. A disk that is too slow, or full, ends the recording, never the call.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from audiosocket_gw.audio import AudioFormat
+from audiosocket_gw.events import NORMAL_ENDS, CallEnded, CallEvent, CallStarted, EndReason
+from audiosocket_gw.flight.flight_file import SUFFIX, UNFINISHED, FlightFile, Note
+from audiosocket_gw.flight.format import RecordKind
+from audiosocket_gw.protocol.audiosocket import Audio
+from audiosocket_gw.recording.directory import claim
+from audiosocket_gw.recording.retention import Limits, Retention
+from audiosocket_gw.recording.writer import Writer
+from audiosocket_gw.tap import Tap
+
+logger = logging.getLogger("audiosocket_gw.flight")
+
+BLOCK_S = 1.0
+"""What a killed process loses at most."""
+
+BLOCK_BYTES = 2**20
+"""After so many bytes a block is written before its time."""
+
+NOTE_BYTES = 200
+"""What a note takes beside what was noted, about."""
+
+MAX_WAITING = 64 * 2**20
+"""Bytes that may wait for the disk, of all calls together: several seconds of 500 calls."""
+
+
+class FlightRecorder:
+    """Records every call into ``directory`` while its context is open; `open` is to be given to the calls."""
+
+    def __init__(self, directory: Path, *, keep_all: bool, limits: Limits) -> None:
+        """``keep_all``: also the calls that ended as calls should."""
+        self._directory = directory
+        self._keep_all = keep_all
+        self._retention = Retention(directory, (SUFFIX, UNFINISHED), limits)
+        self._writer = Writer("flight recorder", self._sweep)
+        self._unfinished: dict[str, FlightFile] = {}  # the writer's, as are the files
+        self._waiting = 0
+        self._lock = threading.Lock()
+        self._resources = ExitStack()
+
+    def __enter__(self) -> Self:
+        """Start the writer.
+
+        Raises:
+            ConfigurationError: ``FLIGHT_DIR`` can't be used, or another gateway uses it.
+        """
+        self._resources.enter_context(claim(self._directory, "FLIGHT_DIR"))
+        self._resources.enter_context(self._writer)
+        which = "every call" if self._keep_all else "every call that ends badly"
+        logger.info("%s is kept in %s (FLIGHT_DIR), voices included", which, self._directory)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Finish the files; wait for a disk that hangs for a few seconds only."""
+        self._writer.submit(self._finish_all)
+        self._resources.close()
+
+    def open(self, started: CallStarted) -> Tap:
+        """Begin to record a call: an `OpenTap`."""
+        now = asyncio.get_running_loop().time()
+        started_at = datetime.fromtimestamp(time.time() - (now - started.at), UTC)
+        return _FlightTap(self, FlightFile(self._directory, started, started_at), started)
+
+    # Asked by the taps
+
+    def write(self, file: FlightFile, notes: list[Note], size: int) -> bool:
+        """Have notes of ``size`` bytes written; False: too much is waiting for the disk already."""
+        with self._lock:
+            if self._waiting + size > MAX_WAITING:
+                return False
+            self._waiting += size
+        self._writer.submit(lambda: self._write(file, notes, size))
+        return True
+
+    def finish(self, file: FlightFile, *, keep: bool) -> None:
+        """Have the file closed, and kept or removed."""
+        self._writer.submit(lambda: self._finish(file, keep))
+
+    def is_kept(self, reason: EndReason) -> bool:
+        """Whether a call that ended for this reason is of interest."""
+        return self._keep_all or reason not in NORMAL_ENDS
+
+    # Done by the writer
+
+    def _write(self, file: FlightFile, notes: list[Note], size: int) -> None:
+        try:
+            self._unfinished[file.name] = file
+            file.write(notes)
+        finally:
+            with self._lock:
+                self._waiting -= size
+
+    def _finish(self, file: FlightFile, keep: bool) -> None:
+        self._unfinished.pop(file.name, None)
+        file.finish(keep=keep)
+        if keep:
+            self._writer.chore_is_due()
+
+    def _finish_all(self) -> None:
+        for file in tuple(self._unfinished.values()):  # of calls that never ended
+            self._finish(file, keep=True)
+
+    def _sweep(self) -> None:
+        self._retention.sweep(self._unfinished)
+
+
+class _FlightTap(Tap):
+    """The tap of one call: notes what it hears, and hands the notes on once a second."""
+
+    def __init__(self, recorder: FlightRecorder, file: FlightFile, started: CallStarted) -> None:
+        self._now = asyncio.get_running_loop().time
+        self._recorder = recorder
+        self._file = file
+        self._given_up = False
+        self._uuid = started.uuid
+        self._notes: list[Note] = []
+        self._size = 0
+        self._due = started.at + BLOCK_S
+
+    def caller_heard(self, frame: bytes) -> None:
+        self._note(RecordKind.HEARD_FRAME, frame, len(frame))
+
+    def caller_said(self, frame: Audio) -> None:
+        self._note(RecordKind.CALLER_FRAME, frame, len(frame.payload))
+
+    def caller_speaks(self, audio_format: AudioFormat) -> None:
+        self._note(RecordKind.CALLER_FORMAT, audio_format, 0)
+
+    def agent_sent(self, message: bytes) -> None:
+        self._note(RecordKind.AGENT_MESSAGE, message, len(message))
+
+    def agent_got(self, message: bytes) -> None:
+        self._note(RecordKind.GATEWAY_MESSAGE, message, len(message))
+
+    def happened(self, event: CallEvent) -> None:
+        if isinstance(event, CallStarted):
+            return  # the file begins with it
+        self._note(RecordKind.EVENT, event, 0)
+        if isinstance(event, CallEnded):
+            self._hand_on()
+            self._recorder.finish(self._file, keep=self._recorder.is_kept(event.reason))
+
+    def _note(self, kind: RecordKind, noted: Any, size: int) -> None:
+        if self._given_up:
+            return
+        now = self._now()
+        self._notes.append((kind, now, noted))
+        self._size += size + NOTE_BYTES
+        if now >= self._due or self._size >= BLOCK_BYTES:
+            self._hand_on()
+            self._due = now + BLOCK_S
+
+    def _hand_on(self) -> None:
+        notes, size = self._notes, self._size
+        self._notes, self._size = [], 0
+        if not self._given_up and not self._recorder.write(self._file, notes, size):
+            logger.warning(
+                "call %s: the disk is too slow: its flight recording stopped, the call goes on", self._uuid
+            )
+            self._given_up = True

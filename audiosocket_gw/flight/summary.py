@@ -1,0 +1,158 @@
+"""What happened in a recorded call, for people: a time line and a few figures. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from audiosocket_gw.caller.record import GAP_MS, FrameTiming
+from audiosocket_gw.elevenlabs.messages import DEFAULT_FORMAT
+from audiosocket_gw.flight.flight import Flight
+from audiosocket_gw.flight.format import AgentMessage, Event, GatewayMessage
+from audiosocket_gw.flight.timing import gaps, timing
+
+WIDTH = 200
+"""Characters of a line; a longer one is cut."""
+
+MAX_MESSAGE = 4 * 2**20
+"""Bytes of a message that is looked into: JSON takes far more memory than its text."""
+
+UNTOLD = ("ping", "pong")
+"""Messages that are only counted."""
+
+Entry = tuple[int, str]
+"""A time in microseconds, and a line."""
+
+
+def summarize(flight: Flight) -> Iterator[str]:
+    """Yield the lines of the summary."""
+    yield from _head(flight)
+    yield ""
+    for at_us, line in sorted(_entries(flight), key=lambda entry: entry[0]):
+        yield f"{at_us / 1e6:9.3f} s  {line}"
+    yield ""
+    yield from _figures(flight)
+    yield how_it_ended(flight)
+
+
+def how_it_ended(flight: Flight) -> str:
+    """Say how the recorded call ended."""
+    if flight.end is None:
+        return (
+            f"The recording breaks off after {flight.duration_us / 1e6:.1f} s: "
+            "the gateway died, its disk failed, or the call is still up."
+        )
+    end = flight.end
+    detail = f": {printable(end.detail)}" if end.detail else ""
+    return f"Ended after {end.at_us / 1e6:.1f} s: {end.reason}{detail}"
+
+
+def describe_event(name: str, fields: Mapping[str, Any]) -> str:
+    """Say in a line what an event tells: the words of its name, and its fields."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    told = ", ".join(f"{printable(key)}={_value(value)}" for key, value in fields.items())
+    return _cut(f"{printable(words):<16} {told}".rstrip())
+
+
+def printable(text: str) -> str:
+    """Escape what isn't: no peer may write commands to the terminal."""
+    return text if text.isprintable() else repr(text)[1:-1]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.1f}"
+    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def _cut(line: str) -> str:
+    return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
+
+
+def _head(flight: Flight) -> Iterator[str]:
+    start = flight.start
+    yield f"call {start.uuid}, from {printable(start.peer)}"
+    yield f"started {start.started_at:%Y-%m-%d %H:%M:%S} UTC, with audiosocket-gw {printable(start.gateway)}"
+    yield f"caller's side {flight.caller_format}; agent {_agent_formats(flight)}"
+
+
+def _agent_formats(flight: Flight) -> str:
+    for message in flight.agent_messages:
+        content = _content(message.text)
+        event = content.get("conversation_initiation_metadata_event")
+        if isinstance(event, dict):
+            spoken = event.get("agent_output_audio_format") or DEFAULT_FORMAT
+            wanted = event.get("user_input_audio_format") or DEFAULT_FORMAT
+            return printable(f"speaks {spoken}, listens to {wanted}")
+    return "announced no format"
+
+
+def _entries(flight: Flight) -> Iterator[Entry]:
+    for record in flight.records:
+        match record:
+            case Event(at_us, name, fields):
+                yield at_us, describe_event(name, fields)
+            case AgentMessage(at_us, _, sound) if sound is not None:
+                yield at_us, _cut(f"agent > gateway  {_message(record.text)} + {len(sound)} bytes of sound")
+            case AgentMessage(at_us, text) if _kind(text) not in UNTOLD:
+                yield at_us, _cut(f"agent > gateway  {_message(text)}")
+            case GatewayMessage(at_us, text) if _kind(text) not in UNTOLD:
+                yield at_us, _cut(f"gateway > agent  {_message(text)}")
+    for at_us, length_ms in gaps(flight.said):
+        yield at_us, f"gap              {length_ms:.0f} ms without a frame from Asterisk"
+    for at_us, length_ms in gaps(flight.heard):
+        yield at_us, f"gap              {length_ms:.0f} ms without a frame to Asterisk"
+
+
+def _content(text: bytes) -> dict[str, Any]:
+    if len(text) > MAX_MESSAGE:
+        return {"type": f"({len(text)} bytes)"}
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _kind(text: bytes) -> str:
+    return str(_content(text).get("type", ""))
+
+
+def _message(text: bytes) -> str:
+    """Show a message: its type, and what else is in it but empty sound and alignment."""
+    content = _content(text)
+    if not content:
+        return f"(not a JSON object) {printable(text[:WIDTH].decode(errors='backslashreplace'))}"
+    kind = str(content.pop("type", "(no type)"))
+    event = content.get("audio_event")
+    if isinstance(event, dict):
+        content["audio_event"] = {
+            key: value
+            for key, value in event.items()
+            if key != "alignment" and not (key == "audio_base_64" and value == "")
+        }
+    return f"{printable(kind)} {printable(json.dumps(content, ensure_ascii=False))}"
+
+
+def _figures(flight: Flight) -> Iterator[str]:
+    counted = Counter(
+        _kind(record.text) for record in flight.records if isinstance(record, AgentMessage | GatewayMessage)
+    )
+    told = ", ".join(f"{count} {printable(kind) or '(no type)'}" for kind, count in counted.most_common())
+    yield _cut(f"messages         {told or 'none'}")
+    yield f"from Asterisk    {figures_line(timing(flight.said, flight.caller_format))}"
+    yield f"to Asterisk      {figures_line(timing(flight.heard, flight.caller_format.linear))}"
+
+
+def figures_line(figures: FrameTiming) -> str:
+    """Say how regularly frames came."""
+    if not figures.frames:
+        return "no frames"
+    return (
+        f"{figures.frames} frames; lateness p50 {figures.p50_ms:.1f}, p99 {figures.p99_ms:.1f}, "
+        f"max {figures.max_ms:.1f} ms; {figures.gaps} gaps over {GAP_MS} ms, "
+        f"the longest {figures.longest_gap_ms:.0f} ms"
+    )

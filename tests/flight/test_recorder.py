@@ -1,0 +1,384 @@
+"""The recorder in a real gateway: what it keeps, what it masks, and that it never harms a call."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import random
+import signal
+import stat
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from audiosocket_gw import events
+from audiosocket_gw.audio import ULAW_8000
+from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.events import EndReason
+from audiosocket_gw.flight import recorder as recorder_module
+from audiosocket_gw.flight.flight import Flight, load_flight
+from audiosocket_gw.flight.flight_file import SUFFIX, UNFINISHED, FlightFile
+from audiosocket_gw.flight.format import CallerFormat, GatewayMessage, HeardFrame
+from audiosocket_gw.flight.recorder import FlightRecorder
+from audiosocket_gw.protocol.audiosocket import Audio, Kind, encode_audio, encode_dtmf
+from audiosocket_gw.recording.directory import call_name
+from audiosocket_gw.recording.retention import Limits
+from tests.stage import MANUAL, Stage, ramp, stage
+
+FRAME = encode_audio(Kind.SLIN, bytes(320))
+
+
+@asynccontextmanager
+async def recorded_stage(directory: Path, *, keep: str = "all") -> AsyncIterator[Stage]:
+    """Set up simulator and gateway with a flight recorder; leaving it waits for its files."""
+    async with stage(MANUAL, flight_dir=directory, flight_keep=keep) as made:
+        yield made
+
+
+def files(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir())
+
+
+def only(directory: Path) -> Flight:
+    (path,) = files(directory)
+    assert path.suffix == SUFFIX
+    return load_flight(path)
+
+
+async def test_a_call_is_recorded_both_ways(tmp_path: Path) -> None:
+    said, answered = ramp(200), ramp(300, start=5_000)
+    async with recorded_stage(tmp_path) as made:
+        line, conversation = await made.call()
+        async with line:
+            line.say(said)
+            await conversation.send_audio(answered)
+            await line.hears(answered)
+            line.send(encode_dtmf("7"))
+            await made.wait_for(events.DigitPressed)
+            await conversation.close(1011, "Internal error")
+            await made.wait_for_calls(0)
+            heard = line.heard
+    found = only(tmp_path)
+    assert found.start.uuid == line.uuid
+    assert abs(found.start.started_at - datetime.now(UTC)) < timedelta(minutes=1)
+    assert b"".join(frame.sound for frame in found.said) == said
+    assert b"".join(frame.sound for frame in found.heard) == heard
+    assert answered in b"".join(message.sound or b"" for message in found.agent_messages)
+    assert found.end is not None
+    assert (found.end.reason, found.end.detail) == (
+        EndReason.AGENT_FAILED,
+        "the agent closed with 1011 Internal error",
+    )
+    names = [event.name for event in found.events]
+    assert names[0] == "AgentConnected"
+    assert names[-1] == "CallEnded"
+    assert [event.fields for event in found.events if event.name == "DigitPressed"] == [{"digit": "7"}]
+    times = [record.at_us for record in found.records]
+    assert times == sorted(times)
+    assert (found.start.at_us, found.had_agent) == (0, True)
+
+
+async def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    async with recorded_stage(tmp_path / "made" / "new") as made:
+        line, _ = await made.call()
+        async with line:
+            pass
+        await made.wait_for_calls(0)
+    (path,) = files(tmp_path / "made" / "new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(("keep", "kept"), [("all", 2), ("bad", 1)])
+async def test_only_calls_that_ended_badly_are_kept_unless_all_are(
+    tmp_path: Path, keep: str, kept: int
+) -> None:
+    async with recorded_stage(tmp_path, keep=keep) as made:
+        for code in (1000, 1011):
+            line, conversation = await made.call()
+            async with line:
+                await conversation.close(code)
+                await made.wait_for(events.CallEnded, line.uuid)
+    ends = [load_flight(path).end for path in files(tmp_path)]
+    assert len(ends) == kept
+    assert EndReason.AGENT_FAILED in [end.reason for end in ends if end is not None]
+
+
+async def test_numbers_and_secrets_never_reach_the_file(tmp_path: Path) -> None:
+    async with recorded_stage(tmp_path) as made:
+        line, conversation = await made.call()
+        async with line:
+            await conversation.send(
+                {
+                    "type": "user_transcript",
+                    "user_transcription_event": {"user_transcript": "I am 0170 1234567, password: swordfish"},
+                }
+            )
+            await conversation.call_tool("look_up", {"phone": "01701234567", "id": 4711_4711, "note": "x"})
+            await made.wait_for(events.ToolAnswered)
+            await conversation.send_text('{"broken": "01701234567", "token": "swordfish"')
+            await made.wait_for(events.CallEnded)
+    found = only(tmp_path)
+    everything = " ".join(map(str, found.records))
+    assert "1234567" not in everything
+    assert "47114711" not in everything
+    assert "swordfish" not in everything
+    assert "I am #### #######, password: ***" in everything
+    calls = [
+        json.loads(message.text) for message in found.agent_messages if b"client_tool_call" in message.text
+    ]
+    results = [
+        json.loads(record.text)
+        for record in found.records
+        if isinstance(record, GatewayMessage) and b"client_tool_result" in record.text
+    ]
+    assert calls[0]["client_tool_call"]["parameters"] == {"phone": "***", "id": 0, "note": "x"}
+    assert calls[0]["client_tool_call"]["tool_call_id"] == results[0]["tool_call_id"]
+
+
+async def test_the_oldest_recordings_go(tmp_path: Path) -> None:
+    old = [tmp_path / (call_name(uuid4(), datetime(2020, 1, day, tzinfo=UTC)) + SUFFIX) for day in (1, 2, 3)]
+    dead = tmp_path / (call_name(uuid4(), datetime(2020, 1, 4, tzinfo=UTC)) + UNFINISHED)
+    for age, path in enumerate(reversed((*old, dead))):
+        path.write_bytes(bytes(1000))
+        os.utime(path, (0, 1_000_000 - age))
+    (tmp_path / "notes.txt").write_text("mine")
+    with FlightRecorder(tmp_path, keep_all=False, limits=Limits(max_bytes=2_500)):
+        pass
+    assert {path.name for path in files(tmp_path)} == {old[2].name, dead.name, "notes.txt"}
+
+
+# By hand: a tap without a gateway
+
+
+def started() -> events.CallStarted:
+    return events.CallStarted(uuid4(), asyncio.get_running_loop().time(), "127.0.0.1:4711")
+
+
+def end(uuid: object, reason: EndReason = EndReason.AGENT_LOST) -> events.CallEnded:
+    now = asyncio.get_running_loop().time()
+    return events.CallEnded(uuid, now, reason, "gone", 20, 0)  # type: ignore[arg-type]
+
+
+async def test_the_callers_format_is_recorded(tmp_path: Path) -> None:
+    with FlightRecorder(tmp_path, keep_all=True, limits=Limits()) as recorder:
+        begun = started()
+        tap = recorder.open(begun)
+        tap.caller_speaks(ULAW_8000)
+        tap.caller_said(Audio(Kind.SLIN, b"\xff" * 160))
+        tap.caller_heard(encode_audio(Kind.SLIN, b"\xd5" * 160))
+        tap.happened(end(begun.uuid))
+    found = only(tmp_path)
+    assert found.caller_format == ULAW_8000
+    assert [type(record) for record in found.records[1:2]] == [CallerFormat]
+    assert isinstance(found.heard[0], HeardFrame)
+    assert found.heard[0].sound == b"\xd5" * 160
+
+
+async def test_a_second_of_a_call_is_on_the_disk_before_it_ends(tmp_path: Path) -> None:
+    with FlightRecorder(tmp_path, keep_all=False, limits=Limits()) as recorder:
+        begun = replace(started(), at=asyncio.get_running_loop().time() - 1)
+        recorder.open(begun).caller_heard(FRAME)
+        while not _written(tmp_path):
+            await asyncio.sleep(0.01)
+        (path,) = files(tmp_path)
+        found = load_flight(path)
+        assert (len(found.heard), found.end) == (1, None)
+
+
+def _written(directory: Path) -> bool:
+    return any(path.suffix == UNFINISHED and path.stat().st_size > 100 for path in files(directory))
+
+
+async def test_a_killed_process_leaves_what_it_heard(tmp_path: Path) -> None:
+    program = textwrap.dedent(
+        """
+        import asyncio, sys
+        from pathlib import Path
+        from uuid import uuid4
+        from audiosocket_gw.events import CallStarted
+        from audiosocket_gw.flight.recorder import FlightRecorder
+        from audiosocket_gw.recording.retention import Limits
+
+        async def main():
+            now = asyncio.get_running_loop().time
+            with FlightRecorder(Path(sys.argv[1]), keep_all=False, limits=Limits()) as recorder:
+                tap = recorder.open(CallStarted(uuid4(), now(), "127.0.0.1:1"))
+                while True:
+                    tap.caller_heard(bytes.fromhex("100140") + bytes(320))
+                    await asyncio.sleep(0.02)
+
+        asyncio.run(main())
+        """
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(tmp_path))
+    while not _written(tmp_path):
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.5)
+    process.send_signal(signal.SIGKILL)
+    await process.wait()
+    (path,) = files(tmp_path)
+    assert path.name.endswith(UNFINISHED)
+    found = load_flight(path)
+    assert len(found.heard) > 10
+    assert found.end is None
+
+
+def failing(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail
+
+
+async def test_a_full_disk_costs_the_recording_and_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(FlightFile, "_write", failing(OSError(28, "No space left on device")))
+    await _three_seconds(tmp_path)
+    (warning,) = caplog.records
+    assert warning.levelno == logging.WARNING
+    assert "recording stopped, the call goes on" in warning.getMessage()
+    assert f"No space left on device. Look at the disk of FLIGHT_DIR={tmp_path}" in warning.getMessage()
+
+
+class FullDisk:
+    """Has room for so many bytes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, room: int) -> None:
+        self._room = room
+        self._open_file = FlightFile._open
+        monkeypatch.setattr(FlightFile, "_open", lambda file: self._open(file))
+
+    def _open(self, flight_file: FlightFile) -> FullDisk:
+        self._file = self._open_file(flight_file)
+        return self
+
+    def write(self, data: memoryview) -> int:
+        if not self._room:
+            raise OSError(28, "No space left on device")
+        written = self._file.write(data[: self._room])
+        self._room -= written
+        return written
+
+    def close(self) -> None:
+        self._file.close()
+
+
+@pytest.mark.parametrize(("reason", "kept"), [(EndReason.AGENT_LOST, 1), (EndReason.CALLER_HANGUP, 0)])
+async def test_what_a_disk_took_until_it_was_full_is_kept(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    reason: EndReason,
+    kept: int,
+) -> None:
+    disk = FullDisk(monkeypatch, 1_000)
+    with FlightRecorder(tmp_path, keep_all=False, limits=Limits()) as recorder:
+        begun = started()
+        tap = recorder.open(begun)
+        for second in range(1, 6):
+            tap._now = lambda: begun.at + second  # type: ignore[attr-defined]  # noqa: B023
+            tap.caller_heard(encode_audio(Kind.SLIN, random.Random(second).randbytes(320)))
+        tap.happened(end(begun.uuid, reason))
+    assert disk._room == 0
+    assert len(caplog.records) == 1
+    found = [load_flight(path) for path in files(tmp_path)]
+    assert [(len(flight.heard), flight.end) for flight in found] == [(2, None)] * kept
+
+
+async def test_what_a_slow_disk_took_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with _recorder(tmp_path) as recorder:
+        begun = started()
+        tap = recorder.open(begun)
+        tap._due = 0  # type: ignore[attr-defined]
+        tap.caller_heard(FRAME)
+        monkeypatch.setattr(recorder_module, "MAX_WAITING", 0)
+        tap._due = 0  # type: ignore[attr-defined]
+        tap.caller_heard(FRAME)
+        tap.happened(end(begun.uuid))
+    assert (len(only(tmp_path).heard), only(tmp_path).end) == (1, None)
+
+
+async def test_a_defect_costs_the_recording_and_one_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("audiosocket_gw.flight.flight_file.encode_block", failing(KeyError("x")))
+    await _three_seconds(tmp_path)
+    (error,) = caplog.records
+    assert error.levelno == logging.ERROR
+    assert files(tmp_path) == []
+
+
+async def _three_seconds(directory: Path) -> None:
+    with FlightRecorder(directory, keep_all=True, limits=Limits()) as recorder:
+        begun = started()
+        tap = recorder.open(begun)
+        for second in (1, 2, 3):
+            tap._now = lambda: begun.at + second  # type: ignore[attr-defined]  # noqa: B023
+            tap.caller_heard(FRAME)
+        tap.happened(end(begun.uuid))
+
+
+async def test_a_disk_that_is_too_slow_costs_the_recording_and_one_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(recorder_module, "MAX_WAITING", 5_000)
+    monkeypatch.setattr(FlightFile, "_write", lambda *_: time.sleep(0.3))
+    with FlightRecorder(tmp_path, keep_all=True, limits=Limits()) as recorder:
+        begun = started()
+        tap = recorder.open(begun)
+        for _ in range(5):
+            tap._due = 0  # type: ignore[attr-defined]
+            tap.agent_sent(b"x" * 2_000)
+        tap.happened(end(begun.uuid))
+        assert not tap._notes  # type: ignore[attr-defined]
+    (warning,) = caplog.records
+    assert f"call {begun.uuid}: the disk is too slow" in warning.getMessage()
+    assert files(tmp_path) == []
+
+
+async def test_a_burst_does_not_wait_for_the_second_to_end(tmp_path: Path) -> None:
+    with FlightRecorder(tmp_path, keep_all=True, limits=Limits()) as recorder:
+        begun = started()
+        tap = recorder.open(begun)
+        for _ in range(3):
+            tap.agent_sent(b"x" * 2**20)
+            assert tap._notes == []  # type: ignore[attr-defined]
+        tap.happened(end(begun.uuid))
+    assert [len(message.text) for message in only(tmp_path).agent_messages] == [2**20] * 3
+
+
+def test_a_directory_is_one_recorder_s_at_a_time(tmp_path: Path) -> None:
+    with (
+        _recorder(tmp_path / "a"),
+        _recorder(tmp_path / "b"),
+        pytest.raises(ConfigurationError, match=r"FLIGHT_DIR='.*a' is in use: .* Name one for each gateway"),
+        _recorder(tmp_path / "a"),
+    ):
+        pass
+    with _recorder(tmp_path / "a"):
+        pass
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(ConfigurationError, match=r"FLIGHT_DIR='.*file': .*exists"),
+        _recorder(tmp_path / "file"),
+    ):
+        pass
+
+
+def _recorder(directory: Path) -> FlightRecorder:
+    return FlightRecorder(directory, keep_all=True, limits=Limits())
