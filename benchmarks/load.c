@@ -7,7 +7,12 @@
  * A caller says a frame every 20 ms; the callers' moments are spread over the 20 ms. An agent says 3 s every 6 s,
  * in pieces of 260 to 500 ms at four times real time, and interrupts itself a third of the time; pings every 2 s.
  *
- * load GATEWAY_PORT AGENT_PORT CALLS SECONDS [PEM]
+ * load GATEWAY_PORT AGENT_PORT CALLS SECONDS [NAME=VALUE ...]
+ *
+ *   pem=FILE       the agents speak TLS; certificate and key
+ *   settle=S       after the last call came up; 1
+ *   rise=N         from N calls on, measure, and add calls slowly until a fifth more were tried than could be had
+ *   speech=S       an agent says this much at once, 200 times as fast as it is heard, and nothing else
  *
  * Prints "steady" when the measured time begins, "over" when it ends, and then the figures as a line of JSON.
  */
@@ -17,13 +22,14 @@
 #include "tls.h"
 #include "wire.h"
 
-enum { MAX_CALLS = 4096, DIALLED_AT_ONCE = 16 };
-enum { REPLY_FRAMES = 150, MIN_PIECE = 13, MAX_PIECE = 25, SPEED = 4 };
+enum { MAX_CALLS = 4096, DIALLED_AT_ONCE = 16, RISE_PER_S = 10 };
+enum { MIN_PIECE = 13, MAX_PIECE = 25, SPEECH_SPEED = 200 };
 
 static const int64_t CYCLE_NS = 6000 * MS, PING_NS = 2000 * MS, ACT_NS = MS;
-static const int64_t SET_UP_NS = 30000 * MS, SETTLE_NS = 1000 * MS, HANG_UP_NS = 1000 * MS;
+static const int64_t SET_UP_NS = 30000 * MS, HANG_UP_NS = 1000 * MS;
 
 static const uint8_t SILENCE[FRAME_BYTES];
+static uint8_t voice[FRAME_BYTES];
 static const uint32_t CALLER = 0xca11e400, AGENT = 0xa9e47000;
 
 struct mark {
@@ -59,9 +65,11 @@ struct agent {
 
 static struct caller *callers[MAX_CALLS];
 static struct agent *agents[MAX_CALLS];
-static int calls, agent_count, dialled, up, refused, fallen, open_agents, epoll, listener, tls;
+static int calls, capacity, agent_count, dialled, up, refused, fallen, open_agents, epoll, listener, tls;
 static int64_t window_start = INT64_MAX, window_end = INT64_MAX;
 static size_t room_per_caller;
+static uint32_t reply_frames = 150;
+static int speed = 4, is_monologue;
 
 static struct samples lateness, to_agent, onset, flush_time, own_lateness;
 static long up_lost, up_repeated, up_unmarked, down_lost, down_repeated, underruns, pings, pongs, gaps_40, gaps_60;
@@ -120,12 +128,20 @@ static void call_up(uint32_t index, int port) {
     if (write(caller->fd, uuid, sizeof uuid) != sizeof uuid) die("the UUID can't be sent");
 }
 
+/* Sound that looks like sound, for a gateway that makes sure: a triangle of 200 Hz. */
+static void prepare_voice(void) {
+    for (int i = 0; i < FRAME_BYTES / 2; i++) {
+        int16_t sample = 800 * (abs(i % 40 - 20) - 10);
+        memcpy(voice + 2 * i, &sample, 2);
+    }
+}
+
 static void say_frame(struct caller *caller, int64_t due) {
     uint8_t frame[WIRE_BYTES];
     if (!caller || caller->fd < 0) return;
     struct mark mark = {CALLER, caller->index, 0, caller->said++, now_ns()};
     put_audio_header(frame);
-    memset(frame + HEADER_BYTES, 0x11, FRAME_BYTES);
+    memcpy(frame + HEADER_BYTES, voice, FRAME_BYTES);
     memcpy(frame + HEADER_BYTES, &mark, sizeof mark);
     if (measured(mark.sent_at)) add(&own_lateness, mark.sent_at - due);
     if (send(caller->fd, frame, sizeof frame, MSG_NOSIGNAL) < 0 && errno == EAGAIN) die("the gateway doesn't read");
@@ -224,7 +240,7 @@ static void say_piece(struct agent *agent, int64_t now) {
     size += sprintf(text + size, "\",\"event_id\":%u}}", agent->reply);
     tell(agent, text, size);
     agent->spoken += frames;
-    agent->piece_at = now + frames * FRAME_NS / SPEED;
+    agent->piece_at = now + frames * FRAME_NS / speed;
 }
 
 static void note_flush(struct agent *agent) {
@@ -238,8 +254,10 @@ static void begin_reply(struct agent *agent, uint32_t frames, int64_t now) {
     agent->frames = frames;
     agent->spoken = 0;
     agent->piece_at = now;
-    agent->reply_at += CYCLE_NS;
-    agent->interrupt_at = frames == REPLY_FRAMES && uniform() < 1 / 3. ? now + (1000 + uniform() * 1000) * MS : INT64_MAX;
+    agent->reply_at = is_monologue ? INT64_MAX : agent->reply_at + CYCLE_NS;
+    agent->interrupt_at = frames == reply_frames && !is_monologue && uniform() < 1 / 3.
+                              ? now + (1000 + uniform() * 1000) * MS
+                              : INT64_MAX;
 }
 
 static void interrupt(struct agent *agent, int64_t now) {
@@ -262,7 +280,7 @@ static void ping(struct agent *agent) {
 
 static void act(struct agent *agent, int64_t now) {
     if (!agent->hears || agent->fd < 0) return;
-    if (now >= agent->reply_at) begin_reply(agent, REPLY_FRAMES, now);
+    if (now >= agent->reply_at) begin_reply(agent, reply_frames, now);
     if (now >= agent->interrupt_at) interrupt(agent, now);
     if (agent->spoken < agent->frames && now >= agent->piece_at) say_piece(agent, now);
     if (now >= agent->ping_at) ping(agent);
@@ -270,12 +288,12 @@ static void act(struct agent *agent, int64_t now) {
 
 /* Enter the cycle of 6 s somewhere: the rest of a reply, or of the silence after it. */
 static void begin_cycle(struct agent *agent, int64_t now) {
-    double into = uniform();
+    double into = is_monologue ? 0 : uniform();
     agent->reply_at = now - into * CYCLE_NS;
     agent->ping_at = now + uniform() * PING_NS;
     agent->interrupt_at = INT64_MAX;
     if (into < 0.5)
-        begin_reply(agent, (1 - 2 * into) * (REPLY_FRAMES - 1) + 1, now);
+        begin_reply(agent, (1 - 2 * into) * (reply_frames - 1) + 1, now);
     else
         agent->reply_at += CYCLE_NS;
 }
@@ -324,7 +342,7 @@ static void hear(struct agent *agent, const char *text, size_t length, int64_t a
     for (size_t start = 0; start + FRAME_BYTES <= size; start += FRAME_BYTES) {
         struct mark mark;
         memcpy(&mark, sound + start, sizeof mark);
-        if (mark.speaker == CALLER && mark.who < (uint32_t)calls)
+        if (mark.speaker == CALLER && mark.who < (uint32_t)dialled)
             heard_caller(agent, &mark, at);
         else
             up_unmarked++;
@@ -427,14 +445,30 @@ static void turn(void) {
     handle_events(due < act_at ? due : act_at);
 }
 
-static double set_up(int port) {
+static double set_up(int port, int wanted) {
     int64_t start = now_ns();
-    while (up + refused < calls) {
-        if (dialled < calls && dialled - up - refused < DIALLED_AT_ONCE) call_up(dialled++, port);
+    while (up + refused < wanted) {
+        if (dialled < wanted && dialled - up - refused < DIALLED_AT_ONCE) call_up(dialled++, port);
         turn();
         if (now_ns() > start + SET_UP_NS) errno = 0, die("the calls were not set up in 30 s");
     }
     return (double)(now_ns() - start) / (1000 * MS);
+}
+
+static void go_on_for(int64_t ns) {
+    for (int64_t end = now_ns() + ns; now_ns() < end;) turn();
+}
+
+/* Add calls until a fifth more were tried than came up before the first was refused. */
+static void rise(int port) {
+    int64_t start = now_ns();
+    int first = dialled;
+    while (dialled < calls) {
+        if (now_ns() >= start + (dialled - first) * 1000 * MS / RISE_PER_S) call_up(dialled++, port);
+        turn();
+        if (refused && !capacity) capacity = up;
+        if (capacity && dialled >= capacity * 6 / 5) break;
+    }
 }
 
 static double cpu_s(void) {
@@ -445,7 +479,7 @@ static double cpu_s(void) {
 
 static void hang_up(void) {
     int64_t limit = now_ns() + HANG_UP_NS;
-    for (int i = 0; i < calls; i++)
+    for (int i = 0; i < dialled; i++)
         if (callers[i]->fd >= 0) shutdown(callers[i]->fd, SHUT_WR);
     while (open_agents && now_ns() < limit) handle_events(now_ns() + 10 * MS);
 }
@@ -487,7 +521,7 @@ static void print_samples(const char *name, struct samples *s) {
 
 static void print_figures(double set_up_s, double load) {
     struct samples rates = {0};
-    for (int i = 0; i < calls; i++)
+    for (int i = 0; i < dialled; i++)
         if (callers[i]->up) judge(callers[i], &rates);
     for (int i = 0; i < agent_count; i++) note_flush(agents[i]);
     printf("{");
@@ -498,6 +532,8 @@ static void print_figures(double set_up_s, double load) {
     print_samples("load_lateness_ms", &own_lateness);
     print_samples("frames_per_s", &rates);
     printf("\"set_up_s\": %.3f, \"load_cpu\": %.3f, ", set_up_s, load);
+    printf("\"seconds\": %.3f, \"tried\": %d, \"capacity\": %d, ", (double)(window_end - window_start) / (1000 * MS),
+           dialled, capacity);
     printf("\"calls\": %d, \"refused\": %d, \"fallen\": %d, ", up, refused, fallen);
     printf("\"gaps_over_40_ms\": %ld, \"gaps_over_60_ms\": %ld, \"underruns\": %ld, ", gaps_40, gaps_60, underruns);
     printf("\"up_lost\": %ld, \"up_repeated\": %ld, \"up_unmarked\": %ld, ", up_lost, up_repeated, up_unmarked);
@@ -510,27 +546,46 @@ static void announce(const char *moment) {
     fflush(stdout);
 }
 
+static const char *option(int argc, char **argv, const char *name) {
+    size_t length = strlen(name);
+    for (int i = 5; i < argc; i++)
+        if (!strncmp(argv[i], name, length) && argv[i][length] == '=') return argv[i] + length + 1;
+    return NULL;
+}
+
+static void measure(int port, int rises, double seconds) {
+    window_start = now_ns();
+    announce("steady");
+    if (rises)
+        rise(port);
+    else
+        go_on_for(seconds * 1000 * MS);
+    window_end = now_ns();
+    announce("over");
+}
+
 int main(int argc, char **argv) {
-    if (argc < 5) errno = 0, die("load GATEWAY_PORT AGENT_PORT CALLS SECONDS [PEM]");
+    if (argc < 5) errno = 0, die("load GATEWAY_PORT AGENT_PORT CALLS SECONDS [NAME=VALUE ...]");
+    const char *pem = option(argc, argv, "pem"), *settle = option(argc, argv, "settle");
+    const char *from = option(argc, argv, "rise"), *speech = option(argc, argv, "speech");
+    int port = atoi(argv[1]);
     double seconds = atof(argv[4]);
     calls = atoi(argv[3]);
     if (calls < 1 || calls > MAX_CALLS) errno = 0, die("CALLS is 1 to 4096");
-    room_per_caller = seconds * 50 * 3 + 100;
-    tls = argc > 5;
-    if (tls) tls_prepare(argv[5]);
+    if (speech) is_monologue = 1, reply_frames = atoi(speech) * 50, speed = SPEECH_SPEED;
+    room_per_caller = (from ? (double)calls / RISE_PER_S : seconds) * 50 * 3 + 100;
+    tls = pem != NULL;
+    if (tls) tls_prepare(pem);
+    prepare_voice();
     epoll = epoll_create1(EPOLL_CLOEXEC);
     listener = listen_at(atoi(argv[2]));
     watch(epoll, listener, UINT64_MAX);
 
-    double set_up_s = set_up(atoi(argv[1]));
-    for (int64_t settled = now_ns() + SETTLE_NS; now_ns() < settled;) turn();
-    window_start = now_ns();
-    window_end = window_start + seconds * 1000 * MS;
+    double set_up_s = set_up(port, from ? atoi(from) : calls);
+    go_on_for((settle ? atof(settle) : 1) * 1000 * MS);
     double cpu = cpu_s();
-    announce("steady");
-    while (now_ns() < window_end) turn();
-    announce("over");
-    double load = (cpu_s() - cpu) / seconds;
+    measure(port, from != NULL, seconds);
+    double load = (cpu_s() - cpu) * 1000 * MS / (double)(window_end - window_start);
     hang_up();
     print_figures(set_up_s, load);
 }

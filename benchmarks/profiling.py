@@ -11,7 +11,8 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from trial import GatewayProcess, Subject, TrialError, run_trial
+from scenarios import GATEWAY, Bench, Column
+from trial import GatewayProcess, Trial, TrialError, run_trial
 
 SAMPLES_PER_S = 200
 TOP = 30
@@ -20,16 +21,21 @@ EVENT_LOOP = "_run_once"
 """What is in every stack of the event loop's thread."""
 
 
-def profile(subject: Subject, folder: Path, *, calls: int, seconds: float) -> str:
-    """Run a trial and return a table: the share of the time in each function itself, and below it."""
+def profile(bench: Bench, folder: Path, calls: int) -> str:
+    """Run a trial and return a table: the share of the time in each function itself, and below it.
+
+    The gateway's settings are those of the environment.
+    """
+    column = bench.of_gateway(GATEWAY, {}, Trial(calls, bench.seconds))
     py_spy = shutil.which("py-spy") or shutil.which("py-spy", path=str(Path(sys.executable).parent))
     if py_spy is not None:
-        return _sampled(py_spy, subject, folder, calls, seconds)
-    return _counted(subject, folder, calls, seconds)
+        return _sampled(py_spy, column, folder)
+    return _counted(column, folder)
 
 
-def _sampled(py_spy: str, subject: Subject, folder: Path, calls: int, seconds: float) -> str:
+def _sampled(py_spy: str, column: Column, folder: Path) -> str:
     stacks = folder / "stacks.txt"
+    seconds = column.trial.seconds
     samplers: list[subprocess.Popen[bytes]] = []
 
     def sample(gateway: GatewayProcess) -> None:
@@ -40,7 +46,7 @@ def _sampled(py_spy: str, subject: Subject, folder: Path, calls: int, seconds: f
             subprocess.Popen([*words, *options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         )
 
-    run_trial(subject, folder, calls=calls, seconds=seconds + 1, on_steady=sample)
+    run_trial(column.subject, folder, Trial(column.trial.calls, seconds + 1), on_steady=sample)
     for sampler in samplers:
         sampler.wait()
     if not stacks.exists():
@@ -74,13 +80,11 @@ def _function(frame: str) -> str:
     return f"{name}  {'/'.join(place.partition(':')[0].split('/')[-2:])}"
 
 
-def _counted(subject: Subject, folder: Path, calls: int, seconds: float) -> str:
+def _counted(column: Column, folder: Path) -> str:
     output = folder / "profile.out"
-    python, module, rest = subject.command.partition(" -m ")
-    if not module:
-        raise TrialError("only py-spy can profile this command: pip install py-spy")
-    counted = dataclasses.replace(subject, command=f"{python} -m cProfile -o {output} -m {rest}", warm=False)
-    run_trial(counted, folder, calls=calls, seconds=seconds)
+    python, _, rest = column.subject.command.partition(" -m ")
+    command = f"{python} -m cProfile -o {output} -m {rest}"
+    run_trial(dataclasses.replace(column.subject, command=command, warm=False), folder, column.trial)
     limit = time.monotonic() + 10
     while not output.exists() and time.monotonic() < limit:
         time.sleep(0.1)

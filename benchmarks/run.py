@@ -7,7 +7,6 @@ import datetime
 import json
 import os
 import platform
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -16,26 +15,15 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from peers import PEERS
 from profiling import profile
-from trial import (
-    OWN_COMMAND,
-    Figures,
-    Subject,
-    TrialError,
-    build_load,
-    build_relay,
-    build_tls_load,
-    run_trial,
-)
-
-RELAY = "relay in C"
-
-Rounds = dict[str, list[Figures]]
-"""The figures of each subject, a round after the other."""
+from scenarios import RELAY, SCENARIOS, Bench, Rounds, Table, median_of
+from trial import TrialError
 
 ROWS = {
     "CPU per call, ms/s": ("{:.2f}", "cpu_ms"),
     "CPU against the relay": ("{:.2f}", "ratio"),
+    "busy, of one core": ("{:.0%}", "busy"),
     "memory per call, KiB": ("{:.0f}", "kib"),
     "lateness p50 / p99 / max, ms": (
         "{:.1f} / {:.1f} / {:.1f}",
@@ -56,7 +44,7 @@ ROWS = {
         "underruns",
     ),
     "the load's own CPU / lateness p99, ms": ("{:.0%} / {:.1f}", "load_cpu", "load_lateness_ms.p99"),
-    "time that the host took, of one core": ("{:.1%}", "stolen"),
+    "waited for its core / taken by the host": ("{:.1%} / {:.1%}", "waited", "stolen"),
 }
 """What is printed: a format, and the names of the figures in it. Medians of the rounds."""
 
@@ -66,34 +54,36 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="audiosocket-gw-bench-") as name:
         folder = Path(name)
         try:
-            subjects = _subjects(options, folder)
+            bench = Bench.build(folder, options.seconds, options.calls, _others(options))
             if options.profile:
                 for calls in options.calls:
-                    print(profile(subjects[1], folder, calls=calls, seconds=options.seconds))
+                    print(profile(bench, folder, calls))
                 return 0
-            report = {"machine": machine(), "seconds": options.seconds, "results": {}}
-            print("; ".join(f"{name} {value}" for name, value in report["machine"].items()))
-            for calls in options.calls:
-                rounds = run_rounds(subjects, folder, calls, options.seconds, options.rounds)
-                report["results"][calls] = rounds
-                print(table(rounds, f"{calls} calls"), flush=True)
+            report = _measure(options, bench, folder)
         except TrialError as error:
             print(f"benchmark: {error}", file=sys.stderr)
             return 1
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_text(json.dumps(report, indent=1))
-    print(f"All figures: {options.json}")
+    print(f"\nAll figures: {options.json}")
     return 0
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--calls", type=int, nargs="+", default=[100, 200], help="calls at the same time")
-    parser.add_argument("--seconds", type=float, default=6.0, help="measured time of a trial")
+    parser.add_argument(
+        "--scenario", nargs="+", choices=SCENARIOS, default=[], help="what to measure; all but peers"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="one round, 2 s each: rough figures in 3 minutes"
+    )
+    parser.add_argument("--calls", type=int, nargs="+", default=[100, 200], help="of density and peers")
+    parser.add_argument("--seconds", type=float, default=4.0, help="measured time of a trial")
     parser.add_argument("--rounds", type=int, default=3, help="trials of each; the medians are printed")
-    parser.add_argument("--tls", action="store_true", help="measure the gateway with TLS to the agent, too")
-    parser.add_argument("--fresh", action="store_true", help="measure a fresh process, too")
     parser.add_argument("--profile", action="store_true", help="say where the gateway's time goes, instead")
+    parser.add_argument(
+        "--peers", action="store_true", help="measure other gateways, too; see benchmarks/peers"
+    )
     parser.add_argument(
         "--gateway-command",
         nargs=2,
@@ -103,49 +93,76 @@ def _options() -> argparse.Namespace:
         help="measure another gateway, too; COMMAND may hold {port} and {agent_port}",
     )
     parser.add_argument("--json", type=Path, default=Path("bench-output/results.json"), help="where to write")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.seconds = 1, 2.0
+    with_others = options.peers or options.gateway_command
+    options.scenario = options.scenario or (["peers"] if with_others else [*SCENARIOS][:-1])
+    return options
 
 
-def _subjects(options: argparse.Namespace, folder: Path) -> list[Subject]:
-    """Return what to measure: the relay, the gateway, and what the options add."""
-    load = build_load(folder)
-    subjects = [Subject(RELAY, build_relay(folder), load), Subject("gateway", OWN_COMMAND, load)]
-    if options.fresh:
-        subjects.append(Subject("gateway, fresh", OWN_COMMAND, load, warm=False))
-    if options.tls:
-        subjects.append(Subject("gateway, TLS", OWN_COMMAND, build_tls_load(folder)))
-    return subjects + [Subject(name, command, load) for name, command in options.gateway_command]
+def _others(options: argparse.Namespace) -> list[tuple[str, str]]:
+    return [*(PEERS.items() if options.peers else ()), *map(tuple, options.gateway_command)]
 
 
-def run_rounds(subjects: Sequence[Subject], folder: Path, calls: int, seconds: float, rounds: int) -> Rounds:
-    """Measure one after the other, and all of it again: what the machine does meanwhile meets them alike."""
-    results: Rounds = {subject.name: [] for subject in subjects}
-    for _ in range(rounds):
-        for subject in subjects:
-            figures = run_trial(subject, folder, calls=calls, seconds=seconds)
-            results[subject.name].append(figures)
-            figures["ratio"] = figures["cpu_ms"] / results[RELAY][-1]["cpu_ms"]
-    return results
+def _measure(options: argparse.Namespace, bench: Bench, folder: Path) -> dict[str, Any]:
+    """Measure, and print on the way; return all figures."""
+    report: dict[str, Any] = {"machine": machine(), "scenarios": {}}
+    print("; ".join(f"{name} {value}" for name, value in report["machine"].items()))
+    missed = []
+    for name in options.scenario:
+        for table in SCENARIOS[name](bench):
+            rounds = table.measure(folder, options.rounds)
+            verdicts = judge(table, rounds)
+            missed += [f"{table.title}: {verdict['what']}" for verdict in verdicts if not verdict["met"]]
+            report["scenarios"].setdefault(name, {})[table.title] = {"rounds": rounds, "targets": verdicts}
+            print(table_of_figures(rounds, table.title), flush=True)
+            print(table_of_targets(verdicts), flush=True)
+    print("\nNot met: " + ("; ".join(missed) or "nothing"))
+    return report
 
 
-def table(rounds: Rounds, title: str) -> str:
-    """Return the medians as a Markdown table."""
-    lines = [[title, *rounds], ["---"] * (len(rounds) + 1)]
-    for row, (form, *names) in ROWS.items():
-        cells = [form.format(*(_median(figures, name) for name in names)) for figures in rounds.values()]
-        lines.append([row, *cells])
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    padded = [" | ".join(map(str.ljust, line, widths)) for line in lines]
-    return "\n" + "\n".join(f"| {line} |" for line in padded)
-
-
-def _median(rounds: Sequence[Figures], name: str) -> float:
-    """``name`` may lead into an inner dictionary, which lacks it when there was nothing to count."""
-    outer, _, inner = name.partition(".")
-    values: list[float] = [
-        figures[outer].get(inner, float("nan")) if inner else figures[outer] for figures in rounds
+def judge(table: Table, rounds: Rounds) -> list[dict[str, Any]]:
+    """Hold what was measured against the targets."""
+    values = [(target, target.measure(rounds)) for target in table.targets]
+    return [
+        {
+            "what": target.what,
+            "limit": f"at {'least' if target.at_least else 'most'} {target.limit:g}",
+            "measured": value,
+            "met": target.is_met(value),
+        }
+        for target, value in values
     ]
-    return statistics.median(values)
+
+
+def table_of_figures(rounds: Rounds, title: str) -> str:
+    """Return the medians as a Markdown table."""
+    for figures in rounds.values():
+        for number, one in enumerate(figures):
+            relay = rounds[RELAY][number] if RELAY in rounds else {"cpu_ms": float("nan")}
+            one["ratio"] = one["cpu_ms"] / relay["cpu_ms"]
+    lines = [[title, *rounds]]
+    for row, (form, *names) in ROWS.items():
+        cells = [form.format(*(median_of(figures, name) for name in names)) for figures in rounds.values()]
+        lines.append([row, *cells])
+    return _markdown(lines)
+
+
+def table_of_targets(verdicts: Sequence[dict[str, Any]]) -> str:
+    if not verdicts:
+        return ""
+    lines = [["target", "limit", "measured", ""]]
+    for verdict in verdicts:
+        mark = "met" if verdict["met"] else "NOT MET"
+        lines.append([verdict["what"], verdict["limit"], f"{verdict['measured']:.3g}", mark])
+    return _markdown(lines)
+
+
+def _markdown(lines: list[list[str]]) -> str:
+    lines.insert(1, ["---"] * len(lines[0]))
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n" + "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines)
 
 
 def machine() -> dict[str, Any]:

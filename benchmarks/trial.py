@@ -10,9 +10,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,17 @@ OWN_COMMAND = f"{sys.executable} -m audiosocket_gw serve"
 START_S = 20.0
 """How long a gateway gets to listen."""
 
+FIRST_CALL_S = 0.2
 WARM_UP_S = 1.0
+REST_S = 1.0
 
-PRIORITY = -15
-"""Set where that is allowed: what else runs on the machine shall not be measured."""
+PRIORITY = 1
+"""Of real time, the least; set where that is allowed: what else runs on the machine shall not be measured."""
 
 Figures = dict[str, Any]
-"""What was measured, by name: what `load.c` prints, ``cpu_ms`` per call and second, ``kib`` per call."""
+"""What was measured, by name: what `load.c` prints, ``cpu_ms`` per call and second, ``busy`` of one core,
+``kib`` per call; and what wasn't the gateway's fault, as shares of the time: how long it ``waited`` for its
+core while others had it, and how long the host has ``stolen`` one."""
 
 
 class TrialError(Exception):
@@ -56,7 +60,33 @@ class Subject:
     name: str
     command: str
     load: Load
+    settings: Mapping[str, str] = field(default_factory=dict)
     warm: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a subject has to do: hold ``calls`` calls, measured for ``seconds``.
+
+    ``rise_from``: measure from so many calls on, and add others, up to ``calls``, slowly. ``settle_s``: how
+    long to wait before. ``speech_s``: how much an agent says at once. `load.c` explains them.
+    """
+
+    calls: int
+    seconds: float
+    settle_s: float = 1
+    rise_from: int = 0
+    speech_s: int = 0
+
+    @property
+    def warm_up(self) -> Trial:
+        return Trial(self.rise_from or self.calls, WARM_UP_S)
+
+    @property
+    def arguments(self) -> list[str]:
+        words = [f"{self.calls}", f"{self.seconds}", f"settle={self.settle_s}"]
+        words += [f"rise={self.rise_from}"] if self.rise_from else []
+        return words + ([f"speech={self.speech_s}"] if self.speech_s else [])
 
 
 def build_load(folder: Path) -> Load:
@@ -128,6 +158,10 @@ class GatewayProcess:
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def waited_s(self) -> float:
+        """Return how long it was ready to run and another ran, so far."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) / 1e9
+
     def resident_kib(self) -> int:
         status = Path(f"/proc/{self.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
@@ -160,21 +194,25 @@ def _place(pid: int, *, core: int) -> None:
     if len(cores) > 1:
         os.sched_setaffinity(pid, {cores[core]})
     with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, pid, PRIORITY)
+        os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(PRIORITY))
 
 
 @contextmanager
 def _gateway(subject: Subject, folder: Path, calls: int, agent_port: int) -> Iterator[GatewayProcess]:
     port = _free_port()
     certificate = subject.load.certificate
-    environment = os.environ | {
-        "HOST": "127.0.0.1",
-        "PORT": str(port),
-        "MAX_CALLS": str(2 * calls),  # those of the warm-up may still be on their way out
-        "ELEVENLABS_AGENT_ID": "benchmark",
-        "ELEVENLABS_BASE_URL": f"{'https' if certificate else 'http'}://localhost:{agent_port}",
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH")))),
-    }
+    environment = (
+        os.environ
+        | subject.settings
+        | {
+            "HOST": "127.0.0.1",
+            "PORT": str(port),
+            "MAX_CALLS": str(2 * calls),  # those of the warm-up may still be on their way out
+            "ELEVENLABS_AGENT_ID": "benchmark",
+            "ELEVENLABS_BASE_URL": f"{'https' if certificate else 'http'}://localhost:{agent_port}",
+            "PYTHONPATH": os.pathsep.join(filter(None, (str(REPOSITORY), os.environ.get("PYTHONPATH")))),
+        }
+    )
     if certificate is not None:
         environment["SSL_CERT_FILE"] = str(certificate)
     command = subject.command.format(port=port, agent_port=agent_port).split()
@@ -201,12 +239,10 @@ def _free_port() -> int:
 def run_trial(
     subject: Subject,
     folder: Path,
-    *,
-    calls: int,
-    seconds: float,
+    trial: Trial,
     on_steady: Callable[[GatewayProcess], None] = lambda _: None,
 ) -> Figures:
-    """Start the subject, hold ``calls`` calls, and return what was measured for ``seconds``.
+    """Start the subject, hold the calls, and return what was measured.
 
     ``on_steady`` is called when all calls are up and the measured time begins. The process's log and
     whatever else it writes goes to ``folder``.
@@ -215,12 +251,15 @@ def run_trial(
         TrialError: the gateway didn't start, or calls didn't come about.
     """
     agent_port = _free_port()
-    with _gateway(subject, folder, calls, agent_port) as gateway:
+    with _gateway(subject, folder, trial.calls, agent_port) as gateway:
+        if subject.warm:  # the first call pays for what all calls share
+            _measure(gateway, subject.load, agent_port, Trial(1, FIRST_CALL_S), lambda _: None)
         idle_kib = gateway.resident_kib()
         if subject.warm:
-            _measure(gateway, subject.load, agent_port, calls, WARM_UP_S, lambda _: None)
-        figures = _measure(gateway, subject.load, agent_port, calls, seconds, on_steady)
-    figures["kib"] = (figures["resident_kib"] - idle_kib) / calls
+            _measure(gateway, subject.load, agent_port, trial.warm_up, lambda _: None)
+            time.sleep(REST_S)
+        figures = _measure(gateway, subject.load, agent_port, trial, on_steady)
+    figures["kib"] = (figures["resident_kib"] - idle_kib) / (figures["calls"] or 1)
     return figures
 
 
@@ -228,13 +267,12 @@ def _measure(
     gateway: GatewayProcess,
     load: Load,
     agent_port: int,
-    calls: int,
-    seconds: float,
+    trial: Trial,
     on_steady: Callable[[GatewayProcess], None],
 ) -> Figures:
-    arguments = [str(gateway.port), str(agent_port), str(calls), str(seconds)]
+    arguments = [str(gateway.port), str(agent_port), *trial.arguments]
     if load.certificate is not None:
-        arguments.append(str(load.certificate))
+        arguments.append(f"pem={load.certificate}")
     process = subprocess.Popen(
         [load.program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -244,11 +282,10 @@ def _measure(
     with process:
         try:
             process.stdout.readline()  # "steady"
-            before_s, stolen_before_s = gateway.cpu_s(), _stolen_s()
+            before = gateway.cpu_s(), gateway.waited_s(), _stolen_s()
             on_steady(gateway)
             process.stdout.readline()  # "over"
-            cpu_s = gateway.cpu_s() - before_s
-            stolen_s = _stolen_s() - stolen_before_s
+            after = gateway.cpu_s(), gateway.waited_s(), _stolen_s()
             resident_kib = gateway.resident_kib()
             answer = process.stdout.readline()
         finally:
@@ -256,8 +293,12 @@ def _measure(
     if not answer:
         raise TrialError(f"the load gave up: {process.stderr.read().strip()}. {gateway.last_words()}")
     figures: Figures = json.loads(answer)
+    seconds = figures["seconds"]
+    cpu_s, waited_s, stolen_s = (late - early for early, late in zip(before, after, strict=True))
+    figures["busy"] = cpu_s / seconds
     figures["cpu_ms"] = cpu_s * 1000 / (figures["calls"] or 1) / seconds
     figures["calls_per_s"] = figures["calls"] / figures["set_up_s"]
+    figures["waited"] = waited_s / seconds
     figures["stolen"] = stolen_s / seconds
     figures["resident_kib"] = resident_kib
     return figures

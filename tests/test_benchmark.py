@@ -22,17 +22,25 @@ needs_openssl = pytest.mark.skipif(
 )
 
 
-def run_benchmark(output: Path, *options: str) -> dict[str, list[dict[str, Any]]]:
-    """Return the figures of each subject, a round after the other."""
+def run_benchmark(output: Path, scenario: str, *options: str) -> dict[str, Any]:
+    """Return the figures and verdicts of each table."""
     size = ["--calls", str(CALLS), "--seconds", str(SECONDS), "--rounds", "1", "--json", str(output)]
-    done = subprocess.run([sys.executable, RUN, *size, *options], capture_output=True, text=True, check=False)
+    words = [sys.executable, str(RUN), "--scenario", scenario, *size, *options]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     report = json.loads(output.read_text())
     assert set(report["machine"]) >= {"date", "CPU", "Python", "websockets"}
-    results: dict[str, list[dict[str, Any]]] = report["results"][str(CALLS)]
-    for subject in results:
-        assert subject in done.stdout
-    return results
+    tables: dict[str, Any] = report["scenarios"][scenario]
+    for title, table in tables.items():
+        assert title in done.stdout
+        for verdict in table["targets"]:
+            assert verdict["what"] in done.stdout
+            assert verdict["met"] == ("NOT MET" not in _line_of(verdict["what"], done.stdout))
+    return tables
+
+
+def _line_of(what: str, output: str) -> str:
+    return next(line for line in output.splitlines() if line.startswith(f"| {what} "))
 
 
 def assert_held(figures: dict[str, Any]) -> None:
@@ -51,29 +59,48 @@ def assert_held(figures: dict[str, Any]) -> None:
 
 
 @needs_compiler
+@needs_openssl
 def test_the_gateway_is_measured_beside_the_relay(tmp_path: Path) -> None:
-    results = run_benchmark(tmp_path / "results.json", "--fresh")
-    assert list(results) == ["relay in C", "gateway", "gateway, fresh"]
-    for (figures,) in results.values():
+    (table,) = run_benchmark(tmp_path / "results.json", "density").values()
+    rounds = table["rounds"]
+    assert list(rounds) == ["relay in C", "gateway", "gateway, fresh", "gateway, TLS"]
+    for (figures,) in rounds.values():
         assert_held(figures)
-    assert results["relay in C"][0]["ratio"] == 1
-    for name in ("gateway", "gateway, fresh"):
-        assert results[name][0]["up_lost"] == 0, "what a caller says before the agent is there is kept"
+    assert rounds["relay in C"][0]["ratio"] == 1
+    for name in ("gateway", "gateway, fresh", "gateway, TLS"):
+        assert rounds[name][0]["up_lost"] == 0, "what a caller says before the agent is there is kept"
+    measured = {verdict["what"]: verdict["measured"] for verdict in table["targets"]}
+    ratio = rounds["gateway"][0]["cpu_ms"] / rounds["relay in C"][0]["cpu_ms"]
+    assert measured["CPU per call against the relay"] == pytest.approx(ratio)
 
 
 @needs_compiler
 @needs_openssl
-def test_tls_is_measured_too(tmp_path: Path) -> None:
-    (figures,) = run_benchmark(tmp_path / "results.json", "--tls")["gateway, TLS"]
-    assert_held(figures)
+def test_ten_minutes_of_speech_wait_and_are_heard(tmp_path: Path) -> None:
+    (table,) = run_benchmark(tmp_path / "results.json", "queue").values()
+    (figures,) = table["rounds"]["gateway"]
+    assert figures["calls"] == 10
+    assert figures["down_lost"] == figures["down_repeated"] == figures["underruns"] == 0
+    (verdict,) = table["targets"]
+    assert verdict["measured"] >= 1
 
 
 @needs_compiler
+@needs_openssl
+def test_another_gateway_can_be_measured(tmp_path: Path) -> None:
+    own = f"{sys.executable} -m audiosocket_gw serve"
+    (table,) = run_benchmark(tmp_path / "results.json", "peers", "--gateway-command", "another", own).values()
+    assert list(table["rounds"]) == ["relay in C", "gateway", "another"]
+    assert_held(table["rounds"]["another"][0])
+
+
+@needs_compiler
+@needs_openssl
 def test_a_gateway_that_does_not_listen_is_an_error_that_says_what_it_said(tmp_path: Path) -> None:
     broken = f"{sys.executable} -c print('no,thanks')"
     size = ["--calls", "1", "--seconds", "1", "--rounds", "1", "--json", str(tmp_path / "results.json")]
     done = subprocess.run(
-        [sys.executable, RUN, *size, "--gateway-command", "broken", broken],
+        [sys.executable, RUN, *size, "--scenario", "peers", "--gateway-command", "broken", broken],
         capture_output=True,
         text=True,
         check=False,
