@@ -6,9 +6,12 @@ RUN python -m venv /opt/audiosocket-gw \
     && /opt/audiosocket-gw/bin/pip install --no-cache-dir .
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --no-create-home gateway
+RUN useradd --system --uid 10001 --no-create-home gateway \
+    && install -d -o 10001 -m 700 /records
 COPY --from=build /opt/audiosocket-gw /opt/audiosocket-gw
 USER 10001
+# For RECORD_DIR and FLIGHT_DIR: /records/calls and /records/flights, say.
+VOLUME /records
 WORKDIR /tmp
 ENV HOST=0.0.0.0 PORT=5001 PYTHONUNBUFFERED=1
 EXPOSE 5001

@@ -11,33 +11,44 @@ import asyncio
 import logging
 import ssl
 from collections import deque
-from collections.abc import Awaitable
-from contextlib import suppress
+from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
+from traceback import clear_frames
 from typing import Protocol
 from uuid import UUID
 
 from audiosocket_gw import events
 from audiosocket_gw.actions import Actions, Services, report_result
-from audiosocket_gw.ami.control import CallControl
+from audiosocket_gw.ami.control import CallControl, CallerData
 from audiosocket_gw.ami.directory import PbxDirectory
-from audiosocket_gw.audio import FRAME_MS, Encoding
+from audiosocket_gw.audio import FRAME_MS, TELEPHONE_RATE
+from audiosocket_gw.audio.ambience import Ambience, Comfort
+from audiosocket_gw.barge_in import LocalBargeIn
 from audiosocket_gw.caller_data import caller_headers, caller_variables
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.agent import AgentAddress, AgentLocator
 from audiosocket_gw.elevenlabs.connection import AgentConnection, Closing, connect
 from audiosocket_gw.errors import AgentError, ControlError
 from audiosocket_gw.events import EndReason
+from audiosocket_gw.fence import ReplyFence
+from audiosocket_gw.load import Load
 from audiosocket_gw.media import Media, agent_format
+from audiosocket_gw.passthrough import passthrough_warning
 from audiosocket_gw.protocol.audiosocket import Audio
-from audiosocket_gw.settings import Settings
+from audiosocket_gw.replies import HeardReply, Replies, told_of
+from audiosocket_gw.settings import BargeInMode, Settings
+from audiosocket_gw.tap import OpenTap, Tap, Taps
 from audiosocket_gw.ticker import Ticker
+from audiosocket_gw.turn import Turn
 
 logger = logging.getLogger("audiosocket_gw.call")
 
 CALLER_GAP_TICKS = 200 // FRAME_MS
 """After so long without sound from the caller (hold, mute, silence suppression), silence is filled in:
 an agent never ends a turn, and hangs up after 60 s, when nothing arrives."""
+
+BUNDLE_PATIENCE_TICKS = 3
+"""So long after the caller's last frame a bundle is no longer waited for."""
 
 PRE_ROLL_FRAMES = 10_000 // FRAME_MS
 """What the caller says while the agent is being connected is kept and sent first."""
@@ -51,20 +62,8 @@ STALL_TICKS = 5_000 // FRAME_MS
 MAX_AHEAD_FRAMES = 30_000 // FRAME_MS
 """A caller can't speak faster than real time; a peer that is so far ahead is not a telephone."""
 
-PLAY_OUT_GRACE_S = 1.0
-"""After so long without a frame being played out, the rest is given up."""
-
 MAX_QUEUED_MS = 30 * 60_000
 """An agent that is half an hour ahead (29 MB) has gone wrong; unbounded, it would take all calls with it."""
-
-LAST_WORDS_S = 30.0
-"""How long an agent that wants to leave may go on speaking."""
-
-SPEAKS_ON_S = 0.5
-"""After a pause of this length the agent has finished what it was saying."""
-
-BEGINS_TO_SPEAK_S = 2.0
-"""So long after a tool's result an agent that has not spoken yet may take to begin: it must think first."""
 
 
 class CallerLeg(Protocol):
@@ -94,6 +93,14 @@ class CallerLeg(Protocol):
         """Send one whole frame with one write."""
         ...
 
+    def collect(self) -> None:
+        """Take in what has arrived, and from now on only when asked to: that is cheaper."""
+        ...
+
+    def listen(self) -> None:
+        """Take in what arrives at once, again."""
+        ...
+
     def hang_up(self) -> None:
         """End the connection the way that lets the dialplan go on."""
         ...
@@ -107,9 +114,12 @@ class CallContext:
     locator: AgentLocator
     ssl_context: ssl.SSLContext
     ticker: Ticker
+    load: Load
+    ambience: Ambience | None
     services: Services
     pbxs: PbxDirectory
     observe: events.Observer
+    taps: tuple[OpenTap, ...] = ()
 
 
 class _Over(Exception):
@@ -121,7 +131,7 @@ class Call:
 
     def __init__(self, uuid: UUID, leg: CallerLeg, context: CallContext) -> None:
         self.uuid = uuid
-        self._media = Media()
+        self._media = Media(_comfort(context))
         self.playout = self._media.playout
         self._leg = leg
         self._context = context
@@ -132,34 +142,40 @@ class Call:
         self._pre_roll: deque[bytes] = deque(maxlen=PRE_ROLL_FRAMES)
         self._control = control_of(context.pbxs, leg.host)
         self._actions: Actions | None = None
+        self._caller_data: CallerData | None = None
+        self._looked_up = False
+        self._codec_reported = False
         self._unsent: list[bytes] = []
-        self._stale_below = 0
-        self._last_event_id = -1
-        self._last_event_id_allowed: int | None = None
-        self._one_reply_allowed = False
-        self._agent_spoke = False
-        self._speaks = asyncio.Event()
-        self._cuts_in = 0
+        self._started = events.CallStarted(uuid, self._started_at, leg.peer)
+        self._tap: Tap | None = Taps(context.taps, self._started) if context.taps else None
+        self._barge_in: LocalBargeIn | None = None
+        if context.settings.barge_in is BargeInMode.LOCAL:
+            self._barge_in = LocalBargeIn(self._media, context.settings.barge_in_deadline)
+        self._fence = ReplyFence()
+        self._replies = Replies()
+        self._turn = Turn(uuid, self.playout)
         self._caller_present = True
-        self._played_out = asyncio.Event()
-        self._played_out.set()
         self._blocked_ticks = 0
         self._ticks_since_caller = 0
         self._caller_ahead = 0
+        self._ticks = 0
+        self._bundle_frames = context.load.bundle_frames
 
     # Life
 
     async def run(self) -> None:
         """Hold the conversation until it ends, and leave nothing of it behind."""
-        self.emit(events.CallStarted(self.uuid, self._started_at, self._leg.peer))
+        self.emit(self._started)
         closing = Closing(EndReason.INTERNAL_ERROR, "the call was cancelled")
         try:
             with self._context.ticker.attach(self.tick):
                 closing = await self._live()
         finally:
             self._let_go()
+            self._actions = None
             if self._control is not None:
                 self._control.forget(self.uuid)
+            self._report_heard(self._replies.close(self.playout.heard_ms))
             now = self._loop.time()
             duration_ms = round((now - self._started_at) * 1000)
             self.emit(
@@ -186,8 +202,9 @@ class Call:
                 await self._take_leave(closing)
                 self._let_go()  # a tool may take its time to stop
                 raise _Over
-        except* _Over:
-            pass
+        except* _Over as over:
+            # Python 3.11's TaskGroup ties frame and exception into a circle, which would hold the whole call.
+            clear_frames(over.__traceback__)
         except* Exception as group:  # noqa: BLE001 (see _defect)
             self._defect(group)
             closing = self._ending.result()
@@ -196,7 +213,7 @@ class Call:
     async def _take_leave(self, closing: Closing) -> None:
         """Let the caller hear what the agent has said, and the dialplan know how it ended."""
         if closing.reason in events.AGENT_ENDS:
-            await self.play_out()
+            await self._turn.play_out()
         if self._caller_present and self._control is not None:
             await report_result(self._control, self.uuid, closing.reason)
 
@@ -215,6 +232,11 @@ class Call:
                     data = await self._control.describe(self.uuid, list(settings.call_variables))
             except (ControlError, TimeoutError) as error:
                 logger.warning("call %s: no caller data: %s", self.uuid, error or "CALLER_DATA_TIMEOUT")
+        self._caller_data = data
+        self._looked_up = True
+        if data is not None and data.codec and self._media.expect(data.codec):
+            self._news_of_caller()
+        self._warn_of_codec()
         return caller_variables(self.uuid, data, settings.call_variables)
 
     async def _converse(self, tasks: asyncio.TaskGroup, caller: asyncio.Task[dict[str, str]]) -> None:
@@ -229,6 +251,7 @@ class Call:
                 self._on_message,
                 ssl_context=context.ssl_context,
                 timeout_s=context.settings.agent_connect_timeout,
+                tap=self._tap,
             )
             self._begin(agent)
             await self._agent_left(await asyncio.shield(agent.closed))
@@ -243,6 +266,9 @@ class Call:
 
     async def _agent_left(self, closing: Closing) -> None:
         """End the call; but a transfer that the caller was promised needs no agent."""
+        if self._barge_in is not None:
+            self._barge_in = None  # nobody is there to confirm it
+            self._media.resume()
         assert self._actions is not None
         await self._actions.departed()
         self.end(closing.reason, closing.detail)
@@ -269,7 +295,7 @@ class Call:
 
     def _begin(self, agent: AgentConnection) -> None:
         """Send what the caller has said so far, and from now on what the caller says."""
-        said = list(self._pre_roll)
+        said = [self._media.understood(payload) for payload in self._pre_roll]
         self._pre_roll.clear()
         self._agent = agent
         for start in range(0, len(said), PRE_ROLL_PIECE_FRAMES):
@@ -277,63 +303,25 @@ class Call:
         for message in self._unsent:
             agent.send(message)
 
-    async def play_out(self) -> None:
-        """Wait until the caller has heard all that is queued, or the queue no longer gets any shorter."""
-        before_ms = None
-        while not self._played_out.is_set():
-            queued_ms = self.playout.queued_ms
-            if queued_ms == before_ms:
-                logger.warning("call %s: %d ms could not be played out", self.uuid, queued_ms)
-                return
-            before_ms = queued_ms
-            with suppress(TimeoutError):
-                async with asyncio.timeout(PLAY_OUT_GRACE_S):
-                    await self._played_out.wait()
-
     # What `Actions` asks of the call
 
     async def last_words(self) -> bool:
-        """Wait until the caller has heard what the agent says before it leaves.
-
-        False: the caller cut in. Bounded by the length of what is queued and `LAST_WORDS_S`.
-        """
-        before = self._cuts_in
-        try:
-            async with asyncio.timeout(self.playout.queued_ms / 1000 + LAST_WORDS_S):
-                await self._played_out.wait()
-                while self._cuts_in == before and await self._speaks_on():
-                    await self._played_out.wait()
-        except TimeoutError:
-            logger.warning("call %s: the agent would not stop speaking", self.uuid)
-        return self._cuts_in == before
-
-    async def _speaks_on(self) -> bool:
-        if not self._played_out.is_set():
-            return True
-        self._speaks.clear()
-        try:
-            async with asyncio.timeout(SPEAKS_ON_S if self._agent_spoke else BEGINS_TO_SPEAK_S):
-                await self._speaks.wait()
-        except TimeoutError:
-            return False
-        return True
+        """Wait until the caller has heard what the agent says before it leaves; False: the caller cut in."""
+        return await self._turn.last_words()
 
     def refuse_new_replies(self) -> None:
         """Let the agent finish its goodbye, or say one, and begin no second one."""
-        if self._last_event_id_allowed is None:
-            self._one_reply_allowed = not self._agent_spoke
-            self._last_event_id_allowed = self._last_event_id
+        self._fence.allow_no_more(but_one=not self._turn.agent_spoke)
 
     def accept_replies(self) -> None:
         """Undo `refuse_new_replies` and `silence_agent`."""
-        self._last_event_id_allowed = None
-        self._one_reply_allowed = False
+        self._fence.reopen()
 
     def silence_agent(self) -> None:
         """Stop what the agent is saying, until `accept_replies`."""
-        self._media.interrupt()
-        self._last_event_id_allowed = -1
-        self._one_reply_allowed = False
+        _, heard = self._fall_silent()
+        self._report_heard(heard)
+        self._fence.close()
 
     def send_to_agent(self, message: bytes) -> None:
         """Send the agent a message, when it is there; or nothing when it is gone."""
@@ -349,41 +337,64 @@ class Call:
         try:
             if not self._caller_present:
                 return
+            self._take_in()
             if self._leg.blocked:
                 self._stall()
                 return
             self._blocked_ticks = 0
             frame = self._media.next_frame()
-            if frame is not None:
-                self._leg.write(frame)
-            else:
-                self._leg.write(self._media.silence_frame)
-                if not self._played_out.is_set():
-                    self._reply_finished()
+            self._leg.write(frame)
+            if self._tap is not None:
+                self._tap.caller_heard(frame)
+            if not self._media.agent_is_heard and not self._turn.is_over:
+                self._reply_finished()
+            if self._barge_in is not None:
+                self._await_verdict(self._barge_in)
             self._watch_caller()
         except Exception as error:  # noqa: BLE001 (see _defect)
             self._defect(error)
+
+    def _take_in(self) -> None:
+        """Collect the caller's sound where it is bundled, and so delayed, anyway."""
+        self._ticks += 1
+        frames = self._context.load.bundle_frames
+        # A change comes to each call in a turn of its own, or all of them would send in the same tick.
+        if frames != self._bundle_frames and self._ticks % frames == 0:
+            self._bundle_frames = frames
+            if frames == 1:
+                self._leg.listen()
+        if self._bundle_frames > 1:
+            self._leg.collect()
 
     def caller_audio(self, frame: Audio) -> None:
         """Take a frame of the caller's sound: forwarded at once, never awaited."""
         self._ticks_since_caller = 0
         self._caller_ahead += max(1, len(frame.payload) // self._media.frame_bytes)
         if self._media.look_at(frame):
-            self._report_caller_format(frame)
+            self._news_of_caller()
+        sound = self._media.understood(frame.payload)
+        if self._tap is not None:
+            self._tap.caller_said(frame)
+        if self._barge_in is not None and self._barge_in.caller_said(sound):
+            self.emit(events.ReplyHeld(self.uuid, self._loop.time()))
         if self._agent is not None:
-            self._say_to_agent(frame.payload)
+            self._say_to_agent(sound)
         else:
             self._pre_roll.append(frame.payload)
 
-    def _report_caller_format(self, frame: Audio) -> None:
+    def _news_of_caller(self) -> None:
         heard = self._media.caller_format
-        logger.info("call %s: Asterisk sends %s under kind 0x%02x", self.uuid, heard, frame.kind)
-        if heard.encoding is not Encoding.PCM:
-            logger.warning(
-                "call %s: Asterisk passes the telephone's codec through under the label of linear sound; the "
-                "gateway decodes it, but name the codec: Dial(AudioSocket/HOST:PORT/UUID/c(slin))",
-                self.uuid,
-            )
+        if self._tap is not None:
+            self._tap.caller_speaks(heard)
+        logger.debug("call %s: Asterisk sends %s", self.uuid, heard)
+        self._warn_of_codec()
+
+    def _warn_of_codec(self) -> None:
+        """Show, once, which line of the dialplan lets a codec through: when all is known that can be."""
+        if self._media.codec_passes_through and self._looked_up and not self._codec_reported:
+            self._codec_reported = True
+            heard = self._media.caller_format if self._media.understands_caller else None
+            logger.warning("call %s: %s", self.uuid, passthrough_warning(self.uuid, self._caller_data, heard))
 
     def caller_digit(self, digit: str) -> None:
         """Take a key that the caller pressed; as long as sound of 100 ms: nobody presses faster."""
@@ -396,23 +407,25 @@ class Call:
         """Take the end of the connection to Asterisk: nothing more will be heard."""
         self._caller_present = False
         self.playout.flush()
-        self._played_out.set()
+        self._turn.played_out()
         self.end(reason, detail)
 
     def _say_to_agent(self, sound: bytes) -> None:
-        assert self._agent is not None
-        converted = self._media.to_agent(sound)
-        if converted:
-            self._agent.send_audio(converted)
+        self._forward(self._media.to_agent(sound, self._bundle_frames))
+
+    def _forward(self, bundle: bytes) -> None:
+        if bundle and self._agent is not None:
+            self._agent.send_audio(bundle)
 
     def _watch_caller(self) -> None:
         """Fill in silence for a caller who sends none; notice one who can't be a telephone."""
         self._ticks_since_caller += 1
         # Two frames a tick are forgiven: clocks differ, and a late network catches up.
         self._caller_ahead = max(0, self._caller_ahead - 2)
+        if self._ticks_since_caller == BUNDLE_PATIENCE_TICKS:
+            self._forward(self._media.unbundle())
         if self._ticks_since_caller > CALLER_GAP_TICKS:
-            if self._agent is not None:
-                self._agent.send_audio(self._media.agent_silence)
+            self._forward(self._media.bundle(self._media.agent_silence, self._bundle_frames))
             if self._ticks_since_caller % STALL_TICKS == 0 and self._leg.mid_frame:
                 self.end(EndReason.CALLER_PROTOCOL, "Asterisk's side left a frame unfinished for 5 s")
         if self._caller_ahead > MAX_AHEAD_FRAMES:
@@ -441,9 +454,12 @@ class Call:
             case messages.Metadata():
                 self._announced(message)
             case messages.UserTranscript():
-                self._agent_spoke = False
+                self._turn.caller_spoke()
+                if self._turn.is_over:
+                    self._report_heard(self._replies.close(self.playout.heard_ms))
                 self.emit(events.CallerSaid(self.uuid, now, message.text))
             case messages.AgentResponse():
+                self._replies.words(message.event_id, message.text)
                 self.emit(events.AgentSaid(self.uuid, now, message.text, corrected=False))
             case messages.AgentResponseCorrection():
                 self.emit(events.AgentSaid(self.uuid, now, message.text, corrected=True))
@@ -457,49 +473,60 @@ class Call:
                 logger.debug("call %s: agent message %r is of no use here", self.uuid, message)
 
     def _agent_audio(self, message: messages.Audio) -> None:
-        if not message.audio or (message.event_id is not None and not self._is_wanted(message.event_id)):
+        if not message.audio or not self._is_wanted(message):
             return
+        start_ms = self.playout.end_ms
         self._media.from_agent(message.audio)
+        self._replies.sound(self._fence.last_event_id, start_ms, self.playout.end_ms, message.alignment)
         if self.playout.queued_ms > MAX_QUEUED_MS:
             self._media.interrupt()
             self.end(EndReason.AGENT_PROTOCOL, "the agent is half an hour ahead of what the caller hears")
-        self._agent_spoke = True
-        self._speaks.set()
-        if self._played_out.is_set() and self._caller_present:
-            self._played_out.clear()
+        if not self._caller_present:
+            return
+        if self._turn.is_over:
+            self._report_heard(self._replies.close_earlier(self.playout.heard_ms))
             self.emit(events.ReplyStarted(self.uuid, self._loop.time()))
+        self._turn.sound_came()
 
-    def _is_wanted(self, event_id: int) -> bool:
-        stale = event_id < self._stale_below
-        if self._one_reply_allowed and not stale:
-            self._one_reply_allowed = False
-            self._last_event_id_allowed = event_id
-        surplus = self._last_event_id_allowed is not None and event_id > self._last_event_id_allowed
-        if stale or surplus:
-            logger.debug("call %s: audio of event %d dropped", self.uuid, event_id)
+    def _is_wanted(self, message: messages.Audio) -> bool:
+        before = self._fence.last_event_id
+        if not self._fence.admits(message.event_id):
+            logger.debug("call %s: audio of event %s dropped", self.uuid, message.event_id)
             return False
-        if event_id != self._last_event_id:
+        if self._fence.last_event_id != before:
             self.playout.begin_reply()
-            self._last_event_id = event_id
         return True
 
     def _interrupted(self, message: messages.Interruption) -> None:
-        """Fall silent at once. Audio that follows plays: only what is older than the interruption is stale.
-
-        Whether audio with the interruption's own id is stale is disputed between ElevenLabs' clients:
-        `Settings.drop_interrupted_audio`.
-        """
-        discarded_ms = self._media.interrupt()
-        if message.event_id is not None:
-            fence = message.event_id + self._context.settings.drop_interrupted_audio
-            self._stale_below = max(self._stale_below, fence)
+        """Fall silent at once. Audio that follows plays: only what is older is stale."""
         # An older id than the reply's ends the sound of a tool: nobody cut in.
-        if discarded_ms and (message.event_id is None or message.event_id >= self._last_event_id):
-            self._cuts_in += 1
+        cuts_in = message.event_id is None or message.event_id >= self._fence.last_event_id
+        settings = self._context.settings
+        if cuts_in and settings.barge_in is BargeInMode.OFF:
+            return
+        discarded_ms, heard = self._fall_silent()
+        if message.event_id is not None:
+            self._fence.interrupted(message.event_id, drop_own=settings.drop_interrupted_audio)
         self.emit(events.Interrupted(self.uuid, self._loop.time(), discarded_ms))
+        self._report_heard(heard)
+        if cuts_in and discarded_ms:
+            self._turn.caller_cut_in()
+            if settings.report_heard and heard:
+                self.send_to_agent(messages.contextual_update(told_of(heard)))
+
+    def _fall_silent(self) -> tuple[int, list[HeardReply]]:
+        """Return how many milliseconds nobody will hear, and the replies that end with that."""
+        discarded_ms = self._media.interrupt()
+        return discarded_ms, self._replies.close(self.playout.end_ms)
+
+    def _await_verdict(self, barge_in: LocalBargeIn) -> None:
+        held_ms = barge_in.tick()
+        if held_ms is not None:
+            self.emit(events.ReplyResumed(self.uuid, self._loop.time(), held_ms))
 
     def _reply_finished(self) -> None:
-        self._played_out.set()
+        self._turn.played_out()
+        self._report_heard(self._replies.close_earlier(self.playout.heard_ms))
         self.emit(events.ReplyFinished(self.uuid, self._loop.time(), self.playout.heard_ms))
 
     # Reporting
@@ -507,6 +534,23 @@ class Call:
     def emit(self, event: events.CallEvent) -> None:
         """Tell the observers."""
         self._context.observe(event)
+        if self._tap is not None:
+            self._tap.happened(event)
+
+    def _report_heard(self, replies: Iterable[HeardReply]) -> None:
+        for reply in replies:
+            self.emit(
+                events.ReplyHeard(
+                    self.uuid,
+                    self._loop.time(),
+                    reply.event_id,
+                    reply.text,
+                    reply.heard,
+                    reply.heard_ms,
+                    reply.length_ms,
+                    reply.interrupted,
+                )
+            )
 
     def _defect(self, error: Exception) -> None:
         """End this call for a defect of ours. What runs on a shared clock or socket must never raise."""
@@ -521,6 +565,12 @@ def control_of(pbxs: PbxDirectory, host: str) -> CallControl | None:
     except ControlError as error:
         logger.debug("%s", error)
         return None
+
+
+def _comfort(context: CallContext) -> Comfort | None:
+    if context.ambience is None:
+        return None
+    return Comfort(context.ambience, context.settings.comfort_mode, TELEPHONE_RATE)
 
 
 async def _headers(caller: Awaitable[dict[str, str]]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import json
 import logging
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from audiosocket_gw.builtin_tools import load_tools
 from audiosocket_gw.caller import run_call
 from audiosocket_gw.demo import run_demo
 from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.flight.command import run_replay, run_replay_into, run_summary
 from audiosocket_gw.gateway import ami_address, serve
 from audiosocket_gw.originate import OutboundCall, run_originate
 from audiosocket_gw.settings import AgentKind, LogLevel, Settings, load_settings
@@ -32,12 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         status: int = options.command(options)
+        sys.stdout.flush()
     except ConfigurationError as error:
         for line in str(error).splitlines():
             print(f"audiosocket-gw: {line}", file=sys.stderr)
         return EXIT_CONFIGURATION
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `| head` has had enough; what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     return status
 
 
@@ -54,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_simulator(commands)
     _add_call(commands)
     _add_originate(commands)
+    _add_replay(commands)
     _add_tools(commands)
     return parser
 
@@ -201,6 +208,33 @@ def _pbx(settings: Settings, wanted: str | None) -> str:
     if wanted is None and settings.ami_host is None and len(known) > 1:
         raise ConfigurationError(f"AMI_HOSTS={','.join(known)}: say which of them with --pbx")
     return wanted or known[0]
+
+
+def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "replay",
+        help="play a recorded call again",
+        description="Play a flight recording (FLIGHT_DIR) into a gateway in this process. "
+        "Exit status 0: it ended the same way.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--summary", action="store_true", help="print what happened, and play nothing")
+    how.add_argument("--gateway", metavar="HOST:PORT", help="play its caller into this gateway instead")
+    parser.add_argument(
+        "--tools", action="store_true", help="run the tools of TOOLS_DIR, too: they act for real"
+    )
+    parser.set_defaults(command=_replay)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    if options.summary:
+        return run_summary(options.file)
+    if options.gateway is not None:
+        return asyncio.run(run_replay_into(options.file, options.gateway))
+    settings = _settings_without_agent()
+    _log_to_stderr(LogLevel.WARNING)
+    return asyncio.run(run_replay(options.file, settings, run_tools=options.tools))
 
 
 def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -18,15 +19,21 @@ import httpx
 from audiosocket_gw.actions import Services
 from audiosocket_gw.ami.client import AmiAddress
 from audiosocket_gw.ami.directory import PbxDirectory
+from audiosocket_gw.audio.ambience import Ambience, load_ambience
 from audiosocket_gw.builtin_tools import load_tools
 from audiosocket_gw.call import CallContext
 from audiosocket_gw.elevenlabs.agent import AgentLocator
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.events import CallEvent, Observer
+from audiosocket_gw.flight.recorder import FlightRecorder
+from audiosocket_gw.load import Load
 from audiosocket_gw.observers import log_event
+from audiosocket_gw.recording.recorder import Recorder
+from audiosocket_gw.recording.retention import Limits
 from audiosocket_gw.server import SPARE_CONNECTIONS, AudioSocketServer
-from audiosocket_gw.settings import AgentKind, Settings
+from audiosocket_gw.settings import AgentKind, FlightKeep, Settings
 from audiosocket_gw.simulator import Simulator, load_scenario
+from audiosocket_gw.tap import OpenTap
 from audiosocket_gw.ticker import Ticker
 
 logger = logging.getLogger("audiosocket_gw.gateway")
@@ -76,6 +83,11 @@ class Gateway:
         """How many calls are up."""
         return self._server.calls
 
+    @property
+    def load(self) -> Load:
+        """How busy it is, and what it does about that."""
+        return self._server.context.load
+
     # Building
 
     @asynccontextmanager
@@ -98,18 +110,22 @@ class Gateway:
             http_for_tools = await stack.enter_async_context(httpx.AsyncClient(verify=ssl_context))
             tools = load_tools(settings.tool_timeout, settings.tools_dir)
             logger.info("tools: %s", ", ".join(tools.names))
+            load = Load(*settings.bundle_frames)
             yield CallContext(
                 settings=settings,
                 locator=AgentLocator(settings, http),
                 ssl_context=ssl_context,
-                ticker=Ticker(),
+                ticker=Ticker(load),
+                load=load,
+                ambience=_ambience(settings),
                 services=Services(settings, tools, http_for_tools),
                 pbxs=await stack.enter_async_context(_pbxs(settings)),
                 observe=self._observe,
+                taps=_taps(settings, stack),
             )
 
     async def _listen(self) -> None:
-        _raise_descriptor_limit(self._settings.max_calls)
+        _raise_descriptor_limit(self._settings)
         try:
             await self._server.start()
         except OSError as error:
@@ -201,6 +217,30 @@ async def _with_embedded_agent(settings: Settings) -> AsyncIterator[Settings]:
         )
 
 
+def _taps(settings: Settings, stack: AsyncExitStack) -> tuple[OpenTap, ...]:
+    """Start the recorders that are wanted."""
+    taps: list[OpenTap] = []
+    if settings.record_dir is not None:
+        limits = _limits(settings.record_max_mb, settings.record_max_days)
+        taps.append(stack.enter_context(Recorder(settings.record_dir, limits)).open)
+    if settings.flight_dir is not None:
+        limits = _limits(settings.flight_max_mb, settings.flight_max_days)
+        keep_all = settings.flight_keep is FlightKeep.ALL
+        flights = FlightRecorder(settings.flight_dir, keep_all=keep_all, limits=limits)
+        taps.append(stack.enter_context(flights).open)
+    return tuple(taps)
+
+
+def _ambience(settings: Settings) -> Ambience | None:
+    if settings.comfort_sound is None:
+        return None
+    return load_ambience(settings.comfort_sound, settings.comfort_gain_db)
+
+
+def _limits(megabytes: int, days: float) -> Limits:
+    return Limits(max_bytes=megabytes * 1_000_000 or None, max_age=timedelta(days=days) if days else None)
+
+
 def ami_address(settings: Settings, place: str) -> AmiAddress:
     """Return how to log in at ``place``: ``AMI_HOST`` or one of ``AMI_HOSTS``, with or without a port."""
     assert settings.ami_password is not None, "Settings has checked this"
@@ -221,13 +261,15 @@ def _pbxs(settings: Settings) -> PbxDirectory:
     return PbxDirectory(common, [ami_address(settings, place) for place in settings.ami_hosts])
 
 
-def _raise_descriptor_limit(max_calls: int) -> None:
-    """Let the process open the two sockets that each call needs.
+def _raise_descriptor_limit(settings: Settings) -> None:
+    """Let the process open the two sockets that each call needs, and the files that are written of it.
 
     Raises:
         ConfigurationError: the hard limit doesn't allow that many.
     """
-    needed = 2 * max_calls + SPARE_CONNECTIONS + OTHER_DESCRIPTORS
+    max_calls = settings.max_calls
+    each = 2 + 2 * (settings.record_dir is not None) + (settings.flight_dir is not None)
+    needed = each * max_calls + SPARE_CONNECTIONS + OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and needed > hard:
         raise ConfigurationError(

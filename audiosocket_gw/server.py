@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
@@ -134,8 +135,13 @@ class AudioSocketServer:
         self._connections.discard(connection)
 
     @property
-    def full(self) -> bool:
-        return len(self._calls) >= self.settings.max_calls
+    def no_room(self) -> EndReason | None:
+        """Why no call can be taken now."""
+        if len(self._calls) >= self.settings.max_calls:
+            return EndReason.GATEWAY_FULL
+        if self.settings.refuse_overload and self.context.load.overloaded:
+            return EndReason.OVERLOADED
+        return None
 
     def start_call(self, uuid: UUID, connection: _Connection) -> Call | None:
         """Begin the call, or return None when a call with this UUID is up."""
@@ -147,14 +153,14 @@ class AudioSocketServer:
         task.add_done_callback(lambda _: self._calls.pop(uuid))
         return call
 
-    def report_refusal(self, uuid: UUID, connection: _Connection, refuse: Callable[[], None]) -> None:
-        """Tell the dialplan why before ``refuse`` sends it on, where there is a manager interface."""
+    def report_refusal(self, uuid: UUID, connection: _Connection, reason: EndReason) -> None:
+        """Tell the dialplan why before it is sent on, where there is a manager interface."""
 
         async def report() -> None:
             control = control_of(self.context.pbxs, connection.host)
             if control is not None:
-                await report_result(control, uuid, EndReason.GATEWAY_FULL)
-            refuse()
+                await report_result(control, uuid, reason)
+            connection.refuse(reason)
 
         task = asyncio.get_running_loop().create_task(report(), name=f"refusal of {uuid}")
         self._refusals.add(task)
@@ -171,6 +177,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
         self._closing = False
+        self._fd = -1
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.host = ""
         self.peer = ""
@@ -188,6 +195,24 @@ class _Connection(asyncio.BufferedProtocol):
     def write(self, frame: bytes) -> None:
         self._transport.write(frame)
 
+    def collect(self) -> None:
+        if self._closing:
+            return  # the descriptor may be another connection's by now
+        self._transport.pause_reading()
+        try:
+            nbytes = os.readv(self._fd, (_receive_buffer,))
+        except BlockingIOError:
+            return
+        except OSError:
+            nbytes = 0
+        if nbytes:
+            self.buffer_updated(nbytes)
+        else:
+            self.listen()  # asyncio finds out how the connection ended
+
+    def listen(self) -> None:
+        self._transport.resume_reading()
+
     def hang_up(self) -> None:
         """Say that we hang up, and read on until Asterisk closes.
 
@@ -200,6 +225,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._call = None
         if self._transport.is_closing():
             return
+        self.listen()
         self._transport.write(HANGUP_FRAME)
         with suppress(OSError):  # the peer has reset the connection, and asyncio is about to learn of it
             self._transport.write_eof()
@@ -221,16 +247,19 @@ class _Connection(asyncio.BufferedProtocol):
         address = transport.get_extra_info("peername") or ("unknown", 0)
         self.host = address[0]
         self.peer = f"{address[0]}:{address[1]}"
-        refusal = self._server.admit(self)
-        if refusal is not None:
-            logger.warning("%s: connection refused: %s", self.peer, refusal)
+        objection = self._server.admit(self)
+        if objection is not None:
+            logger.warning("%s: connection refused: %s", self.peer, objection)
             self._closing = True
             self.drop()
             return
-        _watch(transport.get_extra_info("socket"))
-        if self._server.full and control_of(self._server.context.pbxs, self.host) is None:
+        connection: socket.socket = transport.get_extra_info("socket")
+        self._fd = connection.fileno()
+        _watch(connection)
+        refusal = self._server.no_room
+        if refusal is not None and control_of(self._server.context.pbxs, self.host) is None:
             # At once, before the UUID, which is of no use: nobody can be told why.
-            self._refuse_for_lack_of_room()
+            self.refuse(refusal)
             return
         self._set_deadline(self._server.settings.handshake_timeout, self._no_handshake)
 
@@ -288,16 +317,18 @@ class _Connection(asyncio.BufferedProtocol):
     def _identified(self, uuid: UUID) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        if self._server.full:
-            self._server.report_refusal(uuid, self, self._refuse_for_lack_of_room)
+        refusal = self._server.no_room
+        if refusal is not None:
+            self._server.report_refusal(uuid, self, refusal)
             return
         self._call = self._server.start_call(uuid, self)
         if self._call is None:
             logger.warning("%s: call refused: a call with UUID %s is up already", self.peer, uuid)
             self.hang_up()
 
-    def _refuse_for_lack_of_room(self) -> None:
-        logger.warning("%s: call refused: %d calls are up (MAX_CALLS)", self.peer, self._server.calls)
+    def refuse(self, reason: EndReason) -> None:
+        """Send the caller on, at once."""
+        logger.warning("%s: call refused: %s: %d calls are up", self.peer, reason, self._server.calls)
         self.hang_up()
 
     def _end(self, reason: EndReason, detail: str) -> None:

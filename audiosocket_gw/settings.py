@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from audiosocket_gw.audio import FRAME_MS
+from audiosocket_gw.audio.ambience import ComfortMode
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.keypad import KeyAction, parse_key_actions
 from audiosocket_gw.tools import MAX_TIMEOUT_S
@@ -45,6 +47,24 @@ class AgentKind(StrEnum):
 
     ELEVENLABS = "elevenlabs"
     SIMULATOR = "simulator"
+
+
+class BargeInMode(StrEnum):
+    """Who lets a caller interrupt the agent."""
+
+    AGENT = "agent"
+    """ElevenLabs: the agent falls silent when ElevenLabs says so."""
+    LOCAL = "local"
+    """The gateway holds the reply as soon as the caller speaks; ElevenLabs says whether that stands."""
+    OFF = "off"
+    """Nobody: what the agent has begun to say is played to its end."""
+
+
+class FlightKeep(StrEnum):
+    """Which calls' flight recordings are kept."""
+
+    BAD = "bad"
+    ALL = "all"
 
 
 class LogLevel(StrEnum):
@@ -103,6 +123,40 @@ class Settings(BaseSettings):
         "Off: at worst a short tail of the old reply is heard. On: some ElevenLabs versions go mute.",
     )
 
+    audio_chunk_ms: Literal["auto", 20, 40, 60, 80, 100] = Field(
+        "auto",
+        description="Milliseconds of the caller's sound in each message to the agent; auto: 20, and up to "
+        "AUDIO_CHUNK_MAX_MS while the gateway is busy.",
+    )
+    audio_chunk_max_ms: Literal[20, 40, 60, 80, 100] = Field(
+        60, description="The most that AUDIO_CHUNK_MS=auto may bundle."
+    )
+    refuse_overload: bool = Field(
+        True, description="Refuse new calls while the gateway can't keep up with those that are up."
+    )
+    barge_in: BargeInMode = Field(
+        BargeInMode.AGENT,
+        description="Interrupting the agent: agent (ElevenLabs decides), local (the agent pauses at once, "
+        "and goes on unless ElevenLabs confirms), off.",
+    )
+    barge_in_deadline: float = Field(
+        1.0, gt=0, le=5, description="Seconds that ElevenLabs has to confirm, with BARGE_IN=local."
+    )
+    report_heard: bool = Field(
+        False, description="After an interruption, tell the agent how much of its reply the caller heard."
+    )
+
+    comfort_sound: Path | None = Field(
+        None, description="WAV file that the caller, never the agent, hears while waiting; unset: silence."
+    )
+    comfort_mode: ComfortMode = Field(
+        ComfortMode.WAITING,
+        description="waiting: until the agent speaks first; gaps: whenever it doesn't speak; under: always.",
+    )
+    comfort_gain_db: float = Field(
+        0.0, ge=-60, le=20, description="How much louder than in its file, in dB; negative: softer."
+    )
+
     ami_host: str | None = Field(
         None, description="Asterisk's manager interface; unset: the agent has no hands."
     )
@@ -146,6 +200,30 @@ class Settings(BaseSettings):
     )
     dtmf_timeout: float = Field(
         2.0, gt=0, description="Seconds without a key that end a number; # does it, too."
+    )
+
+    record_dir: Path | None = Field(
+        None,
+        description="Folder for a stereo WAV and a transcript of every call; unset: nothing is recorded.",
+    )
+    record_max_mb: int = Field(
+        10_000, ge=0, description="Megabytes of recordings that are kept; 0: without limit."
+    )
+    record_max_days: float = Field(
+        30, ge=0, le=36_500, description="Days that recordings are kept; 0: for ever."
+    )
+
+    flight_dir: Path | None = Field(
+        None, description="Folder for flight recordings, to reproduce faults with; unset: none are made."
+    )
+    flight_keep: FlightKeep = Field(
+        FlightKeep.BAD, description="bad: keep those of calls that ended badly; all: keep every one."
+    )
+    flight_max_mb: int = Field(
+        1_000, ge=0, description="Megabytes of flight recordings that are kept; 0: without limit."
+    )
+    flight_max_days: float = Field(
+        7, ge=0, le=36_500, description="Days that flight recordings are kept; 0: for ever."
     )
 
     log_level: LogLevel = Field(LogLevel.INFO, description="debug, info, warning or error.")
@@ -214,7 +292,19 @@ class Settings(BaseSettings):
     def _split_actions(cls, value: Any) -> Any:
         return parse_key_actions(value) if isinstance(value, str) else value
 
-    @field_validator("agent", "log_level", mode="before")
+    @field_validator("audio_chunk_ms", "audio_chunk_max_ms", mode="before")
+    @classmethod
+    def _number(cls, value: Any) -> Any:
+        return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+    @property
+    def bundle_frames(self) -> tuple[int, int]:
+        """The least and the most frames of 20 ms that may share a message."""
+        if self.audio_chunk_ms == "auto":
+            return 1, self.audio_chunk_max_ms // FRAME_MS
+        return self.audio_chunk_ms // FRAME_MS, self.audio_chunk_ms // FRAME_MS
+
+    @field_validator("agent", "barge_in", "comfort_mode", "flight_keep", "log_level", mode="before")
     @classmethod
     def _any_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value

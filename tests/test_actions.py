@@ -14,8 +14,7 @@ from uuid import UUID
 
 import pytest
 
-from audiosocket_gw import call as call_module
-from audiosocket_gw import events
+from audiosocket_gw import events, turn
 from audiosocket_gw.ami import client as client_module
 from audiosocket_gw.ami.client import AmiTiming
 from audiosocket_gw.events import EndReason
@@ -82,8 +81,8 @@ def tools_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call_module, "SPEAKS_ON_S", 0.2)
-    monkeypatch.setattr(call_module, "BEGINS_TO_SPEAK_S", 0.6)
+    monkeypatch.setattr(turn, "SPEAKS_ON_S", 0.2)
+    monkeypatch.setattr(turn, "BEGINS_TO_SPEAK_S", 0.6)
     monkeypatch.setattr(client_module, "AmiTiming", lambda: AmiTiming(action_s=1))
 
 
@@ -707,6 +706,16 @@ async def test_dialplan_of_a_refused_call_is_told_that_the_gateway_is_full() -> 
             assert line.frames == [Hangup()]
             set_to = {a["Variable"]: a["Value"] for a in fake.actions("Setvar")}
             assert set_to == {"AVR_RESULT": "busy", "AVR_REASON": "gateway-full"}
+
+
+async def test_dialplan_of_a_refused_call_is_told_that_the_gateway_is_overloaded() -> None:
+    async with pbx() as (fake, on_stage):
+        first, _ = await on_stage.call()
+        on_stage.gateway.load.overloaded = True
+        async with first, await arrive(fake, on_stage) as line:
+            await line.ended.wait()
+            set_to = {a["Variable"]: a["Value"] for a in fake.actions("Setvar")}
+            assert set_to == {"AVR_RESULT": "busy", "AVR_REASON": "overloaded"}
 
 
 @pytest.mark.parametrize("trouble", ["unanswered", "cut", "refused"])

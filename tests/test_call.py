@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from audiosocket_gw import call as call_module
-from audiosocket_gw import events
+from audiosocket_gw import events, turn
 from audiosocket_gw.audio import linear_to_ulaw, ulaw_to_linear
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Audio, Hangup, Kind, encode_audio, encode_dtmf
@@ -66,6 +66,17 @@ async def test_what_the_caller_says_before_the_agent_is_there_is_kept() -> None:
         await agent.send(_metadata("pcm_8000", "pcm_8000"))
         while sound not in agent.received_audio:
             await asyncio.sleep(0.01)
+
+
+async def test_what_the_caller_says_is_bundled_when_set_so() -> None:
+    sound = ramp(600)
+    async with stage(audio_chunk_ms=60) as on_stage:
+        line, agent = await on_stage.call()
+        async with line:
+            line.say(sound + ramp(40))  # no whole bundle: the rest must not wait for ever
+            while sound + ramp(40) not in agent.received_audio:
+                await asyncio.sleep(0.01)
+            assert [size for _, size in agent.received_audio_sizes[:11]] == [960] * 10 + [640]
 
 
 async def test_silence_is_filled_in_for_a_caller_who_sends_nothing() -> None:
@@ -141,7 +152,7 @@ async def test_wideband_passes_untouched() -> None:
                 await asyncio.sleep(0.02)
 
 
-async def test_a_codec_under_the_label_of_linear_sound_is_answered_in_kind(
+async def test_a_codec_under_the_label_of_linear_sound_is_decoded_and_linear_sound_goes_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     said = linear_to_ulaw(_tone(8_000, 0.4))
@@ -154,7 +165,7 @@ async def test_a_codec_under_the_label_of_linear_sound_is_answered_in_kind(
             while ulaw_to_linear(said) not in agent.received_audio:
                 await asyncio.sleep(0.01)
             await agent.send_audio(ulaw_to_linear(reply))
-            await line.hears(reply)
+            await line.hears(ulaw_to_linear(reply))
     assert "c(slin)" in caplog.text
 
 
@@ -313,7 +324,7 @@ async def test_the_caller_can_hang_up_during_the_goodbye() -> None:
 
 
 async def test_a_playout_that_does_not_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call_module, "PLAY_OUT_GRACE_S", -0.3)
+    monkeypatch.setattr(turn, "PLAY_OUT_GRACE_S", -0.3)
     async with stage() as on_stage:
         line, agent = await on_stage.call()
         async with line:
@@ -507,3 +518,15 @@ def _audio(sound: bytes, event_id: int | None = None) -> dict[str, Any]:
 
 def _interruption(event_id: int) -> dict[str, Any]:
     return {"type": "interruption", "interruption_event": {"event_id": event_id}}
+
+
+async def test_nothing_of_a_reply_is_lost_when_the_callers_rate_changes_in_it() -> None:
+    reply = np.zeros(24_000 * 2, "<i2")
+    async with stage(replace(MANUAL, output_format="pcm_24000")) as on_stage:
+        line, agent = await on_stage.call()
+        async with line:
+            await agent.send_audio(reply.tobytes())
+            await on_stage.wait_for(events.ReplyStarted)
+            line.send(encode_audio(Kind.SLIN16, bytes(640)))
+            finished = await on_stage.wait_for(events.ReplyFinished)
+            assert finished.heard_ms == 2_000

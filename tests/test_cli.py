@@ -123,3 +123,16 @@ def test_it_runs_as_a_module() -> None:
         [sys.executable, "-m", "audiosocket_gw", "--version"], capture_output=True, text=True, check=True
     )
     assert shown.stdout == f"audiosocket-gw {__version__}\n"
+
+
+def test_a_reader_that_has_had_enough_is_no_error() -> None:
+    done = subprocess.run(
+        f"{sys.executable} -m audiosocket_gw tools | true; exit ${{PIPESTATUS[0]}}",
+        shell=True,
+        executable="/bin/bash",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+    assert done.returncode in (0, 141)

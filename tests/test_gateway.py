@@ -8,6 +8,8 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -141,3 +143,12 @@ async def test_the_file_limit_is_raised_as_far_as_needed(monkeypatch: pytest.Mon
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
     async with Gateway(Settings(elevenlabs_agent_id="agent", port=0)):
         assert raised == [(1164, 4096)]
+
+
+async def test_records_need_files_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    raised: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
+    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
+    records: dict[str, Any] = {"record_dir": tmp_path / "calls", "flight_dir": tmp_path / "flights"}
+    async with Gateway(Settings(elevenlabs_agent_id="agent", port=0, max_calls=100, **records)):
+        assert raised == [(5 * 100 + 164, 4096)]

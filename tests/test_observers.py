@@ -36,10 +36,13 @@ PRIVATE: list[events.CallEvent] = [
     events.CallerSaid(CALL, 1.0, SECRET),
     events.AgentSaid(CALL, 1.0, SECRET, corrected=False),
     events.AgentSaid(CALL, 1.0, SECRET, corrected=True),
+    events.ReplyHeard(CALL, 1.0, 1, SECRET, SECRET, 900, 1_000, interrupted=True),
 ]
 QUIET: list[events.CallEvent] = [
     events.ReplyStarted(CALL, 1.0),
     events.ReplyFinished(CALL, 1.0, 20),
+    events.ReplyHeld(CALL, 1.0),
+    events.ReplyResumed(CALL, 1.0, 400),
     events.ToolAnswered(CALL, 1.0, "avr_transfer", "t1", is_error=False),
 ]
 

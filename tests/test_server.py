@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import struct
 from uuid import uuid4
 
 import pytest
@@ -20,7 +21,7 @@ from audiosocket_gw.protocol.audiosocket import (
     encode_audio,
     encode_identity,
 )
-from tests.stage import SILENCE, Line, Stage, stage
+from tests.stage import SILENCE, Line, Stage, ramp, stage
 
 UUID_FRAME = encode_identity(uuid4())
 
@@ -150,6 +151,28 @@ async def test_a_full_gateway_refuses_at_once_and_politely() -> None:
         assert not healthy.ended.is_set()
 
 
+async def test_an_overloaded_gateway_refuses_until_it_is_calm(caplog: pytest.LogCaptureFixture) -> None:
+    async with stage() as on_stage, await _one_healthy_call_throughout(on_stage) as healthy:
+        on_stage.gateway.load.overloaded = True
+        async with await on_stage.line() as refused:
+            await refused.ended.wait()
+            assert refused.frames == [Hangup()]
+            assert not refused.reset
+        assert "overloaded" in caplog.text
+        while on_stage.gateway.load.overloaded:  # the machine has nothing else to do
+            await asyncio.sleep(0.1)
+        line, _ = await on_stage.call()
+        await line.__aexit__()
+        assert not healthy.ended.is_set()
+
+
+async def test_overload_is_borne_when_set_so() -> None:
+    async with stage(refuse_overload=False) as on_stage:
+        on_stage.gateway.load.overloaded = True
+        line, _ = await on_stage.call()
+        await line.__aexit__()
+
+
 async def test_two_that_come_for_the_last_place_get_one_call() -> None:
     async with (
         stage(max_calls=1) as on_stage,
@@ -231,3 +254,48 @@ async def test_asterisk_that_never_closes_is_cut(monkeypatch: pytest.MonkeyPatch
             await on_stage.wait_for_calls(0)
             while on_stage.gateway._server._connections:
                 await asyncio.sleep(0.02)
+
+
+# Sound that is collected at the tick
+
+
+async def test_collected_sound_arrives_whole_in_both_ways_of_reading() -> None:
+    sound = ramp(1_000)
+    async with stage() as on_stage:
+        line, agent = await on_stage.call()
+        async with line:
+            for number, start in enumerate(range(0, len(sound), 3_200)):
+                on_stage.gateway.load.bundle_frames = 1 + number % 3
+                line.say(sound[start : start + 3_200])
+                await asyncio.sleep(0.06)
+            while sound not in agent.received_audio:
+                await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_the_end_is_noticed_though_sound_is_collected(reset: bool) -> None:
+    async with stage(audio_chunk_ms=60) as on_stage:
+        line, _ = await on_stage.call()
+        if reset:
+            connection = line.writer.get_extra_info("socket")
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            line.writer.transport.abort()
+        else:
+            line.writer.close()
+        ended = await on_stage.wait_for(events.CallEnded)
+        assert ended.reason is EndReason.CALLER_HANGUP
+        await on_stage.wait_for_calls(0)
+        await line.__aexit__()
+
+
+async def test_collected_sound_does_not_turn_our_end_into_a_reset() -> None:
+    async with stage(audio_chunk_ms=60) as on_stage:
+        line, agent = await on_stage.call()
+        async with line:
+            ending = asyncio.create_task(agent.close(1000))
+            while not line.ended.is_set():
+                line.send(encode_audio(Kind.SLIN, SILENCE))
+                await asyncio.sleep(0.002)
+            await ending
+            assert line.hung_up
+            assert not line.reset

@@ -196,7 +196,7 @@ class AmiClient:
             self._connection = None
             self._received_bytes += connection.received_bytes
             connection.cut("the gateway closed the connection")
-            await connection.lost
+            await asyncio.wait([connection.lost])  # which a cancellation leaves as it is
             self._wake()
 
     async def _log_in(self, connection: AmiConnection) -> None:

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from audiosocket_gw.ami.client import AmiClient
@@ -35,6 +35,9 @@ _PRIORITY = re.compile(r"[1-9][0-9]{0,5}|[A-Za-z][A-Za-z0-9_-]{0,39}")
 _VARIABLE_TO_SET = re.compile(r"_{0,2}[A-Za-z][A-Za-z0-9_]{0,79}")
 _VARIABLE_TO_READ = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}(\([A-Za-z0-9_.,:/-]*\))?")
 _DIALLED = re.compile(r"[A-Za-z0-9]+/[A-Za-z0-9*#+._:@/-]{1,120}")
+_DRIVEN = r"AudioSocket/(?P<service>[^/,&]*)/(?P<uuid>{uuid})(?:/c\((?P<codec>\w*)\))?"
+"""What the channel driver is dialled by, in the data of ``Dial``; the codec is optional."""
+
 _CALLER_ID = re.compile(r"[^\r\n\0]{0,120}")
 # Originate takes several variables in one header, with commas between them and quotes around them.
 _ORIGINATE_VALUE = re.compile(r"[^\r\n\0,\"\\()\[\]{}$]{0,500}")
@@ -49,14 +52,42 @@ _ORIGINATE_FAILURES = {
 
 
 @dataclass(frozen=True, slots=True)
-class CallerData:
-    """Who is calling, and how: the caller's channel, and its variables.
+class DialplanLine:
+    """What a channel executes, ``application(data)``, with variables filled in; and where that stands."""
 
-    ``variables`` has every one that was asked for; one that isn't set is empty.
+    context: str
+    exten: str
+    priority: str
+    application: str
+    data: str
+
+    @property
+    def place(self) -> str:
+        """Where it is in the dialplan, as Asterisk writes it: ``5002@phones:4``."""
+        return f"{self.exten}@{self.context}:{self.priority}"
+
+    def with_codec(self, uuid: UUID, codec: str) -> DialplanLine:
+        """Return the line that dials the call of ``uuid`` with a codec."""
+        named = rf"AudioSocket/\g<service>/\g<uuid>/c({codec})"
+        return replace(self, data=_driven(uuid).sub(named, self.data))
+
+    def __str__(self) -> str:
+        return f"{self.application}({self.data})"
+
+
+@dataclass(frozen=True, slots=True)
+class CallerData:
+    """Who is calling, and how: the caller's channel, its variables, and the line that called us.
+
+    ``variables`` has every one that was asked for; one that isn't set is empty. ``line`` is None when the
+    channel executes something else, having been dialled for: by a queue, say. ``codec`` is what Asterisk
+    sends in this call, by Asterisk's name (``slin``, ``ulaw``, ``g722``); empty when that isn't known.
     """
 
     channel: Channel
     variables: Mapping[str, str]
+    line: DialplanLine | None = None
+    codec: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +138,13 @@ class CallControl:
         for name in variables:
             _check(_VARIABLE_TO_READ, name, "channel variable")
         status = await self._status(uuid, variables)
-        return CallerData(Channel.from_headers(status), _variables(status, variables))
+        line = _line(uuid, status)
+        return CallerData(
+            channel=Channel.from_headers(status),
+            variables=_variables(status, variables),
+            line=line,
+            codec=await self._codec(uuid, line) if line else "",
+        )
 
     async def extension_exists(self, context: str, extension: str, priority: int | str = 1) -> bool:
         """Tell whether the dialplan has the extension, patterns included.
@@ -212,6 +249,22 @@ class CallControl:
         """Drop what is known of the call's channel: the call is over."""
         self._client.registry.forget(uuid)
 
+    async def _codec(self, uuid: UUID, line: DialplanLine) -> str:
+        """Return what Asterisk sends: by the channel driver, when the line names none, the caller's codec."""
+        if line.application == "AudioSocket":
+            return "slin"
+        dialled = _driven(uuid).search(line.data)
+        if dialled is None:
+            return ""
+        if dialled["codec"]:
+            return dialled["codec"]
+        try:
+            status = await self._status_of(f"AudioSocket/{dialled['service']}-{dialled['uuid']}")
+        except ControlError:
+            return ""
+        formats = status.get("Nativeformats", "") if status else ""
+        return formats.strip("()").partition("|")[0]
+
     # How a call is found
 
     async def _status(self, uuid: UUID, variables: Sequence[str] = ()) -> Headers:
@@ -296,6 +349,23 @@ def _check_destination(context: str, extension: str, priority: int | str) -> Non
 def _executed(status: Headers) -> tuple[str, str]:
     """Return application and data; the application is empty between two of them."""
     return known(status.get("Application", "")), known(status.get("Data", ""))
+
+
+def _line(uuid: UUID, status: Headers) -> DialplanLine | None:
+    application, data = _executed(status)
+    if uuid not in uuids_named_by(application, data):
+        return None
+    return DialplanLine(
+        context=status.get("Context", ""),
+        exten=status.get("Exten", ""),
+        priority=status.get("Priority", ""),
+        application=application,
+        data=data,
+    )
+
+
+def _driven(uuid: UUID) -> re.Pattern[str]:
+    return re.compile(_DRIVEN.format(uuid=uuid), re.IGNORECASE)
 
 
 def _landed(status: Headers, destination: str) -> Landing:

@@ -258,6 +258,12 @@ def describe(event: events.CallEvent) -> str:
             return "the caller's words recognised"
         case events.AgentSaid():
             return "the reply's text, cut to what was spoken" if event.corrected else "the reply's text"
+        case events.ReplyHeard():
+            return f"{event.heard_ms / 1000:.1f} of {event.length_ms / 1000:.1f} s of the reply heard"
+        case events.ReplyHeld():
+            return "the caller seems to speak: the reply waits"
+        case events.ReplyResumed():
+            return f"no interruption: the reply goes on after {event.held_ms / 1000:.1f} s"
         case events.Interrupted():
             return f"interrupted; {event.discarded_ms / 1000:.1f} s of speech discarded"
         case events.DigitPressed():

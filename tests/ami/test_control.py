@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from audiosocket_gw.ami import control as control_module
 from audiosocket_gw.ami.client import AmiAddress, AmiClient, AmiTiming
-from audiosocket_gw.ami.control import CallControl, CallerData, Landing, Originated
+from audiosocket_gw.ami.control import CallControl, CallerData, DialplanLine, Landing, Originated
 from audiosocket_gw.ami.directory import PbxDirectory
 from audiosocket_gw.ami.registry import Channel
 from audiosocket_gw.errors import ControlError
@@ -75,9 +75,64 @@ async def test_caller_is_described_in_one_round_trip() -> None:
                 exten="s",
             ),
             {"TIER": "gold", "NOTSET": "", "A": "b=c", "CHANNEL(language)": ""},
+            DialplanLine("phones", "s", "2", "AudioSocket", f"{CALL},127.0.0.1:5001"),
+            codec="slin",
         )
         assert [action["Action"] for action in fake.received] == ["Status"]
         assert fake.received[0]["Variables"] == "TIER,NOTSET,A,CHANNEL(language)"
+
+
+DRIVER = f"AudioSocket/gw:5001-{CALL}"
+DIALS = {**IN_CALL, "Exten": "5002", "Priority": "4", "Application": "Dial"}
+
+
+@pytest.mark.parametrize(
+    ("data", "native", "codec"),
+    [
+        (f"AudioSocket/gw:5001/{CALL}/c(slin16),,g", "(ulaw)", "slin16"),
+        (f"AudioSocket/gw:5001/{CALL},,g", "(ulaw)", "ulaw"),
+        (f"AudioSocket/gw:5001/{CALL}", "(alaw)", "alaw"),
+        (f"AudioSocket/gw:5001/{CALL}", "(g722|ulaw)", "g722"),
+        (f"PJSIP/7&AudioSocket/gw:5001/{CALL}/c()&Local/8,,g", "(alaw)", "alaw"),
+    ],
+)
+async def test_the_codec_that_asterisk_sends(data: str, native: str, codec: str) -> None:
+    async with call() as (fake, control):
+        fake.channels["PJSIP/1-1"] = {**DIALS, "ApplicationData": data}
+        fake.channels[DRIVER] = {"Channel": DRIVER, "Nativeformats": native}
+        assert (await control.describe(CALL)).codec == codec
+
+
+@pytest.mark.parametrize(
+    ("data", "corrected"),
+    [
+        (f"AudioSocket/gw:5001/{CALL},,g", f"AudioSocket/gw:5001/{CALL}/c(slin),,g"),
+        (f"AudioSocket/gw:5001/{CALL}/c(ulaw)", f"AudioSocket/gw:5001/{CALL}/c(slin)"),
+        (f"PJSIP/7&AudioSocket/gw:5001/{CALL}&X/8", f"PJSIP/7&AudioSocket/gw:5001/{CALL}/c(slin)&X/8"),
+    ],
+)
+async def test_the_line_of_the_dialplan_and_how_to_correct_it(data: str, corrected: str) -> None:
+    async with call() as (fake, control):
+        fake.channels["PJSIP/1-1"] = {**DIALS, "ApplicationData": data}
+        line = (await control.describe(CALL)).line
+        assert line is not None
+        assert (line.place, str(line)) == ("5002@phones:4", f"Dial({data})")
+        assert str(line.with_codec(CALL, "slin")) == f"Dial({corrected})"
+
+
+@pytest.mark.parametrize("refusal", [NO_SUCH_CHANNEL, DENIED])
+async def test_a_codec_that_asterisk_does_not_tell_is_no_failure(
+    refusal: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with call() as (fake, control):
+        fake.channels["PJSIP/1-1"] = {**DIALS, "ApplicationData": f"AudioSocket/gw:5001/{CALL},,g"}
+        reply = fake._reply
+        monkeypatch.setattr(
+            fake, "_reply", lambda name, action: refusal if DRIVER in action.values() else reply(name, action)
+        )
+        described = await control.describe(CALL)
+        assert described.channel.name == "PJSIP/1-1"
+        assert described.codec == ""
 
 
 async def test_call_that_was_not_told_of_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +161,8 @@ async def test_channel_that_was_optimised_out_is_found_by_its_bridge() -> None:
         caller = {"Channel": "PJSIP/9-9", "Uniqueid": "1.4", "BridgeId": "b", "Application": "Dial"}
         fake.channels = {"AudioSocket": agent, "PJSIP/9-9": caller}
         assert (await control.channel_of(CALL)).name == "PJSIP/9-9"
+        described = await control.describe(CALL)
+        assert (described.line, described.codec) == (None, "")
 
 
 async def test_call_that_hung_up_meanwhile() -> None:

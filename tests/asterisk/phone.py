@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.asterisk.lab import SIP_PASSWORD, Lab
 from tests.asterisk.sound import write_wav
 
@@ -45,9 +47,19 @@ class Phone:
     def is_installed() -> bool:
         return shutil.which("baresip") is not None and MODULES.is_dir()
 
+    @classmethod
+    def at_hand(cls, lab: Lab, home: Path) -> Phone:
+        """Return a phone; where there is none the test is skipped, or fails if ``CI=true``."""
+        if not cls.is_installed():
+            reason = "no SIP phone here: apt-get install baresip"
+            if os.environ.get("CI") == "true":
+                pytest.fail(reason, pytrace=False)
+            pytest.skip(reason)
+        return cls(lab, home)
+
     @property
     def heard(self) -> Path:
-        """The WAV file of all that the phone heard; complete when the call is over."""
+        """The WAV file of all that the phone heard, at its codec's rate; complete when the call is over."""
         (dump,) = self._home.glob("dump-*-dec.wav")
         return dump
 
@@ -56,7 +68,8 @@ class Phone:
 
     def _configure(self, mouth: bytes, codec: str, password: str) -> None:
         ports = self._lab.ports
-        write_wav(self._home / "mouth.wav", mouth)
+        # aufile doesn't resample: a file of another rate than the codec's ends the call.
+        write_wav(self._home / "mouth.wav", mouth, int(codec.split("/")[1]))
         (self._home / "config").write_text(
             CONFIG.format(
                 home=self._home,
@@ -73,7 +86,11 @@ class Phone:
     async def call(
         self, extension: str, mouth: bytes, codec: str = "PCMU/8000/1", password: str = SIP_PASSWORD
     ) -> AsyncIterator[None]:
-        """Dial ``extension`` and say ``mouth`` (16-bit, 8 kHz); the call is ended with the block."""
+        """Dial ``extension`` and say ``mouth`` (16-bit, at the codec's rate); the block's end ends the call.
+
+        ``codec`` is baresip's name for it: ``PCMU/8000/1``, ``PCMA/8000/1``, ``G722/16000/1``; or several,
+        with commas between them, of which the first must be the one that is taken.
+        """
         self._configure(mouth, codec, password)
         address = f"sip:{extension}@127.0.0.1:{self._lab.ports.sip}"
         # baresip wants a terminal at its standard input.
