@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections import deque
 from collections.abc import Awaitable, Iterable
 from dataclasses import dataclass
 from traceback import clear_frames
@@ -46,9 +45,6 @@ logger = logging.getLogger("audiosocket_gw.call")
 CALLER_GAP_TICKS = 200 // FRAME_MS
 """After so long without sound from the caller (hold, mute, silence suppression), silence is filled in:
 an agent never ends a turn, and hangs up after 60 s, when nothing arrives."""
-
-BUNDLE_PATIENCE_TICKS = 3
-"""So long after the caller's last frame a bundle is no longer waited for."""
 
 PRE_ROLL_FRAMES = 10_000 // FRAME_MS
 """What the caller says while the agent is being connected is kept and sent first."""
@@ -139,7 +135,7 @@ class Call:
         self._started_at = self._loop.time()
         self._ending: asyncio.Future[Closing] = self._loop.create_future()
         self._agent: AgentConnection | None = None
-        self._pre_roll: deque[bytes] = deque(maxlen=PRE_ROLL_FRAMES)
+        self._pre_roll: list[bytes] = []
         self._control = control_of(context.pbxs, leg.host)
         self._actions: Actions | None = None
         self._caller_data: CallerData | None = None
@@ -296,10 +292,10 @@ class Call:
     def _begin(self, agent: AgentConnection) -> None:
         """Send what the caller has said so far, and from now on what the caller says."""
         said = [self._media.understood(payload) for payload in self._pre_roll]
-        self._pre_roll.clear()
+        self._pre_roll = []
         self._agent = agent
         for start in range(0, len(said), PRE_ROLL_PIECE_FRAMES):
-            self._say_to_agent(b"".join(said[start : start + PRE_ROLL_PIECE_FRAMES]))
+            self._forward(self._media.to_agent(b"".join(said[start : start + PRE_ROLL_PIECE_FRAMES])))
         for message in self._unsent:
             agent.send(message)
 
@@ -355,7 +351,7 @@ class Call:
             self._defect(error)
 
     def _take_in(self) -> None:
-        """Collect the caller's sound where it is bundled, and so delayed, anyway."""
+        """Where sound is bundled, and so delayed, anyway: read all that has come since the last bundle."""
         self._ticks += 1
         frames = self._context.load.bundle_frames
         # A change comes to each call in a turn of its own, or all of them would send in the same tick.
@@ -363,8 +359,10 @@ class Call:
             self._bundle_frames = frames
             if frames == 1:
                 self._leg.listen()
-        if self._bundle_frames > 1:
+                self._forward(self._media.unbundle())
+        if self._bundle_frames > 1 and self._ticks % self._bundle_frames == 0:
             self._leg.collect()
+            self._forward(self._media.unbundle())
 
     def caller_audio(self, frame: Audio) -> None:
         """Take a frame of the caller's sound: forwarded at once, never awaited."""
@@ -378,9 +376,10 @@ class Call:
         if self._barge_in is not None and self._barge_in.caller_said(sound):
             self.emit(events.ReplyHeld(self.uuid, self._loop.time()))
         if self._agent is not None:
-            self._say_to_agent(sound)
+            self._say_to_agent(self._media.to_agent(sound))
         else:
             self._pre_roll.append(frame.payload)
+            del self._pre_roll[:-PRE_ROLL_FRAMES]
 
     def _news_of_caller(self) -> None:
         heard = self._media.caller_format
@@ -411,21 +410,23 @@ class Call:
         self.end(reason, detail)
 
     def _say_to_agent(self, sound: bytes) -> None:
-        self._forward(self._media.to_agent(sound, self._bundle_frames))
+        """Take sound in the agent's format: send it, or have it sent with the next bundle."""
+        if self._bundle_frames > 1:
+            self._media.bundle(sound)
+        else:
+            self._forward(sound)
 
-    def _forward(self, bundle: bytes) -> None:
-        if bundle and self._agent is not None:
-            self._agent.send_audio(bundle)
+    def _forward(self, sound: bytes) -> None:
+        if sound and self._agent is not None:
+            self._agent.send_audio(sound)
 
     def _watch_caller(self) -> None:
         """Fill in silence for a caller who sends none; notice one who can't be a telephone."""
         self._ticks_since_caller += 1
         # Two frames a tick are forgiven: clocks differ, and a late network catches up.
         self._caller_ahead = max(0, self._caller_ahead - 2)
-        if self._ticks_since_caller == BUNDLE_PATIENCE_TICKS:
-            self._forward(self._media.unbundle())
         if self._ticks_since_caller > CALLER_GAP_TICKS:
-            self._forward(self._media.bundle(self._media.agent_silence, self._bundle_frames))
+            self._say_to_agent(self._media.agent_silence)
             if self._ticks_since_caller % STALL_TICKS == 0 and self._leg.mid_frame:
                 self.end(EndReason.CALLER_PROTOCOL, "Asterisk's side left a frame unfinished for 5 s")
         if self._caller_ahead > MAX_AHEAD_FRAMES:

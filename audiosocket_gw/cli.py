@@ -18,6 +18,7 @@ from audiosocket_gw.builtin_tools import load_tools
 from audiosocket_gw.caller import run_call
 from audiosocket_gw.demo import run_demo
 from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.event_loop import GatewayEventLoop
 from audiosocket_gw.flight.command import run_replay, run_replay_into, run_summary
 from audiosocket_gw.gateway import ami_address, serve
 from audiosocket_gw.originate import OutboundCall, run_originate
@@ -82,7 +83,8 @@ def _serve(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in ("agent", "host", "port")}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     _log_to_stderr(settings.log_level)
-    return asyncio.run(serve(settings))
+    with asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
+        return runner.run(serve(settings))
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

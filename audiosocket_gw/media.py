@@ -72,12 +72,13 @@ class Media:
         """
         if frame.kind is not self._kind:
             self._change_kind(frame.kind)
-        return self._take(self._codec.hear(frame.payload) if frame.kind is Kind.SLIN else self._by_kind)
+        verdict = self._codec.hear(frame.payload) if frame.kind is Kind.SLIN else self._by_kind
+        return verdict is not self._verdict and self._take(verdict)
 
     def expect(self, codec: str) -> bool:
         """Learn from Asterisk which codec it sends under kind 0x10; tell whether that is news."""
         told = self._codec.told(codec)
-        return self._kind is Kind.SLIN and self._take(told)
+        return self._kind is Kind.SLIN and told is not self._verdict and self._take(told)
 
     @property
     def codec_passes_through(self) -> bool:
@@ -92,11 +93,9 @@ class Media:
 
     def understood(self, payload: bytes) -> bytes:
         """Return a frame's sound in `caller_format`; silence for what can't be decoded."""
-        return payload if self.understands_caller else self.caller_format.silence(FRAME_MS)
+        return payload if self._verdict.format is not None else self.caller_format.silence(FRAME_MS)
 
     def _take(self, verdict: Verdict) -> bool:
-        if verdict is self._verdict:
-            return False
         before, self._verdict = self._verdict, verdict
         if verdict.format is not None and verdict.format != self.caller_format:
             self.caller_format = verdict.format
@@ -131,27 +130,16 @@ class Media:
 
     # Sound
 
-    def to_agent(self, sound: bytes, bundle_frames: int = 1) -> bytes:
-        """Turn the caller's sound into the agent's format, and bundle ``bundle_frames`` of 20 ms.
+    def to_agent(self, sound: bytes) -> bytes:
+        """Turn the caller's sound into the agent's format."""
+        return sound if self._to_agent is None else self._to_agent.convert(sound)
 
-        Empty until the bundle is full.
-        """
-        return self.bundle(sound if self._to_agent is None else self._to_agent.convert(sound), bundle_frames)
-
-    def bundle(self, sound: bytes, frames: int) -> bytes:
-        """Add sound in the agent's format to the bundle; return it when it is full, to half a frame.
-
-        A converter's frames vary in length: the first are shorter by its delay.
-        """
-        bundle = self._bundle + sound
-        if 2 * len(bundle) > (2 * frames - 1) * len(self.agent_silence):
-            self._bundle = b""
-            return bundle
-        self._bundle = bundle
-        return b""
+    def bundle(self, sound: bytes) -> None:
+        """Keep sound in the agent's format for the next `unbundle`."""
+        self._bundle += sound
 
     def unbundle(self) -> bytes:
-        """Return what is in the bundle."""
+        """Return what has been kept."""
         bundle, self._bundle = self._bundle, b""
         return bundle
 

@@ -69,14 +69,36 @@ async def test_what_the_caller_says_before_the_agent_is_there_is_kept() -> None:
 
 
 async def test_what_the_caller_says_is_bundled_when_set_so() -> None:
+    """Every third tick what has come is sent, as one message."""
     sound = ramp(600)
     async with stage(audio_chunk_ms=60) as on_stage:
         line, agent = await on_stage.call()
         async with line:
-            line.say(sound + ramp(40))  # no whole bundle: the rest must not wait for ever
-            while sound + ramp(40) not in agent.received_audio:
+            for start in range(0, len(sound), 320):
+                line.say(sound[start : start + 320])
+                await asyncio.sleep(0.02)
+            while sound not in agent.received_audio:
                 await asyncio.sleep(0.01)
-            assert [size for _, size in agent.received_audio_sizes[:11]] == [960] * 10 + [640]
+            await asyncio.sleep(0.5)  # silence is filled in, in bundles, too
+            ticks = len(line.heard) // 320
+            assert len(agent.received_audio_sizes) <= ticks // 3 + 1
+            assert len(agent.received_audio) > len(sound) + 10 * 320
+
+
+async def test_a_bundle_that_has_begun_is_sent_when_there_are_no_more_of_them() -> None:
+    async with stage(audio_chunk_ms=100) as on_stage:
+        line, agent = await on_stage.call()
+        async with line:
+            line.say(sound := ramp(40))
+            while sound not in agent.received_audio:
+                await asyncio.sleep(0.01)
+            while not agent.received_audio.endswith(bytes(3_200)):
+                await asyncio.sleep(0.01)
+            on_stage.gateway.load.bundle_frames = 1
+            sizes = agent.received_audio_sizes
+            while [size for _, size in sizes[-3:]] != [320] * 3:
+                await asyncio.sleep(0.01)
+            assert all(size % 320 == 0 for _, size in sizes)
 
 
 async def test_silence_is_filled_in_for_a_caller_who_sends_nothing() -> None:

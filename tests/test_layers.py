@@ -35,6 +35,7 @@ LAYERS = [
         "tap",
         "turn",
         "load",
+        "event_loop",
         "recording",
         "flight",
         "ticker",

@@ -65,6 +65,10 @@ class Verdict:
     final: bool
 
 
+UNHEARD = Verdict(PCM_8000, confidence=0.0, final=False)
+"""Before the first frame: what the label says."""
+
+
 class Sentinel:
     """Watches the first frames of one call.
 
@@ -76,7 +80,7 @@ class Sentinel:
     __slots__ = ("_bits", "_bytes", "_frames", "_occurrences", "_unusual", "verdict")
 
     def __init__(self) -> None:
-        self.verdict = Verdict(PCM_8000, confidence=0.0, final=False)
+        self.verdict = UNHEARD
         self._bits = dict.fromkeys(_READINGS, 0.0)
         self._bytes = 0
         self._frames = 0
@@ -149,19 +153,20 @@ class CodecWatch:
     __slots__ = ("_certain_sizes", "_sentinel", "_told", "verdict")
 
     def __init__(self) -> None:
-        self._sentinel = Sentinel()
+        self._sentinel: Sentinel | None = None
         self._certain_sizes: set[int] = set()
         self._told = False
-        self.verdict = self._sentinel.verdict
+        self.verdict = UNHEARD
 
     def hear(self, payload: bytes) -> Verdict:
         """Take the payload of a frame."""
         if self._told or len(payload) in self._certain_sizes:
             return self.verdict
-        if self._sentinel.verdict.final:
+        if self._sentinel is None:
             self._sentinel = Sentinel()
         heard = self._sentinel.hear(payload)
         if heard.final:
+            self._sentinel = None
             if heard.format != self.verdict.format:
                 self._certain_sizes.clear()
             self._certain_sizes.add(len(payload))

@@ -1,0 +1,192 @@
+"""The rest that the event loop takes after each look at its sockets; and what it looks up only once."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from audiosocket_gw import event_loop
+from audiosocket_gw.event_loop import GATHER_S, GatewayEventLoop, GatheringSelector
+
+
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(event_loop, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def readable() -> Iterator[GatheringSelector]:
+    """A selector with a socket that can always be read."""
+    one, other = socket.socketpair()
+    with one, other, GatheringSelector() as selector:
+        selector.register(one, selectors.EVENT_READ)
+        other.send(b"x")
+        yield selector
+
+
+def test_it_rests_after_it_has_found_something(readable: GatheringSelector, clock: Clock) -> None:
+    assert readable.select(1)
+    assert clock.slept == []
+    clock.now += GATHER_S / 4
+    assert readable.select(1)
+    assert clock.slept == pytest.approx([GATHER_S * 3 / 4])
+
+
+def test_it_does_not_rest_when_the_last_look_was_long_ago(readable: GatheringSelector, clock: Clock) -> None:
+    readable.select(1)
+    clock.now += GATHER_S
+    assert readable.select(1)
+    assert clock.slept == []
+
+
+def test_it_does_not_rest_while_there_is_something_else_to_do(
+    readable: GatheringSelector, clock: Clock
+) -> None:
+    for timeout in (1, 0, -1):
+        assert readable.select(timeout)
+    assert clock.slept == []
+
+
+def test_it_does_not_rest_beyond_a_timer(readable: GatheringSelector, clock: Clock) -> None:
+    readable.select(1)
+    assert readable.select(GATHER_S / 2)
+    assert clock.slept == pytest.approx([GATHER_S / 2])
+
+
+def test_it_does_not_rest_when_it_found_nothing(clock: Clock) -> None:
+    with GatheringSelector() as selector:
+        assert selector.select(0.001) == []
+        assert selector.select(0.001) == []
+    assert clock.slept == []
+
+
+def test_without_a_timer_it_waits_for_what_comes(readable: GatheringSelector, clock: Clock) -> None:
+    readable.select()
+    assert readable.select()
+    assert clock.slept == pytest.approx([GATHER_S])
+
+
+def test_the_loop_wakes_up_no_more_often_than_it_should() -> None:
+    """However often something comes; a slow machine only makes it less."""
+    looks = 0
+
+    async def listen() -> None:
+        nonlocal looks
+        one, other = socket.socketpair()
+        with one, other:
+
+            def look() -> None:
+                nonlocal looks
+                looks += 1
+
+            asyncio.get_running_loop().add_reader(one, look)
+            other.send(b"x")  # never read: there is always something
+            await asyncio.sleep(0.2)
+            asyncio.get_running_loop().remove_reader(one)
+
+    started_at = time.monotonic()
+    with asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
+        runner.run(listen())
+    assert 1 < looks <= (time.monotonic() - started_at) / GATHER_S + 1
+
+
+# Looking up hosts
+
+
+class Resolver:
+    """Answers when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self.answer = threading.Event()
+        self._real = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
+
+    def _look_up(self, host: str, port: int, *rest: Any) -> Any:
+        self.asked.append(host)
+        assert self.answer.wait(60)
+        if host == "nowhere.invalid":
+            raise socket.gaierror(socket.EAI_NONAME, "no such host")
+        return self._real("127.0.0.1", port, *rest)
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
+    resolver = Resolver(monkeypatch)
+    yield resolver
+    resolver.answer.set()
+
+
+def run(main: Any) -> None:
+    with asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
+        runner.run(main)
+
+
+async def ask(host: str) -> Any:
+    return await asyncio.get_running_loop().getaddrinfo(host, 443, type=socket.SOCK_STREAM)
+
+
+def test_a_host_that_is_being_looked_up_is_not_looked_up_again(resolver: Resolver) -> None:
+    async def main() -> None:
+        hosts = ["one.invalid", "two.invalid", "one.invalid"] * 5
+        asking = [asyncio.create_task(ask(host)) for host in hosts]
+        while len(resolver.asked) < 2:
+            await asyncio.sleep(0.01)
+        resolver.answer.set()
+        answers = await asyncio.gather(*asking)
+        assert all(answer[0][4] == ("127.0.0.1", 443) for answer in answers)
+        assert sorted(resolver.asked) == ["one.invalid", "two.invalid"]
+        await ask("one.invalid")
+        assert len(resolver.asked) == 3, "an answer is not kept: hosts move"
+
+    run(main())
+
+
+def test_one_that_waits_no_longer_takes_nothing_from_the_others(resolver: Resolver) -> None:
+    async def main() -> None:
+        first, second = (asyncio.create_task(ask("one.invalid")) for _ in range(2))
+        while not resolver.asked:
+            await asyncio.sleep(0.01)
+        first.cancel()
+        resolver.answer.set()
+        assert (await second)[0][4] == ("127.0.0.1", 443)
+        assert first.cancelled()
+
+    run(main())
+
+
+def test_all_learn_that_there_is_no_such_host(resolver: Resolver) -> None:
+    async def main() -> None:
+        resolver.answer.set()
+        answers = await asyncio.gather(*(ask("nowhere.invalid") for _ in range(3)), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [socket.gaierror] * 3
+        nobody = asyncio.create_task(ask("nowhere.invalid"))
+        await asyncio.sleep(0)
+        nobody.cancel()  # an error that nobody waits for is none
+        await asyncio.gather(nobody, return_exceptions=True)
+
+    run(main())
