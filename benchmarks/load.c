@@ -359,7 +359,8 @@ static void handle(struct agent *agent, struct message message, int64_t at) {
     const char *text;
     if (message.opcode == CLOSE)
         put(agent, GOODBYE, sizeof GOODBYE);
-    else if ((text = text_after(message.data, message.size, "{\"user_audio_chunk\":\"", &length)))
+    else if ((text = text_after(message.data, message.size, "{\"user_audio_chunk\":\"", &length)) ||
+             (text = text_after(message.data, message.size, "{\"user_audio_chunk\": \"", &length)))
         hear(agent, text, length, at);
     else if (memmem(message.data, message.size, "conversation_initiation_client_data", 35))
         tell(agent, METADATA, sizeof METADATA - 1);

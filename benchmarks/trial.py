@@ -289,10 +289,10 @@ def _measure(
             after = gateway.cpu_s(), gateway.waited_s(), _stolen_s()
             resident_kib = gateway.resident_kib()
             answer = process.stdout.readline()
+            if not answer:
+                raise TrialError(f"the load gave up: {process.stderr.read().strip()}. {gateway.last_words()}")
         finally:
             process.terminate()
-    if not answer:
-        raise TrialError(f"the load gave up: {process.stderr.read().strip()}. {gateway.last_words()}")
     figures: Figures = json.loads(answer)
     seconds = figures["seconds"]
     cpu_s, waited_s, stolen_s = (late - early for early, late in zip(before, after, strict=True))

@@ -97,6 +97,14 @@ def test_another_gateway_can_be_measured(tmp_path: Path) -> None:
 
 @needs_compiler
 @needs_openssl
+def test_peers_hold_calls_too(tmp_path: Path) -> None:
+    (table,) = run_benchmark(tmp_path / "results.json", "peers", "--peers").values()
+    assert list(table["rounds"]) == ["relay in C", "gateway", "official SDK"]
+    assert table["rounds"]["official SDK"][0]["calls"] == CALLS
+
+
+@needs_compiler
+@needs_openssl
 def test_a_gateway_that_does_not_listen_is_an_error_that_says_what_it_said(tmp_path: Path) -> None:
     broken = f"{sys.executable} -c print('no,thanks')"
     size = ["--calls", "1", "--seconds", "1", "--rounds", "1", "--json", str(tmp_path / "results.json")]
