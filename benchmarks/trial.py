@@ -30,7 +30,7 @@ REST_S = 1.0
 
 NICENESS = -20
 """Set where that is allowed: what else runs on the machine shall not be measured. Not a real-time priority:
-the kernel takes 5 % of a core away from those, 50 ms at a time, which at the limit would be measured instead."""
+of those the kernel takes 5 % of a core away, 50 ms at a time, and at the limit that would be measured."""
 
 Figures = dict[str, Any]
 """What was measured, by name: what `load.c` prints, ``cpu_ms`` per call and second, ``busy`` of one core,
