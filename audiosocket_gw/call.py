@@ -331,9 +331,10 @@ class Call:
     def tick(self) -> None:
         """Send the caller the next 20 ms. Called every 20 ms, and nothing else is this call's clock."""
         try:
-            if not self._caller_present:
+            if self._caller_present:
+                self._take_in()
+            if not self._caller_present:  # any more: what was taken in may have ended it
                 return
-            self._take_in()
             if self._leg.blocked:
                 self._stall()
                 return

@@ -114,9 +114,10 @@ class Load:
         self._lately += SMOOTHING * ((1 if too_late else window.busy) - self._lately)
         self._calm = 0 if pressed else self._calm + 1
         self._pressed = self._pressed + 1 if pressed else 0
-        if self._pressed >= PRESSED_WINDOWS and self.bundle_frames < self._most_frames:
+        overloaded = self._lately > REFUSE_ABOVE
+        if (overloaded or self._pressed >= PRESSED_WINDOWS) and self.bundle_frames < self._most_frames:
             self._bundle(self.bundle_frames + 1)
-        elif self._lately > REFUSE_ABOVE:
+        elif overloaded:
             self._refuse(True)
         elif self._lately < ADMIT_BELOW:
             self._refuse(False)

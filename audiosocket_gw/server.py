@@ -157,10 +157,12 @@ class AudioSocketServer:
         """Tell the dialplan why before it is sent on, where there is a manager interface."""
 
         async def report() -> None:
-            control = control_of(self.context.pbxs, connection.host)
-            if control is not None:
-                await report_result(control, uuid, reason)
-            connection.refuse(reason)
+            try:
+                control = control_of(self.context.pbxs, connection.host)
+                if control is not None:
+                    await report_result(control, uuid, reason)
+            finally:
+                connection.refuse(reason)
 
         task = asyncio.get_running_loop().create_task(report(), name=f"refusal of {uuid}")
         self._refusals.add(task)

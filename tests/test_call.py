@@ -79,10 +79,10 @@ async def test_what_the_caller_says_is_bundled_when_set_so() -> None:
                 await asyncio.sleep(0.02)
             while sound not in agent.received_audio:
                 await asyncio.sleep(0.01)
-            await asyncio.sleep(0.5)  # silence is filled in, in bundles, too
+            while len(agent.received_audio) <= len(sound) + 10 * 320:  # silence is filled in, in bundles, too
+                await asyncio.sleep(0.02)
             ticks = len(line.heard) // 320
             assert len(agent.received_audio_sizes) <= ticks // 3 + 1
-            assert len(agent.received_audio) > len(sound) + 10 * 320
 
 
 async def test_a_bundle_that_has_begun_is_sent_when_there_are_no_more_of_them() -> None:
@@ -94,7 +94,7 @@ async def test_a_bundle_that_has_begun_is_sent_when_there_are_no_more_of_them() 
                 await asyncio.sleep(0.01)
             while not agent.received_audio.endswith(bytes(3_200)):
                 await asyncio.sleep(0.01)
-            on_stage.gateway.load.bundle_frames = 1
+            on_stage.gateway.load._most_frames = on_stage.gateway.load.bundle_frames = 1
             sizes = agent.received_audio_sizes
             while [size for _, size in sizes[-3:]] != [320] * 3:
                 await asyncio.sleep(0.01)

@@ -58,6 +58,16 @@ def test_time_that_becomes_scarce_is_bought_by_bundling_and_given_back() -> None
     assert load.bundle_frames == 1
 
 
+def test_nobody_is_refused_before_all_is_bundled_that_can_be() -> None:
+    load = Load(1, 3)
+    clock = Clock(load)
+    for _ in range(40):
+        clock.windows(1, busy=0.99)
+        clock.windows(1, busy=0.79)
+        assert load.bundle_frames == 3 or not load.overloaded
+    assert (load.bundle_frames, load.overloaded) == (3, True)
+
+
 def test_lateness_counts_where_the_thread_is_not_busy() -> None:
     load = Load(1, 3)
     Clock(load).windows(4, busy=0.2, late_s=0.006, late_share=0.2)

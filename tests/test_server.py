@@ -154,6 +154,7 @@ async def test_a_full_gateway_refuses_at_once_and_politely() -> None:
 async def test_an_overloaded_gateway_refuses_until_it_is_calm(caplog: pytest.LogCaptureFixture) -> None:
     async with stage() as on_stage, await _one_healthy_call_throughout(on_stage) as healthy:
         on_stage.gateway.load.overloaded = True
+        on_stage.gateway.load._lately = 100.0  # for a while, whatever the next windows are like
         async with await on_stage.line() as refused:
             await refused.ended.wait()
             assert refused.frames == [Hangup()]

@@ -149,6 +149,8 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._error: Exception | None = None
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the handshake is; has the `OSError` when it failed."""
+        # Who was cancelled meanwhile will never ask for that.
+        self.opened.add_done_callback(lambda opened: opened.cancelled() or opened.exception())
 
     # Called by the protocol
 
