@@ -156,8 +156,8 @@ class GatewayProcess:
 
     def cpu_s(self) -> float:
         """Return the user and system time so far."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        # Linux's clock of another process (clock_getcpuclockid): to the nanosecond, where /proc counts 10 ms.
+        return time.clock_gettime(~self.pid << 3 | 2)
 
     def waited_s(self) -> float:
         """Return how long it was ready to run and another ran, so far."""
