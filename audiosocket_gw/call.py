@@ -383,10 +383,10 @@ class Call:
             del self._pre_roll[:-PRE_ROLL_FRAMES]
 
     def _news_of_caller(self) -> None:
-        heard = self._media.caller_format
+        heard = self._media.caller_format if self._media.understands_caller else None
         if self._tap is not None:
             self._tap.caller_speaks(heard)
-        logger.debug("call %s: Asterisk sends %s", self.uuid, heard)
+        logger.debug("call %s: Asterisk sends %s", self.uuid, heard or "what can't be decoded")
         self._warn_of_codec()
 
     def _warn_of_codec(self) -> None:
@@ -496,7 +496,7 @@ class Call:
             logger.debug("call %s: audio of event %s dropped", self.uuid, message.event_id)
             return False
         if self._fence.last_event_id != before:
-            self.playout.begin_reply()
+            self._media.begin_reply()
         return True
 
     def _interrupted(self, message: messages.Interruption) -> None:

@@ -52,6 +52,7 @@ class Media:
         self._to_agent: Converter | None = None
         self._bundle = b""
         self._from_agent: Converter | None = None
+        self._half = b""  # of the agent's: the first byte of a sample whose second has not come
         self._has_tail = False
         self._lay_from_agent()
         self._lay_to_agent()
@@ -62,6 +63,7 @@ class Media:
         """Take the agent's formats: what it listens to, and what it speaks."""
         self._agent_input = agent_input
         self._agent_output = agent_output
+        self._half = b""
         self._lay_from_agent()
         self._lay_to_agent()
 
@@ -143,8 +145,17 @@ class Media:
         bundle, self._bundle = self._bundle, b""
         return bundle
 
+    def begin_reply(self) -> None:
+        """Forget half a sample left over from the reply before: all that follows would be noise."""
+        self._half = b""
+
     def from_agent(self, sound: bytes) -> None:
-        """Queue the agent's sound for the caller."""
+        """Queue the agent's sound for the caller; a sample may be split between two pieces."""
+        size = self._agent_output.sample_bytes
+        if self._half or len(sound) % size:
+            sound = self._half + sound
+            whole = len(sound) // size * size
+            sound, self._half = sound[:whole], sound[whole:]
         if self._from_agent is None:
             self.playout.add(sound)
         else:
@@ -191,6 +202,7 @@ class Media:
 
     def interrupt(self) -> int:
         """Fall silent, softly; return how many milliseconds of what was queued nobody will hear."""
+        self._half = b""
         if self._from_agent is not None:
             self._from_agent.reset()
             self._has_tail = False

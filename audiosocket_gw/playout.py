@@ -49,10 +49,6 @@ class Playout:
             self._chunks.append(audio)
             self._queued += len(audio)
 
-    def begin_reply(self) -> None:
-        """Forget half a sample left over from the reply before."""
-        self._half = b""
-
     def next_frame(self) -> bytes | None:
         """Take the next 20 ms (320 bytes at 8 kHz), or None when nothing is queued or the queue is held.
 

@@ -25,10 +25,11 @@ class Tap:
     def caller_said(self, frame: Audio) -> None:
         """Take a frame of the caller's sound, as it arrives."""
 
-    def caller_speaks(self, audio_format: AudioFormat) -> None:
+    def caller_speaks(self, audio_format: AudioFormat | None) -> None:
         """Learn the format of the caller's sound from the next frame on; at first ``pcm_8000``.
 
-        What the caller hears is linear sound at the same rate.
+        None: it can't be decoded, and the agent hears silence. What the caller hears is linear sound in any
+        case; the kind of each frame tells its rate.
         """
 
     def agent_sent(self, message: bytes) -> None:
@@ -63,7 +64,7 @@ class Taps(Tap):
     def caller_said(self, frame: Audio) -> None:
         self._tell(lambda tap: tap.caller_said(frame))
 
-    def caller_speaks(self, audio_format: AudioFormat) -> None:
+    def caller_speaks(self, audio_format: AudioFormat | None) -> None:
         self._tell(lambda tap: tap.caller_speaks(audio_format))
 
     def agent_sent(self, message: bytes) -> None:

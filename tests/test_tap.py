@@ -28,7 +28,7 @@ class Notes(Tap):
     def caller_said(self, frame: Audio) -> None:
         self.notes.append(frame)
 
-    def caller_speaks(self, audio_format: AudioFormat) -> None:
+    def caller_speaks(self, audio_format: AudioFormat | None) -> None:
         self.notes.append(audio_format)
 
     def agent_sent(self, message: bytes) -> None:

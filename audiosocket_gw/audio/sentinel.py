@@ -46,6 +46,9 @@ _NOISE_BITS_PER_BYTE = 7.75
 
 _FRAMES_OF_NOISE = 10
 
+_SILENT_CODES = b"\xff\x7f\xd5\x55"
+"""The values nearest to zero in mu-law and A-law."""
+
 _OFFSET_WEIGHT = 0.1
 """Sound on a telephone has no direct component. Idle codes read by the wrong law have, and only that is wrong
 with them: so it isn't predicted away, but to nine tenths."""
@@ -162,6 +165,8 @@ class CodecWatch:
         """Take the payload of a frame."""
         if self._told or len(payload) in self._certain_sizes:
             return self.verdict
+        if not _unusual_for_linear(len(payload)) and _is_g711_silence(payload):
+            return self.verdict  # or linear sound that is nearly silent: nothing tells, however long
         if self._sentinel is None:
             self._sentinel = Sentinel()
         heard = self._sentinel.hear(payload)
@@ -179,6 +184,10 @@ class CodecWatch:
         self._told = True
         self.verdict = Verdict(_CODECS.get(codec), confidence=1.0, final=True)
         return self.verdict
+
+
+def _is_g711_silence(payload: bytes) -> bool:
+    return payload[0] in _SILENT_CODES and payload.count(payload[:1]) == len(payload)
 
 
 def _unusual_for_linear(size: int) -> bool:

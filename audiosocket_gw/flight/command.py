@@ -40,7 +40,7 @@ async def run_replay(
 ) -> int:
     """Replay a call into a gateway in this process, and print what differs.
 
-    Return the exit status: 0, it ended for the same reason; 1, it did not.
+    Return the exit status: 0, it ended for the same reason; 1, it did not, or its end wasn't recorded.
 
     Raises:
         ConfigurationError: ``path`` is no flight recording, or a damaged one; or a setting is bad.
@@ -140,7 +140,10 @@ def _reproduced(flight: Flight, outcome: Outcome) -> bool:
 def _verdict(flight: Flight, outcome: Outcome) -> Iterator[str]:
     recorded = flight.end.reason if flight.end else "unknown: the recording breaks off before it"
     replayed = outcome.ended.reason if outcome.ended else "none: the call went on, and was broken off"
-    yield f"end              {'the same' if _reproduced(flight, outcome) else 'NOT the same'}"
+    if flight.end is None:
+        yield "end              not recorded"
+    else:
+        yield f"end              {'the same' if _reproduced(flight, outcome) else 'NOT the same'}"
     yield f"  recorded       {recorded}"
     yield f"  replayed       {replayed}"
     if flight.end and flight.end.reason is EndReason.TRANSFERRED:
@@ -169,5 +172,5 @@ def _who(gateway: bool) -> str:
 
 
 def _timings(flight: Flight, heard: tuple[HeardFrame, ...]) -> Iterator[str]:
-    yield f"frames recorded  {figures_line(timing(flight.heard, flight.caller_format.linear))}"
-    yield f"frames replayed  {figures_line(timing(heard, flight.caller_format.linear))}"
+    yield f"frames recorded  {figures_line(timing(flight.heard, flight.heard_format))}"
+    yield f"frames replayed  {figures_line(timing(heard, flight.heard_format))}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from audiosocket_gw.audio import PCM_8000, AudioFormat
+from audiosocket_gw.audio import PCM_8000, AudioFormat, Encoding
 from audiosocket_gw.events import CallEnded, EndReason
 from audiosocket_gw.flight.format import (
     AgentMessage,
@@ -20,6 +20,7 @@ from audiosocket_gw.flight.format import (
     Record,
     Start,
 )
+from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Kind
 
 CHUNK = 2**20
 
@@ -67,6 +68,12 @@ class Flight:
         """What the caller's side spoke, once that was known."""
         formats = [record.format for record in self.records if isinstance(record, CallerFormat)]
         return formats[-1] if formats else PCM_8000
+
+    @property
+    def heard_format(self) -> AudioFormat:
+        """What the caller was sent in the end: linear sound, whose kind tells the rate."""
+        kind = self.heard[-1].kind if self.heard else Kind.SLIN
+        return AudioFormat(Encoding.PCM, SAMPLE_RATES[kind])
 
     @property
     def duration_us(self) -> int:

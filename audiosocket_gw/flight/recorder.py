@@ -142,8 +142,9 @@ class _FlightTap(Tap):
     def caller_said(self, frame: Audio) -> None:
         self._note(RecordKind.CALLER_FRAME, frame, len(frame.payload))
 
-    def caller_speaks(self, audio_format: AudioFormat) -> None:
-        self._note(RecordKind.CALLER_FORMAT, audio_format, 0)
+    def caller_speaks(self, audio_format: AudioFormat | None) -> None:
+        if audio_format is not None:  # a replay finds out by itself that the frames can't be decoded
+            self._note(RecordKind.CALLER_FORMAT, audio_format, 0)
 
     def agent_sent(self, message: bytes) -> None:
         self._note(RecordKind.AGENT_MESSAGE, message, len(message))

@@ -142,9 +142,11 @@ def _settings(settings: Settings, agent: ReplayedAgent, flight: Flight, run_tool
 
 def _compare(flight: Flight, heard: tuple[HeardFrame, ...]) -> Comparison:
     """Compare what was heard, over the frames of the kind that the recorded call ended with."""
+    if flight.end is None:  # what came after the recording broke off can't be compared
+        heard = tuple(frame for frame in heard if frame.at_us <= flight.duration_us)
     kind = flight.heard[-1].kind if flight.heard else None
     return compare(
         (frame.sound for frame in flight.heard if frame.kind is kind),
         (frame.sound for frame in heard if frame.kind is kind),
-        flight.caller_format.linear,
+        flight.heard_format,
     )

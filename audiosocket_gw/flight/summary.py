@@ -144,7 +144,7 @@ def _figures(flight: Flight) -> Iterator[str]:
     told = ", ".join(f"{count} {printable(kind) or '(no type)'}" for kind, count in counted.most_common())
     yield _cut(f"messages         {told or 'none'}")
     yield f"from Asterisk    {figures_line(timing(flight.said, flight.caller_format))}"
-    yield f"to Asterisk      {figures_line(timing(flight.heard, flight.caller_format.linear))}"
+    yield f"to Asterisk      {figures_line(timing(flight.heard, flight.heard_format))}"
 
 
 def figures_line(figures: FrameTiming) -> str:

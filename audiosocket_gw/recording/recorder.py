@@ -94,6 +94,7 @@ class CallRecorder(Tap):
         self._writer = writer
         self._clock = clock
         self._format = PCM_8000
+        self._decodable = True
         self._heard: list[TimedFrame] = []
         self._said: list[TimedFrame] = []
         self._pieces: list[Piece] = []
@@ -104,11 +105,13 @@ class CallRecorder(Tap):
             self._hand_over()
 
     def caller_said(self, frame: Audio) -> None:
-        self._said.append((self._clock(), frame.payload))
+        if self._decodable:
+            self._said.append((self._clock(), frame.payload))
 
-    def caller_speaks(self, audio_format: AudioFormat) -> None:
+    def caller_speaks(self, audio_format: AudioFormat | None) -> None:
         self._cut()
-        self._format = audio_format
+        self._decodable = audio_format is not None
+        self._format = audio_format or self._format
 
     def happened(self, event: events.CallEvent) -> None:
         files = self._files

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 import numpy as np
 
 from audiosocket_gw.audio import FRAME_MS, AudioFormat, Converter, Encoding
-from audiosocket_gw.protocol.audiosocket import HEADER
+from audiosocket_gw.protocol.audiosocket import HEADER, SAMPLE_RATES, Kind
 from audiosocket_gw.recording.track import Positions, Samples, Track
 from audiosocket_gw.ticker import MAX_CATCH_UP_S
 
@@ -36,7 +37,7 @@ TimedFrame = tuple[float, bytes]
 class Piece:
     """What was sent to the caller, with its header, and what came from the caller, without.
 
-    ``audio_format`` is the caller's; what was sent is linear sound at the same rate.
+    ``audio_format`` is the caller's; what was sent is linear sound, and its kind tells the rate.
     """
 
     audio_format: AudioFormat
@@ -59,10 +60,11 @@ class Stereo:
 
     def add(self, piece: Piece) -> None:
         """Take the next piece."""
-        if piece.heard:
-            sent_at = self._positions(piece.heard)
-            payloads = [frame[HEADER.size :] for _, frame in piece.heard]
-            self._heard.add(sent_at, payloads, piece.audio_format.linear)
+        for kind, group in groupby(piece.heard, key=lambda timed: timed[1][0]):
+            frames = list(group)
+            sent_at = self._positions(frames)
+            payloads = [frame[HEADER.size :] for _, frame in frames]
+            self._heard.add(sent_at, payloads, AudioFormat(Encoding.PCM, SAMPLE_RATES[Kind(kind)]))
             self._sent_at = np.concatenate((self._sent_at, sent_at))
         if piece.said:
             came_at = self._positions(piece.said)

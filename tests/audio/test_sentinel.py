@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -283,3 +285,16 @@ def test_asterisks_word_counts_whatever_it_looks_like(codec: str, audio_format: 
     assert watch.told(codec) == Verdict(audio_format, confidence=1, final=True)
     for payload in (*LINEAR, *ULAW):
         assert watch.hear(payload) == Verdict(audio_format, confidence=1, final=True)
+
+
+@pytest.mark.parametrize("size", [320, 480, 640])
+@pytest.mark.parametrize("encode", [linear_to_ulaw, linear_to_alaw], ids=["mu-law", "A-law"])
+def test_a_caller_who_begins_with_seconds_of_silence_is_recognised_by_the_words(
+    encode: Callable[[bytes], bytes], size: int
+) -> None:
+    watch = CodecWatch()
+    sound = encode(bytes(2 * 8_000 * 4) + speech().tobytes())
+    for start in range(0, len(sound) - size + 1, size):
+        watch.hear(sound[start : start + size])
+    assert watch.verdict.final
+    assert watch.verdict.format == (ULAW_8000 if encode is linear_to_ulaw else ALAW_8000)

@@ -196,6 +196,24 @@ async def test_the_rate_is_what_the_caller_speaks_in_the_first_second(tmp_path: 
 
 
 @pytest.mark.virtual_time
+async def test_what_can_not_be_decoded_is_silence(tmp_path: Path) -> None:
+    """As it is for the agent; read as linear sound it would be noise at full level."""
+    with recording(tmp_path) as recorder, OneCall(recorder) as call:
+        call.tap.caller_speaks(None)
+        for _ in range(10):
+            call.tap.caller_heard(to_caller(1))
+            call.tap.caller_said(Audio(Kind.SLIN, bytes(range(160))))
+            await asyncio.sleep(0.02)
+        call.tap.caller_speaks(PCM_8000)
+        call.tap.caller_heard(to_caller(1))
+        await asyncio.sleep(0.02)
+        call.tap.caller_said(from_caller(2))
+    _, left, right = read(wav_of(tmp_path, call.uuid))
+    assert np.unique(left).tolist() == [0, 2]
+    assert np.count_nonzero(right == 1) == 11 * FRAME
+
+
+@pytest.mark.virtual_time
 async def test_g711_is_decoded(tmp_path: Path) -> None:
     linear = np.full(FRAME, 12_412, "<i2").tobytes()
     coded = linear_to_ulaw(linear)

@@ -247,12 +247,13 @@ def test_a_format_that_changes_in_mid_call_is_converted(rate: int) -> None:
     canvas = Canvas()
     at = 0.0
     for audio_format, seconds in ((PCM_8000, 3), (changed, 4), (PCM_8000, 3)):
+        kind = next(kind for kind, its_rate in SAMPLE_RATES.items() if its_rate == audio_format.rate)
         size = audio_format.frame_bytes
         sound = tone(500, audio_format.rate, peak=9_000, s=seconds).tobytes()
         frames = [sound[start : start + size] for start in range(0, len(sound), size)]
         for second in range(seconds):
             said = [(at + 0.02 * n, frames[50 * second + n]) for n in range(50)]
-            heard = [(time, encode_audio(Kind.SLIN, frame)) for time, frame in said]
+            heard = [(time, encode_audio(kind, frame)) for time, frame in said]
             canvas.stereo.add(Piece(audio_format, heard, [(time + 0.02, sound) for time, sound in said]))
             canvas.take()
             at += 1
@@ -281,3 +282,17 @@ def test_a_minute_without_a_frame_is_a_minute_of_silence() -> None:
     _, right = recorded(heard, [])
     assert position_ms(right)[51] == pytest.approx(65_000)
     assert len(right) == 66 * RATE + LEAD_IN_S * RATE
+
+
+def test_the_kind_of_what_was_sent_tells_its_rate() -> None:
+    """An Asterisk that has one kind for all rates says 16 kHz and takes 8, or changes to 16 later."""
+    stereo = Stereo(8_000, 0.0)
+    narrow_frame = encode_audio(Kind.SLIN, np.full(160, 1_000, "<i2").tobytes())
+    wide_frame = encode_audio(Kind.SLIN16, np.full(320, 1_000, "<i2").tobytes())
+    heard = [(0.02 * number, narrow_frame if number < 50 else wide_frame) for number in range(100)]
+    stereo.add(Piece(PCM_16000, heard, []))
+    stereo.close()
+    right = np.concatenate([block[:, 1] for _, block in stereo.take()])
+    assert len(right) == pytest.approx(16_000, abs=160)
+    middle = np.concatenate((right[800:7_200], right[8_800:15_200]))
+    assert (np.abs(middle.astype(int) - 1_000) <= 1).all()
