@@ -205,12 +205,13 @@ class _Connection(asyncio.BufferedProtocol):
             nbytes = os.readv(self._fd, (_receive_buffer,))
         except BlockingIOError:
             return
-        except OSError:
-            nbytes = 0
+        except OSError as error:
+            self._broke(error)
+            return
         if nbytes:
             self.buffer_updated(nbytes)
         else:
-            self.listen()  # asyncio finds out how the connection ended
+            self.listen()  # asyncio learns of the end, too
 
     def listen(self) -> None:
         self._transport.resume_reading()
@@ -285,16 +286,15 @@ class _Connection(asyncio.BufferedProtocol):
             self._end(EndReason.CALLER_HANGUP, "Asterisk closed the connection")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
         self._server.dismiss(self)
         self.gone.set_result(None)
-        if self._closing:
-            return
-        if isinstance(exc, OSError):
-            self._end(EndReason.CALLER_HANGUP, f"the connection to Asterisk broke: {exc}")
-        else:
-            self._end(EndReason.INTERNAL_ERROR, f"reading from Asterisk failed: {exc!r}")
+        if not self._closing:
+            if isinstance(exc, OSError):
+                self._broke(exc)
+            else:
+                self._end(EndReason.INTERNAL_ERROR, f"reading from Asterisk failed: {exc!r}")
+        if self._deadline is not None:
+            self._deadline.cancel()
 
     # Frames
 
@@ -332,6 +332,9 @@ class _Connection(asyncio.BufferedProtocol):
         """Send the caller on, at once."""
         logger.warning("%s: call refused: %s: %d calls are up", self.peer, reason, self._server.calls)
         self.hang_up()
+
+    def _broke(self, error: OSError) -> None:
+        self._end(EndReason.CALLER_HANGUP, f"the connection to Asterisk broke: {error}")
 
     def _end(self, reason: EndReason, detail: str) -> None:
         """The peer's side is over: tell the call, or the log when there was none yet, and close."""

@@ -1,7 +1,7 @@
 """The clock of every call: one timer for the process, 20 ms apart, on absolute deadlines.
 
 Asterisk doesn't pace what it gets; the gateway is the clock of what the caller hears. A sleep after each
-frame runs 2 to 60 % slow, and a task for each call costs ten times as much as one timer for all of them
+frame runs 2 to 60 % slow, and a task for each call costs far more than one timer for all of them
 (measured; see `docs/performance.md`).
 """
 

@@ -144,7 +144,7 @@ static void say_frame(struct caller *caller, int64_t due) {
     memcpy(frame + HEADER_BYTES, voice, FRAME_BYTES);
     memcpy(frame + HEADER_BYTES, &mark, sizeof mark);
     if (measured(mark.sent_at)) add(&own_lateness, mark.sent_at - due);
-    if (send(caller->fd, frame, sizeof frame, MSG_NOSIGNAL) < 0 && errno == EAGAIN) die("the gateway doesn't read");
+    send_whole(caller->fd, frame, sizeof frame);
 }
 
 static void caller_ended(struct caller *caller) {
@@ -214,8 +214,8 @@ static void read_caller(struct caller *caller) {
 static void put(struct agent *agent, const void *data, size_t size) {
     if (agent->tls)
         tls_send(agent->tls, agent->fd, data, size);
-    else if (send(agent->fd, data, size, MSG_NOSIGNAL) < 0 && errno == EAGAIN)
-        die("the gateway doesn't read");
+    else
+        send_whole(agent->fd, data, size);
 }
 
 static void tell(struct agent *agent, const char *text, size_t size) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pstats
 import shutil
 import subprocess
@@ -11,7 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from scenarios import GATEWAY, Bench, Column
+from scenarios import GATEWAY, PINNED, Bench, Column
 from trial import GatewayProcess, Trial, TrialError, run_trial
 
 SAMPLES_PER_S = 200
@@ -24,9 +25,10 @@ EVENT_LOOP = "_run_once"
 def profile(bench: Bench, folder: Path, calls: int) -> str:
     """Run a trial and return a table: the share of the time in each function itself, and below it.
 
-    The gateway's settings are those of the environment.
+    Each 20 ms are forwarded at once, unless the environment sets ``AUDIO_CHUNK_MS``.
     """
-    column = bench.of_gateway(GATEWAY, {}, Trial(calls, bench.seconds))
+    settings = {} if "AUDIO_CHUNK_MS" in os.environ else PINNED
+    column = bench.of_gateway(GATEWAY, settings, Trial(calls, bench.seconds))
     py_spy = shutil.which("py-spy") or shutil.which("py-spy", path=str(Path(sys.executable).parent))
     if py_spy is not None:
         return _sampled(py_spy, column, folder)

@@ -31,7 +31,7 @@ static inline void tls_flush(SSL *tls, int fd) {
     static uint8_t sealed[1 << 16];
     int size;
     while ((size = BIO_read(SSL_get_wbio(tls), sealed, sizeof sealed)) > 0)
-        if (send(fd, sealed, size, MSG_NOSIGNAL) != size && errno == EAGAIN) die("the gateway doesn't read");
+        send_whole(fd, sealed, size);
 }
 
 static inline void tls_send(SSL *tls, int fd, const void *data, size_t size) {

@@ -167,6 +167,10 @@ class GatewayProcess:
         status = Path(f"/proc/{self.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
 
+    def must_run(self) -> None:
+        if self._process.poll() is not None:
+            raise TrialError(f"the gateway ended with {self._process.returncode}. {self.last_words()}")
+
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
         try:
@@ -283,9 +287,11 @@ def _measure(
     with process:
         try:
             process.stdout.readline()  # "steady"
+            gateway.must_run()
             before = gateway.cpu_s(), gateway.waited_s(), _stolen_s()
             on_steady(gateway)
             process.stdout.readline()  # "over"
+            gateway.must_run()
             after = gateway.cpu_s(), gateway.waited_s(), _stolen_s()
             resident_kib = gateway.resident_kib()
             answer = process.stdout.readline()

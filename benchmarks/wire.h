@@ -49,6 +49,12 @@ static inline int stream_socket(void) {
     return fd;
 }
 
+/* Send all of it. A peer that has gone is noticed where it is read. */
+static inline void send_whole(int fd, const void *data, size_t size) {
+    ssize_t sent = send(fd, data, size, MSG_NOSIGNAL);
+    if (sent >= 0 ? (size_t)sent < size : errno == EAGAIN) errno = 0, die("the gateway doesn't read");
+}
+
 /* Send at once, and never wait for a peer that doesn't read. */
 static inline void prepare(int fd) {
     int on = 1, room = 1 << 20;

@@ -1,4 +1,4 @@
-"""The rest that the event loop takes after each look at its sockets; and what it looks up only once."""
+"""The event loop: its rest between two looks at its sockets, its portions, and the hosts it looks up."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from audiosocket_gw import event_loop
-from audiosocket_gw.event_loop import GATHER_S, GatewayEventLoop, GatheringSelector
+from audiosocket_gw.event_loop import GATHER_S, MOST_AT_ONCE, GatewayEventLoop, GatheringSelector
 
 
 class Clock:
@@ -114,6 +115,86 @@ def test_the_loop_wakes_up_no_more_often_than_it_should() -> None:
     assert 1 < looks <= (time.monotonic() - started_at) / GATHER_S + 1
 
 
+# More to do than time
+
+
+@pytest.fixture
+def crowd() -> Iterator[tuple[GatheringSelector, list[socket.socket]]]:
+    """A selector with more sockets than are served at once; each can always be read."""
+    with ExitStack() as stack:
+        selector = stack.enter_context(GatheringSelector())
+        sockets = []
+        for _ in range(2 * MOST_AT_ONCE + 1):
+            one, other = map(stack.enter_context, socket.socketpair())
+            selector.register(one, selectors.EVENT_READ)
+            other.send(b"x")
+            sockets.append(one)
+        yield selector, sockets
+
+
+Crowd = tuple[GatheringSelector, list[socket.socket]]
+
+
+def found(selector: GatheringSelector) -> list[Any]:
+    return [key.fileobj for key, _ in selector.select(1)]
+
+
+def test_many_sockets_are_served_in_portions_each_once_and_without_a_rest(crowd: Crowd, clock: Clock) -> None:
+    selector, sockets = crowd
+    portions = [found(selector) for _ in range(3)]
+    assert [len(portion) for portion in portions] == [MOST_AT_ONCE, MOST_AT_ONCE, 1]
+    assert {one for portion in portions for one in portion} == set(sockets)
+    assert clock.slept == []
+
+
+def test_who_has_gone_before_its_turn_is_not_served(crowd: Crowd) -> None:
+    selector, sockets = crowd
+    later = set(sockets) - set(found(selector))
+    gone, changed, same_number = sorted(later, key=sockets.index)[:3]
+    selector.unregister(gone)
+    selector.modify(changed, selectors.EVENT_WRITE)
+    selector.unregister(same_number)
+    selector.register(same_number, selectors.EVENT_READ)
+    assert set(found(selector)) | set(found(selector)) == later - {gone, changed, same_number}
+    now = {key.fileobj: events for _ in range(3) for key, events in selector.select(1)}
+    assert set(now) == set(sockets) - {gone}
+    assert now[changed] == selectors.EVENT_WRITE
+
+
+def test_when_all_have_gone_before_their_turn_it_looks_again(crowd: Crowd) -> None:
+    selector, sockets = crowd
+    first = found(selector)
+    for one in set(sockets) - set(first):
+        selector.unregister(one)
+    assert set(found(selector)) == set(first)
+
+
+def test_the_clock_has_its_turn_between_two_portions() -> None:
+    served = 0
+    served_before_the_timer: list[int] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with ExitStack() as stack:
+            for _ in range(3 * MOST_AT_ONCE):
+                one, other = map(stack.enter_context, socket.socketpair())
+                other.send(b"x")
+                loop.add_reader(one, serve)
+                stack.callback(loop.remove_reader, one)
+            while served < 3 * MOST_AT_ONCE:
+                await asyncio.sleep(0)
+
+    def serve() -> None:
+        nonlocal served
+        served += 1
+        if served == 1:
+            asyncio.get_running_loop().call_later(0, lambda: served_before_the_timer.append(served))
+
+    run(main())
+    # asyncio puts what is due behind the portion that it has just been given.
+    assert served_before_the_timer == [2 * MOST_AT_ONCE]
+
+
 # Looking up hosts
 
 
@@ -184,9 +265,5 @@ def test_all_learn_that_there_is_no_such_host(resolver: Resolver) -> None:
         resolver.answer.set()
         answers = await asyncio.gather(*(ask("nowhere.invalid") for _ in range(3)), return_exceptions=True)
         assert [type(answer) for answer in answers] == [socket.gaierror] * 3
-        nobody = asyncio.create_task(ask("nowhere.invalid"))
-        await asyncio.sleep(0)
-        nobody.cancel()  # an error that nobody waits for is none
-        await asyncio.gather(nobody, return_exceptions=True)
 
     run(main())

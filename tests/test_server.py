@@ -278,15 +278,35 @@ async def test_the_end_is_noticed_though_sound_is_collected(reset: bool) -> None
     async with stage(audio_chunk_ms=60) as on_stage:
         line, _ = await on_stage.call()
         if reset:
-            connection = line.writer.get_extra_info("socket")
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            line.writer.transport.abort()
+            reset_connection(line)
         else:
             line.writer.close()
         ended = await on_stage.wait_for(events.CallEnded)
         assert ended.reason is EndReason.CALLER_HANGUP
         await on_stage.wait_for_calls(0)
         await line.__aexit__()
+
+
+async def test_a_connection_that_broke_is_called_that_though_sound_is_collected() -> None:
+    async with stage() as on_stage:
+        line, _ = await on_stage.call()
+        (connection,) = on_stage.gateway._server._connections
+        connection.collect()
+        reset_connection(line)
+        for _ in range(3):  # until the line's transport has closed its socket
+            await asyncio.sleep(0)
+        connection.collect()
+        ended = await on_stage.wait_for(events.CallEnded)
+        assert ended.reason is EndReason.CALLER_HANGUP
+        assert ended.detail.startswith("the connection to Asterisk broke: ")
+        await on_stage.wait_for_calls(0)
+        await line.__aexit__()
+
+
+def reset_connection(line: Line) -> None:
+    connection = line.writer.get_extra_info("socket")
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    line.writer.transport.abort()
 
 
 async def test_collected_sound_does_not_turn_our_end_into_a_reset() -> None:

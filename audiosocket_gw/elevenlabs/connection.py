@@ -2,9 +2,9 @@
 
 `websockets`' sans-I/O core does the WebSocket; this class moves its bytes and reads its messages. There is
 no task and no queue: a message is handled in the same loop step in which its last byte arrived, and one
-that is sent is one write to the socket. Measured against the library's own asyncio client, that halves the
-cost of a call (`docs/performance.md`). What the library, and asyncio's TLS, do too dearly for 50 messages a
-second in each call is done next door: `masking` and `tls`.
+that is sent is one write to the socket. Measured against the library's own asyncio client, that saves a
+quarter of what a call costs (`docs/performance.md`). What the library, and asyncio's TLS, do too dearly for
+50 messages a second in each call is done next door: `masking` and `tls`.
 """
 
 from __future__ import annotations
