@@ -171,8 +171,8 @@ def overload(bench: Bench) -> list[Table]:
     """What becomes of the calls that are up when more are tried than the gateway takes."""
     pinned, adapting = "gateway, 20 ms", "gateway, adaptive"
     columns = (
-        bench.of_gateway(pinned, PINNED, Trial(700, bench.seconds, SETTLE_S, rise_from=220)),
-        bench.of_gateway(adapting, ADAPTIVE, Trial(900, bench.seconds, SETTLE_S, rise_from=320)),
+        bench.of_gateway(pinned, PINNED, Trial(1000, bench.seconds, SETTLE_S, rise_from=220)),
+        bench.of_gateway(adapting, ADAPTIVE, Trial(1400, bench.seconds, SETTLE_S, rise_from=320)),
     )
     targets = [
         target
