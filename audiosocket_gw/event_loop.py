@@ -24,7 +24,7 @@ GATHER_S = 0.0004
 """From one look that found something to the next. With little to do, the next comes later anyway."""
 
 MOST_AT_ONCE = 64
-"""How many sockets are served, in about a millisecond, before timers have their turn again."""
+"""How many sockets are served before timers have their turn again: a millisecond, at 10 to 20 us each."""
 
 
 Ready = list[tuple[selectors.SelectorKey, int]]
@@ -39,23 +39,32 @@ class GatheringSelector(selectors.DefaultSelector):
 
     def __init__(self) -> None:
         super().__init__()
+        self._looked_at = 0.0
         self._rests_until = 0.0
         self._left: Ready = []
+
+    @property
+    def behind_s(self) -> float:
+        """How long those have waited that were found and not handed out yet."""
+        return time.monotonic() - self._looked_at if self._left else 0.0
 
     def select(self, timeout: float | None = None) -> Ready:
         ready: Ready = []
         while self._left and not ready:
-            ready = self._still_ready(self._portion(self._left))
-        return ready or self._portion(self._look(timeout))
+            ready = self._still_ready(self._take())
+        if not ready:  # never before all are served: so nobody is served twice
+            self._left = self._look(timeout)
+            ready = self._take()
+        return ready
 
-    def _portion(self, ready: Ready) -> Ready:
-        self._left = ready[MOST_AT_ONCE:]
-        return ready[:MOST_AT_ONCE]
+    def _take(self) -> Ready:
+        portion, self._left = self._left[:MOST_AT_ONCE], self._left[MOST_AT_ONCE:]
+        return portion
 
-    def _still_ready(self, ready: Ready) -> Ready:
-        """Leave out who has gone meanwhile, or waits for something else: the number may be another's."""
+    def _still_ready(self, portion: Ready) -> Ready:
+        """Leave out who has gone meanwhile, or waits for something else: either makes a new key, or none."""
         keys = self.get_map()
-        return [(key, events) for key, events in ready if keys.get(key.fd) is key]
+        return [(key, events) for key, events in portion if keys.get(key.fd) is key]
 
     def _look(self, timeout: float | None) -> Ready:
         if timeout is None or timeout > 0:
@@ -66,7 +75,8 @@ class GatheringSelector(selectors.DefaultSelector):
                     timeout -= rest
                 time.sleep(rest)
         ready = super().select(timeout)
-        self._rests_until = time.monotonic() + GATHER_S if ready else 0.0
+        self._looked_at = time.monotonic()
+        self._rests_until = self._looked_at + GATHER_S if ready else 0.0
         return ready
 
 
@@ -74,8 +84,14 @@ class GatewayEventLoop(asyncio.SelectorEventLoop):
     """Waits for its sockets with a `GatheringSelector`; shares what is being looked up."""
 
     def __init__(self) -> None:
-        super().__init__(GatheringSelector())
+        self._gathering = GatheringSelector()
+        super().__init__(self._gathering)
         self._lookups: dict[tuple[Any, ...], asyncio.Task[Any]] = {}
+
+    @property
+    def behind_s(self) -> float:
+        """How long sockets have had something and not been served."""
+        return self._gathering.behind_s
 
     async def getaddrinfo(
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0

@@ -18,7 +18,7 @@ logger = logging.getLogger("audiosocket_gw.load")
 WINDOW_S = 0.25
 
 BUNDLE_ABOVE = 0.8
-"""Busier than this, sound is bundled. Frames begin to be late above 0.9."""
+"""Busier than this, sound is bundled. Sound begins to be late above 0.9."""
 
 UNBUNDLE_BELOW = 0.55
 """Idler than this, it is bundled less. A step saves at most 30 %: the two don't alternate."""
@@ -78,7 +78,7 @@ class Load:
         self._moments = self._late = self._very_late = 0
 
     def note(self, late_s: float, now: float, cpu: float) -> None:
-        """Take a moment of the clock: how late it was, the time, and the thread's CPU time; in seconds."""
+        """Take a moment of the clock: how late it, or what is read, was; now; the thread's CPU time; in s."""
         if self._began is None:
             self._begin(now, cpu)
             return

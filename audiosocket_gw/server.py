@@ -211,7 +211,7 @@ class _Connection(asyncio.BufferedProtocol):
         if nbytes:
             self.buffer_updated(nbytes)
         else:
-            self.listen()  # asyncio learns of the end, too
+            self.listen()  # asyncio reads the end again, unlike an error
 
     def listen(self) -> None:
         self._transport.resume_reading()
@@ -293,7 +293,7 @@ class _Connection(asyncio.BufferedProtocol):
                 self._broke(exc)
             else:
                 self._end(EndReason.INTERNAL_ERROR, f"reading from Asterisk failed: {exc!r}")
-        if self._deadline is not None:
+        if self._deadline is not None:  # last: `_end` sets one
             self._deadline.cancel()
 
     # Frames

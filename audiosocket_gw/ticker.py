@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from audiosocket_gw.audio import FRAME_MS
+from audiosocket_gw.event_loop import GatewayEventLoop
 from audiosocket_gw.load import Load
 
 logger = logging.getLogger("audiosocket_gw.ticker")
@@ -23,6 +24,8 @@ PERIOD_S = FRAME_MS / 1000
 
 SLOTS = 4
 """The calls are spread over this many moments, 5 ms apart, so that they don't all wait for one burst."""
+
+SLOT_S = PERIOD_S / SLOTS
 
 MAX_CATCH_UP_S = 0.1
 """How much lost time is made up, frame after frame, after the loop was held up. What is beyond is dropped
@@ -76,12 +79,17 @@ class Ticker:
                 late_s * 1000,
                 lost_s * 1000,
             )
+        # A late one brings along those that are due by now: the next turn of the loop may take as long.
+        due = 1 + max(0, int((now - self._deadline) / SLOT_S))
         # The next one first: whatever happens in a tick, the clock goes on.
-        self._deadline += PERIOD_S / SLOTS
+        self._deadline += due * SLOT_S
         self._timer = loop.call_at(self._deadline, self._fire)
-        slot = self._slots[self._next_slot]
-        self._next_slot = (self._next_slot + 1) % SLOTS
-        for tick in tuple(slot):
-            tick()
+        for _ in range(due):
+            slot = self._slots[self._next_slot]
+            self._next_slot = (self._next_slot + 1) % SLOTS
+            for tick in tuple(slot):
+                tick()
         if self._load is not None:
-            self._load.note(late_s, now, time.thread_time())
+            # The clock goes before the sockets: those may be late though it isn't.
+            behind_s = loop.behind_s if isinstance(loop, GatewayEventLoop) else 0.0
+            self._load.note(max(late_s, behind_s), now, time.thread_time())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import selectors
 import socket
 import threading
@@ -15,6 +16,8 @@ import pytest
 
 from audiosocket_gw import event_loop
 from audiosocket_gw.event_loop import GATHER_S, MOST_AT_ONCE, GatewayEventLoop, GatheringSelector
+from audiosocket_gw.load import Load
+from audiosocket_gw.ticker import Ticker
 
 
 class Clock:
@@ -118,8 +121,11 @@ def test_the_loop_wakes_up_no_more_often_than_it_should() -> None:
 # More to do than time
 
 
+Crowd = tuple[GatheringSelector, list[socket.socket]]
+
+
 @pytest.fixture
-def crowd() -> Iterator[tuple[GatheringSelector, list[socket.socket]]]:
+def crowd() -> Iterator[Crowd]:
     """A selector with more sockets than are served at once; each can always be read."""
     with ExitStack() as stack:
         selector = stack.enter_context(GatheringSelector())
@@ -132,9 +138,6 @@ def crowd() -> Iterator[tuple[GatheringSelector, list[socket.socket]]]:
         yield selector, sockets
 
 
-Crowd = tuple[GatheringSelector, list[socket.socket]]
-
-
 def found(selector: GatheringSelector) -> list[Any]:
     return [key.fileobj for key, _ in selector.select(1)]
 
@@ -145,6 +148,17 @@ def test_many_sockets_are_served_in_portions_each_once_and_without_a_rest(crowd:
     assert [len(portion) for portion in portions] == [MOST_AT_ONCE, MOST_AT_ONCE, 1]
     assert {one for portion in portions for one in portion} == set(sockets)
     assert clock.slept == []
+
+
+def test_it_tells_how_long_sockets_have_waited(crowd: Crowd, clock: Clock) -> None:
+    selector, _ = crowd
+    assert selector.behind_s == 0
+    for _ in range(2):
+        found(selector)
+        clock.now += 0.01
+    assert selector.behind_s == pytest.approx(0.02)
+    found(selector)
+    assert selector.behind_s == 0
 
 
 def test_who_has_gone_before_its_turn_is_not_served(crowd: Crowd) -> None:
@@ -193,6 +207,24 @@ def test_the_clock_has_its_turn_between_two_portions() -> None:
     run(main())
     # asyncio puts what is due behind the portion that it has just been given.
     assert served_before_the_timer == [2 * MOST_AT_ONCE]
+
+
+def test_sockets_that_wait_count_as_a_late_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else nobody would notice: the clock itself is in time."""
+    noted: list[float] = []
+
+    class Listener(Load):
+        def note(self, late_s: float, now: float, cpu: float) -> None:
+            noted.append(late_s)
+
+    async def main() -> None:
+        with Ticker(Listener()).attach(lambda: None):
+            while len(noted) < 3:
+                await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(GatheringSelector, "behind_s", 30.0)
+    run(main())
+    assert noted == [30.0] * len(noted)
 
 
 # Looking up hosts
@@ -267,3 +299,25 @@ def test_all_learn_that_there_is_no_such_host(resolver: Resolver) -> None:
         assert [type(answer) for answer in answers] == [socket.gaierror] * 3
 
     run(main())
+
+
+def test_that_there_is_no_such_host_is_no_error_when_nobody_waits_for_it(resolver: Resolver) -> None:
+    complaints: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, GatewayEventLoop)
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        nobody = asyncio.create_task(ask("nowhere.invalid"))
+        while not resolver.asked:
+            await asyncio.sleep(0.01)
+        nobody.cancel()
+        await asyncio.gather(nobody, return_exceptions=True)
+        resolver.answer.set()
+        while loop._lookups:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
+        gc.collect()
+
+    run(main())
+    assert complaints == []

@@ -56,6 +56,26 @@ async def test_a_late_loop_does_not_slow_the_clock() -> None:
     assert abs(len(call.at) - 30_000) <= 1
 
 
+async def test_a_loop_that_is_slow_in_every_turn_does_not_slow_the_clock() -> None:
+    """A turn takes longer than two calls' moments are apart."""
+    ticker, calls = Ticker(), [Call() for _ in range(SLOTS)]
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + 10
+
+    def work() -> None:
+        hold_up_the_loop(1.7 * PERIOD_S / SLOTS)
+        if loop.time() < ends_at:
+            loop.call_soon(work)
+
+    with ExitStack() as stack:
+        for call in calls:
+            stack.enter_context(ticker.attach(call.tick))
+        work()
+        await asyncio.sleep(10)
+    assert ticker.skipped_s == 0
+    assert all(abs(len(call.at) - 500) <= 1 for call in calls)
+
+
 async def test_calls_are_spread_evenly() -> None:
     ticker = Ticker()
     calls = [Call() for _ in range(10)]
