@@ -26,7 +26,6 @@ GATHER_S = 0.0004
 MOST_AT_ONCE = 64
 """How many sockets are served before timers have their turn again: a millisecond, at 10 to 20 us each."""
 
-
 Ready = list[tuple[selectors.SelectorKey, int]]
 
 

@@ -80,7 +80,7 @@ class Ticker:
                 lost_s * 1000,
             )
         # A late one brings along those that are due by now: the next turn of the loop may take as long.
-        due = 1 + max(0, int((now - self._deadline) / SLOT_S))
+        due = 1 + int((now - self._deadline) / SLOT_S)
         # The next one first: whatever happens in a tick, the clock goes on.
         self._deadline += due * SLOT_S
         self._timer = loop.call_at(self._deadline, self._fire)
