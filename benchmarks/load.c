@@ -256,7 +256,7 @@ static void begin_reply(struct agent *agent, uint32_t frames, int64_t now) {
     agent->piece_at = now;
     agent->reply_at = is_monologue ? INT64_MAX : agent->reply_at + CYCLE_NS;
     agent->interrupt_at = frames == reply_frames && !is_monologue && uniform() < 1 / 3.
-                              ? now + (1000 + uniform() * 1000) * MS
+                              ? now + (int64_t)((1000 + uniform() * 1000) * MS)
                               : INT64_MAX;
 }
 
@@ -289,11 +289,11 @@ static void act(struct agent *agent, int64_t now) {
 /* Enter the cycle of 6 s somewhere: the rest of a reply, or of the silence after it. */
 static void begin_cycle(struct agent *agent, int64_t now) {
     double into = is_monologue ? 0 : uniform();
-    agent->reply_at = now - into * CYCLE_NS;
-    agent->ping_at = now + uniform() * PING_NS;
+    agent->reply_at = now - (int64_t)(into * CYCLE_NS);
+    agent->ping_at = now + (int64_t)(uniform() * PING_NS);
     agent->interrupt_at = INT64_MAX;
     if (into < 0.5)
-        begin_reply(agent, (1 - 2 * into) * (reply_frames - 1) + 1, now);
+        begin_reply(agent, (uint32_t)((1 - 2 * into) * (reply_frames - 1)) + 1, now);
     else
         agent->reply_at += CYCLE_NS;
 }
@@ -502,8 +502,8 @@ static void judge(const struct caller *caller, struct samples *rates) {
         gaps_60 += gap > 60 * MS;
     }
     if (caller->heard > 1)
-        add(rates, (double)(caller->heard - 1) * 1000 * MS * MS /
-                       (double)(caller->arrivals[caller->heard - 1] - caller->arrivals[0]));
+        add(rates, (int64_t)((double)(caller->heard - 1) * 1000 * MS * MS /
+                             (double)(caller->arrivals[caller->heard - 1] - caller->arrivals[0])));
 }
 
 static int by_size(const void *a, const void *b) {
@@ -512,7 +512,7 @@ static int by_size(const void *a, const void *b) {
 }
 
 static void print_samples(const char *name, struct samples *s) {
-    qsort(s->ms, s->count, sizeof *s->ms, by_size);
+    if (s->count) qsort(s->ms, s->count, sizeof *s->ms, by_size);
     printf("\"%s\": {\"count\": %zu", name, s->count);
     if (s->count)
         printf(", \"p50\": %.3f, \"p99\": %.3f, \"max\": %.3f", s->ms[s->count / 2], s->ms[s->count * 99 / 100],
@@ -560,7 +560,7 @@ static void measure(int port, int rises, double seconds) {
     if (rises)
         rise(port);
     else
-        go_on_for(seconds * 1000 * MS);
+        go_on_for((int64_t)(seconds * 1000 * MS));
     window_end = now_ns();
     announce("over");
 }
@@ -574,7 +574,7 @@ int main(int argc, char **argv) {
     calls = atoi(argv[3]);
     if (calls < 1 || calls > MAX_CALLS) errno = 0, die("CALLS is 1 to 4096");
     if (speech) is_monologue = 1, reply_frames = atoi(speech) * 50, speed = SPEECH_SPEED;
-    room_per_caller = (from ? (double)calls / RISE_PER_S : seconds) * 50 * 3 + 100;
+    room_per_caller = (size_t)((from ? (double)calls / RISE_PER_S : seconds) * 50 * 3) + 100;
     tls = pem != NULL;
     if (tls) tls_prepare(pem);
     prepare_voice();
@@ -583,7 +583,7 @@ int main(int argc, char **argv) {
     watch(epoll, listener, UINT64_MAX);
 
     double set_up_s = set_up(port, from ? atoi(from) : calls);
-    go_on_for((settle ? atof(settle) : 1) * 1000 * MS);
+    go_on_for((int64_t)((settle ? atof(settle) : 1) * 1000 * MS));
     double cpu = cpu_s();
     measure(port, from != NULL, seconds);
     double load = (cpu_s() - cpu) * 1000 * MS / (double)(window_end - window_start);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -106,7 +107,8 @@ def build_relay(folder: Path) -> str:
 
 
 def _compile(source: str, program: Path, *extras: str) -> Path:
-    _run("cc", "-O2", "-o", program, SOURCES / source, *extras)
+    flags = shlex.split(os.environ.get("CFLAGS", ""))
+    _run("cc", "-O2", *flags, "-o", program, SOURCES / source, *extras)
     return program
 
 
