@@ -77,9 +77,11 @@ def test_the_gateway_is_measured_beside_the_relay(tmp_path: Path) -> None:
 
 @needs_compiler
 @pytest.mark.parametrize("source", ["load.c", "relay.c"])
-def test_no_number_is_converted_unseen(source: str) -> None:
-    """A conditional of ``INT64_MAX`` and a double is a double, which no int64_t holds: GCC 12 made the largest
-    of it, GCC 16 the smallest, and every reply was interrupted at once."""
+def test_conversions_of_floats_are_explicit(source: str) -> None:
+    """A conditional of ``INT64_MAX`` and a double is a double, 2^63, which doesn't fit into int64_t.
+
+    GCC 12 made the largest number of it, GCC 16 the smallest, and every reply was interrupted at once.
+    """
     checks = ["-fsyntax-only", "-Wall", "-Wextra", "-Wfloat-conversion", "-Werror"]
     done = subprocess.run(["cc", *checks, RUN.parent / source], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -88,7 +90,7 @@ def test_no_number_is_converted_unseen(source: str) -> None:
 @needs_compiler
 @needs_openssl
 def test_ten_minutes_of_speech_wait_and_are_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # What C leaves undefined, such as a double beyond int64_t, ends the load, whatever this compiler makes of it.
+    # Undefined behaviour, such as converting a double beyond int64_t, ends the load with every compiler.
     monkeypatch.setenv("CFLAGS", "-fsanitize=undefined,float-cast-overflow -fno-sanitize-recover=all")
     (table,) = run_benchmark(tmp_path / "results.json", "queue").values()
     (figures,) = table["rounds"]["gateway"]
