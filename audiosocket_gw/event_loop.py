@@ -101,7 +101,9 @@ class GatewayEventLoop(asyncio.SelectorEventLoop):
             asking = super().getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
             lookup = self._lookups[question] = self.create_task(asking)
             lookup.add_done_callback(lambda done: self._answered(question, done))
-        return await asyncio.shield(lookup)
+        # Python 3.14's asyncio.shield() reports a lookup that fails when nobody waits for it any more.
+        await asyncio.wait((lookup,))
+        return lookup.result()
 
     def _answered(self, question: tuple[Any, ...], lookup: asyncio.Task[Any]) -> None:
         del self._lookups[question]
