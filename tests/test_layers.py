@@ -36,6 +36,7 @@ LAYERS = [
         "turn",
         "load",
         "event_loop",
+        "happy_eyeballs",
         "recording",
         "flight",
         "ticker",

@@ -20,6 +20,7 @@ from panoramisk.message import Message  # type: ignore[import-untyped]
 
 from audiosocket_gw.ami.registry import Headers
 from audiosocket_gw.errors import ControlError, LocalProtocolError
+from audiosocket_gw.happy_eyeballs import open_socket
 
 SEPARATOR = b"\r\n\r\n"
 GREETING = b"Asterisk Call Manager/"
@@ -106,7 +107,12 @@ class AmiConnection(asyncio.Protocol):
             OSError: there is no connection to be had.
         """
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(lambda: cls(on_event), host, port, ssl=ssl)
+        _, connection = await loop.create_connection(
+            lambda: cls(on_event),
+            sock=await open_socket(host, port),
+            ssl=ssl,
+            server_hostname=host if ssl else None,
+        )
         return connection
 
     @property

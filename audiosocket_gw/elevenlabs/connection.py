@@ -27,6 +27,7 @@ from audiosocket_gw.elevenlabs.closing import reason_of_close, reason_of_status
 from audiosocket_gw.elevenlabs.masking import text_frame
 from audiosocket_gw.errors import AgentError, RemoteProtocolError
 from audiosocket_gw.events import EndReason
+from audiosocket_gw.happy_eyeballs import open_socket
 from audiosocket_gw.tap import Tap
 
 MAX_MESSAGE = 16 * 2**20
@@ -153,7 +154,8 @@ class AgentConnection(asyncio.BufferedProtocol):
         if self._uri.secure:
             await tls.create_connection(self, host, port, ssl_context)
         else:
-            await asyncio.get_running_loop().create_connection(lambda: self, host, port)
+            loop = asyncio.get_running_loop()
+            await loop.create_connection(lambda: self, sock=await open_socket(host, port))
 
     async def _until(self, step: asyncio.Future[None]) -> None:
         """Wait for ``step``, or for the end of the connection."""

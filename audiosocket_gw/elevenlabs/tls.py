@@ -13,6 +13,8 @@ from collections import deque
 from contextlib import suppress
 from typing import cast
 
+from audiosocket_gw.happy_eyeballs import open_socket
+
 MAX_RECORD = 16_384
 """Bytes of plaintext in one TLS record (RFC 8446, section 5.1)."""
 
@@ -39,7 +41,8 @@ async def create_connection(
         ValueError: ``host`` is no name of a host.
     """
     transport = TlsTransport(protocol, context, host)
-    tcp, _ = await asyncio.get_running_loop().create_connection(lambda: transport, host, port)
+    loop = asyncio.get_running_loop()
+    tcp, _ = await loop.create_connection(lambda: transport, sock=await open_socket(host, port))
     try:
         await transport.opened
     except BaseException:
