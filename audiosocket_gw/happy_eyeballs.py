@@ -3,9 +3,9 @@
 A name often has addresses that can't be reached: IPv6 where nothing routes it, a machine of a pair that is
 down. Tried one after the other, one that swallows everything uses up the whole deadline, in every call.
 
-asyncio's own (``happy_eyeballs_delay``) isn't used: Python 3.11, and 3.12 and 3.13 for long, leave tasks behind
-when it is cancelled (python/cpython#128479), as a deadline does, and may lose the reason why nothing answered
-(python/cpython#135836, an IndexError).
+asyncio's own (``happy_eyeballs_delay``) isn't used: Python 3.11, and 3.12 and 3.13 for long, leave tasks
+behind when it is cancelled, as by a deadline (python/cpython#128479), and may lose the reason why nothing
+answered (python/cpython#135836, an IndexError).
 """
 
 from __future__ import annotations
