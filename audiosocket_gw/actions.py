@@ -20,7 +20,7 @@ from audiosocket_gw.ami.control import CallControl
 from audiosocket_gw.builtin_tools import CallToolContext
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.connection import Closing
-from audiosocket_gw.errors import ControlError, ToolError
+from audiosocket_gw.errors import ControlError, ToolError, reason_of
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.keypad import KeyAction, NumberBeingTyped
 from audiosocket_gw.settings import Settings
@@ -324,4 +324,5 @@ async def report_result(control: CallControl, uuid: UUID, reason: EndReason, tim
         async with asyncio.timeout(timeout_s):
             await control.set_variables(uuid, _results(reason))
     except (ControlError, TimeoutError) as error:
-        logger.warning("call %s: AVR_RESULT could not be set: %s", uuid, error or "no answer in time")
+        reason = reason_of(error, f"no answer in {timeout_s:g} s")
+        logger.warning("call %s: AVR_RESULT could not be set: %s", uuid, reason)

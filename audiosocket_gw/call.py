@@ -27,7 +27,7 @@ from audiosocket_gw.caller_data import caller_headers, caller_variables
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.agent import AgentAddress, AgentLocator
 from audiosocket_gw.elevenlabs.connection import AgentConnection, Closing, connect
-from audiosocket_gw.errors import AgentError, ControlError
+from audiosocket_gw.errors import AgentError, ControlError, reason_of
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.fence import ReplyFence
 from audiosocket_gw.load import Load
@@ -227,7 +227,8 @@ class Call:
                 async with asyncio.timeout(settings.caller_data_timeout):
                     data = await self._control.describe(self.uuid, list(settings.call_variables))
             except (ControlError, TimeoutError) as error:
-                logger.warning("call %s: no caller data: %s", self.uuid, error or "CALLER_DATA_TIMEOUT")
+                reason = f"no answer in {settings.caller_data_timeout:g} s (CALLER_DATA_TIMEOUT)"
+                logger.warning("call %s: no caller data: %s", self.uuid, reason_of(error, reason))
         self._caller_data = data
         self._looked_up = True
         if data is not None and data.codec and self._media.expect(data.codec):

@@ -17,6 +17,11 @@ from __future__ import annotations
 from audiosocket_gw.events import EndReason
 
 
+def reason_of(error: BaseException, otherwise: str = "") -> str:
+    """Return what the error says; of one that says nothing, as a `TimeoutError`, ``otherwise`` or its name."""
+    return str(error) or otherwise or type(error).__name__
+
+
 class GatewayError(Exception):
     """The base of every error that this package raises."""
 

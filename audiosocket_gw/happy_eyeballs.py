@@ -17,6 +17,8 @@ from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any
 
+from audiosocket_gw.errors import reason_of
+
 ATTEMPT_DELAY_S = 0.25
 """How long an address has before the next one is tried beside it (RFC 8305, section 5)."""
 
@@ -98,7 +100,7 @@ async def _give_up(attempts: Sequence[asyncio.Task[socket.socket]]) -> None:
 
 
 def _failure(errors: Sequence[BaseException | None]) -> OSError:
-    reasons = list(dict.fromkeys(str(error) for error in errors))
+    reasons = list(dict.fromkeys(reason_of(error) for error in errors if error is not None))
     if len(reasons) == 1 and isinstance(errors[0], OSError):
         return errors[0]
     return OSError("; ".join(reasons) or "the host has no address")

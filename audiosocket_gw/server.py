@@ -17,7 +17,7 @@ from uuid import UUID
 
 from audiosocket_gw.actions import report_result
 from audiosocket_gw.call import Call, CallContext, control_of
-from audiosocket_gw.errors import RemoteProtocolError
+from audiosocket_gw.errors import RemoteProtocolError, reason_of
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import (
     HANGUP_FRAME,
@@ -334,7 +334,7 @@ class _Connection(asyncio.BufferedProtocol):
         self.hang_up()
 
     def _broke(self, error: OSError) -> None:
-        self._end(EndReason.CALLER_HANGUP, f"the connection to Asterisk broke: {error}")
+        self._end(EndReason.CALLER_HANGUP, f"the connection to Asterisk broke: {reason_of(error)}")
 
     def _end(self, reason: EndReason, detail: str) -> None:
         """The peer's side is over: tell the call, or the log when there was none yet, and close."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -687,7 +688,9 @@ async def test_hang_up_without_the_manager_interfaces_help(trouble: str) -> None
         (3008, "too many concurrent connections", "busy"),
     ],
 )
-async def test_dialplan_is_told_before_the_hang_up(code: int, reason: str, result: str) -> None:
+async def test_dialplan_is_told_before_the_hang_up(
+    code: int, reason: str, result: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with controlled() as call:
         call.pbx.unanswered = {"Setvar"}
         await call.agent.close(code, reason)
@@ -696,6 +699,7 @@ async def test_dialplan_is_told_before_the_hang_up(code: int, reason: str, resul
         assert call.results == [result]
         await call.line.ended.wait()  # though the manager interface is slow
         assert call.line.hung_up
+    assert "AVR_RESULT could not be set: no answer in 1 s" in caplog.text
 
 
 async def test_dialplan_of_a_refused_call_is_told_that_the_gateway_is_full() -> None:
@@ -783,7 +787,9 @@ async def test_agent_is_told_who_calls() -> None:
 
 
 @pytest.mark.parametrize("trouble", ["unanswered", "cut", "refused"])
-async def test_call_does_not_wait_for_a_manager_interface_that_fails(trouble: str) -> None:
+async def test_call_does_not_wait_for_a_manager_interface_that_fails(
+    trouble: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with pbx(caller_data_timeout=0.3) as (fake, on_stage):
         _spoil(fake, "Status", trouble)
         async with await arrive(fake, on_stage):
@@ -791,6 +797,8 @@ async def test_call_does_not_wait_for_a_manager_interface_that_fails(trouble: st
             initiation = on_stage.simulator.conversations[0].initiation
             assert initiation is not None
             assert initiation["dynamic_variables"]["caller_number"] == "unknown"
+    assert re.search("no caller data: .", caplog.text)
+    assert ("CALLER_DATA_TIMEOUT" in caplog.text) is (trouble == "unanswered")
 
 
 @asynccontextmanager

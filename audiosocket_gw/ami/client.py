@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, AmiConnection, Answer, Refused, Values
 from audiosocket_gw.ami.registry import ChannelRegistry, Headers
-from audiosocket_gw.errors import ControlError, LocalProtocolError
+from audiosocket_gw.errors import ControlError, LocalProtocolError, reason_of
 
 logger = logging.getLogger("audiosocket_gw.ami")
 
@@ -172,7 +172,7 @@ class AmiClient:
             return self._timing.refused_retry_s
         except (ControlError, LocalProtocolError, OSError) as error:
             # TimeoutError is an OSError.
-            reason = str(error) or f"no connection in {self._timing.connect_s:g} s"
+            reason = reason_of(error, f"no connection in {self._timing.connect_s:g} s")
             self._say_once(logging.WARNING, "lost", _LOST, self.address, reason)
         pause_s = self._retry_s
         self._retry_s = min(2 * pause_s, self._timing.max_retry_s)

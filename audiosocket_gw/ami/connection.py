@@ -19,7 +19,7 @@ from panoramisk.actions import Action  # type: ignore[import-untyped]
 from panoramisk.message import Message  # type: ignore[import-untyped]
 
 from audiosocket_gw.ami.registry import Headers
-from audiosocket_gw.errors import ControlError, LocalProtocolError
+from audiosocket_gw.errors import ControlError, LocalProtocolError, reason_of
 from audiosocket_gw.happy_eyeballs import open_socket
 
 SEPARATOR = b"\r\n\r\n"
@@ -169,7 +169,9 @@ class AmiConnection(asyncio.Protocol):
             self.cut(f"it sent a message of more than {MAX_MESSAGE_BYTES} bytes")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        why = self._why_cut or (f"the connection broke: {exc}" if exc else "Asterisk closed the connection")
+        why = self._why_cut or (
+            f"the connection broke: {reason_of(exc)}" if exc else "Asterisk closed the connection"
+        )
         self.lost.set_result(why)
         for action in tuple(self._pending.values()):
             self._fail(action, f"unanswered, {why}")

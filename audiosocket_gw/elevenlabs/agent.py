@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import httpx
 
 from audiosocket_gw.elevenlabs.closing import reason_of_status
-from audiosocket_gw.errors import AgentError
+from audiosocket_gw.errors import AgentError, reason_of
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.settings import Settings
 
@@ -125,7 +125,7 @@ class AgentLocator:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise AgentError(
                 failure or EndReason.AGENT_UNREACHABLE,
-                f"{who} can't be reached: {error or type(error).__name__}",
+                f"{who} can't be reached: {reason_of(error)}",
             ) from None
         text = body.decode(errors="replace")
         if status != 200:

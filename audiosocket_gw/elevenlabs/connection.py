@@ -25,7 +25,7 @@ from websockets.uri import parse_uri
 from audiosocket_gw.elevenlabs import messages, tls
 from audiosocket_gw.elevenlabs.closing import reason_of_close, reason_of_status
 from audiosocket_gw.elevenlabs.masking import text_frame
-from audiosocket_gw.errors import AgentError, RemoteProtocolError
+from audiosocket_gw.errors import AgentError, RemoteProtocolError, reason_of
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.happy_eyeballs import open_socket
 from audiosocket_gw.tap import Tap
@@ -136,7 +136,9 @@ class AgentConnection(asyncio.BufferedProtocol):
                 f"no WebSocket connection to {where} in {timeout_s:g} s (AGENT_CONNECT_TIMEOUT)",
             ) from None
         except (OSError, ValueError) as error:  # ValueError: a host name that is none
-            raise AgentError(EndReason.AGENT_UNREACHABLE, f"no connection to {where}: {error}") from None
+            raise AgentError(
+                EndReason.AGENT_UNREACHABLE, f"no connection to {where}: {reason_of(error)}"
+            ) from None
         self.send(await initiation)
         try:
             async with asyncio.timeout(timeout_s):
@@ -336,7 +338,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         broken = self._websocket.parser_exc
         if broken is not None and not isinstance(broken, EOFError):
             return Closing(EndReason.AGENT_PROTOCOL, f"the agent sent no valid WebSocket frame: {broken}")
-        detail = f"the connection to the agent broke: {exc or 'closed without a closing handshake'}"
+        detail = f"the connection to the agent broke: {reason_of(exc) if exc else 'closed without a closing handshake'}"
         return Closing(EndReason.AGENT_LOST, f"{detail}; {self._last_error}" if self._last_error else detail)
 
 

@@ -187,6 +187,7 @@ async def test_a_bad_answer_of_the_agent_url(answer: Answer, complaint: str) -> 
     assert error.reason is EndReason.AGENT_URL_FAILED
     assert "ELEVENLABS_AGENT_URL" in str(error)
     assert complaint in str(error)
+    assert not str(error).endswith(": ")
     assert len(str(error)) < 500
 
 
