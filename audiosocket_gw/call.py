@@ -58,6 +58,9 @@ STALL_TICKS = 5_000 // FRAME_MS
 MAX_AHEAD_FRAMES = 30_000 // FRAME_MS
 """A caller can't speak faster than real time; a peer that is so far ahead is not a telephone."""
 
+MIN_FRAMES_COUNTED = 1 / 16
+"""1.25 ms, half of the shortest packet: empty frames count as much, or there might be any number of them."""
+
 MAX_QUEUED_MS = 30 * 60_000
 """An agent that is half an hour ahead (29 MB) has gone wrong; unbounded, it would take all calls with it."""
 
@@ -153,7 +156,8 @@ class Call:
         self._caller_present = True
         self._blocked_ticks = 0
         self._ticks_since_caller = 0
-        self._caller_ahead = 0
+        self._unfinished_ticks = 0
+        self._caller_ahead = 0.0  # in frames of 20 ms
         self._ticks = 0
         self._bundle_frames = context.load.bundle_frames
 
@@ -368,11 +372,17 @@ class Call:
 
     def caller_audio(self, frame: Audio) -> None:
         """Take a frame of the caller's sound: forwarded at once, never awaited."""
-        self._ticks_since_caller = 0
-        self._caller_ahead += max(1, len(frame.payload) // self._media.frame_bytes)
+        size = len(frame.payload)
+        self.count_frame(size)
         if self._media.look_at(frame):
             self._news_of_caller()
         sound = self._media.understood(frame.payload)
+        if not sound:  # silence is filled in for it, in real time, as if nothing had come
+            self._note_unheard(frame)
+            return
+        self._ticks_since_caller = 0
+        if len(sound) != size:
+            frame = Audio(frame.kind, sound)
         if self._tap is not None:
             self._tap.caller_said(frame)
         if self._barge_in is not None and self._barge_in.caller_said(sound):
@@ -380,8 +390,23 @@ class Call:
         if self._agent is not None:
             self._say_to_agent(self._media.to_agent(sound))
         else:
-            self._pre_roll.append(frame.payload)
-            del self._pre_roll[:-PRE_ROLL_FRAMES]
+            self._keep(frame.payload)
+
+    def _note_unheard(self, frame: Audio) -> None:
+        """Let a recording have what nobody can decode; what is no sound at all is in none."""
+        if self._tap is not None and frame.payload and not self._media.understands_caller:
+            self._tap.caller_said(frame)
+        if self._agent is None and not self._media.understands_caller:
+            self._keep(frame.payload)
+
+    def _keep(self, payload: bytes) -> None:
+        self._pre_roll.append(payload)
+        del self._pre_roll[:-PRE_ROLL_FRAMES]
+
+    def count_frame(self, size: int) -> None:
+        """Count a frame of ``size`` bytes against real time, by its bytes: packets last 2.5 to 120 ms."""
+        frames = size / self._media.frame_bytes
+        self._caller_ahead += frames if frames > MIN_FRAMES_COUNTED else MIN_FRAMES_COUNTED
 
     def _news_of_caller(self) -> None:
         heard = self._media.caller_format if self._media.understands_caller else None
@@ -426,10 +451,11 @@ class Call:
         """Fill in silence for a caller who sends none; notice one who can't be a telephone."""
         self._ticks_since_caller += 1
         # Two frames a tick are forgiven: clocks differ, and a late network catches up.
-        self._caller_ahead = max(0, self._caller_ahead - 2)
+        self._caller_ahead = max(0.0, self._caller_ahead - 2)
         if self._ticks_since_caller > CALLER_GAP_TICKS:
             self._say_to_agent(self._media.agent_silence)
-            if self._ticks_since_caller % STALL_TICKS == 0 and self._leg.mid_frame:
+            self._unfinished_ticks = self._unfinished_ticks + 1 if self._leg.mid_frame else 0
+            if self._unfinished_ticks >= STALL_TICKS:
                 self.end(EndReason.CALLER_PROTOCOL, "Asterisk's side left a frame unfinished for 5 s")
         if self._caller_ahead > MAX_AHEAD_FRAMES:
             self.end(EndReason.CALLER_PROTOCOL, "the peer sends sound or keys faster than real time")

@@ -25,6 +25,12 @@ from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Audio, Kind, encod
 FADE_MS = 8
 """How a reply that is cut off, or held, ends."""
 
+MIN_SOUND_BYTES = 16
+"""2 ms of G.711, 1 ms of linear sound: no telephone sends packets shorter than 2.5 ms."""
+
+MIN_ODD_BYTES = 80
+"""Linear sound of an odd length and under 5 ms is comfort noise with its spectrum (RFC 3389)."""
+
 _DECODERS = {Encoding.ULAW: ulaw_to_linear, Encoding.ALAW: alaw_to_linear}
 
 
@@ -72,6 +78,8 @@ class Media:
 
         Another kind is another rate, and takes what is queued along.
         """
+        if len(frame.payload) < MIN_SOUND_BYTES:
+            return False
         if frame.kind is not self._kind:
             self._change_kind(frame.kind)
         verdict = self._codec.hear(frame.payload) if frame.kind is Kind.SLIN else self._by_kind
@@ -94,8 +102,17 @@ class Media:
         return self._verdict.format is not None
 
     def understood(self, payload: bytes) -> bytes:
-        """Return a frame's sound in `caller_format`; silence for what can't be decoded."""
-        return payload if self._verdict.format is not None else self.caller_format.silence(FRAME_MS)
+        """Return a frame's sound in `caller_format`; nothing of what can't be decoded, or is no sound.
+
+        No sound is comfort noise, whose parameters older releases of Asterisk send as if they were samples. A
+        frame begins with a whole sample: half a one at its end would shift all that follows.
+        """
+        size = len(payload)
+        if size < MIN_SOUND_BYTES or self._verdict.format is None:
+            return b""
+        if size % 2 and self._verdict.format.encoding is Encoding.PCM:
+            return b"" if size < MIN_ODD_BYTES else payload[:-1]
+        return payload
 
     def _take(self, verdict: Verdict) -> bool:
         before, self._verdict = self._verdict, verdict

@@ -28,6 +28,8 @@ from audiosocket_gw.protocol.audiosocket import (
     Frame,
     Hangup,
     Identity,
+    Kind,
+    Unknown,
 )
 from audiosocket_gw.settings import Settings
 
@@ -39,8 +41,8 @@ LINGER_S = 2.0
 SPARE_CONNECTIONS = 100
 """Connections beyond MAX_CALLS that may be open at once: without a UUID yet, or on their way out."""
 
-MAX_PAYLOAD = 7_680
-"""20 ms at 192 kHz, the largest frame that Asterisk sends; a longer one is nothing of Asterisk's."""
+CALLER_HUNG_UP = 0x01
+"""The bit of an error frame's payload by which Asterisk says so (docs.asterisk.org, AudioSocket)."""
 
 SEND_BUFFER_BYTES = 16_384
 """What the kernel keeps for an Asterisk that doesn't read: about a second, not the usual 4 MB, which is
@@ -174,11 +176,12 @@ class _Connection(asyncio.BufferedProtocol):
 
     def __init__(self, server: AudioSocketServer) -> None:
         self._server = server
-        self._decoder = Decoder(max_payload=MAX_PAYLOAD)
+        self._decoder = Decoder()
         self._call: Call | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport
         self._closing = False
+        self._has_passed_over = False
         self._fd = -1
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.host = ""
@@ -308,13 +311,32 @@ class _Connection(asyncio.BufferedProtocol):
                 self._call.caller_digit(frame.digit)
             case Hangup():
                 self._end(EndReason.CALLER_HANGUP, "Asterisk sent a hang-up")
-            case Error():
+            case Error() if frame.payload and frame.payload[0] & CALLER_HUNG_UP:
                 self._end(
-                    EndReason.CALLER_PROTOCOL,
-                    f"Asterisk reports error {frame.payload[:16].hex() or '(none)'}",
+                    EndReason.CALLER_HANGUP, f"Asterisk reports error {frame.payload[0]:#04x}, a hang-up"
                 )
+            case Error(payload):
+                self._pass_over(Kind.ERROR, payload)
+            case Unknown(kind, payload):
+                self._pass_over(kind, payload)
             case _:
-                logger.debug("%s: frame %r is of no use here", self.peer, frame)
+                logger.debug("%s: %s frame outside a call ignored", self.peer, type(frame).__name__)
+
+    def _pass_over(self, kind: int, payload: bytes) -> None:
+        """Ignore a frame that means nothing here: a caller is on the line. The first one is a warning."""
+        level = logging.DEBUG if self._has_passed_over else logging.WARNING
+        self._has_passed_over = True
+        if self._call is not None:
+            self._call.count_frame(len(payload))
+        logger.log(
+            level,
+            "%s: frame of kind 0x%02x with %d bytes (%s) ignored, the call goes on; "
+            "further ones are logged at DEBUG",
+            self.peer,
+            kind,
+            len(payload),
+            payload[:16].hex(" ") or "none",
+        )
 
     def _identified(self, uuid: UUID) -> None:
         if self._deadline is not None:

@@ -6,22 +6,26 @@ import asyncio
 import logging
 import socket
 import struct
-from uuid import uuid4
+from dataclasses import dataclass, replace
+from uuid import UUID, uuid4
 
 import pytest
 
 from audiosocket_gw import call, events, server
+from audiosocket_gw.call import Call
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import (
     HANGUP_FRAME,
     HEADER,
+    SAMPLE_RATES,
     Audio,
     Hangup,
     Kind,
     encode_audio,
+    encode_dtmf,
     encode_identity,
 )
-from tests.stage import SILENCE, Line, Stage, ramp, stage
+from tests.stage import MANUAL, SILENCE, Line, Stage, ramp, stage
 
 UUID_FRAME = encode_identity(uuid4())
 
@@ -56,35 +60,179 @@ async def test_a_peer_that_begins_wrongly_is_closed_with_one_log_line(
         assert on_stage.gateway.calls == 1 and not healthy.ended.is_set()
 
 
-BROKEN_IN_MID_CALL = {
-    "a second UUID": UUID_FRAME,
-    "a frame longer than any": HEADER.pack(Kind.SLIN, 60_000),
+NO_SOUND = {
     "empty audio": b"\x10\x00\x00",
-    "a DTMF byte that is none": b"\x03\x00\x01x",
-    "an error frame": b"\xff\x00\x01\x02",
+    "empty audio of another rate": b"\x16\x00\x00",
+    "comfort noise with a spectrum": b"\x10\x00\x03\x12\x34\x56",
+    "comfort noise with a longer one": b"\x10\x00\x0a" + bytes(range(10)),
 }
+MEANINGLESS = {
+    "a second UUID": UUID_FRAME,
+    "a UUID of no length": b"\x01\x00\x00",
+    "a DTMF byte that is none": b"\x03\x00\x01x",
+    "the fax tone as DTMF": b"\x03\x00\x01f",
+    "two keys in one frame": b"\x03\x00\x0212",
+    "no key in a frame": b"\x03\x00\x00",
+    "an error frame": b"\xff\x00\x01\x02",
+    "an error frame without a code": b"\xff\x00\x00",
+    "an unknown kind": b"\x42\x00\x03abc",
+    "the longest frame of an unknown kind": b"\x42\xff\xff" + bytes(65_535),
+}
+WORD = ramp(20, start=9_000)
 
 
-@pytest.mark.parametrize("data", BROKEN_IN_MID_CALL.values(), ids=BROKEN_IN_MID_CALL.keys())
-async def test_a_peer_that_goes_wrong_in_mid_call_loses_its_own_call_only(data: bytes) -> None:
-    async with stage() as on_stage, await _one_healthy_call_throughout(on_stage) as healthy:
-        line, conversation = await on_stage.call()
-        async with line:
-            line.send(data)
-            await line.ended.wait()
-            ended = await on_stage.wait_for(events.CallEnded, line.uuid)
-        assert ended.reason is EndReason.CALLER_PROTOCOL
-        await conversation.ended.wait()
-        assert on_stage.gateway.calls == 1 and not healthy.ended.is_set()
-
-
-async def test_frames_of_an_unknown_kind_are_survived() -> None:
+@pytest.mark.parametrize("data", (NO_SOUND | MEANINGLESS).values(), ids=(NO_SOUND | MEANINGLESS).keys())
+async def test_no_frame_after_the_uuid_ends_a_call_or_moves_a_sample(
+    data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     async with stage() as on_stage:
         line, conversation = await on_stage.call()
         async with line:
-            line.send(b"\x42\x00\x03abc" + encode_audio(Kind.SLIN, b"\x07" * 320))
-            while b"\x07" * 320 not in conversation.received_audio:
+            for _ in range(3):
+                line.send(data + encode_audio(Kind.SLIN, WORD) + data + encode_dtmf("5"))
+            while bytes(conversation.received_audio).count(WORD) < 3:
                 await asyncio.sleep(0.01)
+            assert len(on_stage.of(events.DigitPressed)) == 3
+            assert on_stage.gateway.calls == 1
+        assert bytes(conversation.received_audio).replace(WORD, b"").strip(b"\0") == b""
+    warnings = [r.getMessage() for r in caplog.records if "ignored" in r.message and r.levelname == "WARNING"]
+    assert len(warnings) == (data in MEANINGLESS.values()), "one line, however many frames"
+
+
+async def test_an_error_frame_that_reports_a_hang_up_is_one() -> None:
+    async with stage() as on_stage:
+        line, _ = await on_stage.call()
+        async with line:
+            line.send(b"\xff\x00\x01\x01")
+            await line.ended.wait()
+        assert (await on_stage.wait_for(events.CallEnded)).reason is EndReason.CALLER_HANGUP
+
+
+@pytest.mark.parametrize("key", "abcdABCD")
+async def test_letters_are_keys_in_either_case(key: str) -> None:
+    async with stage() as on_stage:
+        line, _ = await on_stage.call()
+        async with line:
+            line.send(b"\x03\x00\x01" + key.encode())
+            assert (await on_stage.wait_for(events.DigitPressed)).digit == key.upper()
+
+
+@pytest.mark.parametrize("size", [81, 319, 321, 641])
+async def test_a_frame_of_an_odd_length_shifts_nothing(size: int) -> None:
+    """Each frame begins with a whole sample; the agent gets whole ones only."""
+    odd = ramp(50)[:size]
+    async with stage() as on_stage:
+        line, conversation = await on_stage.call()
+        async with line:
+            line.send(encode_audio(Kind.SLIN, SILENCE))
+            for _ in range(3):
+                line.send(encode_audio(Kind.SLIN, odd) + encode_audio(Kind.SLIN, WORD))
+            while bytes(conversation.received_audio).count(WORD) < 3:
+                await asyncio.sleep(0.01)
+        assert odd[:-1] + WORD in bytes(conversation.received_audio)
+        assert all(size % 2 == 0 for _, size in conversation.received_audio_sizes)
+
+
+@pytest.mark.parametrize("frame_ms", [100, 120, 600])
+async def test_long_packets_at_48_khz_are_heard_whole(frame_ms: int) -> None:
+    scenario = replace(MANUAL, input_format="pcm_48000", output_format="pcm_48000")
+    said = ramp(frame_ms * 6)
+    async with stage(scenario) as on_stage:
+        line, conversation = await on_stage.call()
+        async with line:
+            line.send(encode_audio(Kind.SLIN48, said))
+            while said not in bytes(conversation.received_audio):
+                await asyncio.sleep(0.01)
+
+
+async def test_silence_is_filled_in_between_frames_that_are_no_sound() -> None:
+    """Comfort noise every 100 ms would otherwise be all that an agent gets, which hangs up after a minute."""
+    async with stage() as on_stage:
+        line, conversation = await on_stage.call()
+        async with line:
+            before = len(conversation.received_audio)
+            while len(conversation.received_audio) < before + 10 * 320:
+                line.send(b"\x10\x00\x00" + b"\x10\x00\x03\x12\x34\x56")
+                await asyncio.sleep(0.1)
+
+
+FLOODS = {
+    "empty audio": b"\x10\x00\x00",
+    "one byte of audio": b"\x10\x00\x01\x07",
+    "an unknown kind": b"\x42\x00\x00",
+    "error frames": b"\xff\x00\x00",
+    "keys that are none": b"\x03\x00\x01x",
+    "comfort noise": b"\x10\x00\x03\x12\x34\x56",
+}
+
+
+@pytest.mark.parametrize("frame", FLOODS.values(), ids=FLOODS.keys())
+async def test_a_flood_of_frames_that_mean_nothing_ends_its_own_call_only(frame: bytes) -> None:
+    async with stage() as on_stage, await _one_healthy_call_throughout(on_stage) as healthy:
+        line, _ = await on_stage.call()
+        async with line:
+            line.send(frame * 40_000)
+            await line.ended.wait()
+            ended = await on_stage.wait_for(events.CallEnded, line.uuid)
+        assert ended.reason is EndReason.CALLER_PROTOCOL
+        assert "real time" in ended.detail
+        assert on_stage.gateway.calls == 1 and not healthy.ended.is_set()
+
+
+@dataclass
+class PacedLeg:
+    """The caller's end of a call without a socket: `Call` on a clock of its own."""
+
+    host: str = "127.0.0.1"
+    peer: str = "127.0.0.1:1"
+    blocked: bool = False
+    mid_frame: bool = False
+
+    def write(self, frame: bytes) -> None: ...
+    def collect(self) -> None: ...
+    def listen(self) -> None: ...
+    def hang_up(self) -> None: ...
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("speed", [1.0, 1.02, 1.9])
+@pytest.mark.parametrize("kind", [Kind.SLIN, Kind.SLIN16, Kind.SLIN48])
+@pytest.mark.parametrize("frame_ms", [2.5, 5, 10, 20, 30, 40, 60, 100, 120])
+async def test_packets_of_any_length_are_heard_for_minutes(kind: Kind, frame_ms: float, speed: float) -> None:
+    frame = Audio(kind, bytes(round(SAMPLE_RATES[kind] * frame_ms / 1000) * 2))
+    async with stage() as on_stage:
+        call = Call(uuid4(), PacedLeg(), on_stage.gateway._server.context)
+        for _ in range(round(180_000 / frame_ms)):
+            call.caller_audio(frame)
+            for _ in range(ticks_due(call, frame_ms / speed)):
+                call._watch_caller()
+        assert not call._ending.done()
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("frame_ms", [2.5, 5, 10, 20, 40, 120])
+async def test_packets_of_any_length_may_not_come_faster_than_real_time(frame_ms: float) -> None:
+    frame = Audio(Kind.SLIN, bytes(round(8 * frame_ms) * 2))
+    async with stage() as on_stage:
+        call = Call(uuid4(), PacedLeg(), on_stage.gateway._server.context)
+        sent_ms = 0.0
+        while not call._ending.done():
+            call.caller_audio(frame)
+            sent_ms += frame_ms
+            for _ in range(ticks_due(call, frame_ms / 3)):
+                call._watch_caller()
+            assert sent_ms < 180_000
+        assert "real time" in call._ending.result().detail
+
+
+_clocks: dict[UUID, float] = {}
+
+
+def ticks_due(call: Call, ms: float) -> int:
+    """Let ``ms`` pass on the call's own clock, and return how many ticks there are in them."""
+    before = _clocks.get(call.uuid, 0.0)
+    _clocks[call.uuid] = before + ms
+    return int((before + ms) // 20) - int(before // 20)
 
 
 async def test_a_hang_up_frame_from_the_other_side_ends_the_call() -> None:

@@ -203,10 +203,11 @@ def _code_bits(occurrences: npt.NDArray[np.int64]) -> float:
 
 
 def _linear_bits(payload: bytes) -> float:
-    if len(payload) % 2:
+    if len(payload) < 2:
         return math.inf
+    samples = np.frombuffer(payload, "<i2", count=len(payload) // 2)
     # With more resolution, an unchanging signal would cost less than in G.711, which has twice the samples.
-    return _sound_bits(np.frombuffer(payload, "<i2").astype(np.float64), math.e / 2)
+    return _sound_bits(samples.astype(np.float64), math.e / 2)
 
 
 def _g711_bits(

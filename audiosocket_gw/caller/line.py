@@ -116,6 +116,8 @@ class Line(asyncio.Protocol):
     def _take(self, frame: Frame) -> None:
         self._active_at = self._loop.time()
         match frame:
+            case Audio(kind, b""):
+                self._fail(f"the server sent an audio frame of kind 0x{kind:02x} that is empty")
             case Audio(kind, payload) if kind == self._kind:
                 self._on_audio(payload)
             case Audio(kind):
@@ -126,6 +128,8 @@ class Line(asyncio.Protocol):
                 self._fail(
                     f"the server sent a frame of kind {type(frame).__name__}, which only Asterisk may send"
                 )
+            case Unknown(Kind.UUID | Kind.DTMF as kind):
+                self._fail(f"the server sent a frame of kind {Kind(kind).name}, which only Asterisk may send")
             case Unknown(kind):
                 self._fail(f"the server sent a frame of unknown kind 0x{kind:02x}")
             case _:

@@ -53,7 +53,7 @@ class CallerAct(Enum):
     NOTHING = auto()
     """It goes on until the gateway hangs up."""
     SEND = auto()
-    """It sends bytes that end the call: a hang-up, or a breach of the protocol."""
+    """It sends a frame that ends the call: a hang-up."""
     CLOSE = auto()
     """It closes the connection."""
     RESET = auto()
@@ -142,18 +142,6 @@ def _words(reason: EndReason) -> str:
     return "quota_exceeded" if reason is EndReason.AGENT_QUOTA else ""
 
 
-_BREACHES = (
-    ("Asterisk reports error", HEADER.pack(Kind.ERROR, 0)),
-    ("is empty", HEADER.pack(Kind.SLIN, 0)),
-    ("UUID frame where none", HEADER.pack(Kind.UUID, 16) + bytes(16)),
-    ("the UUID frame has", HEADER.pack(Kind.UUID, 1) + b"\0"),
-    ("a DTMF frame has", HEADER.pack(Kind.DTMF, 2) + b"12"),
-    ("a DTMF frame holds", HEADER.pack(Kind.DTMF, 1) + b"x"),
-    ("announces", HEADER.pack(Kind.SLIN, 65_535)),
-)
-"""What the gateway said of a breach of AudioSocket, and bytes of which it says the same."""
-
-
 def caller_ending(flight: Flight) -> CallerEnding:
     """Tell what Asterisk has to do for the call to end as it did."""
     end = flight.end
@@ -164,9 +152,12 @@ def caller_ending(flight: Flight) -> CallerEnding:
             return CallerEnding(CallerAct.STALL)
         case EndReason.CALLER_PROTOCOL if "unfinished" in end.detail:
             return CallerEnding(CallerAct.HALF_FRAME, HEADER.pack(Kind.SLIN, 320) + bytes(100))
-        case EndReason.CALLER_PROTOCOL:
-            breach = next((data for words, data in _BREACHES if words in end.detail), b"")
-            return CallerEnding(CallerAct.SEND, breach) if breach else CallerEnding(CallerAct.NOTHING)
+        case EndReason.CALLER_PROTOCOL if "real time" in end.detail:
+            return CallerEnding(CallerAct.NOTHING)
+        case EndReason.CALLER_PROTOCOL:  # for a frame that the gateway passes over today
+            return CallerEnding(CallerAct.CLOSE)
+        case EndReason.CALLER_HANGUP if "reports error" in end.detail:
+            return CallerEnding(CallerAct.SEND, HEADER.pack(Kind.ERROR, 1) + b"\1")
         case EndReason.CALLER_HANGUP if "sent a hang-up" in end.detail:
             return CallerEnding(CallerAct.SEND, HANGUP_FRAME)
         case EndReason.CALLER_HANGUP if "broke" in end.detail:

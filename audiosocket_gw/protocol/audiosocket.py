@@ -23,7 +23,8 @@ HEADER = struct.Struct("!BH")
 """Kind and payload length, big-endian. (The audio samples in the payload are little-endian.)"""
 
 MAX_PAYLOAD = 65_535
-"""What the length field can say. 20 ms at 192 kHz, the largest real frame, is 7,680 bytes."""
+"""What the length field can say. Asterisk passes a telephone's long packets on whole: 120 ms at 48 kHz are
+11,520 bytes."""
 
 DTMF_DIGITS = frozenset("0123456789ABCD*#")
 
@@ -74,14 +75,18 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Dtmf:
-    """One key that the caller pressed: ``0-9 A-D * #``."""
+    """One key that the caller pressed: ``0-9 A-D * #``. (Asterisk sends ``a-d``, too: of a SIP INFO.)"""
 
     digit: str
 
 
 @dataclass(slots=True)  # not frozen, which costs three times as much, 50 times a second
 class Audio:
-    """Sound: normally 20 ms of it. ``kind`` tells the sample rate (`SAMPLE_RATES`)."""
+    """Sound: normally 20 ms of it. ``kind`` tells the sample rate (`SAMPLE_RATES`).
+
+    The payload may be empty: what a jitter buffer makes up for a lost packet, and, before 20.14, 21.9 and
+    22.4, comfort noise. Of the latter there are frames of a few bytes, too, which are no sound.
+    """
 
     kind: Kind
     payload: bytes
@@ -89,14 +94,22 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """The peer reports an error; the protocol leaves the payload open."""
+    """The peer reports an error; the protocol leaves the payload open. No release of Asterisk sends it.
+
+    docs.asterisk.org, AudioSocket: 0x01 in it is a hang-up of the calling party.
+    """
 
     payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A frame of a kind that this version doesn't know. A later Asterisk may send one: live with it."""
+    """A frame that means nothing here; live with it.
+
+    Its kind is one that this version doesn't know, but a later Asterisk might; or it is a key that no
+    telephone has (``e`` and ``f`` of fax detection), a DTMF frame that isn't one byte, or a UUID after the
+    first.
+    """
 
     kind: int
     payload: bytes
@@ -111,88 +124,94 @@ class Decoder:
     """Cut a byte stream into frames.
 
     Give every piece that arrives to `receive`, in order, in whatever sizes TCP delivers it. The frames
-    don't depend on where the pieces were cut. After a `RemoteProtocolError` the decoder is of no more use.
+    don't depend on where the pieces were cut.
+
+    The handshake is strict: what doesn't begin with a UUID frame isn't Asterisk. After it nothing is an
+    error, for a caller is on the line: what means nothing is an `Unknown` frame. At most one unfinished frame
+    is kept, 65,538 bytes, and the work is linear in the bytes, however small the pieces.
 
     `pending` is the number of bytes of an unfinished frame: not 0 at the end of the stream means that
     the peer stopped in mid-frame.
     """
 
-    __slots__ = ("_buffer", "_identified", "_max_payload")
+    __slots__ = ("_identified", "_missing", "_pending")
 
-    def __init__(self, *, max_payload: int = MAX_PAYLOAD, identified: bool = False) -> None:
+    def __init__(self, *, identified: bool = False) -> None:
         """``identified``: the UUID frame is not expected (the stream that a server sends)."""
-        self._buffer = b""
-        self._max_payload = max_payload
+        self._pending: bytes | bytearray = b""  # bytes, until a third piece comes: that is quicker
+        self._missing = 0  # of the unfinished frame, or of its header: with less there is nothing to parse
         self._identified = identified
 
     @property
     def pending(self) -> int:
-        return len(self._buffer)
+        return len(self._pending)
 
     def receive(self, data: bytes | memoryview) -> Iterator[Frame]:
         """Yield the frames that ``data`` completes; iterate to the end before the next call.
 
         Raises:
-            RemoteProtocolError: a frame before the UUID, a second UUID, a length that its kind doesn't
-                allow, or a DTMF digit that isn't one. Frames before the bad one have been yielded.
+            RemoteProtocolError: the first frame is not a UUID frame of 16 bytes. The decoder is of no more
+                use.
         """
-        buffer = self._buffer + data if self._buffer else bytes(data)
-        # Set back at once: should the caller stop iterating or the frame be bad, nothing is parsed twice.
-        self._buffer = b""
+        if not self._pending:
+            buffer = bytes(data)
+        elif len(data) < self._missing:
+            self._keep(data)
+            return
+        else:
+            buffer = b"".join((self._pending, data))
+            self._pending = b""  # at once: should the caller stop iterating, nothing is parsed twice
         end = len(buffer)
         start = 0
+        missing = HEADER.size
         while end - start >= HEADER.size:
             kind, length = HEADER.unpack_from(buffer, start)
-            audio_kind = _AUDIO_KINDS.get(kind)
-            if audio_kind is None or not (self._identified and 0 < length <= self._max_payload):
-                self._check(kind, length)
+            if not self._identified:
+                _check_first(kind, length)
             stop = start + HEADER.size + length
             if stop > end:
+                missing = HEADER.size + length
                 break
             payload = buffer[start + HEADER.size : stop]
             start = stop
+            audio_kind = _AUDIO_KINDS.get(kind)
             if audio_kind is not None:
                 yield Audio(audio_kind, payload)
             else:
                 yield self._control_frame(kind, payload)
-        self._buffer = buffer[start:]
+        if start < end:
+            self._pending = buffer[start:]
+            self._missing = missing - (end - start)
 
-    def _check(self, kind: int, length: int) -> None:
-        """Refuse a bad frame by its header, so that no peer makes us wait for, or keep, its payload."""
-        if not self._identified and kind != Kind.UUID:
-            raise RemoteProtocolError(
-                f"the first frame has kind 0x{kind:02x}; Asterisk begins with the UUID, 0x01"
-            )
-        if length > self._max_payload:
-            raise RemoteProtocolError(
-                f"a frame of kind 0x{kind:02x} announces {length} bytes, more than {self._max_payload}"
-            )
-        if kind in _AUDIO_KINDS:
-            if length == 0:
-                raise RemoteProtocolError(f"an audio frame of kind 0x{kind:02x} is empty")
-        elif kind == Kind.UUID and length != 16:
-            raise RemoteProtocolError(f"the UUID frame has {length} bytes of payload, not 16")
-        elif kind == Kind.DTMF and length != 1:
-            raise RemoteProtocolError(f"a DTMF frame has {length} bytes of payload, not 1")
+    def _keep(self, data: bytes | memoryview) -> None:
+        """Add to the unfinished frame a piece that doesn't finish it."""
+        if type(self._pending) is bytes:
+            self._pending = bytearray(self._pending)
+        self._pending += data
+        self._missing -= len(data)
 
     def _control_frame(self, kind: int, payload: bytes) -> Frame:
-        if kind == Kind.UUID:
-            if self._identified:
-                raise RemoteProtocolError("a UUID frame where none may come")
+        if kind == Kind.UUID and not self._identified:
             self._identified = True
             return Identity(UUID(bytes=payload))
         if kind == Kind.DTMF:
-            digit = payload.decode("latin-1")
-            if digit not in DTMF_DIGITS:
-                raise RemoteProtocolError(
-                    f"a DTMF frame holds byte 0x{payload[0]:02x}, not one of 0-9 A-D * #"
-                )
-            return Dtmf(digit)
+            digit = payload.decode("latin-1").upper()
+            return Dtmf(digit) if digit in DTMF_DIGITS else Unknown(kind, payload)
         if kind == Kind.HANGUP:
             return Hangup()
         if kind == Kind.ERROR:
             return Error(payload)
         return Unknown(kind, payload)
+
+
+def _check_first(kind: int, length: int) -> None:
+    """Refuse a stream by its first header, so that nobody makes us wait for, or keep, a payload."""
+    if kind != Kind.UUID:
+        raise RemoteProtocolError(
+            f"the first frame has kind 0x{kind:02x}; Asterisk begins with the UUID, 0x01"
+        )
+    if length != 16:
+        raise RemoteProtocolError(f"the UUID frame has {length} bytes of payload, not 16")
 
 
 HANGUP_FRAME = HEADER.pack(Kind.HANGUP, 0)
