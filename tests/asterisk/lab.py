@@ -35,6 +35,16 @@ STOP_LIMIT_S = 10
 LOG_LIMIT_S = 30
 
 
+def _users_with_one_form_of_filters() -> str:
+    """Return two more users for manager.conf, who have only the older or only the newer shipped filters."""
+    shipped = (SHIPPED / "manager.conf").read_text()
+    return "".join(
+        f"[{user}]\nsecret = {AMI_PASSWORD}\nread = call,dialplan\nwrite = call,originate\n"
+        + "".join(f"{line}\n" for line in shipped.splitlines() if line.startswith(form))
+        for user, form in (("older-filters", "eventfilter ="), ("newer-filters", "eventfilter("))
+    )
+
+
 class Unavailable(Exception):
     """No Asterisk can be had on this machine; the message says why."""
 
@@ -169,7 +179,7 @@ class Lab:
                 f"ast{purpose}dir = {home}\n" for purpose in ("db", "key", "spool", "run", "log", "cache")
             ),
             "extensions.conf": f"[globals](+)\nLAB = {home}/recordings\nHANDSET = {self.ports.handset}\n",
-            "manager.conf": f"[general](+)\nport = {self.ports.ami}\n",
+            "manager.conf": f"[general](+)\nport = {self.ports.ami}\n" + _users_with_one_form_of_filters(),
             "pjsip.conf": f"[transport-udp](+)\nbind = 127.0.0.1:{self.ports.sip}\n"
             "[1001](+)\nmedia_address = 127.0.0.1\nbind_rtp_to_media_address = yes\n",
             "rtp.conf": f"rtpstart = {self.ports.rtp}\nrtpend = {self.ports.rtp + RTP_PORTS - 1}\n",
@@ -251,6 +261,12 @@ class Lab:
 
     async def originate(self, extension: str, caller: str) -> None:
         await self.cli(f"channel originate Local/{extension}@phones extension {caller}@caller")
+
+    async def leg(self, extension: str, half: int) -> str:
+        """Return a channel of the call to ``extension``: 1 is the caller, 2 is in the dialplan."""
+        rows = (await self.cli("core show channels concise")).splitlines()
+        names = [row.partition("!")[0] for row in rows]
+        return next(name for name in names if re.fullmatch(rf"Local/{extension}@.*;{half}", name))
 
     async def hang_up_all(self) -> None:
         """End every call and wait until no channel is left."""

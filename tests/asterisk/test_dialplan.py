@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
+import time
+from uuid import RFC_4122, UUID
 
 import pytest
 
 from audiosocket_gw.protocol.audiosocket import Dtmf, Frame, Kind
 from tests.asterisk.lab import Lab
 from tests.asterisk.line import Line, answering, refuse, say, silence
+from tests.asterisk.test_manager import session
 
 pytestmark = pytest.mark.asterisk
 
@@ -31,6 +35,18 @@ async def test_shipped_files_load_without_a_warning(lab: Lab) -> None:
     assert f"GATEWAY=127.0.0.1:{lab.ports.gateway}" in await lab.cli("dialplan show globals")
 
 
+async def test_every_call_has_a_uuid_of_its_own(lab: Lab) -> None:
+    """Eight channels at once make 100 each, in a second or two: as many as no PBX has calls to begin."""
+    async with lab.watch() as watch:
+        await asyncio.gather(*(lab.originate("uuids", "silent") for _ in range(8)))
+        while len(uuids := re.findall(r'NoOp\("[^"]+", "UUID ([^"]*)"\)', watch.log())) < 800:
+            await asyncio.sleep(0.1)
+    assert len(set(uuids)) == 800
+    assert {(UUID(uuid).version, UUID(uuid).variant, str(UUID(uuid)) == uuid) for uuid in uuids} == {
+        (4, RFC_4122, True)
+    }
+
+
 @pytest.mark.parametrize("extension", ["5001", "5002"])
 async def test_agent_is_reached(lab: Lab, extension: str) -> None:
     async with answering(lab.ports.gateway, silence) as lines, lab.call(extension, "tone"):
@@ -49,8 +65,10 @@ async def test_agent_is_reached_in_wideband(lab: Lab) -> None:
 
 
 @pytest.mark.parametrize("extension", ["5001", "5002", "5003"])
-async def test_fallback_when_the_gateway_is_down(lab: Lab, extension: str) -> None:
-    async with lab.call(extension, "silent") as watch:
+@pytest.mark.parametrize("before", ["phones", "connected-before"])
+async def test_fallback_when_the_gateway_is_down(lab: Lab, extension: str, before: str) -> None:
+    async with lab.watch() as watch:
+        await lab.cli(f"channel originate Local/{extension}@{before} extension silent@caller")
         await watch.logged(FALLBACK)
         await watch.logged(r"Playing 'sorry")
 
@@ -71,15 +89,11 @@ async def test_no_fallback_after_a_call_that_was_served(lab: Lab, extension: str
 
 async def _report(lab: Lab, extension: str, result: str) -> None:
     """Set ``AVR_RESULT`` on the caller's channel, as the gateway does by AMI."""
-    channels = (await lab.cli("core show channels concise")).split()
-    caller = next(
-        row.split("!")[0] for row in channels if row.startswith(f"Local/{extension}@") and ";2!" in row
-    )
-    await lab.cli(f"dialplan set chanvar {caller} AVR_RESULT {result}")
+    await lab.cli(f"dialplan set chanvar {await lab.leg(extension, 2)} AVR_RESULT {result}")
 
 
 @pytest.mark.parametrize("extension", ["5001", "5002", "5003"])
-@pytest.mark.parametrize("result", ["quota", "draining"])
+@pytest.mark.parametrize("result", ["quota", "draining", "error"])
 async def test_fallback_when_the_agent_fails_in_a_long_call(lab: Lab, extension: str, result: str) -> None:
     async with answering(lab.ports.gateway, silence) as lines, lab.call(extension, "tone") as watch:
         line = await lines.get()
@@ -99,6 +113,48 @@ async def test_no_fallback_after_a_short_call_that_was_completed(lab: Lab, exten
         line.hang_up()
         await watch.logged(HANGUP)
     assert not re.search(FALLBACK, watch.log())
+
+
+@pytest.mark.parametrize("extension", ["5001", "5002", "5003"])
+async def test_no_fallback_after_a_completed_call_whose_connection_broke(lab: Lab, extension: str) -> None:
+    """Also what Asterisk below 20.14, 21.9 and 22.4 says of every end: ``TRYSTATUS`` is ``FAILED``."""
+    async with answering(lab.ports.gateway, silence) as lines, lab.call(extension, "tone") as watch:
+        line = await lines.get()
+        await line.frames_received(150)
+        await _report(lab, extension, "completed")
+        line.reset()
+        await watch.logged(HANGUP)
+    assert not re.search(FALLBACK, watch.log())
+
+
+ENDED_IN_ORDER = ({"TRYSTATUS": "SUCCESS"}, {"DIALSTATUS": "ANSWER"})
+BROKEN: tuple[dict[str, str], ...] = (
+    {"TRYSTATUS": "FAILED"},
+    {"TRYSTATUS": "NOAPP"},
+    {"DIALSTATUS": "CHANUNAVAIL"},
+    {"DIALSTATUS": "CONGESTION"},
+    {},
+)
+
+
+@pytest.mark.parametrize("result", ["", "completed", "transferred", "quota", "error"])
+async def test_the_table_of_what_follows_the_agent(lab: Lab, result: str) -> None:
+    """docs/asterisk.md has it: each result with each status, short and long."""
+    for status, seconds in itertools.product((*ENDED_IN_ORDER, *BROKEN), (0, 60)):
+        started_ms = int((time.time() - seconds) * 1000)
+        variables = {"AVR_RESULT": result, "STARTED_MS": started_ms} | status
+        async with lab.watch() as watch, session(lab) as (ami, _):
+            await ami.action(
+                "Originate",
+                Channel="Local/s@after-agent",
+                Application="Wait",
+                Data="60",
+                Async="true",
+                Variable=",".join(f"__{name}={value}" for name, value in variables.items()),
+            )
+            went = await watch.logged(f"(?P<fallback>{FALLBACK})|{HANGUP}")
+        served = not result and status in ENDED_IN_ORDER and seconds > 2
+        assert (went["fallback"] is None) == (result == "completed" or served), (result, status, seconds)
 
 
 @pytest.mark.parametrize("extension", ["5001", "5002", "5003"])
@@ -123,8 +179,10 @@ async def test_no_fallback_when_the_caller_hangs_up_at_once(lab: Lab, extension:
     async with answering(lab.ports.gateway, silence) as lines, lab.call(extension, "tone") as watch:
         line = await lines.get()
         await line.frames_received(5)
-        await lab.hang_up_all()
+        # Not all channels: were the agent's ended first, Dial() would go on with a caller who is still there.
+        await lab.cli(f"channel request hangup {await lab.leg(extension, 1)}")
         await line.ended.wait()
+        await lab.hang_up_all()
     assert not re.search(FALLBACK, watch.log())
 
 
