@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run test check format fuzz asterisk-test bench clean
+.PHONY: help demo run test test-forky check format fuzz asterisk-test bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,6 +22,9 @@ test: $(VENV)/development  ## run all tests but those that need a real Asterisk,
 	$(BIN)/coverage run -m pytest -m "not asterisk"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
+
+test-forky:  ## the same on Debian forky's Python, 3.14 (root, Debian; PYTHON=python3.15 for its next one)
+	sh tests/on_forky.sh PYTHON=$(PYTHON)
 
 check: $(VENV)/development  ## lint, formatting, types
 	$(BIN)/ruff check
@@ -41,16 +44,29 @@ asterisk-test: $(VENV)/development  ## place calls on a real Asterisk 22 (Debian
 bench: $(VENV)/development  ## measure what a call costs, against a relay in C (needs cc and two cores)
 	$(BIN)/python benchmarks/run.py
 
+lock: $(BIN)/uv  ## renew requirements/*.txt: the newest versions that pyproject.toml admits, with hashes
+	UV=$(BIN)/uv PYTHON=$(BIN)/python sh scripts/lock.sh
+
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) demo-output bench-output build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/gateway: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+$(BIN)/uv: | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+
+# What is locked, and no other file; then the package itself, without asking anybody for anything.
+define install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+		$(addprefix --requirement ,$(filter %.txt,$^))
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+endef
+
+$(VENV)/gateway: pyproject.toml requirements/build.txt requirements/runtime.txt | $(VENV)/bin/python
+	$(install)
 	@touch $@
 
-$(VENV)/development: pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+$(VENV)/development: pyproject.toml requirements/build.txt requirements/development.txt | $(VENV)/bin/python
+	$(install)
 	@touch $(VENV)/gateway $@
