@@ -58,6 +58,7 @@ def test_compose_file_follows_the_specification() -> None:
         "asterisk/entrypoint.sh",
         "tests/asterisk/make_root.sh",
         "tests/debian_tree.sh",
+        "tests/on_forky.sh",
     ],
 )
 def test_shell_script_has_no_complaint(path: str) -> None:
