@@ -324,5 +324,5 @@ async def report_result(control: CallControl, uuid: UUID, reason: EndReason, tim
         async with asyncio.timeout(timeout_s):
             await control.set_variables(uuid, _results(reason))
     except (ControlError, TimeoutError) as error:
-        reason = reason_of(error, f"no answer in {timeout_s:g} s")
-        logger.warning("call %s: AVR_RESULT could not be set: %s", uuid, reason)
+        why = reason_of(error, f"no answer in {timeout_s:g} s")
+        logger.warning("call %s: AVR_RESULT could not be set: %s", uuid, why)

@@ -18,7 +18,7 @@ from audiosocket_gw.events import EndReason
 
 
 def reason_of(error: BaseException, otherwise: str = "") -> str:
-    """Return what the error says; of one that says nothing, as a `TimeoutError`, ``otherwise`` or its name."""
+    """Return what the error says; if that is nothing, as with a `TimeoutError`, ``otherwise`` or its name."""
     return str(error) or otherwise or type(error).__name__
 
 

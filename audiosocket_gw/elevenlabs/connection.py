@@ -338,7 +338,8 @@ class AgentConnection(asyncio.BufferedProtocol):
         broken = self._websocket.parser_exc
         if broken is not None and not isinstance(broken, EOFError):
             return Closing(EndReason.AGENT_PROTOCOL, f"the agent sent no valid WebSocket frame: {broken}")
-        detail = f"the connection to the agent broke: {reason_of(exc) if exc else 'closed without a closing handshake'}"
+        why = reason_of(exc) if exc else "closed without a closing handshake"
+        detail = f"the connection to the agent broke: {why}"
         return Closing(EndReason.AGENT_LOST, f"{detail}; {self._last_error}" if self._last_error else detail)
 
 
