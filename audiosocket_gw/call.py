@@ -31,6 +31,7 @@ from audiosocket_gw.errors import AgentError, ControlError, reason_of
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.fence import ReplyFence
 from audiosocket_gw.load import Load
+from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.media import Media, agent_format
 from audiosocket_gw.passthrough import passthrough_warning
 from audiosocket_gw.protocol.audiosocket import Audio
@@ -420,7 +421,8 @@ class Call:
         if self._media.codec_passes_through and self._looked_up and not self._codec_reported:
             self._codec_reported = True
             heard = self._media.caller_format if self._media.understands_caller else None
-            logger.warning("call %s: %s", self.uuid, passthrough_warning(self.uuid, self._caller_data, heard))
+            warning = passthrough_warning(self.uuid, self._caller_data, heard)
+            logger.warning("call %s: %s", self.uuid, Sentence(warning))
 
     def caller_digit(self, digit: str) -> None:
         """Take a key that the caller pressed; as long as sound of 100 ms: nobody presses faster."""

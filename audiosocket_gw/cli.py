@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import logging
 import os
 import sys
-import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -21,8 +19,9 @@ from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.event_loop import GatewayEventLoop
 from audiosocket_gw.flight.command import run_replay, run_replay_into, run_summary
 from audiosocket_gw.gateway import ami_address, serve
+from audiosocket_gw.log.setup import log_to_stderr, open_standard_descriptors, set_level
 from audiosocket_gw.originate import OutboundCall, run_originate
-from audiosocket_gw.settings import AgentKind, LogLevel, Settings, load_settings
+from audiosocket_gw.settings import AgentKind, Settings, load_settings
 from audiosocket_gw.simulator import Simulator, load_scenario
 
 EXIT_CONFIGURATION = 2
@@ -32,9 +31,11 @@ MAX_RING_S = 600
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status: 0 fine, 1 failed, 2 a bad setting or argument."""
+    open_standard_descriptors()
     options = _parser().parse_args(arguments)
     try:
-        status: int = options.command(options)
+        with log_to_stderr():
+            status: int = options.command(options)
         sys.stdout.flush()
     except ConfigurationError as error:
         for line in str(error).splitlines():
@@ -82,7 +83,7 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _serve(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in ("agent", "host", "port")}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
-    _log_to_stderr(settings.log_level)
+    set_level(settings.log_level.upper())
     with asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
         return runner.run(serve(settings))
 
@@ -180,7 +181,6 @@ def _originate(options: argparse.Namespace) -> int:
         options.ring,
     )
     pbx = ami_address(settings, _pbx(settings, options.pbx))
-    _log_to_stderr(LogLevel.WARNING)
     return asyncio.run(run_originate(call, pbx, settings.originate_channels))
 
 
@@ -235,7 +235,6 @@ def _replay(options: argparse.Namespace) -> int:
     if options.gateway is not None:
         return asyncio.run(run_replay_into(options.file, options.gateway))
     settings = _settings_without_agent()
-    _log_to_stderr(LogLevel.WARNING)
     return asyncio.run(run_replay(options.file, settings, run_tools=options.tools))
 
 
@@ -259,12 +258,3 @@ def _print_tools(_: argparse.Namespace) -> int:
 def _settings_without_agent() -> Settings:
     """Return the settings, for what can be done before there is an agent."""
     return load_settings(agent=AgentKind.SIMULATOR)
-
-
-def _log_to_stderr(level: LogLevel) -> None:
-    handler = logging.StreamHandler()
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("audiosocket_gw").setLevel(level.upper())

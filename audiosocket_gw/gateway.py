@@ -28,6 +28,7 @@ from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.events import CallEvent, Observer
 from audiosocket_gw.flight.recorder import FlightRecorder
 from audiosocket_gw.load import Load
+from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.observers import log_event
 from audiosocket_gw.recording.recorder import Recorder
 from audiosocket_gw.recording.retention import Limits
@@ -110,7 +111,7 @@ class Gateway:
             # Not the same: slow tools must not keep calls from their agents.
             http_for_tools = await stack.enter_async_context(httpx.AsyncClient(verify=ssl_context))
             tools = load_tools(settings.tool_timeout, settings.tools_dir)
-            logger.info("tools: %s", ", ".join(tools.names))
+            logger.info("tools: %s", Sentence(", ".join(tools.names)))
             load = Load(*settings.bundle_frames)
             yield CallContext(
                 settings=settings,

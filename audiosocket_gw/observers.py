@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 
 from audiosocket_gw import events
+from audiosocket_gw.log.text import Sentence
 
 logger = logging.getLogger("audiosocket_gw.call")
 
@@ -22,7 +23,7 @@ def log_event(event: events.CallEvent) -> None:
                 "call %s: agent connected in %.0f ms, conversation %s",
                 event.uuid,
                 event.setup_ms,
-                _one_line(event.conversation_id),
+                event.conversation_id,
             )
         case events.CallEnded():
             level = logging.INFO if event.reason in events.NORMAL_ENDS else logging.WARNING
@@ -33,18 +34,13 @@ def log_event(event: events.CallEvent) -> None:
                 event.reason,
                 event.duration_ms / 1000,
                 event.heard_ms / 1000,
-                _one_line(event.detail),
+                Sentence(event.detail),
             )
         case events.Interrupted():
             logger.info("call %s: interrupted, %d ms discarded", event.uuid, event.discarded_ms)
         case events.ToolCalled():
-            logger.info("call %s: agent calls tool %.64s", event.uuid, _one_line(event.name))
+            logger.info("call %s: agent calls tool %.64s", event.uuid, event.name)
         case events.DigitPressed():
             logger.info("call %s: key pressed", event.uuid)
         case _:
             logger.debug("%s", event)
-
-
-def _one_line(text: str) -> str:
-    """Escape what isn't printable: no peer may write lines, or terminal commands, into the log."""
-    return text if text.isprintable() else repr(text)[1:-1]

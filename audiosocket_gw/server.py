@@ -19,6 +19,7 @@ from audiosocket_gw.actions import report_result
 from audiosocket_gw.call import Call, CallContext, control_of
 from audiosocket_gw.errors import RemoteProtocolError, reason_of
 from audiosocket_gw.events import EndReason
+from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.protocol.audiosocket import (
     HANGUP_FRAME,
     Audio,
@@ -31,6 +32,7 @@ from audiosocket_gw.protocol.audiosocket import (
     Kind,
     Unknown,
 )
+from audiosocket_gw.protocol.strangers import stranger
 from audiosocket_gw.settings import Settings
 
 logger = logging.getLogger("audiosocket_gw.server")
@@ -255,7 +257,7 @@ class _Connection(asyncio.BufferedProtocol):
         self.peer = f"{address[0]}:{address[1]}"
         objection = self._server.admit(self)
         if objection is not None:
-            logger.warning("%s: connection refused: %s", self.peer, objection)
+            logger.warning("%s: connection refused: %s", self.peer, Sentence(objection))
             self._closing = True
             self.drop()
             return
@@ -282,7 +284,8 @@ class _Connection(asyncio.BufferedProtocol):
                 else:
                     self._control(frame)
         except RemoteProtocolError as error:
-            self._end(EndReason.CALLER_PROTOCOL, str(error))
+            who = stranger(bytes(_receive_buffer[:nbytes]))
+            self._end(EndReason.CALLER_PROTOCOL, f"{error}; {who}" if who else str(error))
 
     def eof_received(self) -> None:
         if not self._closing:
@@ -365,7 +368,10 @@ class _Connection(asyncio.BufferedProtocol):
             self._call.caller_gone(reason, detail)
             self._call = None
         else:
-            logger.warning("%s: closed before a call began: %s", self.peer, detail)
+            # A peer that connects and says nothing is a health check: thousands a day.
+            quiet = reason is EndReason.CALLER_HANGUP and not self.mid_frame
+            level = logging.DEBUG if quiet else logging.WARNING
+            logger.log(level, "%s: closed before a call began: %s", self.peer, Sentence(detail))
         self._transport.close()
         self._set_deadline(LINGER_S, self.drop)  # a peer that reads nothing would keep it open
 

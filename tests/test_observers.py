@@ -10,6 +10,7 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.events import EndReason
+from audiosocket_gw.log.formatter import LineFormatter
 from audiosocket_gw.observers import log_event
 
 CALL = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
@@ -102,4 +103,9 @@ def test_no_peer_can_write_lines_into_the_log(
     texts = {field.name: HOSTILE for field in dataclasses.fields(event) if field.type == "str"}
     with caplog.at_level(level):
         log_event(dataclasses.replace(event, **texts))  # type: ignore[arg-type]
-    assert all(message.isprintable() for message in caplog.messages)
+    assert all(LineFormatter().format(record).isprintable() for record in caplog.records)
+
+
+def test_the_detail_of_an_end_is_not_cut_as_a_value_is(caplog: pytest.LogCaptureFixture) -> None:
+    log_event(ended(EndReason.AGENT_FAILED, "x" * 1_000_000))
+    assert LineFormatter().format(caplog.records[0]).endswith("x" * 500 + "... (1,000,000 characters)")

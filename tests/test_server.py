@@ -60,6 +60,53 @@ async def test_a_peer_that_begins_wrongly_is_closed_with_one_log_line(
         assert on_stage.gateway.calls == 1 and not healthy.ended.is_set()
 
 
+STRANGERS = {
+    "PROXY protocol": b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 5001\r\n" + UUID_FRAME,
+    "PROXY protocol header": b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c" + bytes(12) + UUID_FRAME,
+    "HTTP": b"GET /health HTTP/1.1\r\n\r\n",
+    "TLS": HOSTILE["TLS"],
+}
+
+
+@pytest.mark.parametrize(("name", "data"), STRANGERS.items(), ids=STRANGERS.keys())
+async def test_a_refusal_names_who_is_no_asterisk(
+    name: str, data: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage() as on_stage, await on_stage.line() as line:
+        line.send(data)
+        await line.ended.wait()
+    assert f"this is {name}" in caplog.text.replace("this is a ", "this is ")
+
+
+@pytest.mark.parametrize("reset", [False, True])
+async def test_a_health_check_that_connects_and_closes_is_no_warning(
+    reset: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with stage() as on_stage:
+        caplog.set_level(logging.DEBUG, "audiosocket_gw.server")
+        for _ in range(5):
+            _, writer = await asyncio.open_connection(*on_stage.gateway.address)
+            if reset:  # as HAProxy does
+                linger = struct.pack("ii", 1, 0)
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            writer.close()
+        while caplog.text.count("closed before a call began") < 5:
+            await asyncio.sleep(0.01)
+    assert [r.message for r in caplog.records if r.levelno > logging.INFO] == []
+
+
+async def test_a_peer_that_stops_within_its_first_frame_is_a_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with stage() as on_stage, await on_stage.line() as line:
+        line.send(UUID_FRAME[:5])
+        line.writer.write_eof()
+        await line.ended.wait()
+    assert [r.levelno for r in caplog.records if "closed before a call began" in r.message] == [
+        logging.WARNING
+    ]
+
+
 NO_SOUND = {
     "empty audio": b"\x10\x00\x00",
     "empty audio of another rate": b"\x16\x00\x00",

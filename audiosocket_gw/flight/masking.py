@@ -97,7 +97,12 @@ def mask_json(value: Any, *, free: bool = False) -> Any:
 
 def mask_text(text: str) -> str:
     """Return a text, masked."""
-    return mask_numbers(_replace(text, _secrets(text), lambda secret: MASK))
+    return mask_numbers(mask_secrets(text))
+
+
+def mask_secrets(text: str) -> str:
+    """Mask passwords, keys and tokens only."""
+    return _replace(text, _secrets(text), lambda secret: MASK)
 
 
 def mask_numbers(text: str) -> str:

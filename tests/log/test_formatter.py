@@ -1,0 +1,175 @@
+"""Records as lines: our words stay whole, others' are made fit."""
+
+from __future__ import annotations
+
+import logging
+from ipaddress import ip_network
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from audiosocket_gw.errors import ControlError
+from audiosocket_gw.events import EndReason
+from audiosocket_gw.log.formatter import MAX_CHAIN, MAX_FRAMES, LineFormatter
+from audiosocket_gw.log.text import Sentence
+
+CALL = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
+HOSTILE = "x\n2026-01-01T00:00:00.000Z INFO forged\x1b[2J\u202e"
+ESCAPED = "x\\n2026-01-01T00:00:00.000Z INFO forged\\x1b[2J\\u202e"
+
+
+def line(
+    message: object,
+    *values: object,
+    logger: str = "audiosocket_gw.call",
+    error: BaseException | None = None,
+) -> str:
+    record = logging.LogRecord(
+        logger, logging.WARNING, __file__, 1, message, values, (type(error), error, None) if error else None
+    )
+    if error is not None:
+        record.exc_info = (type(error), error, error.__traceback__)
+    record.created = 1_795_621_545.0625
+    text = LineFormatter().format(record)
+    assert text.startswith("2026-11-25T15:45:45.062Z WARNING ")
+    return text.removeprefix("2026-11-25T15:45:45.062Z WARNING ")
+
+
+def raised(error: BaseException, cause: BaseException | None = None) -> BaseException:
+    try:
+        raise error from cause
+    except BaseException as caught:
+        return caught
+
+
+def test_our_words_stay_whole_and_values_are_cut() -> None:
+    words = "what to do: " * 50
+    assert line(f"{words}%s", "y" * 300) == f"{words}{'y' * 200}... (300 characters)"
+
+
+@pytest.mark.parametrize(
+    ("template", "value", "shown"),
+    [
+        ("%s", CALL, str(CALL)),
+        ("%d", 491711234567, "491711234567"),
+        ("%.1f", 12345678.25, "12345678.2"),
+        ("%d", np.int64(7), "7"),
+        ("%s", None, "None"),
+        ("%s", EndReason.CALLER_HANGUP, "caller-hangup"),
+        ("%s", Path("/srv/20261125000/recordings"), "/srv/20261125000/recordings"),
+        ("%s", ip_network("192.168.100.0/24"), "192.168.100.0/24"),
+        ("%.32r", "queue", "'queue'"),
+        ("%.4s", "abcdef", "abcd"),
+        ("%s", b"raw\n", "b'raw\\n'"),
+        ("%s", HOSTILE, ESCAPED),
+        ("%s", ControlError(HOSTILE), ESCAPED),
+        ("%s", ControlError("Asterisk: " + "z" * 480), "Asterisk: " + "z" * 480),
+        ("%s", Sentence("z" * 500), "z" * 500),
+        ("%s", "100 %s", "100 %s"),
+    ],
+)
+def test_values(template: str, value: object, shown: str) -> None:
+    assert line(template, value) == shown
+
+
+def test_values_by_name() -> None:
+    assert line("%(who)s: %(port)d", {"who": "01711234567", "port": 40_000}) == "###########: 40000"
+
+
+def test_a_message_without_values_is_ours_and_still_one_line() -> None:
+    assert line("100 % of it\nis ours") == "100 % of it\\nis ours"
+
+
+def test_lines_of_other_libraries_are_foreign() -> None:
+    shown = line(f"Task {HOSTILE} of 01711234567 with token=abc %s", "!", logger="asyncio")
+    assert shown == f"asyncio: Task {ESCAPED} of ########### with token=*** !"
+    assert len(line("x" * 10_000, logger="httpx")) < 600
+    assert line("x 01711234567", logger="audiosocket_gwx") == "audiosocket_gwx: x ###########"
+
+
+def test_the_audit_log_shows_whom_somebody_wanted_to_reach() -> None:
+    audit = "audiosocket_gw.audit"
+    assert line("call %s: transfer %s: %s", CALL, "refused", "'00900123456'@''", logger=audit) == (
+        f"call {CALL}: transfer refused: '00900123456'@''"
+    )
+    assert line("%s", "pin=1234 \x1b", logger=audit) == "pin=*** \\x1b"
+
+
+def test_a_value_that_cannot_be_shown() -> None:
+    class Bad:
+        def __str__(self) -> str:
+            raise KeyError
+
+    assert line("%s!", Bad()).endswith("Bad that can't be shown: KeyError>!")
+
+
+def test_a_traceback_keeps_its_lines_and_no_other() -> None:
+    error = raised(ValueError(HOSTILE), raised(KeyError("sk_0123456789abcdef0123")))
+    error.add_note(f"note {HOSTILE}")
+    first, *lines = line("call %s: internal error", CALL, error=error).split("\n")
+    assert first == f"call {CALL}: internal error"
+    assert [text for text in lines if not text.startswith(" ")] == [
+        "Traceback (most recent call last):",
+        "KeyError: '***'",
+        "Which led to:",
+        "Traceback (most recent call last):",
+        f"ValueError: {ESCAPED}",
+        f"note {ESCAPED}",
+    ]
+    assert any("in raised" in text for text in lines)
+    assert any("raise error from cause" in text for text in lines)
+
+
+def test_a_traceback_of_what_happened_together_and_while_handling() -> None:
+    inner = raised(OSError("inner"))
+    try:
+        try:
+            raise inner
+        except OSError:
+            raise ExceptionGroup("both", [ValueError("one"), TypeError("two")])  # noqa: B904
+    except ExceptionGroup as group:
+        lines = line("failed", error=group).split("\n")
+    assert [text for text in lines if not text.startswith((" ", "Trace"))] == [
+        "failed",
+        "OSError: inner",
+        "While that was handled:",
+        "ExceptionGroup: both (2 sub-exceptions)",
+        "Error 1 of 2:",
+        "ValueError: one",
+        "Error 2 of 2:",
+        "TypeError: two",
+    ]
+
+
+def test_a_traceback_is_of_a_bounded_length() -> None:
+    def dive(depth: int) -> None:
+        if depth:
+            dive(depth - 1)
+        raise ValueError("x" * 10_000_000)
+
+    error: BaseException = ValueError()
+    for _ in range(100):
+        try:
+            dive(200)
+        except ValueError as caught:
+            error = raised(caught, error)
+    error.__cause__.__cause__ = error  # type: ignore[union-attr]
+    shown = line("failed", error=error)
+    assert len(shown.split("\n")) < MAX_CHAIN * (MAX_FRAMES * 4 + 3)
+    assert len(shown) < 100_000
+
+
+def test_an_error_of_a_tool_looks_as_python_shows_it() -> None:
+    try:
+        _ = 1 // 0
+    except ZeroDivisionError as error:
+        lines = line("failed", error=error)
+    _, head, where, code, *_, last = lines.split("\n")
+    assert (head, last) == (
+        "Traceback (most recent call last):",
+        "ZeroDivisionError: integer division or modulo by zero",
+    )
+    assert where.startswith(f'  File "{__file__}", line ')
+    assert code == "    _ = 1 // 0"

@@ -1,0 +1,71 @@
+"""The rate limit: what is admitted, what is counted, and when that is said."""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID, uuid4
+
+from audiosocket_gw.log.limit import BURST, CALLS_BURST, WINDOW_S, RateLimit, Topic
+
+STRANGER = Topic("audiosocket_gw.server", logging.WARNING, "%s: closed before a call began: %s")
+
+
+def about(call: UUID, template: str = "call %s: interrupted, %d ms discarded") -> Topic:
+    return Topic("audiosocket_gw.call", logging.INFO, template, call)
+
+
+def test_a_burst_passes_and_the_rest_is_counted_once() -> None:
+    limit = RateLimit()
+    admitted = [limit.admits(STRANGER, number / 1000) for number in range(9_000)]
+    assert admitted == [True] * BURST + [False] * (9_000 - BURST)
+    assert limit.ended(WINDOW_S - 0.001) == []
+    assert limit.ended(WINDOW_S) == [(STRANGER, 9_000 - BURST)]
+    assert limit.ended(WINDOW_S * 10) == []
+    assert limit.admits(STRANGER, WINDOW_S)
+
+
+def test_what_stays_below_is_never_held_back() -> None:
+    limit = RateLimit()
+    for number in range(10_000):
+        now = number * WINDOW_S / BURST
+        assert limit.ended(now) == []
+        assert limit.admits(STRANGER, now)
+
+
+def test_level_and_template_and_call_have_limits_of_their_own() -> None:
+    limit = RateLimit()
+    one, other = uuid4(), uuid4()
+    for _ in range(1_000):
+        limit.admits(about(one), 0)
+    assert not limit.admits(about(one), 1)
+    assert limit.admits(about(one)._replace(level=logging.WARNING), 1)
+    assert limit.admits(about(one, "call %s: key pressed"), 1)
+    assert limit.admits(about(other), 1)
+    assert limit.ended(WINDOW_S) == [(about(one), 1_001 - BURST)]
+
+
+def test_150_honest_calls_a_second_are_all_logged() -> None:
+    limit = RateLimit()
+    for number in range(150 * 60):
+        now = number / 150
+        call = uuid4()
+        assert limit.ended(now) == []
+        for template in ("call %s: started by %s", "call %s: ended, reason=%s"):
+            assert limit.admits(about(call, template), now)
+
+
+def test_strangers_that_pretend_to_be_calls_are_limited_all_together() -> None:
+    limit = RateLimit()
+    admitted = sum(limit.admits(about(uuid4()), 0) for _ in range(10_000))
+    assert admitted == CALLS_BURST
+    together = Topic("audiosocket_gw.call", logging.INFO, "call %s: interrupted, %d ms discarded")
+    assert limit.ended(WINDOW_S) == [(together, 10_000 - CALLS_BURST)]
+    assert limit._windows == {}, "nothing is left of past calls"
+
+
+def test_a_topic_says_what_its_lines_look_like() -> None:
+    call = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
+    assert str(STRANGER) == "...: closed before a call began: ..."
+    assert str(about(call)) == f"call {call}: interrupted, ... ms discarded"
+    assert str(about(call, "call %s: %.200r, 5 %% of %(name)s")) == f"call {call}: ..., 5 % of ..."
+    assert str(Topic("asyncio", logging.ERROR, "")) == "asyncio"
