@@ -38,6 +38,8 @@ emergency numbers, which are as short."""
 AMI_PLACE = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?(?::([0-9]{1,5}))?")
 """A host, with or without a port."""
 
+QUOTES = frozenset({'""', "''", "``", "\u201c\u201d", "\u2018\u2019"})
+
 LOCAL_CHANNEL = re.compile(r"(PJ)?SIP/[0-9]{1,5}|Local/[0-9]{1,5}@transfer-targets")
 """Nothing else is set: this PBX's own telephones, never a trunk or a number behind one."""
 
@@ -296,6 +298,17 @@ class Settings(BaseSettings):
     @classmethod
     def _number(cls, value: Any) -> Any:
         return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_quotes(cls, value: Any) -> Any:
+        # An id or a password in quotes is valid to us, and wrong to everybody that is shown it.
+        if isinstance(value, str) and len(value) > 1 and value[0] + value[-1] in QUOTES:
+            raise ValueError(
+                "the value stands in quotes, which are a part of it here: a shell and .env take them off, "
+                "`docker run --env-file` and systemd's Environment= in the wrong place don't. Leave them out"
+            )
+        return value
 
     @property
     def bundle_frames(self) -> tuple[int, int]:

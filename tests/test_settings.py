@@ -36,6 +36,36 @@ def test_defaults() -> None:
     assert not settings.drop_interrupted_audio
 
 
+@pytest.mark.parametrize("variable", [name.upper() for name in Settings.model_fields])
+@pytest.mark.parametrize("quotes", ['""', "''", "\u201c\u201d"])
+def test_a_value_in_quotes_is_refused(variable: str, quotes: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # `docker run --env-file` keeps quotes: the agent would be asked for by an id that doesn't exist.
+    monkeypatch.setenv(variable, f"{quotes[0]}5001{quotes[1]}")
+    line = next(line for line in refusal().splitlines() if line.startswith(f"{variable}="))
+    assert "stands in quotes" in line
+    assert "--env-file" in line
+    assert ("5001" in line) is not variable.endswith(("_KEY", "_PASSWORD"))
+
+
+@pytest.mark.parametrize("value", ['"', 'a"', '"a', "it's", "\"a\" and 'b'"])
+def test_other_quotes_belong_to_a_password(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMI_PASSWORD", value)
+    password = load_settings().ami_password
+    assert password is not None and password.get_secret_value() == value
+
+
+def test_quotes_in_env_are_taken_off_and_a_byte_order_mark_hides_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ELEVENLABS_AGENT_ID")
+    (tmp_path / ".env").write_text(
+        "\ufeffELEVENLABS_AGENT_ID=\"agent_2\"\nHOST='127.0.0.2'\n", encoding="utf-8"
+    )
+    settings = load_settings()
+    assert (settings.elevenlabs_agent_id, settings.host) == ("agent_2", "127.0.0.2")
+
+
 def test_every_setting_says_what_it_is() -> None:
     assert all(field.description for field in Settings.model_fields.values())
 
