@@ -45,7 +45,7 @@ class LocalBargeIn:
                 self._overruled = False
             return False
         self._quiet_frames = 0
-        if self._overruled or self._media.playout.held or not self._media.playout.queued_ms:
+        if self._overruled or self._media.playout.held or not self._media.agent_speaks:
             return False
         self._media.hold()
         self._held_ticks = 0

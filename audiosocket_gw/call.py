@@ -18,6 +18,7 @@ from uuid import UUID
 
 from audiosocket_gw import events
 from audiosocket_gw.actions import Actions, Services, report_result
+from audiosocket_gw.agent_speech import AgentSpeech
 from audiosocket_gw.ami.control import CallControl, CallerData
 from audiosocket_gw.ami.directory import PbxDirectory
 from audiosocket_gw.audio import FRAME_MS, TELEPHONE_RATE
@@ -154,6 +155,7 @@ class Call:
         self._fence = ReplyFence()
         self._replies = Replies()
         self._turn = Turn(uuid, self.playout)
+        self._speech = AgentSpeech()
         self._caller_present = True
         self._blocked_ticks = 0
         self._ticks_since_caller = 0
@@ -349,8 +351,8 @@ class Call:
             self._leg.write(frame)
             if self._tap is not None:
                 self._tap.caller_heard(frame)
-            if not self._media.agent_is_heard and not self._turn.is_over:
-                self._reply_finished()
+            if not self._turn.is_over:
+                self._watch_reply()
             if self._barge_in is not None:
                 self._await_verdict(self._barge_in)
             self._watch_caller()
@@ -504,19 +506,31 @@ class Call:
                 logger.debug("call %s: agent message %r is of no use here", self.uuid, message)
 
     def _agent_audio(self, message: messages.Audio) -> None:
-        if not message.audio or not self._is_wanted(message):
-            return
+        if message.audio and self._is_wanted(message):
+            self._queue(message)
+        if message.is_final and message.event_id in (None, self._fence.last_event_id):
+            self._speech.final_piece()
+
+    def _queue(self, message: messages.Audio) -> None:
         start_ms = self.playout.end_ms
-        self._media.from_agent(message.audio)
-        self._replies.sound(self._fence.last_event_id, start_ms, self.playout.end_ms, message.alignment)
+        speaks = self._speech.take(
+            self._media.from_agent(message.audio),
+            self.playout.frame_bytes,
+            self.playout.heard_ms,
+            self.playout.end_ms,
+            aligned_ms=message.alignment[-1][0] if message.alignment else 0,
+        )
         if self.playout.queued_ms > MAX_QUEUED_MS:
             self._media.interrupt()
             self.end(EndReason.AGENT_PROTOCOL, "the agent is half an hour ahead of what the caller hears")
-        if not self._caller_present:
+        if speaks or not self._turn.is_over:
+            self._replies.sound(self._fence.last_event_id, start_ms, self.playout.end_ms, message.alignment)
+        if not speaks or not self._caller_present:
             return
         if self._turn.is_over:
             self._report_heard(self._replies.close_earlier(self.playout.heard_ms))
             self.emit(events.ReplyStarted(self.uuid, self._loop.time()))
+        self._media.agent_speaks = True
         self._turn.sound_came()
 
     def _is_wanted(self, message: messages.Audio) -> bool:
@@ -535,12 +549,13 @@ class Call:
         settings = self._context.settings
         if cuts_in and settings.barge_in is BargeInMode.OFF:
             return
+        spoke = self._media.agent_speaks
         discarded_ms, heard = self._fall_silent()
         if message.event_id is not None:
             self._fence.interrupted(message.event_id, drop_own=settings.drop_interrupted_audio)
         self.emit(events.Interrupted(self.uuid, self._loop.time(), discarded_ms))
         self._report_heard(heard)
-        if cuts_in and discarded_ms:
+        if cuts_in and discarded_ms and spoke:
             self._turn.caller_cut_in()
             if settings.report_heard and heard:
                 self.send_to_agent(messages.contextual_update(told_of(heard)))
@@ -548,6 +563,7 @@ class Call:
     def _fall_silent(self) -> tuple[int, list[HeardReply]]:
         """Return how many milliseconds nobody will hear, and the replies that end with that."""
         discarded_ms = self._media.interrupt()
+        self._speech.cut_off(self.playout.end_ms)
         return discarded_ms, self._replies.close(self.playout.end_ms)
 
     def _await_verdict(self, barge_in: LocalBargeIn) -> None:
@@ -555,7 +571,15 @@ class Call:
         if held_ms is not None:
             self.emit(events.ReplyResumed(self.uuid, self._loop.time(), held_ms))
 
+    def _watch_reply(self) -> None:
+        if not self._media.agent_is_heard:
+            self._speech.ran_dry()
+            self._reply_finished()
+        elif self._speech.over_at_ms is not None and self.playout.heard_ms >= self._speech.over_at_ms:
+            self._reply_finished()
+
     def _reply_finished(self) -> None:
+        self._media.agent_speaks = False
         self._turn.played_out()
         self._report_heard(self._replies.close_earlier(self.playout.heard_ms))
         self.emit(events.ReplyFinished(self.uuid, self._loop.time(), self.playout.heard_ms))

@@ -45,7 +45,9 @@ class Media:
         self.sound: bytes | None = None
         """What was in the last frame, linear; None: silence."""
         self.agent_is_heard = False
-        """Whether the agent was speaking in the last frame, or is held in mid-word."""
+        """Whether audio of the agent's was in the last frame, or is held in mid-word."""
+        self.agent_speaks = False
+        """Whether that audio is speech, and not only the agent's background; whoever can tell sets it."""
         self.agent_silence = b""
         """20 ms of silence for the agent; empty before `agree`."""
         self._kind = Kind.SLIN
@@ -166,18 +168,21 @@ class Media:
         """Forget half a sample left over from the reply before: all that follows would be noise."""
         self._half = b""
 
-    def from_agent(self, sound: bytes) -> None:
-        """Queue the agent's sound for the caller; a sample may be split between two pieces."""
+    def from_agent(self, sound: bytes) -> bytes:
+        """Queue the agent's sound for the caller; a sample may be split between two pieces.
+
+        Return what was queued: linear, at the caller's rate.
+        """
         size = self._agent_output.sample_bytes
         if self._half or len(sound) % size:
             sound = self._half + sound
             whole = len(sound) // size * size
             sound, self._half = sound[:whole], sound[whole:]
-        if self._from_agent is None:
-            self.playout.add(sound)
-        else:
-            self.playout.add(self._from_agent.convert(sound))
+        if self._from_agent is not None:
+            sound = self._from_agent.convert(sound)
             self._has_tail = True
+        self.playout.add(sound)
+        return sound
 
     def next_frame(self) -> bytes:
         """Return the next frame for the caller, ready to be sent. `sound` is what is in it."""
@@ -193,7 +198,7 @@ class Media:
         return encode_audio(self._kind, sound)
 
     def _comforted(self, comfort: Comfort, sound: bytes | None) -> bytes | None:
-        sound = comfort.next(sound)
+        sound = comfort.next(sound, agent_speaks=self.agent_speaks and sound is not None)
         if comfort.over:
             self._comfort = None
         return sound

@@ -144,6 +144,11 @@ class Playout:
         self.add(queued)
 
     @property
+    def frame_bytes(self) -> int:
+        """The length of 20 ms."""
+        return self._frame_bytes
+
+    @property
     def queued_ms(self) -> int:
         """How long the queue sounds, rounded up to whole frames."""
         return -(-self._queued // self._frame_bytes) * FRAME_MS

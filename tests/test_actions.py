@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import pytest
 
 from audiosocket_gw import events, turn
@@ -20,8 +22,9 @@ from audiosocket_gw.ami import client as client_module
 from audiosocket_gw.ami.client import AmiTiming
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Hangup, encode_dtmf
-from audiosocket_gw.simulator import Conversation
+from audiosocket_gw.simulator import Conversation, server_messages
 from audiosocket_gw.simulator.client_messages import ToolResult
+from tests.agent_audio import at_level, babble, linear, silence, white_noise, words
 from tests.ami.fake_asterisk import DENIED, PASSWORD, USERNAME, FakeAsterisk, fake_asterisk
 from tests.stage import Line, Stage, ramp, stage
 
@@ -285,6 +288,75 @@ async def test_no_second_goodbye(said_before: bool) -> None:
         await call.line.ended.wait()
         assert ramp(500) in call.line.heard
         assert b"\x02\x02" not in call.line.heard
+
+
+@asynccontextmanager
+async def background(agent: Conversation, sound: bytes, *, said: bytes = b"") -> AsyncIterator[None]:
+    """Have the agent send background audio without a pause, 250 ms every 250 ms, and its words over it."""
+
+    async def play() -> None:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        for n in itertools.count():
+            words = np.frombuffer(said[n * 4_000 : (n + 1) * 4_000], "<i2")
+            piece = np.frombuffer(sound[n * 4_000 % len(sound) :][:4_000], "<i2").copy()
+            piece[: len(words)] += words
+            await agent.send_audio(piece.tobytes(), event_id=1)
+            await asyncio.sleep(begun + (n + 1) * 0.25 - loop.time())
+
+    task = asyncio.create_task(play())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+BACKGROUND = {
+    "silence": linear(silence(60 * 8_000)),
+    "white noise": linear(at_level(white_noise(60 * 8_000), -42)),
+    "babble": linear(at_level(babble(60 * 8_000), -42)),
+}
+
+
+@pytest.mark.parametrize("kind", BACKGROUND)
+async def test_background_audio_does_not_keep_the_caller_from_leaving(kind: str) -> None:
+    """The clock is that of the caller's frames: no agent is waited for that has only its background left."""
+    async with scene() as call, background(call.agent, BACKGROUND[kind]):
+        await asyncio.sleep(1)
+        asked_at = len(call.line.heard)
+        assert not (await call.use("avr_hangup")).is_error
+        await call.line.ended.wait()
+        assert call.line.hung_up
+        assert (len(call.line.heard) - asked_at) / 16_000 <= 3
+        assert (await call.ended()).reason is EndReason.AGENT_HANGUP
+
+
+@pytest.mark.parametrize("kind", BACKGROUND)
+async def test_goodbye_over_background_audio_is_heard_to_its_end(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "SPEAKS_ON_S", 0.5)  # as it is outside these tests
+    said = linear(words("opening-hours", "go-ahead", "apology", "goodbye"))
+    async with scene() as call, background(call.agent, BACKGROUND[kind], said=said):
+        await call.stage.wait_for(events.ReplyStarted)
+        assert not (await call.use("avr_hangup")).is_error
+        await call.line.ended.wait()
+        heard = np.frombuffer(call.line.heard, "<i2")
+        first = int(np.flatnonzero(heard)[0])
+        over_s = (len(heard) - first - len(said) // 2) / 8_000
+        assert 0 < over_s <= 3
+        (reply,) = [e for e in call.stage.of(events.ReplyFinished) if e.heard_ms > 5_000]
+        assert len(said) // 16 <= reply.heard_ms <= len(said) // 16 + 2_000
+
+
+async def test_caller_who_speaks_over_background_audio_does_not_cut_in() -> None:
+    async with scene() as call, background(call.agent, BACKGROUND["silence"]):
+        await asyncio.sleep(0.5)
+        await call.use("avr_hangup")
+        await call.agent.send(server_messages.interruption(1))
+        assert (await call.ended()).reason is EndReason.AGENT_HANGUP
+        assert not call.notes
 
 
 async def test_caller_who_cuts_in_during_the_goodbye_stays() -> None:

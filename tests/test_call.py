@@ -543,7 +543,7 @@ def _interruption(event_id: int) -> dict[str, Any]:
 
 
 async def test_nothing_of_a_reply_is_lost_when_the_callers_rate_changes_in_it() -> None:
-    reply = np.zeros(24_000 * 2, "<i2")
+    reply = np.full(24_000 * 2, 5_000, "<i2")
     async with stage(replace(MANUAL, output_format="pcm_24000")) as on_stage:
         line, agent = await on_stage.call()
         async with line:

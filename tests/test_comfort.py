@@ -16,6 +16,7 @@ from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.protocol.audiosocket import Kind, encode_audio
 from audiosocket_gw.settings import Settings
 from audiosocket_gw.simulator.scenario import Metadata
+from tests.agent_audio import linear, silence
 from tests.stage import MANUAL, Line, stage
 
 HUM = np.full(8_000, 1_000, "<i2").tobytes()
@@ -52,6 +53,24 @@ async def test_the_caller_hears_it_and_the_agent_never(
             assert np.abs(np.diff(np.frombuffer(line.heard, "<i2").astype(int)[160:])).max() <= 5_000
             assert not any(agent.received_audio)
             assert on_stage.of(events.ReplyFinished)[0].heard_ms == 1_000
+
+
+@pytest.mark.parametrize(("mode", "after"), [("waiting", 0), ("gaps", 1_000)])
+async def test_background_audio_of_the_agents_own_is_no_speech(hum: Path, mode: str, after: int) -> None:
+    background = silence(60 * 8_000)
+    async with stage(comfort_sound=hum, comfort_mode=mode) as on_stage:
+        line, agent = await on_stage.call()
+        async with line:
+
+            async def hears_over_background(value: int) -> None:
+                while set(np.frombuffer(line.heard[-3_200:], "<i2")) - set(range(value, value + 7)):
+                    await agent.send_audio(linear(background[:1_600]))
+                    await asyncio.sleep(0.18)
+
+            await hears_over_background(1_000)
+            await agent.send_audio(VOICE)
+            await hears_only(line, 5_000)
+            await hears_over_background(after)
 
 
 async def test_it_is_heard_before_the_agent_is_there(hum: Path) -> None:

@@ -43,7 +43,7 @@ class ComfortMode(StrEnum):
     WAITING = "waiting"
     """Until the agent speaks for the first time, and never again."""
     GAPS = "gaps"
-    """Whenever the agent doesn't speak."""
+    """Whenever the agent doesn't speak; over its background audio, if it sends any."""
     UNDER = "under"
     """Always, under the agent's voice, too."""
 
@@ -164,13 +164,15 @@ class Comfort:
         self._gain = 0
         self.over = False
 
-    def next(self, sound: bytes | None) -> bytes | None:
+    def next(self, sound: bytes | None, *, agent_speaks: bool) -> bytes | None:
         """Take the agent's next 20 ms, linear, or None for silence; return what the caller is sent.
+
+        ``agent_speaks``: there is speech in it, and not only background.
 
         Each change takes the length of the frame. Where the ambience falls silent it will go on.
         """
         before = self._gain
-        self._gain = self._wanted(sound)
+        self._gain = self._wanted(agent_speaks)
         if not before and not self._gain:
             return sound
         frame = self._loop.frame(self._position)
@@ -183,10 +185,10 @@ class Comfort:
         """Go on at the same place at another rate."""
         self._loop = self._ambience.at(rate)
 
-    def _wanted(self, sound: bytes | None) -> int:
-        if self._mode is ComfortMode.WAITING and sound is not None:
+    def _wanted(self, agent_speaks: bool) -> int:
+        if self._mode is ComfortMode.WAITING and agent_speaks:
             self.over = True
-        return int(not self.over and (sound is None or self._mode is ComfortMode.UNDER))
+        return int(not self.over and (not agent_speaks or self._mode is ComfortMode.UNDER))
 
 
 def _mixed(ambience: npt.NDArray[np.int16 | np.float64], sound: bytes | None) -> bytes:

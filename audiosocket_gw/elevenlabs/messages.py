@@ -38,6 +38,8 @@ class Audio:
     audio: bytes
     event_id: int | None
     alignment: Alignment = ()
+    is_final: bool = False
+    """Whether it is the last piece of the reply; seen on the wire, but not in the schema: it may not come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,8 @@ def _audio(message: Json) -> Audio:
         audio = a2b_base64(_text(event, "audio_base_64"), strict_mode=True)
     except (Base64Error, ValueError) as error:
         raise RemoteProtocolError(f"the agent sent audio that is not base64: {error}") from None
-    return Audio(audio, _event_id(event), _alignment(_object(event, "alignment")))
+    alignment = _alignment(_object(event, "alignment"))
+    return Audio(audio, _event_id(event), alignment, event.get("is_final") is True)
 
 
 def _alignment(alignment: Json) -> Alignment:

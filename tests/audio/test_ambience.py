@@ -63,7 +63,9 @@ def constant(level: int, rate: int = 8_000, s: float = 1.0) -> Ambience:
 
 def listen(comfort: Comfort, agent: list[bytes | None]) -> Samples:
     """What the caller hears; silence is zeros."""
-    return np.frombuffer(b"".join(comfort.next(sound) or bytes(320) for sound in agent), "<i2")
+    return np.frombuffer(
+        b"".join(comfort.next(sound, agent_speaks=sound is not None) or bytes(320) for sound in agent), "<i2"
+    )
 
 
 def beside_voice(heard: Samples, agent: list[bytes | None]) -> list[list[int]]:
@@ -111,18 +113,18 @@ def test_only_waiting_comes_to_an_end_and_says_so_with_the_frame_that_fades(mode
     comfort = Comfort(constant(8_000), mode, 8_000)
     over = []
     for sound in AGENT:
-        comfort.next(sound)
+        comfort.next(sound, agent_speaks=sound is not None)
         over.append(comfort.over)
     assert over == [mode is ComfortMode.WAITING and n >= 2 for n in range(len(AGENT))]
 
 
 def test_where_nothing_is_added_the_agents_sound_is_handed_on_as_it_is() -> None:
     comfort = Comfort(constant(8_000), ComfortMode.GAPS, 8_000)
-    comfort.next(VOICE)
-    assert comfort.next(VOICE) is VOICE
+    comfort.next(VOICE, agent_speaks=True)
+    assert comfort.next(VOICE, agent_speaks=True) is VOICE
     comfort = Comfort(constant(8_000), ComfortMode.WAITING, 8_000)
-    comfort.next(VOICE)
-    assert comfort.next(None) is None
+    comfort.next(VOICE, agent_speaks=True)
+    assert comfort.next(None, agent_speaks=False) is None
 
 
 @pytest.mark.parametrize("level", [30_000, -30_000])
@@ -205,7 +207,7 @@ def test_each_rate_is_resampled_once_for_all_calls_and_only_as_far_as_it_is_hear
     assert pieces == []
     for _ in range(20):
         for call in calls:
-            call.next(None)
+            call.next(None, agent_speaks=False)
     assert pieces == [(16_000, 8_000), (16_000, 48_000)] * 2
 
 
@@ -214,13 +216,13 @@ def test_another_rate_in_mid_call_goes_on_where_it_was(mode: ComfortMode) -> Non
     ambience = Ambience.parse(wav(tone(300, 8_000, peak=8_000, s=2)))
     comfort = Comfort(ambience, mode, 8_000)
     for _ in range(7):
-        comfort.next(None)
+        comfort.next(None, agent_speaks=False)
     comfort.change_rate(48_000)
-    heard = comfort.next(None)
+    heard = comfort.next(None, agent_speaks=False)
     assert heard == ambience.at(48_000).frame(7).tobytes()
     assert len(heard) == 1_920
     comfort.change_rate(8_000)
-    assert comfort.next(None) == ambience.frames[8].tobytes()
+    assert comfort.next(None, agent_speaks=False) == ambience.frames[8].tobytes()
 
 
 def test_the_ambience_itself_can_not_be_changed() -> None:

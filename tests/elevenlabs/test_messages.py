@@ -68,7 +68,7 @@ SERVER_MESSAGES: list[tuple[str, messages.ServerMessage]] = [
     ),
     (
         '{"type":"audio","audio_event":{"audio_base_64":"","event_id":0,"is_final":true}}',
-        Audio(b"", 0),
+        Audio(b"", 0, is_final=True),
     ),
     ('{"type":"audio","audio_event":{"audio_base_64":"","event_id":"soon"}}', Audio(b"", None)),
     ('{"type":"audio","audio_event":{"audio_base_64":"","event_id":true}}', Audio(b"", None)),

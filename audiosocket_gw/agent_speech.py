@@ -1,0 +1,194 @@
+"""When the agent speaks, and when only its background audio is left. Pure.
+
+An agent with background audio (ElevenLabs' setting ``background_sound``) may send audio without a pause, so
+that the end of what it says doesn't show by the end of its audio. No protocol message tells it either:
+``agent_response_complete`` is off unless the agent's ``client_events`` have it, and means that the words were
+generated, not that their audio has arrived; ``is_final`` and alignment are optional; event ids may go on. So
+it is told by the audio, and by what the protocol adds where it does:
+
+- Level. Speech rises and falls by 20 dB and more within a second; background is flatter, and softer. The
+  threshold is half-way between the quietest of the last 5 s and the loudest of the last 20 s.
+- Lead. A reply is generated faster than it is heard, background isn't: audio far ahead is a reply.
+- Alignment. There is speech where a character is spoken.
+- ``is_final``. After it a short pause is enough.
+
+Speech is over when `PAUSE_MS` of audio without speech follow it. Where there is doubt, it is speech: to wait
+is better than to cut a word off. All times are those of `Playout.heard_ms`, the clock that counts the agent's
+audio as the caller hears it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+import numpy as np
+
+from audiosocket_gw.audio import FRAME_MS
+
+PAUSE_MS = 1_500
+"""Without speech for so long, the agent isn't between two sentences: these pauses are about a second."""
+
+FINAL_PAUSE_MS = 400
+"""The same after ``is_final``."""
+
+LEAD_MS = 2_500
+"""Audio that is further ahead is a reply. After a stall the network delivers less background at once."""
+
+_BLOCK_FRAMES = 2
+_BLOCK_MS = _BLOCK_FRAMES * FRAME_MS
+_SILENCE_DB = -60.0
+"""Never speech; in dB below full scale, as all levels."""
+_LOUD_DB = -25.0
+"""Always speech: tones and announcements may be flat, but no background is so loud."""
+_CONTRAST_DB = 12.0
+"""Speech is louder than its background by more than that."""
+_LEAST_DB = -75.0
+"""What is softer counts as this loud: digital silence would make everything stand out."""
+_FULL_SCALE = 32_768.0**2
+
+_WINDOW_BLOCKS = 12
+_FLOOR_WINDOWS = 10
+_PEAK_WINDOWS = 42
+
+
+class AgentSpeech:
+    """Follows the audio of one agent, in the order in which it arrives."""
+
+    __slots__ = (
+        "_doubted",
+        "_levels",
+        "_pause_ms",
+        "_previous_db",
+        "_rest",
+        "end_ms",
+        "over_at_ms",
+        "speaks",
+    )
+
+    def __init__(self) -> None:
+        self.speaks = False
+        """Whether the audio that came last belongs to speech; False: it is only background."""
+        self.end_ms = 0
+        """Where the speech so far ends."""
+        self.over_at_ms: int | None = None
+        """The same, as soon as it is known that only background follows."""
+        self._doubted = True
+        self._pause_ms = PAUSE_MS
+        self._levels = _Levels()
+        self._previous_db = _LEAST_DB
+        self._rest = b""
+
+    def take(
+        self, audio: bytes, frame_bytes: int, heard_ms: int, until_ms: int, *, aligned_ms: int = 0
+    ) -> bool:
+        """Take a piece that will be heard until ``until_ms``; return `speaks`.
+
+        ``audio`` is linear; ``frame_bytes`` are 20 ms of it. The caller has heard all until ``heard_ms``.
+        ``aligned_ms``: where in the piece its last aligned character ends; 0: it has none.
+        """
+        start_ms = until_ms - len(audio) * FRAME_MS // frame_bytes
+        spoken_until_ms, audible = self._listen(audio, frame_bytes, until_ms, heard_ms + LEAD_MS)
+        if aligned_ms:
+            spoken_until_ms = max(spoken_until_ms, min(start_ms + aligned_ms, until_ms))
+        if spoken_until_ms:
+            self._speaks_until(spoken_until_ms)
+        elif audible and self._doubted and not self.speaks:
+            self._speaks_until(start_ms)
+        if self.speaks and until_ms - self.end_ms >= self._pause_ms:
+            self._doubted = self._doubted and not audible
+            self._is_over()
+        return self.speaks
+
+    def final_piece(self) -> None:
+        """Learn that the agent has sent all of the reply."""
+        self._pause_ms = FINAL_PAUSE_MS
+
+    def ran_dry(self) -> None:
+        """Learn that the caller has heard all there was: what comes next may be anything."""
+        self.speaks = False
+
+    def cut_off(self, until_ms: int) -> None:
+        """Learn that nothing after ``until_ms`` will be heard."""
+        self.end_ms = min(self.end_ms, until_ms)
+        self._rest = b""
+        self._is_over()
+
+    def _speaks_until(self, end_ms: int) -> None:
+        self.speaks = True
+        self._pause_ms = PAUSE_MS
+        self.end_ms = end_ms
+        self.over_at_ms = None
+
+    def _is_over(self) -> None:
+        self.speaks = False
+        self.over_at_ms = self.end_ms
+
+    def _listen(self, audio: bytes, frame_bytes: int, until_ms: int, ahead_ms: int) -> tuple[int, bool]:
+        """Return where the last speech in a piece ends, or 0, and whether anything in it is audible."""
+        if self._rest:
+            audio = self._rest + audio
+        size = frame_bytes * _BLOCK_FRAMES
+        whole = len(audio) // size * size
+        self._rest = audio[whole:]
+        block_end_ms = until_ms - (len(audio) * FRAME_MS // frame_bytes)
+        spoken_until_ms, audible = 0, False
+        if audio and not whole:
+            audible = _levels_of(audio, len(audio))[0] > _SILENCE_DB
+        previous_db = self._previous_db
+        for level_db in _levels_of(audio[:whole], size):
+            block_end_ms += _BLOCK_MS
+            if level_db > _SILENCE_DB:
+                audible = True
+            softer_db = min(level_db, previous_db)
+            self._levels.add(softer_db, max(level_db, previous_db))
+            if softer_db > (_SILENCE_DB if block_end_ms > ahead_ms else self._levels.threshold_db):
+                spoken_until_ms = block_end_ms
+            previous_db = level_db
+        self._previous_db = previous_db
+        return spoken_until_ms, audible
+
+
+class _Levels:
+    """The quietest and the loudest of late. Clicks are neither: both are kept up for two blocks."""
+
+    __slots__ = ("_blocks", "_floor_db", "_floors", "_peak_db", "_peaks", "_window_floor", "_window_peak")
+
+    def __init__(self) -> None:
+        self._floors: deque[float] = deque(maxlen=_FLOOR_WINDOWS)
+        self._peaks: deque[float] = deque(maxlen=_PEAK_WINDOWS)
+        self._floor_db = self._window_floor = 0.0
+        self._peak_db = self._window_peak = _LEAST_DB
+        self._blocks = 0
+
+    def add(self, softer_db: float, louder_db: float) -> None:
+        """Take the softer and the louder of two neighbouring blocks."""
+        if louder_db < self._window_floor:
+            self._window_floor = louder_db
+        if softer_db > self._window_peak:
+            self._window_peak = softer_db
+        self._blocks += 1
+        if self._blocks == _WINDOW_BLOCKS:
+            self._begin_window()
+
+    def _begin_window(self) -> None:
+        self._floors.append(self._window_floor)
+        self._peaks.append(self._window_peak)
+        self._floor_db, self._peak_db = min(self._floors), max(self._peaks)
+        self._window_floor, self._window_peak, self._blocks = 0.0, _LEAST_DB, 0
+
+    @property
+    def threshold_db(self) -> float:
+        """What is louder is speech."""
+        floor_db = max(min(self._floor_db, self._window_floor), _LEAST_DB)
+        peak_db = max(self._peak_db, self._window_peak)
+        threshold_db = floor_db + max(_CONTRAST_DB, (peak_db - floor_db) / 2)
+        return min(max(threshold_db, _SILENCE_DB), _LOUD_DB)
+
+
+def _levels_of(audio: bytes, block_bytes: int) -> list[float]:
+    """Return the level of each block in dB below full scale."""
+    blocks = np.frombuffer(audio, "<i2").astype(np.float32).reshape(-1, block_bytes // 2)
+    energies: list[float] = np.einsum("ij,ij->i", blocks, blocks).tolist()
+    scale = _FULL_SCALE * block_bytes / 2
+    return [10 * math.log10(energy / scale + 1e-9) for energy in energies]

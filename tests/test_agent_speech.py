@@ -1,0 +1,171 @@
+"""When the agent speaks, and when only its background is left: on the clock of what the caller hears."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from audiosocket_gw.agent_speech import FINAL_PAUSE_MS, PAUSE_MS, AgentSpeech
+from tests.agent_audio import BACKGROUNDS, RATE, Samples, at_level, linear, silence, white_noise, words
+
+GOODBYE = words("opening-hours", "go-ahead", "apology", "goodbye")
+"""Ten seconds, with a second between the sentences."""
+BEFORE_S, AFTER_S = 5, 6
+LEVELS_DBFS = dict.fromkeys(BACKGROUNDS, (-60, -50, -45, -40, -35)) | {"typing": (-60, -50, -45, -40)}
+"""The words have -21."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """From when on the agent was taken to speak, until when, and when that was known."""
+
+    from_ms: int
+    end_ms: int
+    known_ms: int
+
+
+def turns_in(sound: Samples, pieces_ms: Sequence[int] = (250,), ahead_ms: int = 0) -> list[Turn]:
+    """Send sound in pieces of these lengths, in turn, each just in time or ``ahead_ms`` before."""
+    speech, turns, from_ms = AgentSpeech(), [], None
+    until_ms = number = 0
+    while until_ms < len(sound) // 8:
+        piece_ms = pieces_ms[number % len(pieces_ms)]
+        piece = sound[until_ms * 8 : (until_ms + piece_ms) * 8]
+        heard_ms = max(0, until_ms - ahead_ms)
+        until_ms += len(piece) // 8
+        number += 1
+        speech.take(linear(piece), 320, heard_ms, until_ms)
+        if speech.speaks and from_ms is None:
+            from_ms = until_ms - piece_ms
+        if from_ms is not None and speech.over_at_ms is not None:
+            turns.append(Turn(from_ms, speech.over_at_ms, until_ms))
+            from_ms = None
+    assert from_ms is None, f"the agent still speaks; before that: {turns}"
+    return turns
+
+
+def over_background(background: Samples) -> Samples:
+    said = np.concatenate([np.zeros(BEFORE_S * RATE), GOODBYE, np.zeros(AFTER_S * RATE)])
+    return said + background
+
+
+def check_goodbye(turns: list[Turn]) -> None:
+    """Heard as one, to its end, and its end known within two seconds."""
+    start_ms = BEFORE_S * 1000
+    end_ms = start_ms + len(GOODBYE) // 8
+    goodbye = turns[-1]
+    assert len(GOODBYE) // 8 > 9_000
+    assert goodbye.from_ms <= start_ms + 500, turns
+    assert end_ms - 200 <= goodbye.end_ms <= end_ms + 300, (end_ms, turns)
+    assert goodbye.known_ms <= end_ms + 2_000, (end_ms, turns)
+
+
+def size_of_all() -> int:
+    return len(GOODBYE) + (BEFORE_S + AFTER_S) * RATE
+
+
+@pytest.mark.parametrize(
+    ("background", "level"), [(name, level) for name, levels in LEVELS_DBFS.items() for level in levels]
+)
+def test_a_goodbye_is_heard_to_its_end_and_no_longer(background: str, level: float) -> None:
+    sound = at_level(BACKGROUNDS[background](size_of_all()), level)
+    check_goodbye(turns_in(over_background(sound)))
+
+
+def test_silence_is_never_speech() -> None:
+    assert turns_in(silence(20 * RATE)) == []
+    check_goodbye(turns_in(over_background(silence(size_of_all()))))
+
+
+@pytest.mark.parametrize("pieces_ms", [(20,), (33, 47), (100,), (1_000,), (2_000, 500, 20)])
+@pytest.mark.parametrize("ahead_ms", [0, 300])
+@pytest.mark.parametrize("background", ["white noise", "babble"])
+def test_pieces_and_bursts_of_any_length(background: str, pieces_ms: Sequence[int], ahead_ms: int) -> None:
+    sound = at_level(BACKGROUNDS[background](size_of_all()), -45)
+    turns = turns_in(over_background(sound), pieces_ms, ahead_ms)
+    end_ms = BEFORE_S * 1000 + len(GOODBYE) // 8
+    assert turns[-1].from_ms <= BEFORE_S * 1000 + 500
+    assert end_ms - 200 <= turns[-1].end_ms <= end_ms + 300
+
+
+def test_background_alone_is_doubted_once() -> None:
+    """Before anything has been said it may be a reply; when it has turned out to be none, it stays none."""
+    speech = AgentSpeech()
+    noise = linear(at_level(white_noise(RATE // 4), -45))
+    spoke = [speech.take(noise, 320, n * 250, n * 250 + 250) for n in range(40)]
+    assert spoke == [True] * 5 + [False] * 35
+    speech.ran_dry()
+    assert not speech.take(noise, 320, 10_000, 10_250)
+    assert speech.take(linear(GOODBYE[: 2 * RATE]), 320, 10_250, 12_250)
+    assert speech.over_at_ms is None
+
+
+def test_what_comes_far_ahead_of_the_caller_is_a_reply_whatever_it_is_like() -> None:
+    speech = AgentSpeech()
+    flat = linear(at_level(white_noise(10 * RATE), -45))
+    assert speech.take(flat, 320, 0, 10_000)
+    assert speech.end_ms == 10_000
+    assert not speech.take(linear(silence(10 * RATE)), 320, 0, 20_000), "but silence is none"
+    assert speech.end_ms == 10_000
+
+
+def test_a_loud_tone_is_a_reply() -> None:
+    speech = AgentSpeech()
+    tone = linear(at_level(np.sin(np.arange(2 * RATE) / 2), -20))
+    for n in range(5):
+        assert speech.take(tone, 320, n * 2_000, n * 2_000 + 2_000)
+
+
+def test_where_a_character_is_spoken_there_is_speech() -> None:
+    speech = AgentSpeech()
+    whisper = linear(silence(2 * RATE))
+    assert speech.take(whisper, 320, 0, 2_000, aligned_ms=1_800)
+    assert speech.end_ms == 1_800
+    assert speech.take(whisper, 320, 2_000, 4_000, aligned_ms=9_000)
+    assert speech.end_ms == 4_000
+
+
+@pytest.mark.parametrize(("final", "pause_ms"), [(True, FINAL_PAUSE_MS), (False, PAUSE_MS)])
+def test_after_the_final_piece_a_short_pause_is_enough(final: bool, pause_ms: int) -> None:
+    speech = AgentSpeech()
+    said = linear(GOODBYE)
+    until_ms = len(said) // 16
+    speech.take(said, 320, 0, until_ms)
+    if final:
+        speech.final_piece()
+    end_ms = speech.end_ms
+    while speech.speaks:
+        until_ms += 20
+        speech.take(linear(silence(160)), 320, until_ms - 20, until_ms)
+    assert end_ms + pause_ms <= until_ms <= end_ms + pause_ms + 100
+    assert speech.over_at_ms == end_ms
+
+
+def test_what_was_cut_off_is_over_and_what_follows_is_not() -> None:
+    speech = AgentSpeech()
+    said = linear(GOODBYE)
+    speech.take(said, 320, 0, len(said) // 16)
+    speech.cut_off(1_000)
+    assert (speech.speaks, speech.over_at_ms) == (False, 1_000)
+    assert speech.take(said, 320, 1_000, 1_000 + len(said) // 16)
+    assert speech.over_at_ms is None
+
+
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_other_rates(rate: int) -> None:
+    factor = rate // RATE
+    speech = AgentSpeech()
+    said = linear(np.repeat(GOODBYE, factor))
+    assert speech.take(said, 320 * factor, 0, len(GOODBYE) // 8)
+    assert abs(speech.end_ms - len(GOODBYE) // 8) < 200
+
+
+@pytest.mark.parametrize("size", [2, 160, 318, 320, 640, 642])
+def test_a_short_sound_after_quiet_is_a_reply(size: int) -> None:
+    speech = AgentSpeech()
+    assert speech.take(linear(np.full(size // 2, 400.0)), 320, 0, 40)
+    speech.ran_dry()
+    assert not speech.speaks
