@@ -305,8 +305,8 @@ class Settings(BaseSettings):
         # An id or a password in quotes is valid to us, and wrong to everybody that is shown it.
         if isinstance(value, str) and len(value) > 1 and value[0] + value[-1] in QUOTES:
             raise ValueError(
-                "the value stands in quotes, which are a part of it here: a shell and .env take them off, "
-                "`docker run --env-file` and systemd's Environment= in the wrong place don't. Leave them out"
+                "the value stands in quotes, and they are a part of it: a shell and .env take quotes off, "
+                "`docker run --env-file` doesn't. Leave them out"
             )
         return value
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
@@ -49,10 +49,13 @@ class FlightFile:
     What has been written by then is whole up to its last block, and stays.
     """
 
-    def __init__(self, directory: Path, started: CallStarted, started_at: datetime) -> None:
-        """``started_at``: the wall-clock time of ``started.at``."""
+    def __init__(
+        self, directory: Path, started: CallStarted, started_at: datetime, prepare: Callable[[], None]
+    ) -> None:
+        """``started_at``: the wall-clock time of ``started.at``; ``prepare`` is called before it is made."""
         self.name = call_name(started.uuid, started_at)
         self._directory = directory
+        self._prepare = prepare
         self._started = started
         self._started_at = started_at
         self._file: IO[bytes] | None = None
@@ -80,6 +83,7 @@ class FlightFile:
 
     def _write(self, records: list[Record]) -> None:
         if self._file is None:
+            self._prepare()
             self._file = self._open()
             _write_whole(self._file, PREAMBLE)
             records.insert(0, Start(self._started.uuid, self._started_at, __version__, self._started.peer))

@@ -21,7 +21,7 @@ from audiosocket_gw.events import NORMAL_ENDS, CallEnded, CallEvent, CallStarted
 from audiosocket_gw.flight.flight_file import SUFFIX, UNFINISHED, FlightFile, Note
 from audiosocket_gw.flight.format import RecordKind
 from audiosocket_gw.protocol.audiosocket import Audio
-from audiosocket_gw.recording.directory import claim
+from audiosocket_gw.recording.directory import Claim, claim
 from audiosocket_gw.recording.retention import Limits, Retention
 from audiosocket_gw.recording.writer import Writer
 from audiosocket_gw.tap import Tap
@@ -54,6 +54,7 @@ class FlightRecorder:
         self._waiting = 0
         self._lock = threading.Lock()
         self._resources = ExitStack()
+        self._claim: Claim
 
     def __enter__(self) -> Self:
         """Start the writer.
@@ -61,7 +62,7 @@ class FlightRecorder:
         Raises:
             ConfigurationError: ``FLIGHT_DIR`` can't be used, or another gateway uses it.
         """
-        self._resources.enter_context(claim(self._directory, "FLIGHT_DIR"))
+        self._claim = self._resources.enter_context(claim(self._directory, "FLIGHT_DIR"))
         self._resources.enter_context(self._writer)
         which = "every call" if self._keep_all else "every call that ends badly"
         logger.info("%s is kept in %s (FLIGHT_DIR), voices included", which, self._directory)
@@ -78,7 +79,7 @@ class FlightRecorder:
         """Begin to record a call: an `OpenTap`."""
         now = asyncio.get_running_loop().time()
         started_at = datetime.fromtimestamp(time.time() - (now - started.at), UTC)
-        return _FlightTap(self, FlightFile(self._directory, started, started_at), started)
+        return _FlightTap(self, FlightFile(self._directory, started, started_at, self._claim.renew), started)
 
     # Asked by the taps
 

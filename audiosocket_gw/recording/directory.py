@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,22 +42,93 @@ def started_on(name: str) -> datetime | None:
 def prepare(directory: Path, setting: str) -> None:
     """Make the directory, for its owner alone, unless it is there; see whether files can be made in it.
 
+    A directory that leads elsewhere, or that anybody may write to, is used with a warning.
+
     Raises:
         ConfigurationError: it can't be used; the message names ``setting``.
     """
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make(directory)
         with tempfile.TemporaryFile(dir=directory):
             pass
+        mode = directory.stat().st_mode
     except OSError as error:
         raise ConfigurationError(
             f"{setting}={str(directory)!r}: files can't be written there: {error.strerror}. "
             "Name a directory that the gateway may make, or that its user may write to."
         ) from None
+    if directory.is_symlink():
+        logger.warning("%s=%s is a symbolic link to %s", setting, directory, directory.resolve())
+    if mode & stat.S_IWOTH:
+        logger.warning(
+            "%s=%s: every user of this machine may add files to it, or remove them (mode %03o): chmod 700",
+            setting,
+            directory,
+            stat.S_IMODE(mode),
+        )
+
+
+def _make(directory: Path) -> None:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+class Claim:
+    """A directory that nobody else claims. The thread that writes into it calls `renew`."""
+
+    def __init__(self, directory: Path, setting: str) -> None:
+        """Raises:
+        ConfigurationError: it is another's, or can't be read; the message names ``setting``.
+        """
+        self._directory = directory
+        self._setting = setting
+        try:
+            self._descriptor = self._open()
+        except OSError as error:
+            raise ConfigurationError(
+                f"{setting}={str(directory)!r}: it can't be read: {error.strerror}. "
+                "Name a directory that the gateway's user may read."
+            ) from None
+
+    def close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        os.close(descriptor)
+
+    def renew(self) -> None:
+        """Before a call's files are made: claim the directory again if it has been removed or replaced.
+
+        Raises:
+            OSError: it can't be made, or is another's now.
+        """
+        if self._descriptor < 0:
+            return  # the gateway has stopped without waiting for the disk
+        claimed = os.fstat(self._descriptor)
+        try:
+            if os.path.samestat(self._directory.stat(), claimed):
+                return
+            what = "it is another directory than it was: moved, or its file system was mounted or unmounted"
+        except FileNotFoundError:
+            what = "it was removed, and is made again"
+        logger.warning("%s=%s: %s", self._setting, self._directory, what)
+        _make(self._directory)
+        try:
+            descriptor = self._open()
+        except ConfigurationError:
+            raise OSError(errno.EBUSY, "another gateway uses the directory") from None
+        self.close()
+        self._descriptor = descriptor
+
+    def _open(self) -> int:
+        descriptor = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            _lock(descriptor, self._directory, self._setting)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
 
 
 @contextmanager
-def claim(directory: Path, setting: str) -> Iterator[None]:
+def claim(directory: Path, setting: str) -> Iterator[Claim]:
     """Prepare the directory, and let nobody else claim it while the context is open.
 
     The lock is the kernel's, on the directory itself: it leaves no file, and ends with the process.
@@ -64,18 +137,11 @@ def claim(directory: Path, setting: str) -> Iterator[None]:
         ConfigurationError: it can't be used, or is another's; the message names ``setting``.
     """
     prepare(directory, setting)
+    claimed = Claim(directory, setting)
     try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    except OSError as error:
-        raise ConfigurationError(
-            f"{setting}={str(directory)!r}: it can't be read: {error.strerror}. "
-            "Name a directory that the gateway's user may read."
-        ) from None
-    try:
-        _lock(descriptor, directory, setting)
-        yield
+        yield claimed
     finally:
-        os.close(descriptor)
+        claimed.close()
 
 
 def _lock(descriptor: int, directory: Path, setting: str) -> None:

@@ -15,7 +15,7 @@ from typing import Self, TypeVar
 from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_MS, PCM_8000, AudioFormat
 from audiosocket_gw.protocol.audiosocket import Audio
-from audiosocket_gw.recording.directory import call_name, claim
+from audiosocket_gw.recording.directory import Claim, call_name, claim
 from audiosocket_gw.recording.retention import Limits, Retention
 from audiosocket_gw.recording.stereo import LEAD_IN_S, Piece, Stereo, TimedFrame
 from audiosocket_gw.recording.transcript import Transcript, TranscriptFile
@@ -47,6 +47,7 @@ class Recorder:
         self._retention = Retention(directory, SUFFIXES, limits)
         self._writer = Writer("recordings", self._sweep)
         self._resources = ExitStack()
+        self._claim: Claim
 
     def __enter__(self) -> Self:
         """Start the writer.
@@ -54,7 +55,7 @@ class Recorder:
         Raises:
             ConfigurationError: ``RECORD_DIR`` can't be used, or another gateway uses it.
         """
-        self._resources.enter_context(claim(self._directory, "RECORD_DIR"))
+        self._claim = self._resources.enter_context(claim(self._directory, "RECORD_DIR"))
         self._resources.enter_context(self._writer)
         logger.info("every call is recorded in %s (RECORD_DIR)", self._directory)
         return self
@@ -75,7 +76,7 @@ class Recorder:
         now = datetime.now(UTC)
         name = call_name(started.uuid, now)
         self._up.add(name)
-        files = CallFiles(self._directory / name, started, now, self._closed)
+        files = CallFiles(self._directory / name, started, now, self._claim.renew, self._closed)
         return CallRecorder(files, self._writer, asyncio.get_running_loop().time)
 
     def _closed(self, name: str) -> None:
@@ -156,11 +157,14 @@ class CallFiles:
         path: Path,
         started: events.CallStarted,
         started_on: datetime,
+        prepare: Callable[[], None],
         closed: Callable[[str], None],
     ) -> None:
+        """``prepare`` is called before a file is made, ``closed`` with their name when both are whole."""
         self._path = path
         self._uuid = started.uuid
         self._begins_at = started.at - LEAD_IN_S
+        self._prepare = prepare
         self._closed = closed
         self._transcript = Transcript(started, started_on, self._begins_at)
         self._transcript_file: TranscriptFile | None = None
@@ -205,16 +209,25 @@ class CallFiles:
             self.give_up("a defect of the gateway")
             raise
         finally:
+            if ended:
+                self._see_whether_it_is_there()
             if ended or self.given_up:
                 self._close()
             if ended:
                 self._closed(self._path.name)
+
+    def _see_whether_it_is_there(self) -> None:
+        """Files that were removed are written to as if they were there."""
+        path = self._path.with_name(f"{self._path.name}.wav")
+        if not self.given_up and self._wav is not None and not path.exists():
+            logger.warning("call %s: its recording was removed before the call ended: %s", self._uuid, path)
 
     def _write_events(self) -> None:
         for event in _taken(self.events):
             lines = self._transcript.lines(event)
             if lines:
                 if self._transcript_file is None:
+                    self._prepare()
                     self._transcript_file = TranscriptFile(self._path.with_name(f"{self._path.name}.jsonl"))
                 self._transcript_file.write(lines)
 
@@ -227,6 +240,7 @@ class CallFiles:
         if self._stereo is None:
             rate = pieces[-1].audio_format.rate if pieces else PCM_8000.rate
             self._stereo = Stereo(rate, self._begins_at)
+            self._prepare()
             self._wav = WavFile(self._path.with_name(f"{self._path.name}.wav"), rate)
         assert self._wav is not None
         for piece in pieces:

@@ -35,7 +35,11 @@ class WavFile:
         self._rate = rate
         self._sound_bytes = 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._write_header()
+        try:
+            self._write_header()
+        except OSError:
+            os.close(self._file)
+            raise
 
     def write(self, position: int, block: Samples) -> bool:
         """Write ``block``, shape (samples, 2), where it belongs; what was there is replaced.

@@ -359,6 +359,18 @@ async def test_a_burst_does_not_wait_for_the_second_to_end(tmp_path: Path) -> No
     assert [len(message.text) for message in only(tmp_path).agent_messages] == [2**20] * 3
 
 
+async def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    directory = tmp_path / "flights"
+    async with recorded_stage(directory) as made:
+        directory.rmdir()
+        line, _ = await made.call()
+        line.writer.close()
+        await made.wait_for(events.CallEnded)
+        await line.__aexit__()
+    assert only(directory).start.uuid == line.uuid
+    assert directory.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_directory_is_one_recorder_s_at_a_time(tmp_path: Path) -> None:
     with (
         _recorder(tmp_path / "a"),

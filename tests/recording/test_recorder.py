@@ -7,6 +7,7 @@ import errno
 import json
 import logging
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -282,17 +283,61 @@ async def test_a_full_disk_is_told_once_and_ends_that_recording(
 
 
 @pytest.mark.virtual_time
-async def test_a_directory_that_goes_away_harms_no_call(
+async def test_a_directory_that_was_removed_is_made_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "parent" / "recordings"
+    with recording(directory) as recorder:
+        shutil.rmtree(directory.parent)
+        for _ in range(2):
+            with OneCall(recorder) as call:
+                await sound(call, 3)
+            await written(recorder)
+            assert len(read(wav_of(directory, call.uuid))[1]) > 0
+        assert warnings(caplog) == [f"RECORD_DIR={directory}: it was removed, and is made again"]
+        assert directory.stat().st_mode & 0o777 == 0o700
+        with pytest.raises(ConfigurationError, match="is in use"), recording(directory):
+            pass
+
+
+@pytest.mark.virtual_time
+async def test_a_recording_that_is_removed_during_the_call_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "recordings"
+    with recording(directory) as recorder:
+        with OneCall(recorder) as call:
+            await sound(call, 3)
+            await written(recorder)
+            shutil.rmtree(directory)
+        await written(recorder)
+        assert warnings(caplog)[-1].startswith(
+            f"call {call.uuid}: its recording was removed before the call ended: "
+        )
+        with OneCall(recorder) as later:
+            await sound(later, 3)
+    assert len(read(wav_of(directory, later.uuid))[1]) > 0
+
+
+@pytest.mark.virtual_time
+async def test_a_directory_that_cannot_be_made_again_harms_no_call(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     directory = tmp_path / "recordings"
     with recording(directory) as recorder:
         directory.rmdir()
+        directory.write_text("a file in its place")
         with OneCall(recorder) as call:
             await sound(call, 3)
-    assert len(warnings(caplog)) == 1
-    assert f"call {call.uuid}" in warnings(caplog)[0]
-    assert f"No such file or directory. Look at the disk of RECORD_DIR={directory}" in warnings(caplog)[0]
+    assert f"call {call.uuid}: recording stopped, the call goes on: " in warnings(caplog)[-1]
+    assert f"Look at the disk of RECORD_DIR={directory}" in warnings(caplog)[-1]
+
+
+async def written(recorder: Recorder) -> None:
+    """Wait until the writer has done what it was given."""
+    done = threading.Event()
+    recorder._writer.submit(done.set)
+    assert done.wait(30)
 
 
 class HungDisk:

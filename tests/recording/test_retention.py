@@ -264,3 +264,56 @@ def test_a_directory_that_can_not_be_read_is_told_at_once(
         claim(tmp_path, "RECORD_DIR"),
     ):
         pass
+
+
+def test_a_claim_is_renewed_on_the_directory_that_is_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    directory = tmp_path / "a"
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with claim(directory, "RECORD_DIR") as claimed:
+        claimed.renew()
+        assert caplog.messages == []
+        directory.rename(tmp_path / "moved")
+        directory.mkdir()
+        claimed.renew()
+        claimed.renew()
+        (told,) = caplog.messages
+        assert told.startswith(f"RECORD_DIR={directory}: it is another directory than it was")
+        with pytest.raises(ConfigurationError, match="is in use"), claim(directory, "FLIGHT_DIR"):
+            pass
+        with claim(tmp_path / "moved", "FLIGHT_DIR"):
+            pass
+    claimed.renew()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_directory_that_another_gateway_has_taken_meanwhile_is_its_own(tmp_path: Path) -> None:
+    directory = tmp_path / "a"
+    with claim(directory, "RECORD_DIR") as claimed:
+        directory.rmdir()
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        with claim(directory, "RECORD_DIR"), pytest.raises(OSError, match="another gateway uses") as caught:
+            claimed.renew()
+        assert caught.value.errno == errno.EBUSY
+        assert len(list(Path("/proc/self/fd").iterdir())) == before
+        claimed.renew()
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o700, False), (0o770, False), (0o777, True), (0o1777, True)])
+def test_a_directory_that_anybody_may_write_to_is_told(
+    tmp_path: Path, mode: int, told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    tmp_path.chmod(mode)
+    prepare(tmp_path, "RECORD_DIR")
+    expected = f"RECORD_DIR={tmp_path}: every user of this machine may add files to it, or remove them"
+    assert [message.startswith(f"{expected} (mode {mode:o})") for message in caplog.messages] == [True] * told
+
+
+def test_a_directory_that_is_a_symbolic_link_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    prepare(tmp_path / "link", "FLIGHT_DIR")
+    assert caplog.messages == [f"FLIGHT_DIR={tmp_path}/link is a symbolic link to {tmp_path}/there"]

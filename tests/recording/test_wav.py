@@ -161,3 +161,17 @@ def test_two_gigabytes_are_within_what_a_header_can_say(tmp_path: Path) -> None:
     with wave.open(str(path)) as whole:
         assert whole.getnframes() == last
     assert path.stat().st_size < 2**31
+
+
+def test_a_header_that_can_not_be_written_leaves_no_descriptor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(os, "pwrite", full)
+    for number in range(50):
+        with pytest.raises(OSError, match="No space"):
+            WavFile(tmp_path / f"{number}.wav", 8_000)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
