@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 from uuid import UUID, uuid4
 
+import numpy as np
+
 from audiosocket_gw import events
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.protocol.audiosocket import (
@@ -93,6 +95,11 @@ class Line:
         while sound not in self.heard:
             await asyncio.sleep(0.02)
 
+    async def hears_piece_by_piece(self, sound: bytes) -> None:
+        """Wait until the sound has arrived, whole, in which silence may stand wherever the agent was late."""
+        while sound not in without_silence(self.heard):
+            await asyncio.sleep(0.02)
+
 
 @dataclass
 class Stage:
@@ -147,6 +154,12 @@ async def stage(
 
 
 def ramp(ms: int, start: int = 1) -> bytes:
-    """Sound in which every sample differs from its neighbours: a lost or doubled one shows."""
+    """Sound in which every sample differs from its neighbours, and none is 0: a lost or doubled one shows."""
     count = ms * 8
     return b"".join(((start + n * 7) % 30_000 + 1).to_bytes(2, "little") for n in range(count))
+
+
+def without_silence(sound: bytes) -> bytes:
+    """Return the samples that are not 0."""
+    samples = np.frombuffer(sound, np.int16)
+    return bytes(samples[samples != 0])

@@ -39,7 +39,7 @@ async def test_what_the_agent_says_arrives_sample_for_sample(size: int) -> None:
         async with line:
             for start in range(0, len(sound), size):
                 await agent.send(_audio(sound[start : start + size], event_id=1))
-            await line.hears(sound)
+            await line.hears_piece_by_piece(sound)
             finished = await on_stage.wait_for(events.ReplyFinished)
             assert finished.heard_ms == len(sound) // 16
 

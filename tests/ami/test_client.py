@@ -258,9 +258,10 @@ async def test_tls(certificate: tuple[Path, Path], caplog: pytest.LogCaptureFixt
             await connected(client)
             assert (await client.perform("Ping", {})).headers["Response"] == "Success"
     async with AmiClient(replace(fake.address, tls=True), TIMING) as client:
-        await asyncio.sleep(0.3)
+        # And no longer: a connection that the server has just accepted when its loop ends stays open.
+        while "certificate verify failed" not in caplog.text:
+            await asyncio.sleep(0.005)
         assert not client.connected
-    assert "certificate verify failed" in caplog.text
     await fake.stop()
 
 
