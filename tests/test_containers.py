@@ -55,6 +55,7 @@ def test_compose_file_follows_the_specification() -> None:
 @pytest.mark.parametrize(
     "path",
     [
+        ".ci/run",
         "asterisk/entrypoint.sh",
         "tests/asterisk/make_root.sh",
         "tests/debian_tree.sh",
