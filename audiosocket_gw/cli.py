@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from audiosocket_gw import __version__
 from audiosocket_gw.builtin_tools import load_tools
 from audiosocket_gw.caller import run_call
 from audiosocket_gw.demo import run_demo
-from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.errors import ConfigurationError, GatewayError
 from audiosocket_gw.event_loop import GatewayEventLoop
 from audiosocket_gw.flight.command import run_replay, run_replay_into, run_summary
 from audiosocket_gw.gateway import ami_address, serve
@@ -23,6 +24,8 @@ from audiosocket_gw.log.setup import log_to_stderr, open_standard_descriptors, s
 from audiosocket_gw.originate import OutboundCall, run_originate
 from audiosocket_gw.settings import AgentKind, Settings, load_settings
 from audiosocket_gw.simulator import Simulator, load_scenario
+
+logger = logging.getLogger("audiosocket_gw")
 
 EXIT_CONFIGURATION = 2
 
@@ -84,8 +87,14 @@ def _serve(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in ("agent", "host", "port")}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     set_level(settings.log_level.upper())
-    with asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
-        return runner.run(serve(settings))
+    try:
+        with asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
+            return runner.run(serve(settings))
+    except GatewayError:
+        raise
+    except Exception:  # by the log: Python would print it, and wait for whoever reads standard error
+        logger.exception("the gateway failed")
+        return 1
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from uuid import UUID
 
-from audiosocket_gw.ami.control import CallerData
+from audiosocket_gw.ami.control import CallerData, DialplanLine
 from audiosocket_gw.audio import AudioFormat
 
 
@@ -18,10 +19,22 @@ def passthrough_warning(uuid: UUID, caller: CallerData | None, heard: AudioForma
     effect = "the gateway decodes it" if heard else "the agent hears silence"
     if caller is not None and caller.line is not None:
         line = caller.line
-        change = f"the line at {line.place} from {line} to {line.with_codec(uuid, 'slin')}"
+        change = f"the line at {line.place} from {_shown(line)} to {_shown(line.with_codec(uuid, 'slin'))}"
     else:
         change = "the line from Dial(AudioSocket/HOST:PORT/UUID) to Dial(AudioSocket/HOST:PORT/UUID/c(slin))"
     return (
         f"Asterisk sends the telephone's codec ({codec}) under the label of linear sound; {effect}. "
         f"Change {change}"
     )
+
+
+_HARMLESS = re.compile(r"\d{0,4}(?:,[A-Za-z]*)?")
+"""A timeout and options without arguments."""
+
+
+def _shown(line: DialplanLine) -> str:
+    """Return the line; options with arguments, in which the caller's number and name may stand, as dots."""
+    target, comma, options = line.data.partition(",")
+    if not comma or _HARMLESS.fullmatch(options):
+        return str(line)
+    return f"{line.application}({target},...)"

@@ -49,6 +49,11 @@ def open_standard_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             _to_nowhere(descriptor)
+    # Python leaves these away where it finds them closed, and prints what is for the one on the other.
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 (a descriptor, open to the end)
+    if sys.stderr is None:
+        sys.stderr = open(STDERR, "w", closefd=False)  # noqa: SIM115
 
 
 def _to_nowhere(descriptor: int) -> None:

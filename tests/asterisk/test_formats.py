@@ -16,6 +16,7 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.audio import PCM_8000, AudioFormat, Converter
+from audiosocket_gw.log.formatter import LineFormatter
 from audiosocket_gw.protocol.audiosocket import Kind
 from tests.asterisk.lab import AMI_PASSWORD, Lab
 from tests.asterisk.phone import Phone
@@ -112,6 +113,23 @@ async def test_a_dialplan_that_names_no_codec(
     else:
         assert f"codec ({name}_8000)" in warning
         assert "/c(slin))" in warning
+
+
+async def test_the_warning_shows_neither_number_nor_name_of_the_caller(
+    lab: Lab, phone: Phone, caplog: pytest.LogCaptureFixture
+) -> None:
+    said = bytes(16_000) + SPEECH.tobytes() + tone(10, 1_000, peak=PEAK)
+    async with gateway_on_the_wire(lab, "pcm_16000", with_ami=True) as (on_stage, _):
+        async with phone.call("5024", said, "PCMU/8000/1"):
+            uuid = (await on_stage.wait_for(events.AgentConnected)).uuid
+            while not codec_warnings(caplog):
+                await asyncio.sleep(0.1)
+        await on_stage.wait_for(events.CallEnded)
+    lines = [LineFormatter().format(record) for record in caplog.records]
+    (warning,) = [line for line in lines if "c(slin)" in line]
+    dialled = f"AudioSocket/127.0.0.1:{lab.ports.gateway}/{uuid}"
+    assert warning.endswith(f"at 5024@phones:2 from Dial({dialled},...) to Dial({dialled}/c(slin),...)")
+    assert not [line for line in lines if "Alice" in line or "01711234567" in line]
 
 
 def codec_warnings(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -162,7 +162,7 @@ async def works(process: Process, port: int) -> None:
         await garbage(port, 5)
         await hears(caller)
     await garbage(port, 5)
-    assert await ends(process) in (0, 1)
+    assert await ends(process) == 0
 
 
 async def test_standard_error_that_is_closed_leaks_the_log_into_no_socket() -> None:
@@ -220,6 +220,25 @@ os.write(2, b"y" * 100_000)
         fill(writing)
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stderr=writing)
         assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
+async def test_an_error_that_ends_the_gateway_is_logged() -> None:
+    script = """
+import sys
+from audiosocket_gw import cli
+async def serve(settings):
+    raise RuntimeError("defect\\x1b of 01711234567")
+cli.serve = serve
+sys.exit(cli.main())
+"""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", script, "serve", "--agent", "simulator"), stderr=asyncio.subprocess.PIPE
+    )
+    _, text = await process.communicate()
+    first, *_, last = text.decode().splitlines()
+    assert first.endswith("ERROR the gateway failed")
+    assert last == "RuntimeError: defect\\x1b of ###########"
+    assert process.returncode == 1
 
 
 async def test_what_python_itself_would_print_is_logged() -> None:
