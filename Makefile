@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run test test-forky check format fuzz asterisk-test bench lock clean
+.PHONY: help demo run test test-forky test-floors check format fuzz asterisk-test bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -25,6 +25,12 @@ test: $(VENV)/development  ## run all tests but those that need a real Asterisk,
 
 test-forky:  ## the same on Debian forky's Python, 3.14 (root, Debian; PYTHON=python3.15 for its next one)
 	sh tests/on_forky.sh PYTHON=$(PYTHON)
+
+test-floors: $(BIN)/uv  ## the same with the oldest versions that pyproject.toml admits (Python 3.11)
+	$(PYTHON) -m venv --clear build/floors
+	$(BIN)/uv pip install --quiet --python build/floors/bin/python --resolution lowest-direct --editable '.[dev]'
+	touch build/floors/development
+	$(MAKE) test VENV=build/floors
 
 check: $(VENV)/development  ## lint, formatting, types
 	$(BIN)/ruff check
