@@ -22,6 +22,7 @@ LAYERS = [
         "elevenlabs.messages",
         "elevenlabs.closing",
         "ami.registry",
+        "ami.text",
         "transfer",
         "keypad",
     },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import re
 import ssl
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,8 +33,21 @@ Hangup is not among them: there is one for each call of the PBX, whosever it is,
 The registry gets on without, since every channel is checked before something is done to it.
 """
 
+FUNCTIONS = {"REPLACE": ("LEN(abc)", "3"), "CALLERID": ("CALLERID(num-pres)", ".+")}
+"""Dialplan functions of use here: what to ask to learn whether one is loaded, and the answer if so.
+
+LEN() is of func_strings, as REPLACE() is, and needs no channel.
+"""
+
 USELESS_EVENTS_TOLERATED = 1_000
 """So many of other people's calls on one connection: nothing filters them."""
+
+SHUTTING_DOWN = "Asterisk is shutting down"
+"""What Asterisk answers to every action while it stops: the password isn't the trouble."""
+
+
+class LoginRefused(ControlError):
+    """Asterisk doesn't know the user, or not with this password, or not from this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +106,15 @@ class AmiClient:
 
     Nothing is kept for later: an action fails at once when there is no connection, and what a lost connection
     leaves unanswered fails too. ``registry`` knows the channels of the calls; ``peer_host`` is the
-    address that the host was last seen to have, or nothing.
+    address that the host was last seen to have, or nothing; ``functions`` are those of `FUNCTIONS` that this
+    Asterisk has.
     """
 
     def __init__(self, address: AmiAddress, timing: AmiTiming | None = None) -> None:
         self.address = address
         self.peer_host = ""
         self.registry = ChannelRegistry()
+        self.functions: frozenset[str] = frozenset()
         self._timing = timing or AmiTiming()
         self._connection: AmiConnection | None = None
         self._serving: asyncio.Task[None] | None = None
@@ -167,8 +183,8 @@ class AmiClient:
         """Connect, and stay until the connection is lost; return how long to wait before the next."""
         try:
             await self._session()
-        except Refused as refusal:
-            self._say_once(logging.ERROR, "refused", _LOGIN_REFUSED, self.address, refusal.reply)
+        except LoginRefused as refusal:
+            self._say_once(logging.ERROR, "refused", _LOGIN_REFUSED, self.address, refusal)
             return self._timing.refused_retry_s
         except (ControlError, LocalProtocolError, OSError) as error:
             # TimeoutError is an OSError.
@@ -187,6 +203,7 @@ class AmiClient:
         try:
             await self._log_in(connection)
             await self._subscribe(connection)
+            self.functions = await self._functions(connection)
             self._connection = connection
             self.peer_host = connection.peer_host
             await self._list_calls()
@@ -210,7 +227,12 @@ class AmiClient:
             values |= {"AuthType": "MD5", "Key": key}
         else:
             values |= {"Secret": password}
-        await connection.perform("Login", values, self._timing.action_s)
+        try:
+            await connection.perform("Login", values, self._timing.action_s)
+        except Refused as refusal:
+            if refusal.reply == SHUTTING_DOWN:
+                raise
+            raise LoginRefused(refusal.reply) from None
 
     async def _subscribe(self, connection: AmiConnection) -> None:
         """Have Asterisk send the events that are needed; filters of manager.conf stand in any case."""
@@ -226,6 +248,18 @@ class AmiClient:
         else:
             self._filtered_by = "the filters of this connection"
         await connection.perform("Events", {"EventMask": EVENT_MASK}, self._timing.action_s)
+
+    async def _functions(self, connection: AmiConnection) -> frozenset[str]:
+        """Ask for the dialplan functions: to use one that isn't there is an error in Asterisk's log."""
+        found = set()
+        try:
+            for function, (question, answer) in FUNCTIONS.items():
+                reply = await connection.perform("Getvar", {"Variable": question}, self._timing.action_s)
+                if re.fullmatch(answer, reply.headers.get("Value", "")):
+                    found.add(function)
+        except Refused as refusal:
+            logger.debug("%s: %s; channel variables are read as they are", self.address, refusal)
+        return frozenset(found)
 
     async def _list_calls(self) -> None:
         try:

@@ -12,6 +12,7 @@ import asyncio
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from secrets import token_hex
 from ssl import SSLContext
 from typing import Self, cast
 
@@ -19,6 +20,7 @@ from panoramisk.actions import Action  # type: ignore[import-untyped]
 from panoramisk.message import Message  # type: ignore[import-untyped]
 
 from audiosocket_gw.ami.registry import Headers
+from audiosocket_gw.ami.text import decoded
 from audiosocket_gw.errors import ControlError, LocalProtocolError, reason_of
 from audiosocket_gw.happy_eyeballs import open_socket
 
@@ -43,15 +45,18 @@ ACTION_ID_PREFIX = "audiosocket-gw-"
 _HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _FORBIDDEN = re.compile(r"[\r\n\0]")
 
+_REPEATED = frozenset({"Variable", "ChanVariable"})
+
 Values = Mapping[str, str] | Mapping[str, str | list[str]]
 """The headers of an action; a list is a header that is given several times."""
 
 
 class Refused(ControlError):
-    """Asterisk answered the action with an error; ``reply`` is in its words."""
+    """Asterisk answered the action with an error; ``reply`` is in its words, ``action`` the name."""
 
     def __init__(self, action: str, reply: str) -> None:
         super().__init__(f"Asterisk refused {action}: {reply}{_hint(action, reply)}")
+        self.action = action
         self.reply = reply
 
     @property
@@ -73,7 +78,8 @@ def _hint(action: str, reply: str) -> str:
 class Answer:
     """What Asterisk answered: the headers of its response, and the events that belong to it.
 
-    The values of a header that comes several times are joined with CR LF, which no value can hold.
+    ``Variable``, which comes several times, has its values joined with CR LF. Of another header the first
+    counts.
     """
 
     headers: Headers
@@ -92,6 +98,8 @@ class AmiConnection(asyncio.Protocol):
         self._buffer = b""
         self._greeted = False
         self._performed = 0
+        # Nobody can guess it, so no value of a variable can pass for an answer.
+        self._action_id_prefix = f"{ACTION_ID_PREFIX}{token_hex(8)}-"
         self._pending: dict[str, Action] = {}
         self._why_cut = ""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -131,7 +139,8 @@ class AmiConnection(asyncio.Protocol):
                 have carried the action out or not; it is not sent again.
         """
         self._performed += 1
-        action = Action({"Action": name, "ActionID": f"{ACTION_ID_PREFIX}{self._performed}", **values})
+        action_id = f"{self._action_id_prefix}{self._performed}"
+        action = Action({"Action": name, "ActionID": action_id, **values})
         wire = _wire(action)
         if self.lost.done():
             raise ControlError(f"{name}: {self.lost.result()}")
@@ -188,10 +197,10 @@ class AmiConnection(asyncio.Protocol):
         return self._greeted
 
     def _take(self, block: bytes) -> None:
-        message = Message.from_line(block.decode(errors="replace").strip())
+        message = Message.from_line(decoded(block).strip())
         if message is None:
             return
-        headers = {name: _joined(value) for name, value in message.items()}
+        headers = {name: _single(name, value) for name, value in message.items()}
         action = self._pending.get(headers.get("ActionID", ""))
         if action is None:
             if "Event" in headers:
@@ -216,8 +225,14 @@ class AmiConnection(asyncio.Protocol):
             action.future.set_exception(ControlError(f"{action['Action']}: {why}"))
 
 
-def _joined(value: str | list[str]) -> str:
-    return value if isinstance(value, str) else "\r\n".join(value)
+def _single(name: str, value: str | list[str]) -> str:
+    if isinstance(value, str):
+        return value
+    # What else comes several times is a line of somebody's value. Asterisk writes the ActionID behind the
+    # values of variables, and before them all that tells who somebody is.
+    if name in _REPEATED:
+        return "\r\n".join(value)
+    return value[-1] if name == "ActionID" else value[0]
 
 
 def _wire(action: Action) -> bytes:

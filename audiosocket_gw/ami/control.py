@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
 from audiosocket_gw.ami.client import AmiClient
-from audiosocket_gw.ami.connection import Refused, Values
+from audiosocket_gw.ami.connection import MAX_LINE_BYTES, Refused, Values
 from audiosocket_gw.ami.registry import Channel, Headers, known, uuids_named_by
+from audiosocket_gw.ami.text import as_answered, is_presented, without_cr
 from audiosocket_gw.errors import ControlError, LocalProtocolError
 
 logger = logging.getLogger("audiosocket_gw.ami")
@@ -41,6 +43,10 @@ _DRIVEN = r"AudioSocket/(?P<service>[^/,&]*)/(?P<uuid>{uuid})(?:/c\((?P<codec>\w
 _CALLER_ID = re.compile(r"[^\r\n\0]{0,120}")
 # Originate takes several variables in one header, with commas between them and quotes around them.
 _ORIGINATE_VALUE = re.compile(r"[^\r\n\0,\"\\()\[\]{}$]{0,500}")
+
+_PRESENTATIONS = ("CALLERID(num-pres)", "CALLERID(name-pres)")
+
+_QUESTIONS_BYTES = MAX_LINE_BYTES - 100
 
 _ORIGINATE_FAILURES = {
     "0": "no such extension, or not reachable",
@@ -137,11 +143,12 @@ class CallControl:
         """
         for name in variables:
             _check(_VARIABLE_TO_READ, name, "channel variable")
-        status = await self._status(uuid, variables)
+        # Variables apart: whatever somebody has put into one, who is calling stays what it is.
+        status = await self._status(uuid, _PRESENTATIONS if "CALLERID" in self._client.functions else ())
         line = _line(uuid, status)
         return CallerData(
-            channel=Channel.from_headers(status),
-            variables=_variables(status, variables),
+            channel=_presented(status),
+            variables=await self._read(status["Channel"], variables),
             line=line,
             codec=await self._codec(uuid, line) if line else "",
         )
@@ -265,6 +272,26 @@ class CallControl:
         formats = status.get("Nativeformats", "") if status else ""
         return formats.strip("()").partition("|")[0]
 
+    # Channel variables
+
+    async def _read(self, channel: str, names: Sequence[str]) -> dict[str, str]:
+        """Return the variables, with each CR LF as LF; one that isn't set is empty.
+
+        Asterisk tells the first 511 bytes of each, however it is asked (measured on 22.10).
+        """
+        if "REPLACE" not in self._client.functions:
+            return await self._ask(channel, {name: name for name in names})
+        return await self._ask(channel, {name: without_cr(name) for name in names})
+
+    async def _ask(self, channel: str, questions: Mapping[str, str]) -> dict[str, str]:
+        """Return the answers to what is asked for each name, empty where there is none."""
+        values = dict.fromkeys(questions, "")
+        for portion in _portions(questions):
+            status = await self._status_of(channel, [questions[name] for name in portion])
+            if status is not None:
+                values |= _variables(status, {name: questions[name] for name in portion})
+        return values
+
     # How a call is found
 
     async def _status(self, uuid: UUID, variables: Sequence[str] = ()) -> Headers:
@@ -311,7 +338,12 @@ class CallControl:
             if refusal.is_no_such_channel:
                 return None
             raise
-        return next((headers for headers in received if headers.get("Event") == "Status"), None)
+        for headers in received:
+            if headers.get("Event") == "Status":
+                return headers
+        if variables:
+            logger.warning(_BROKEN_BY_A_VALUE, self._client.address, ", ".join(variables))
+        return None
 
     async def _act(self, action: str, values: Values, deadline_s: float | None = None) -> tuple[Headers, ...]:
         try:
@@ -383,14 +415,42 @@ def _landed(status: Headers, destination: str) -> Landing:
     return landing
 
 
-def _variables(status: Headers, names: Sequence[str]) -> dict[str, str]:
-    """Read ``Variable: NAME=value``, once for each name; Asterisk writes ``(null)`` for what isn't set."""
-    read = dict.fromkeys(names, "")
+def _presented(status: Headers) -> Channel:
+    """Return the channel, without the number or the name that the caller wants to be withheld."""
+    channel = Channel.from_headers(status)
+    number, name = _variables(status, {name: name for name in _PRESENTATIONS}).values()
+    return replace(
+        channel,
+        caller_number=channel.caller_number if is_presented(number) else "",
+        caller_name=channel.caller_name if is_presented(name) else "",
+    )
+
+
+def _variables(status: Headers, questions: Mapping[str, str]) -> dict[str, str]:
+    """Read ``Variable: QUESTION=value`` for each name; Asterisk writes ``(null)`` for what isn't set.
+
+    One that comes twice was written by another's value: which of them is true can't be told.
+    """
+    answers = defaultdict(list)
     for line in status.get("Variable", "").split("\r\n"):
-        name, _, value = line.partition("=")
-        if name in read and value != "(null)":
-            read[name] = value
-    return read
+        question, _, value = line.partition("=")
+        answers[question].append("" if value == "(null)" else value)
+    read = {name: answers[as_answered(question)] for name, question in questions.items()}
+    return {name: values[0] if len(values) == 1 else "" for name, values in read.items()}
+
+
+def _portions(questions: Mapping[str, str]) -> Iterator[list[str]]:
+    """Share the names out, so that what is asked for each portion fits into one header."""
+    portion: list[str] = []
+    length = 0
+    for name, question in questions.items():
+        if portion and length + len(question) > _QUESTIONS_BYTES:
+            yield portion
+            portion, length = [], 0
+        portion.append(name)
+        length += len(question) + 1
+    if portion:
+        yield portion
 
 
 def _assignments(variables: Mapping[str, str]) -> list[str]:
@@ -415,4 +475,8 @@ def _originated(channel: str, received: Sequence[Headers]) -> Originated:
 _NOT_TOLD = (
     "%s: Asterisk did not tell of a call in time, so all its channels were listed to find it; if this is so "
     "for every call, give the user of manager.conf read=call,dialplan and its eventfilter lines"
+)
+_BROKEN_BY_A_VALUE = (
+    "%s: a value with an empty line in it broke Asterisk's answer, so none of these channel variables is "
+    "known: %s; load func_strings.so into Asterisk, and the gateway can ask for them without line breaks"
 )

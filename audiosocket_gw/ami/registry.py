@@ -24,6 +24,8 @@ from dataclasses import dataclass, replace
 from typing import Self
 from uuid import UUID
 
+from audiosocket_gw.ami.text import told, unescaped
+
 Headers = Mapping[str, str]
 """The headers of an event, a row of a list, or a response."""
 
@@ -37,6 +39,9 @@ _CHANNEL_NAME = re.compile(rf"AudioSocket/.*-{_UUID}", re.IGNORECASE)
 
 _CALLING = frozenset({"Dial", "Exec", "TryExec", "ExecIf"})
 """The applications that run AudioSocket for the channel; in others its name is only a word."""
+
+_NOT_DIALLED = frozenset({"s", "i", "t", "T", "h", "o", "a", "e"})
+"""Extensions that a dialplan comes to by itself: start, invalid, time-out and so on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +59,21 @@ class Channel:
 
     @classmethod
     def from_headers(cls, headers: Headers) -> Self:
-        """Read a channel from an event or a row; the dialled number is ``DNID``, or else ``Exten``."""
+        """Read a channel from an event or a row.
+
+        The dialled number is ``DNID``, what the telephone or the trunk asked for, whatever the dialplan did
+        since. Without it (a Local channel has none) it is ``Exten``, unless that is of the dialplan's own.
+        """
+        exten = headers.get("Exten", "")
         return cls(
             name=headers.get("Channel", ""),
             uniqueid=headers.get("Uniqueid", ""),
             linkedid=headers.get("Linkedid", ""),
-            caller_number=known(headers.get("CallerIDNum", "")),
-            caller_name=known(headers.get("CallerIDName", "")),
-            dialled_number=known(headers.get("DNID", "")) or headers.get("Exten", ""),
+            caller_number=told(headers.get("CallerIDNum", "")),
+            caller_name=told(unescaped(headers.get("CallerIDName", ""))),
+            dialled_number=known(headers.get("DNID", "")) or ("" if exten in _NOT_DIALLED else exten),
             context=headers.get("Context", ""),
-            exten=headers.get("Exten", ""),
+            exten=exten,
         )
 
 

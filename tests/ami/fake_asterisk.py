@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -35,7 +36,8 @@ class FakeAsterisk:
     """Takes actions; what it answers to each can be changed while it runs.
 
     ``replies`` are the messages for an action, without their ActionID; ``unanswered`` get none; ``cut_at``
-    break the connection. ``channels`` are the channels that are up: their `Status`, by name.
+    break the connection. ``channels`` are those that are up: their `Status`, by name. ``variables`` are
+    all channels'; ``has_functions`` lets REPLACE() and CALLERID() be there.
     """
 
     def __init__(self) -> None:
@@ -45,6 +47,8 @@ class FakeAsterisk:
         self.unanswered: set[str] = set()
         self.cut_at: set[str] = set()
         self.channels: dict[str, dict[str, str]] = {}
+        self.variables: dict[str, str] = {}
+        self.has_functions = False
         self.greeting = b"Asterisk Call Manager/11.0.0\r\n"
         self.logins = 0
         self._writers: set[asyncio.StreamWriter] = set()
@@ -128,9 +132,23 @@ class FakeAsterisk:
                 if channel is None:
                     return "Response: Error\nMessage: No such channel"
                 data = channel.get("ApplicationData", "")
-                return _list([_text({"Event": "Status", **channel, "Data": data})], "Status")
+                questions = re.findall(r"[^,(]+(?:\(.*?\))?(?=,|$)", action.get("Variables", ""))
+                lines = "".join(f"\nVariable: {self._answered(question)}" for question in questions)
+                return _list([_text({"Event": "Status", **channel, "Data": data}) + lines], "Status")
+            case "Getvar" if self.has_functions:
+                known = {"LEN(abc)": "3", "CALLERID(num-pres)": "allowed_not_screened"}
+                return f"Response: Success\nValue: {known.get(action['Variable'], '')}"
             case _:
                 return "Response: Success"
+
+    def _answered(self, question: str) -> str:
+        """Answer what a `Status` asks for, ``NAME`` or ``REPLACE(NAME,\\\\r)``, in Asterisk's words."""
+        question = question.replace("\\\\", "\\")
+        function = re.fullmatch(r"REPLACE\((.*),\\\\r\)", question)
+        if function is None:
+            return f"{question}={_raw(self.variables.get(question, '(null)'))}"
+        value = self.variables.get(function[1], "").replace("\r", "").encode()[:511]
+        return f"{question}={_raw(value.decode(errors='surrogateescape'))}"
 
     def _login(self, action: Headers) -> str:
         key = md5(f"{CHALLENGE}{PASSWORD}".encode(), usedforsecurity=False).hexdigest()
@@ -149,8 +167,17 @@ def _list(rows: list[str], name: str) -> str:
     return "\n\n".join([start, *rows, f"Event: {name}Complete\nEventList: Complete\nListItems: {len(rows)}"])
 
 
+_LF = "\ue00a"
+"""Stands for a line feed in a value, which Asterisk writes as it is."""
+
+
+def _raw(value: str) -> str:
+    return value.replace("\n", _LF)
+
+
 def _wire(message: str) -> bytes:
-    return message.replace("\n", "\r\n").encode() + b"\r\n\r\n"
+    lines = message.replace("\n", "\r\n").replace(_LF, "\n")
+    return lines.encode(errors="surrogateescape") + b"\r\n\r\n"
 
 
 @asynccontextmanager

@@ -33,6 +33,25 @@ exten => variables,1,Gosub(before-agent,s,1)
  same => n,Set(NOTE=a=b c)
  same => n,TryExec(AudioSocket(${CALL_UUID},${GATEWAY}))
 
+
+; Says something of itself that has line breaks in it, and something long.
+exten => claims,1,Gosub(before-agent,s,1)
+ same => n,Set(NOTE=${URIDECODE(one%0D%0AChannel: PJSIP/9-9%0D%0ACallerIDNum: 911%0D%0A%0D%0AEvent: x%0Atwo)})
+ same => n,Set(LONG=0123456789)
+ same => n,Set(LONG=${LONG}${LONG}${LONG}${LONG}${LONG}${LONG}${LONG}${LONG}${LONG}${LONG})
+ same => n,Set(LONG=${LONG}${LONG}${LONG}${LONG}${LONG}${LONG}${LONG}${LONG}${LONG}${LONG})
+ same => n,Set(TIER=gold)
+ same => n,TryExec(AudioSocket(${CALL_UUID},${GATEWAY}))
+exten => named,1,Gosub(before-agent,s,1)
+ same => n,Set(CALLERID(name)=${URIDECODE(${NAME})})
+ same => n,TryExec(AudioSocket(${CALL_UUID},${GATEWAY}))
+exten => withheld,1,Gosub(before-agent,s,1)
+ same => n,Set(CALLERID(pres)=prohib_passed_screen)
+ same => n,TryExec(AudioSocket(${CALL_UUID},${GATEWAY}))
+exten => queued,1,Goto(s,1)
+exten => s,1,Gosub(before-agent,s,1)
+ same => n,TryExec(AudioSocket(${CALL_UUID},${GATEWAY}))
+
 exten => target,1,NoOp(AVR_RESULT is ${AVR_RESULT})
  same => n,Wait(600)
 exten => _6XX,1,Goto(target,1)
@@ -81,7 +100,11 @@ class Pbx(Lab):
 
     def _overlay(self, name: str) -> str:
         lines = "\n".join(f"eventfilter({criteria}) = {value}" for criteria, value in FILTERS)
-        added = {"extensions.conf": DIALPLAN, "manager.conf": USERS.format(filters=lines)}
+        added = {
+            "extensions.conf": DIALPLAN,
+            "manager.conf": USERS.format(filters=lines),
+            "modules.conf": "load = func_uri.so\n",
+        }
         return super()._overlay(name) + added.get(name, "")
 
     def kill(self) -> None:

@@ -61,14 +61,14 @@ async def test_action_is_answered() -> None:
         fake.replies["Getvar"] = "Response: Success\nVariable: X\nValue: 1"
         answer = await client.perform("Getvar", {"Variable": "X"})
         assert answer.headers["Value"] == "1"
-        assert fake.actions("Getvar")[0]["Variable"] == "X"
+        assert fake.actions("Getvar")[-1]["Variable"] == "X"
         assert client.peer_host == "127.0.0.1"
 
 
 async def test_events_are_off_until_they_are_filtered() -> None:
     async with fake_asterisk() as fake, connection(fake):
         names = [action["Action"] for action in fake.received]
-        assert names == ["Login", "Filter", "Events", "CoreShowChannels"]
+        assert names == ["Login", "Filter", "Events", "Getvar", "Getvar", "CoreShowChannels"]
         assert fake.actions("Login")[0]["Events"] == "off"
         assert fake.actions("Events")[0]["EventMask"] == "call,dialplan"
 
@@ -477,3 +477,32 @@ async def test_received_bytes_are_counted_over_reconnects() -> None:
         await connected(client)
         await client.perform("Ping", {})
         assert client.received_bytes > first > len(fake.greeting)
+
+
+# Asterisk stops
+
+
+SHUTTING_DOWN = "Response: Error\nMessage: Asterisk is shutting down"
+
+
+@pytest.mark.parametrize("action", ["Login", "Ping"])
+async def test_asterisk_that_stops_is_no_matter_of_the_password(
+    action: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with fake_asterisk() as fake:
+        fake.replies[action] = SHUTTING_DOWN
+        async with AmiClient(
+            fake.address, replace(TIMING, ping_interval_s=0.05, refused_retry_s=600)
+        ) as client:
+            while "Asterisk is shutting down" not in caplog.text:
+                await asyncio.sleep(0.01)
+            del fake.replies[action]
+            await connected(client)
+    assert "AMI_PASSWORD" not in caplog.text
+    assert "no connection to Asterisk's manager interface" in caplog.text
+
+
+async def test_wrong_password_names_the_settings(caplog: pytest.LogCaptureFixture) -> None:
+    async with fake_asterisk() as fake, AmiClient(replace(fake.address, password=SecretStr("x")), TIMING):
+        await fake.came("Login", 2)
+    assert "refused the login (Authentication failed): set AMI_USERNAME and AMI_PASSWORD" in caplog.text

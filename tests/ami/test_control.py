@@ -54,14 +54,11 @@ async def call(timing: AmiTiming = TIMING) -> AsyncIterator[tuple[FakeAsterisk, 
             yield fake, CallControl(client)
 
 
-async def test_caller_is_described_in_one_round_trip() -> None:
+async def test_caller_is_described_in_two_round_trips() -> None:
     async with call() as (fake, control):
         await control.channel_of(CALL)
         fake.received.clear()
-        fake.channels["PJSIP/1-1"] = {
-            **IN_CALL,
-            "Variable": "TIER=gold\nVariable: NOTSET=(null)\nVariable: A=b=c",
-        }
+        fake.variables = {"TIER": "gold", "A": "b=c"}
         described = await control.describe(CALL, ["TIER", "NOTSET", "A", "CHANNEL(language)"])
         assert described == CallerData(
             Channel(
@@ -78,8 +75,97 @@ async def test_caller_is_described_in_one_round_trip() -> None:
             DialplanLine("phones", "s", "2", "AudioSocket", f"{CALL},127.0.0.1:5001"),
             codec="slin",
         )
-        assert [action["Action"] for action in fake.received] == ["Status"]
-        assert fake.received[0]["Variables"] == "TIER,NOTSET,A,CHANNEL(language)"
+        assert [action["Action"] for action in fake.received] == ["Status", "Status"]
+        assert "Variables" not in fake.received[0]
+        assert fake.received[1]["Variables"] == "TIER,NOTSET,A,CHANNEL(language)"
+
+
+# Values of channel variables
+
+NAMES = ["FIRST", "NOTE", "LAST"]
+CLAIMS = "Channel: PJSIP/9-9\r\nCallerIDNum: 911\r\nUniqueid: 9.9\r\nApplication: Dial"
+
+
+@asynccontextmanager
+async def described(note: str, *, functions: bool) -> AsyncIterator[tuple[FakeAsterisk, CallerData]]:
+    """Yield what is known of a caller in whose variable NOTE something stands."""
+    async with fake_asterisk() as fake:
+        fake.has_functions = functions
+        fake.channels = {"PJSIP/1-1": IN_CALL}
+        fake.variables = {"FIRST": "1", "NOTE": note, "LAST": "2"}
+        async with AmiClient(fake.address, TIMING) as client:
+            await connected(client)
+            yield fake, await CallControl(client).describe(CALL, NAMES)
+
+
+def is_himself(caller: CallerData) -> bool:
+    channel = caller.channel
+    return (channel.name, channel.caller_number, channel.uniqueid) == ("PJSIP/1-1", "100", "1.1")
+
+
+NOTES = [
+    "one line",
+    "two\nlines",
+    f"{CLAIMS}\nand more",
+    f"x\r\n{CLAIMS}",
+    f"x\r\n{CLAIMS}\r\n\r\nEvent: Hangup\r\nUniqueid: 1.1",
+    "x\r\nVariable: LAST=forged\r\nVariable: FIRST=forged",
+    "x\r\nActionID: audiosocket-gw-1\r\n\r\nResponse: Error\r\nActionID: audiosocket-gw-1",
+    "\r\n\r\n",
+    "a\rb",
+    "\\r \\ ,\\\\ (r)",
+]
+
+
+@pytest.mark.parametrize("note", NOTES)
+async def test_line_breaks_in_a_variable_change_nothing_else(note: str) -> None:
+    async with described(note, functions=True) as (_, caller):
+        assert is_himself(caller)
+        assert caller.variables == {"FIRST": "1", "NOTE": note.replace("\r", ""), "LAST": "2"}
+
+
+@pytest.mark.parametrize("note", NOTES)
+async def test_line_breaks_change_nobody_without_the_function_either(
+    note: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with described(note, functions=False) as (_, caller):
+        assert is_himself(caller)
+        assert {caller.variables["FIRST"], caller.variables["LAST"]} <= {"", "1", "2"}
+        if "\r\n" not in note:
+            assert caller.variables == {"FIRST": "1", "NOTE": note, "LAST": "2"}
+        assert ("load func_strings.so" in caplog.text) is ("\r\n\r\n" in note)
+
+
+async def test_a_long_value_is_cut_between_two_characters() -> None:
+    async with described("\u20ac" * 1_000, functions=True) as (_, caller):
+        assert is_himself(caller)
+        assert caller.variables == {"FIRST": "1", "NOTE": "\u20ac" * (511 // 3), "LAST": "2"}
+
+
+async def test_many_variables_are_asked_for_in_portions() -> None:
+    async with fake_asterisk() as fake:
+        fake.has_functions = True
+        fake.channels = {"PJSIP/1-1": IN_CALL}
+        fake.variables = {f"VARIABLE_NUMBER_{number}": str(number) for number in range(100)}
+        async with AmiClient(fake.address, TIMING) as client:
+            await connected(client)
+            caller = await CallControl(client).describe(CALL, list(fake.variables))
+    assert caller.variables == fake.variables
+
+
+# Who calls
+
+
+@pytest.mark.parametrize("presentation", ["prohib_passed_screen", "prohib", "unavailable"])
+async def test_a_number_that_the_caller_withholds(presentation: str) -> None:
+    async with call() as (fake, control):
+        control._client.functions = frozenset({"CALLERID"})
+        fake.variables = {"CALLERID(num-pres)": presentation, "CALLERID(name-pres)": "allowed"}
+        channel = (await control.describe(CALL)).channel
+        assert (channel.caller_number, channel.caller_name) == ("", "Ada")
+        fake.variables = {"CALLERID(num-pres)": "allowed_not_screened", "CALLERID(name-pres)": presentation}
+        channel = (await control.describe(CALL)).channel
+        assert (channel.caller_number, channel.caller_name) == ("100", "")
 
 
 DRIVER = f"AudioSocket/gw:5001-{CALL}"
@@ -192,7 +278,7 @@ async def test_extension_exists(value: str, exists: bool) -> None:
     async with call() as (fake, control):
         fake.replies["Getvar"] = f"Response: Success\nValue: {value}"
         assert await control.extension_exists("queues", "600") is exists
-        assert fake.actions("Getvar")[0]["Variable"] == "DIALPLAN_EXISTS(queues,600,1)"
+        assert fake.actions("Getvar")[-1]["Variable"] == "DIALPLAN_EXISTS(queues,600,1)"
 
 
 async def test_asterisk_without_func_dialplan() -> None:

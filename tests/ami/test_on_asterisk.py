@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from audiosocket_gw.ami.client import AmiClient
-from audiosocket_gw.ami.control import CallControl
+from audiosocket_gw.ami.control import CallControl, CallerData
 from audiosocket_gw.errors import ControlError
 from tests.ami.pbx import TIMING, Pbx, connected
 from tests.asterisk.lab import Watch
@@ -119,6 +119,71 @@ async def test_caller_is_described(pbx: Pbx) -> None:
     assert channel.uniqueid
     assert channel.linkedid
     assert (channel.caller_number, channel.caller_name) == ("100", "Ada L")
+
+
+CALLERS_NAMES = [
+    (b"O'Brien", "O'Brien"),
+    (b"Any questions?", "Any questions?"),
+    (b'Ann "Bee"', 'Ann "Bee"'),
+    (rb"DOMAIN\user", r"DOMAIN\user"),
+    (rb"\n \\", r"\n \\"),
+    ("Zoë Müller".encode(), "Zoë Müller"),
+    (b"M\xfcller", "Müller"),
+    (b"Andr\xe9", "André"),
+    ("Zoë Lü".encode()[:-1], "Zoë L"),
+    (b"two\r\nlines", "two\r\nlines"),
+]
+
+
+@asynccontextmanager
+async def described(
+    pbx: Pbx, extension: str, variables: list[str], caller_id: str = '"Ada L" <100>'
+) -> AsyncIterator[CallerData]:
+    async with answering(pbx.ports.gateway, silence) as lines, pbx.watch(), pbx.control() as control:
+        await control.originate(f"Local/{extension}@ami", "caller", "silent", caller_id=caller_id)
+        line = await lines.get()
+        await line.identified()
+        yield await control.describe(line.uuid, variables)
+
+
+@pytest.mark.parametrize(("name", "told"), CALLERS_NAMES)
+async def test_callers_name_is_told_as_it_is(pbx: Pbx, name: bytes, told: str) -> None:
+    """The dialplan sets it: in the header of an Originate, quotes and backslashes would mean something."""
+    set_to = "".join(f"%{byte:02X}" for byte in name)
+    async with answering(pbx.ports.gateway, silence) as lines, pbx.watch(), pbx.control() as control:
+        await control.originate("Local/named@ami", "caller", "silent", variables={"__NAME": set_to})
+        line = await lines.get()
+        await line.identified()
+        caller = await control.describe(line.uuid)
+    assert caller.channel.caller_name == told
+
+
+async def test_line_breaks_in_a_variable_change_nothing_else(pbx: Pbx) -> None:
+    async with described(pbx, "claims", ["NOTE", "LONG", "TIER", "NOTSET"]) as caller:
+        assert caller.variables == {
+            "NOTE": "one\nChannel: PJSIP/9-9\nCallerIDNum: 911\n\nEvent: x\ntwo",
+            "LONG": ("0123456789" * 100)[:511],
+            "TIER": "gold",
+            "NOTSET": "",
+        }
+        assert caller.channel.name.startswith("Local/claims@ami-")
+        assert (caller.channel.caller_number, caller.channel.caller_name) == ("100", "Ada L")
+
+
+async def test_withheld_number_and_name(pbx: Pbx) -> None:
+    async with described(pbx, "withheld", []) as caller:
+        assert (caller.channel.caller_number, caller.channel.caller_name) == ("", "")
+        assert caller.channel.name.startswith("Local/withheld@ami-")
+
+
+async def test_anonymous_caller(pbx: Pbx) -> None:
+    async with described(pbx, "app", [], '"Anonymous" <anonymous>') as caller:
+        assert (caller.channel.caller_number, caller.channel.caller_name) == ("", "")
+
+
+async def test_extension_of_the_dialplans_own_was_not_dialled(pbx: Pbx) -> None:
+    async with described(pbx, "queued", []) as caller:
+        assert (caller.channel.exten, caller.channel.dialled_number) == ("s", "")
 
 
 async def test_dialplan_sees_the_variables(pbx: Pbx) -> None:

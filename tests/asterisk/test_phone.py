@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
+from audiosocket_gw.ami.client import AmiAddress, AmiClient
+from audiosocket_gw.ami.control import CallControl
 from audiosocket_gw.protocol.audiosocket import Kind
-from tests.asterisk.lab import Lab
+from tests.asterisk.lab import AMI_PASSWORD, Lab
 from tests.asterisk.line import FRAME_BYTES, answering, say, silence
 from tests.asterisk.phone import Phone
 from tests.asterisk.sound import SAMPLE_RATE, loudest_hertz, read_wav, tone
@@ -48,3 +51,21 @@ async def test_phone_with_a_wrong_password_gets_nowhere(lab: Lab, phone: Phone) 
     ):
         await watch.logged("Failed to authenticate")
     assert lines.empty()
+
+
+async def test_dialled_number_is_what_the_phone_asked_for(lab: Lab, phone: Phone) -> None:
+    """Extension 5011 of the tests goes on to 5001 by Goto()."""
+    address = AmiAddress("127.0.0.1", "gateway", SecretStr(AMI_PASSWORD), port=lab.ports.ami)
+    async with (
+        lab.watch(),
+        AmiClient(address) as client,
+        answering(lab.ports.gateway, silence) as lines,
+        phone.call("5011", tone(20, 1000)),
+    ):
+        line = await lines.get()
+        await line.identified()
+        while not client.connected:
+            await client.news()
+        channel = (await CallControl(client).describe(line.uuid)).channel
+    assert (channel.exten, channel.dialled_number) == ("5001", "5011")
+    assert (channel.caller_number, channel.caller_name) == ("+4930123", "Zo\u00eb A. ")
