@@ -8,18 +8,18 @@ from collections.abc import Iterator
 import pytest
 
 from tests.ami.pbx import Pbx
-from tests.asterisk.lab import Unavailable, asterisk_root
+from tests.asterisk.installation import Unavailable, installation
 
 
 @pytest.fixture(scope="session")
 def pbx() -> Iterator[Pbx]:
-    """Asterisk 22; where none can be had the test is skipped, or fails where it is required."""
+    """Asterisk; where none can be had the test is skipped, or fails where it is required."""
     required = os.environ.get("CI") == "true" or os.environ.get("AUDIOSOCKET_GW_REQUIRE_ASTERISK") == "1"
     try:
-        root = asterisk_root()
+        found = installation()
     except Unavailable as error:
         if required:
             pytest.fail(str(error), pytrace=False)
         pytest.skip(str(error))
-    with Pbx(root) as running:
+    with Pbx(found) as running:
         yield running

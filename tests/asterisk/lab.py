@@ -1,7 +1,6 @@
 """A real Asterisk for the tests, with the configuration that users get.
 
-`asterisk_root` finds or makes a Debian tree with Asterisk in it, once; a `Lab` runs Asterisk from there, in
-a directory of its own that is gone afterwards, on free ports of 127.0.0.1.
+A `Lab` runs an `Installation`, in a directory of its own that is gone afterwards, on free ports of 127.0.0.1.
 """
 
 from __future__ import annotations
@@ -22,13 +21,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-HERE = Path(__file__).parent
-SHIPPED = HERE.parents[1] / "asterisk"
-OVERLAY = HERE / "overlay"
+from tests.asterisk.installation import OVERLAY, SHIPPED, Installation, Unavailable
 
 SIP_PASSWORD = "lab-phone"
 AMI_PASSWORD = "lab-gateway"
 
+HOME_PREFIX = "audiosocket-gw-lab-"
 RTP_PORTS = 40
 START_LIMIT_S = 60
 STOP_LIMIT_S = 10
@@ -43,28 +41,6 @@ def _users_with_one_form_of_filters() -> str:
         + "".join(f"{line}\n" for line in shipped.splitlines() if line.startswith(form))
         for user, form in (("older-filters", "eventfilter ="), ("newer-filters", "eventfilter("))
     )
-
-
-class Unavailable(Exception):
-    """No Asterisk can be had on this machine; the message says why."""
-
-
-def asterisk_root() -> Path:
-    """Return a Debian tree with Asterisk, making it first where needed (about three minutes).
-
-    Raises:
-        Unavailable: not root, not Debian, or the packages can't be had.
-    """
-    if os.geteuid() != 0:
-        raise Unavailable("a real Asterisk needs root (for chroot and debootstrap)")
-    if shutil.which("apt-get") is None:
-        raise Unavailable("a real Asterisk is made from Debian packages, and there is no apt-get here")
-    cache = Path(os.environ.get("AUDIOSOCKET_GW_CACHE") or Path.home() / ".cache" / "audiosocket-gw")
-    root = cache / "asterisk-forky"
-    made = subprocess.run(["sh", HERE / "make_root.sh", root], capture_output=True, text=True, check=False)
-    if made.returncode != 0:
-        raise Unavailable(f"make_root.sh failed: {(made.stderr or made.stdout)[-2000:].strip()}")
-    return root
 
 
 def first_of_free_ports(count: int) -> int:
@@ -99,8 +75,10 @@ class Ports:
 
     @classmethod
     def pick(cls) -> Self:
-        first = first_of_free_ports(5 + 2 * RTP_PORTS)
-        return cls(first, first + 1, first + 2, first + 3, first + 4, first + 5, first + 5 + RTP_PORTS)
+        first = first_of_free_ports(6 + 2 * RTP_PORTS)
+        rtp = first + 5 + RTP_PORTS
+        rtp += rtp % 2  # Asterisk warns of an odd one
+        return cls(first, first + 1, first + 2, first + 3, first + 4, first + 5, rtp)
 
 
 class Lab:
@@ -109,10 +87,12 @@ class Lab:
     ``recordings`` is where the caller's part finds and leaves sound; ``spool`` is Asterisk's own directory.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, installation: Installation) -> None:
+        self.release = installation.release
+        self._installation = installation
+        self._root = installation.root
         self._clear_away()
-        self._home = Path(tempfile.mkdtemp(prefix="lab-", dir=root / "tmp"))
+        self._home = Path(tempfile.mkdtemp(prefix=HOME_PREFIX, dir=self._root / "tmp"))
         self._lock = os.open(self._home, os.O_RDONLY)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         self._log_file = self._home / "console"
@@ -143,7 +123,7 @@ class Lab:
 
     def _clear_away(self) -> None:
         """Remove what labs left that were killed: nobody holds the lock of their directory."""
-        for home in (self._root / "tmp").glob("lab-*"):
+        for home in (self._root / "tmp").glob(f"{HOME_PREFIX}*"):
             lock = os.open(home, os.O_RDONLY)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -160,14 +140,13 @@ class Lab:
     def _lay_out(self) -> None:
         """Write Asterisk's configuration: the package's files, ours over them, the tests' behind ours."""
         config = self._home / "etc"
-        shutil.copytree(self._root / "etc" / "asterisk", config)
+        shutil.copytree(self._installation.samples, config)
         for shipped in SHIPPED.glob("*.conf"):
             (config / shipped.name).write_text(shipped.read_text() + self._overlay(shipped.name))
         shutil.copy(SHIPPED / "entrypoint.sh", config)
         self.recordings.mkdir()
-        asterisk_owner = (self._root / "etc" / "asterisk").stat()
         for path in (self._home, *self._home.rglob("*")):
-            os.chown(path, asterisk_owner.st_uid, asterisk_owner.st_gid)
+            os.chown(path, self._installation.user_id, self._installation.group_id)
 
     def _overlay(self, name: str) -> str:
         """Return what the tests add to the shipped file: the caller's part, own ports, own directories."""
@@ -186,8 +165,9 @@ class Lab:
         }
         return "\n" + added.get(name, "") + (overlay.read_text() if overlay.exists() else "")
 
-    def _confined(self, *command: str) -> list[str]:
-        return ["chroot", "--userspec=asterisk:asterisk", str(self._root), *command]
+    def _command_line(self, command: str) -> list[str]:
+        program = str(self._installation.program)
+        return self._installation.confined(program, "-C", self._config_file, "-rx", command)
 
     @property
     def _config_file(self) -> str:
@@ -207,7 +187,7 @@ class Lab:
             self._config_file,
         ]
         environment = {
-            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "PATH": self._installation.search_path,
             "CONFIG_DIR": config,
             "AUDIOSOCKET_GATEWAY": f"127.0.0.1:{self.ports.gateway}",
             "SIP_PASSWORD": SIP_PASSWORD,
@@ -216,13 +196,17 @@ class Lab:
         }
         with self._log_file.open("wb") as log:
             return subprocess.Popen(
-                self._confined(*command), env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._installation.confined(*command),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_LIMIT_S
         while self._process.poll() is None and time.monotonic() < deadline:
-            command = self._confined("asterisk", "-C", self._config_file, "-rx", "core waitfullybooted")
+            command = self._command_line("core waitfullybooted")
             if subprocess.run(command, capture_output=True, check=False).returncode == 0:
                 return
             time.sleep(0.1)
@@ -231,7 +215,7 @@ class Lab:
     async def cli(self, command: str) -> str:
         """Run a command of Asterisk's command line and return what it prints."""
         process = await asyncio.create_subprocess_exec(
-            *self._confined("asterisk", "-C", self._config_file, "-rx", command),
+            *self._command_line(command),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )

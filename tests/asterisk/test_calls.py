@@ -19,6 +19,7 @@ from audiosocket_gw.simulator import Conversation
 from audiosocket_gw.simulator.scenario import Mode
 from tests.asterisk.lab import Lab
 from tests.asterisk.line import Line, Script, answering, silence
+from tests.asterisk.release import KEYS, ORDERLY_END
 from tests.asterisk.sound import noise
 from tests.stage import MANUAL, Stage, stage
 
@@ -138,7 +139,7 @@ async def test_the_caller_hangs_up(lab: Lab, extension: str) -> None:
         await call.agent.ended.wait()
 
 
-@EXTENSIONS
+@pytest.mark.parametrize("extension", [pytest.param("5001", marks=ORDERLY_END), "5002"])
 async def test_the_agent_hangs_up_and_the_dialplan_goes_on(lab: Lab, extension: str) -> None:
     last_words = noise(3, seed=9)
     async with talk(lab, extension) as call, lab.watch() as watch:
@@ -178,6 +179,7 @@ async def test_an_agent_that_is_not_there_sends_the_caller_to_the_fallback(lab: 
 
 
 @EXTENSIONS
+@KEYS
 async def test_keys_reach_the_call(lab: Lab, extension: str) -> None:
     async with stage(port=lab.ports.gateway) as on_stage, lab.call(extension, "keys-19*#"):
         while len(on_stage.of(events.DigitPressed)) < 4:

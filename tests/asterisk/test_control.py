@@ -20,6 +20,7 @@ from audiosocket_gw.simulator.client_messages import ToolResult
 from tests.asterisk.lab import AMI_PASSWORD, Lab, Watch
 from tests.asterisk.line import Line, answering, silence
 from tests.asterisk.phone import Phone
+from tests.asterisk.release import KEYS
 from tests.asterisk.sound import SAMPLE_RATE, loudest_hertz, noise, read_wav, tone
 from tests.stage import Stage, stage
 
@@ -156,6 +157,7 @@ async def test_caller_stays_with_an_agent_that_asks_for_what_it_must_not(lab: La
         assert not call.stage.of(events.CallEnded)
 
 
+@KEYS
 async def test_key_transfers(lab: Lab) -> None:
     async with controlled(lab, dtmf_actions="0=transfer:650") as on_stage:
         await in_control(on_stage)

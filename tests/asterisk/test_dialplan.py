@@ -13,6 +13,7 @@ import pytest
 from audiosocket_gw.protocol.audiosocket import Dtmf, Frame, Kind
 from tests.asterisk.lab import Lab
 from tests.asterisk.line import Line, answering, refuse, say, silence
+from tests.asterisk.release import KEYS, ORDERLY_END, WIDEBAND
 from tests.asterisk.test_manager import session
 
 pytestmark = pytest.mark.asterisk
@@ -57,6 +58,7 @@ async def test_agent_is_reached(lab: Lab, extension: str) -> None:
     assert any(line.heard)
 
 
+@WIDEBAND
 async def test_agent_is_reached_in_wideband(lab: Lab) -> None:
     async with answering(lab.ports.gateway, silence) as lines, lab.call("5003", "tone"):
         line = await lines.get()
@@ -79,7 +81,7 @@ async def test_fallback_when_the_gateway_refuses_at_once(lab: Lab, extension: st
         await watch.logged(FALLBACK)
 
 
-@pytest.mark.parametrize("extension", ["5001", "5002"])
+@pytest.mark.parametrize("extension", [pytest.param("5001", marks=ORDERLY_END), "5002"])
 async def test_no_fallback_after_a_call_that_was_served(lab: Lab, extension: str) -> None:
     async with answering(lab.ports.gateway, say(bytes(5 * 16_000))), lab.call(extension, "tone") as watch:
         await watch.logged(HANGUP)
@@ -186,6 +188,7 @@ async def test_no_fallback_when_the_caller_hangs_up_at_once(lab: Lab, extension:
     assert not re.search(FALLBACK, watch.log())
 
 
+@KEYS
 @pytest.mark.parametrize("extension", ["5001", "5002"])
 async def test_keys_arrive(lab: Lab, extension: str) -> None:
     async with answering(lab.ports.gateway, silence) as lines, lab.call(extension, "keys-19*#"):

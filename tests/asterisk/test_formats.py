@@ -20,6 +20,7 @@ from audiosocket_gw.log.formatter import LineFormatter
 from audiosocket_gw.protocol.audiosocket import Kind
 from tests.asterisk.lab import AMI_PASSWORD, Lab
 from tests.asterisk.phone import Phone
+from tests.asterisk.release import WIDEBAND
 from tests.asterisk.sound import likeness, loudest_tone, read_wav, tone
 from tests.asterisk.wire import Wire, wire
 from tests.audio.sound import ideally_resampled, speech, to_samples
@@ -161,6 +162,7 @@ async def test_a_codec_that_is_not_decoded_is_silence_for_the_agent(
     assert f"codec ({'g722' if with_ami else 'not G.711'})" in warning
 
 
+@WIDEBAND
 async def test_wideband_is_carried_both_ways_untouched(lab: Lab, phone: Phone) -> None:
     reply = tone(3, 6_000, 16_000, PEAK)
     async with gateway_on_the_wire(lab, "pcm_16000") as (on_stage, on_the_wire):

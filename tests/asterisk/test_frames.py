@@ -16,6 +16,7 @@ from audiosocket_gw.protocol.audiosocket import Audio, Dtmf, Kind
 from audiosocket_gw.simulator import Conversation
 from tests.asterisk.lab import Lab
 from tests.asterisk.raw_phone import RawPhone, calling
+from tests.asterisk.release import COMFORT_NOISE, KEYS, WIDEBAND
 from tests.asterisk.sound import loudest_tone, tone
 from tests.asterisk.wire import Wire, wire
 from tests.stage import MANUAL, Stage, stage
@@ -43,6 +44,7 @@ def spoken(seconds: float, hertz: float = 1_000) -> bytes:
     return linear_to_ulaw(tone(seconds, hertz))
 
 
+@KEYS
 async def test_keys_in_lower_case_from_the_dialplan(lab: Lab) -> None:
     async with stage() as on_stage, wire(lab.ports.gateway, on_stage.gateway.address) as on_the_wire:
         async with lab.call("5001", "keys-1abcd#"):
@@ -54,6 +56,7 @@ async def test_keys_in_lower_case_from_the_dialplan(lab: Lab) -> None:
     print([frame for frame in on_the_wire.from_asterisk if isinstance(frame, Dtmf)])
 
 
+@KEYS
 async def test_keys_in_lower_case_from_a_phone(lab: Lab) -> None:
     async with call_of(lab, "5001") as (phone, on_stage, *_):
         for key in "1abcd#":
@@ -82,7 +85,7 @@ async def test_packets_that_a_jitter_buffer_makes_up_for_are_passed_over(lab: La
     )
 
 
-@pytest.mark.parametrize("extension", ["5001", "5002"])
+@pytest.mark.parametrize("extension", ["5001", pytest.param("5002", marks=COMFORT_NOISE)])
 async def test_comfort_noise_does_no_harm(lab: Lab, extension: str) -> None:
     async with call_of(lab, extension) as (phone, on_stage, _, conversation):
         for payload in (b"\x40", b"\x40\x10\x20\x30", b"\x40" + bytes(range(10))):
@@ -98,6 +101,7 @@ async def test_comfort_noise_does_no_harm(lab: Lab, extension: str) -> None:
     assert {size % 2 for _, size in conversation.received_audio_sizes} == {0}
 
 
+@WIDEBAND
 @pytest.mark.parametrize("packet_ms", [100, 120])
 async def test_long_packets_at_48_khz(lab: Lab, packet_ms: int) -> None:
     async with call_of(lab, "5022", "pcm_48000") as (phone, on_stage, on_the_wire, conversation):

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from tests.asterisk.lab import SHIPPED, Lab
+from tests.asterisk.installation import SHIPPED
+from tests.asterisk.lab import Lab
 
 pytestmark = pytest.mark.asterisk
 

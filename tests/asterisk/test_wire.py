@@ -9,6 +9,7 @@ import pytest
 from audiosocket_gw.protocol.audiosocket import HEADER, Kind, encode_audio
 from tests.asterisk.lab import Lab
 from tests.asterisk.line import FRAME_BYTES, Line, Script, answering, say_nothing, silence
+from tests.asterisk.release import LATE_PAYLOAD, ORDERLY_END
 
 pytestmark = pytest.mark.asterisk
 
@@ -39,6 +40,7 @@ def split(at: int, pause_s: float) -> Script:
     return script
 
 
+@LATE_PAYLOAD
 async def test_payload_that_follows_its_header_late_ends_the_call(lab: Lab) -> None:
     async with (
         answering(lab.ports.gateway, split(HEADER.size, 0.05)) as lines,
@@ -49,6 +51,7 @@ async def test_payload_that_follows_its_header_late_ends_the_call(lab: Lab) -> N
         await watch.logged("Executing .*fallback")
 
 
+@ORDERLY_END
 @pytest.mark.parametrize(
     "data",
     [
@@ -65,6 +68,7 @@ async def test_frame_that_a_gateway_must_not_send_ends_the_call(lab: Lab, data: 
         await watch.logged("Executing .*fallback")
 
 
+@ORDERLY_END
 async def test_two_seconds_without_a_frame_end_the_application(lab: Lab) -> None:
     async with answering(lab.ports.gateway, say_nothing) as lines, lab.call("5001", "silent") as watch:
         await (await lines.get()).ended.wait()
