@@ -687,7 +687,8 @@ async def test_manager_interface_is_gone() -> None:
         await call.pbx.start()
         await call.pbx.came("CoreShowChannels", 2)
         names = {action["Action"] for action in call.pbx.received[received:]}
-        assert names <= {"Login", "Filter", "Events", "Getvar", "CoreShowChannels"}, "something was replayed"
+        questions = {"Getvar", "CoreSettings", "CoreShowChannels"}
+        assert names <= {"Login", "Filter", "Events"} | questions, "something was replayed"
         assert not (await call.use("avr_transfer", transfer_extension="600")).is_error
 
 

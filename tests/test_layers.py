@@ -22,6 +22,7 @@ LAYERS = [
         "elevenlabs.messages",
         "elevenlabs.closing",
         "ami.registry",
+        "ami.releases",
         "ami.text",
         "transfer",
         "keypad",

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, AmiConnection, Answer, Refused, Values
 from audiosocket_gw.ami.registry import ChannelRegistry, Headers
+from audiosocket_gw.ami.releases import Release, limitations
 from audiosocket_gw.errors import ControlError, LocalProtocolError, reason_of
 
 logger = logging.getLogger("audiosocket_gw.ami")
@@ -204,6 +205,7 @@ class AmiClient:
             await self._log_in(connection)
             await self._subscribe(connection)
             self.functions = await self._functions(connection)
+            await self._look_at_release(connection)
             self._connection = connection
             self.peer_host = connection.peer_host
             await self._list_calls()
@@ -257,8 +259,8 @@ class AmiClient:
                 reply = await connection.perform("Getvar", {"Variable": question}, self._timing.action_s)
                 if re.fullmatch(answer, reply.headers.get("Value", "")):
                     found.add(function)
-        except Refused as refusal:
-            logger.debug("%s: %s; channel variables are read as they are", self.address, refusal)
+        except ControlError as error:
+            logger.debug("%s: %s; channel variables are read as they are", self.address, error)
         return frozenset(found)
 
     async def _list_calls(self) -> None:
@@ -289,6 +291,20 @@ class AmiClient:
         self._retry_s = self._timing.first_retry_s
         self._wake()
 
+    async def _look_at_release(self, connection: AmiConnection) -> None:
+        """Warn of what this Asterisk can't do, by name; a user who may not ask hears nothing."""
+        try:
+            answer = await connection.perform("CoreSettings", {}, self._timing.action_s)
+        except ControlError as error:
+            logger.debug("%s: its release isn't known: %s", self.address, error)
+            return
+        version = answer.headers.get("AsteriskVersion", "")
+        release = Release.parse(version)
+        if release is not None and (said := limitations(release)):
+            self._say_once(
+                logging.WARNING, f"release {version}", _RELEASE, self.address, version, "; ".join(said)
+            )
+
     # Events
 
     def _on_event(self, event: Headers) -> None:
@@ -316,7 +332,11 @@ _LOGIN_REFUSED = (
 )
 _LOST = "%s: no connection to Asterisk's manager interface (AMI_HOST): %s; it is tried again, and calls go on"
 _UNLISTED = "%s: calls that are up already can't be found: %s"
+_RELEASE = "%s: this is Asterisk %s, with which: %s. docs/asterisk.md says since when it isn't so"
 _UNFILTERED = (
-    "%s: Asterisk sends the events of everybody's calls: put the eventfilter lines of asterisk/manager.conf "
-    "into its manager.conf, or let the user have write=system, or this costs more the more the PBX does"
+    "%s: Asterisk sends the events of everybody's calls, which costs more the more the PBX does: put all "
+    "eventfilter lines of asterisk/manager.conf into its manager.conf. Releases before 18.26, 20.11, 21.6 and "
+    "22.1 ignore those with name() without a word and need the two older ones: "
+    "`eventfilter = Event: Newexten.*Application: .*AudioSocket` and "
+    f"`eventfilter = Event: OriginateResponse.*ActionID: {ACTION_ID_PREFIX}`"
 )

@@ -68,7 +68,9 @@ async def test_action_is_answered() -> None:
 async def test_events_are_off_until_they_are_filtered() -> None:
     async with fake_asterisk() as fake, connection(fake):
         names = [action["Action"] for action in fake.received]
-        assert names == ["Login", "Filter", "Events", "Getvar", "Getvar", "CoreShowChannels"]
+        assert names == [
+            *("Login", "Filter", "Events", "Getvar", "Getvar", "CoreSettings", "CoreShowChannels")
+        ]
         assert fake.actions("Login")[0]["Events"] == "off"
         assert fake.actions("Events")[0]["EventMask"] == "call,dialplan"
 
@@ -506,3 +508,42 @@ async def test_wrong_password_names_the_settings(caplog: pytest.LogCaptureFixtur
     async with fake_asterisk() as fake, AmiClient(replace(fake.address, password=SecretStr("x")), TIMING):
         await fake.came("Login", 2)
     assert "refused the login (Authentication failed): set AMI_USERNAME and AMI_PASSWORD" in caplog.text
+
+
+# The release
+
+
+@pytest.mark.parametrize(
+    ("version", "words"),
+    [
+        ("20.9.3", ["this is Asterisk 20.9.3, with which: keys don't arrive", "UUID()"]),
+        ("22.10.1+dfsg-1", []),
+    ],
+)
+async def test_release_is_warned_of_once(
+    version: str, words: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with fake_asterisk() as fake:
+        fake.replies["CoreSettings"] = f"Response: Success\nAsteriskVersion: {version}"
+        async with connection(fake) as client:
+            await fake.came("CoreSettings")
+            fake.break_connections()
+            await disconnected(client)
+            await connected(client)
+            await fake.came("CoreSettings", 2)
+            await client.perform("Ping", {})
+    warnings = [record.getMessage() for record in caplog.records if "this is Asterisk" in record.getMessage()]
+    assert len(warnings) == bool(words)
+    assert all(word in warnings[0] for word in words)
+
+
+async def test_a_user_who_may_not_ask_for_the_release_stays_connected(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with fake_asterisk() as fake:
+        fake.replies["CoreSettings"] = fake.replies["Getvar"] = DENIED
+        async with connection(fake) as client:
+            await fake.came("CoreSettings")
+            await client.perform("Ping", {})
+            assert fake.logins == 1
+    assert "this is Asterisk" not in caplog.text
