@@ -20,6 +20,7 @@ from audiosocket_gw.errors import ConfigurationError, GatewayError
 from audiosocket_gw.event_loop import GatewayEventLoop
 from audiosocket_gw.flight.command import run_replay, run_replay_into, run_summary
 from audiosocket_gw.gateway import ami_address, serve
+from audiosocket_gw.log.printed import print_to_log
 from audiosocket_gw.log.setup import log_to_stderr, open_standard_descriptors, set_level
 from audiosocket_gw.originate import OutboundCall, run_originate
 from audiosocket_gw.settings import AgentKind, Settings, load_settings
@@ -88,7 +89,7 @@ def _serve(options: argparse.Namespace) -> int:
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     set_level(settings.log_level.upper())
     try:
-        with asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
+        with print_to_log(), asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
             return runner.run(serve(settings))
     except GatewayError:
         raise

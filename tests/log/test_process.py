@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
 
 from audiosocket_gw.caller import Caller
 
@@ -35,14 +36,18 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def gateway(
-    stderr: int | None, *prefix: str, program: Sequence[str] = PROGRAM, **environment: str
+    stderr: int | None,
+    *prefix: str,
+    program: Sequence[str] = PROGRAM,
+    stdout: int = asyncio.subprocess.DEVNULL,
+    **environment: str,
 ) -> AsyncIterator[tuple[Process, int]]:
     """Run ``audiosocket-gw serve`` with the embedded agent; yield it and the port, as soon as it listens."""
     port = free_port()
     process = await asyncio.create_subprocess_exec(
         *prefix,
         *(sys.executable, *program, "serve", "--agent", "simulator", "--port", str(port)),
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=stdout,
         stderr=stderr,
         env={"PATH": os.environ["PATH"], "DRAIN_TIMEOUT": "0.5", **environment},
         start_new_session=True,
@@ -220,6 +225,32 @@ os.write(2, b"y" * 100_000)
         fill(writing)
         process = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stderr=writing)
         assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
+PRINTING_TOOL = """
+import sys, traceback
+print("x" * 100_000)
+print("loaded", "for 01711234567\\x1b", sep=": ")
+try:
+    1 / 0
+except ZeroDivisionError:
+    traceback.print_exc()
+sys.stdout.flush()
+assert (sys.stdout.fileno(), sys.stderr.fileno(), sys.stdout.isatty()) == (1, 2, False)
+"""
+
+
+async def test_what_a_tool_prints_waits_for_nobody_and_is_logged(tmp_path: Path) -> None:
+    (tmp_path / "tool.py").write_text(PRINTING_TOOL)
+    with unread_pipe() as (_, stdout), unread_pipe() as (reading, stderr):
+        fill(stdout)
+        drain = asyncio.create_task(asyncio.to_thread(read_until, reading, b"stopped; "))
+        async with gateway(stderr, stdout=stdout, TOOLS_DIR=str(tmp_path)) as (process, _):
+            assert await ends(process) == 0
+        shown = (await drain).decode()
+    assert "INFO printed: " + "x" * 500 + "... (100,000 characters)\n" in shown
+    assert "INFO printed: loaded: for ###########\\x1b\n" in shown
+    assert "INFO printed: ZeroDivisionError: division by zero\n" in shown
 
 
 async def test_an_error_that_ends_the_gateway_is_logged() -> None:
