@@ -97,6 +97,7 @@ class Actions:
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
         self._asked: set[str] = set()
+        self._decided_mcp: set[str] = set()
         self._running = 0
         self._departure: asyncio.Task[None] | None = None
         self._release: asyncio.Future[Closing | None] | None = None
@@ -112,12 +113,35 @@ class Actions:
         call.emit(events.ToolCalled(call.uuid, self._loop.time(), message.name, message.tool_call_id))
         if self._closed or message.tool_call_id in self._asked:
             return  # asked twice: answered once
-        self._asked.add(message.tool_call_id)
+        if message.tool_call_id:  # calls without an id can't be told apart: each is one of its own
+            self._asked.add(message.tool_call_id)
         if self._running >= MAX_TOOLS_AT_ONCE:
             self._answer(message, "Too many tools are running. Wait for their results.", is_error=True)
             return
         self._running += 1
         self._tasks.create_task(self._run_tool(message))
+
+    def mcp_tool_called(self, message: messages.McpToolCall) -> None:
+        """Approve or deny an MCP tool that waits for it, once: otherwise the agent would wait for minutes."""
+        waits = message.state == "awaiting_approval" and message.tool_call_id not in self._decided_mcp
+        if self._closed or not message.tool_call_id or message.state == "loading":
+            return
+        self._decided_mcp.add(message.tool_call_id)
+        if waits:
+            self._decide_mcp(message)
+
+    def _decide_mcp(self, message: messages.McpToolCall) -> None:
+        policy = self._services.settings.mcp_approval
+        is_approved = policy.allows(message.name)
+        logger.log(
+            logging.INFO if is_approved else logging.WARNING,
+            "call %s: MCP tool %.80r %s (MCP_APPROVAL=%s)",
+            self._call.uuid,
+            message.name,
+            "approved" if is_approved else "denied",
+            policy,
+        )
+        self._call.send_to_agent(messages.mcp_approval(message.tool_call_id, is_approved=is_approved))
 
     async def _run_tool(self, message: messages.ClientToolCall) -> None:
         context = CallToolContext(

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Awaitable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from traceback import clear_frames
 from typing import Protocol
@@ -65,6 +66,10 @@ MIN_FRAMES_COUNTED = 1 / 16
 
 MAX_QUEUED_MS = 30 * 60_000
 """An agent that is half an hour ahead (29 MB) has gone wrong; unbounded, it would take all calls with it."""
+
+
+LAST_REPLY_S = 20.0
+"""What the agent is saying when a call has reached its longest may take so long to end."""
 
 
 class CallerLeg(Protocol):
@@ -143,6 +148,7 @@ class Call:
         self._pre_roll: list[bytes] = []
         self._control = control_of(context.pbxs, leg.host)
         self._actions: Actions | None = None
+        self._cap_timer: asyncio.TimerHandle | None = None
         self._caller_data: CallerData | None = None
         self._looked_up = False
         self._codec_reported = False
@@ -175,6 +181,8 @@ class Call:
                 closing = await self._live()
         finally:
             self._let_go()
+            if self._cap_timer is not None:
+                self._cap_timer.cancel()
             self._actions = None
             if self._control is not None:
                 self._control.forget(self.uuid)
@@ -196,6 +204,7 @@ class Call:
         try:
             async with asyncio.TaskGroup() as tasks:
                 actions = self._actions = Actions(self, self._control, self._context.services, tasks)
+                self._cap(tasks, actions)
                 caller = tasks.create_task(self._look_up_caller())
                 tasks.create_task(self._converse(tasks, caller))
                 closing = await self._ending
@@ -213,10 +222,26 @@ class Call:
             closing = self._ending.result()
         return closing
 
+    def _cap(self, tasks: asyncio.TaskGroup, actions: Actions) -> None:
+        """End the call after ``MAX_CALL_SECONDS``; but a transfer or hang-up that has begun goes first."""
+        seconds = self._context.settings.max_call_seconds
+
+        async def end() -> None:
+            await actions.departed()
+            self.end(EndReason.MAX_DURATION, f"the call lasted {seconds:g} s (MAX_CALL_SECONDS)")
+
+        if seconds:
+            self._cap_timer = self._loop.call_later(seconds, lambda: tasks.create_task(end()))
+
     async def _take_leave(self, closing: Closing) -> None:
         """Let the caller hear what the agent has said, and the dialplan know how it ended."""
         if closing.reason in events.AGENT_ENDS:
             await self._turn.play_out()
+        elif closing.reason is EndReason.MAX_DURATION:
+            self._fence.allow_no_more(but_one=False)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_REPLY_S):
+                    await self._turn.play_out()
         if self._caller_present and self._control is not None:
             await report_result(self._control, self.uuid, closing.reason)
 
@@ -255,6 +280,7 @@ class Call:
                 self._on_message,
                 ssl_context=context.ssl_context,
                 timeout_s=context.settings.agent_connect_timeout,
+                queue_timeout_s=context.settings.agent_queue_timeout,
                 tap=self._tap,
             )
             self._begin(agent)
@@ -492,12 +518,18 @@ class Call:
                     self._report_heard(self._replies.close(self.playout.heard_ms))
                 self.emit(events.CallerSaid(self.uuid, now, message.text))
             case messages.AgentResponse():
+                self._fence.named(message.event_id)
+                self._warn_of_new_ids()
                 self._replies.words(message.event_id, message.text)
                 self.emit(events.AgentSaid(self.uuid, now, message.text, corrected=False))
             case messages.AgentResponseCorrection():
                 self.emit(events.AgentSaid(self.uuid, now, message.text, corrected=True))
             case messages.ClientToolCall() if self._actions is not None:
                 self._actions.tool_called(message)
+            case messages.McpToolCall() if self._actions is not None:
+                self._actions.mcp_tool_called(message)
+            case messages.GuardrailTriggered():
+                logger.warning("call %s: a guardrail of the agent's was triggered", self.uuid)
             case messages.QueueStatus():
                 logger.warning("call %s: ElevenLabs queues the call: %.32r", self.uuid, message.status)
             case messages.ServerError():
@@ -535,12 +567,23 @@ class Call:
 
     def _is_wanted(self, message: messages.Audio) -> bool:
         before = self._fence.last_event_id
-        if not self._fence.admits(message.event_id):
+        if not self._fence.admits(message.event_id, self._loop.time()):
             logger.debug("call %s: audio of event %s dropped", self.uuid, message.event_id)
             return False
         if self._fence.last_event_id != before:
             self._media.begin_reply()
+            self._warn_of_new_ids()
         return True
+
+    def _warn_of_new_ids(self) -> None:
+        if self._fence.restarted_from is not None:
+            logger.warning(
+                "call %s: the agent's event ids began anew at %d, after %d: its audio is not taken for stale",
+                self.uuid,
+                self._fence.last_event_id,
+                self._fence.restarted_from,
+            )
+            self._fence.restarted_from = None
 
     def _interrupted(self, message: messages.Interruption) -> None:
         """Fall silent at once. Audio that follows plays: only what is older is stale."""

@@ -55,6 +55,8 @@ class EndReason(StrEnum):
     """``MAX_CALLS`` are up: the call was refused before it began."""
     OVERLOADED = "overloaded"
     """The gateway is at the end of its strength: the call was refused for the sake of those that are up."""
+    MAX_DURATION = "max-duration"
+    """The call had lasted ``MAX_CALL_SECONDS``."""
     DRAINED = "drained"
     """The gateway is stopping, and the call outlived ``DRAIN_TIMEOUT``."""
     INTERNAL_ERROR = "internal-error"
@@ -70,6 +72,7 @@ AGENT_ENDS = frozenset(reason for reason in EndReason if reason.startswith("agen
 _RESULTS = {
     EndReason.CALLER_HANGUP: "completed",
     EndReason.AGENT_HANGUP: "completed",
+    EndReason.MAX_DURATION: "completed",
     EndReason.TRANSFERRED: "transferred",
     EndReason.AGENT_QUOTA: "quota",
     EndReason.AGENT_BUSY: "busy",

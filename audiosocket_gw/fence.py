@@ -2,29 +2,47 @@
 
 The agent speaks faster than it is heard, and learns late of what happens here. Each of its replies has an
 event id, which only grows; by that, sound is told from sound that came too late.
+
+Should the ids begin anew after an interruption, all that follows would look late, and the agent would be mute
+for the rest of the call. So ids that stay low are taken for new ones: what really came too late comes at once
+after the interruption, in the order in which it was said, and soon ends.
 """
 
 from __future__ import annotations
 
+STALE_S = 3.0
+"""So long after its beginning, what an interruption has made stale has ended."""
+
 
 class ReplyFence:
-    """Lets the pieces of replies through, or not."""
+    """Lets the pieces of replies through, or not. All times are in seconds, of one clock."""
 
-    __slots__ = ("_last_allowed", "_one_allowed", "_stale_below", "last_event_id")
+    __slots__ = (
+        "_last_allowed",
+        "_one_allowed",
+        "_stale_below",
+        "_stale_since",
+        "last_event_id",
+        "restarted_from",
+    )
 
     def __init__(self) -> None:
         self.last_event_id = -1
         """The reply that was let through last."""
+        self.restarted_from: int | None = None
+        """Below which id all would be stale, had the ids not begun anew; None as long as they haven't."""
         self._stale_below = 0
+        self._stale_since: float | None = None
         self._last_allowed: int | None = None
         self._one_allowed = False
 
-    def admits(self, event_id: int | None) -> bool:
+    def admits(self, event_id: int | None, now_s: float = 0.0) -> bool:
         """Tell whether a piece of the reply ``event_id`` may be heard; None: of the current one."""
         if event_id is None:
             event_id = max(self.last_event_id, self._stale_below)
-        if event_id < self._stale_below:
+        if event_id < self._stale_below and not self._is_new(event_id, now_s):
             return False
+        self._stale_since = None
         if self._one_allowed:
             self._one_allowed = False
             self._last_allowed = event_id
@@ -33,6 +51,26 @@ class ReplyFence:
         self.last_event_id = event_id
         return True
 
+    def _is_new(self, event_id: int, now_s: float) -> bool:
+        if self._stale_since is None:
+            self._stale_since = now_s
+        if now_s - self._stale_since < STALE_S:
+            return False
+        self._restart(event_id)
+        return True
+
+    def named(self, event_id: int | None) -> None:
+        """Take the id of a reply whose words have come: they, too, come in order, so a lower one is new."""
+        if event_id is not None and event_id < self._stale_below and event_id < self.last_event_id:
+            self._restart(event_id)
+
+    def _restart(self, event_id: int) -> None:
+        self.restarted_from = self._stale_below
+        self._stale_below = self.last_event_id = event_id
+        self._stale_since = None
+        if self._last_allowed is not None and self._last_allowed >= 0:
+            self._last_allowed = event_id
+
     def interrupted(self, event_id: int, *, drop_own: bool) -> None:
         """Keep out what is older than an interruption.
 
@@ -40,6 +78,7 @@ class ReplyFence:
         clients: `Settings.drop_interrupted_audio`.
         """
         self._stale_below = max(self._stale_below, event_id + drop_own)
+        self._stale_since = None
 
     def allow_no_more(self, *, but_one: bool) -> None:
         """Let the current reply end, or one begin, and keep the others out until `reopen`."""

@@ -22,6 +22,7 @@ from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.audio.ambience import ComfortMode
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.keypad import KeyAction, parse_key_actions
+from audiosocket_gw.mcp_approval import McpApproval
 from audiosocket_gw.tools import MAX_TIMEOUT_S
 from audiosocket_gw.transfer import Destination, TransferPolicy
 
@@ -93,6 +94,9 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on for Asterisk; 0.0.0.0 for all.")
     port: int = Field(5001, ge=0, le=65_535, description="TCP port to listen on; 0 picks a free one.")
     max_calls: int = Field(500, ge=1, description="Calls at the same time; one more is refused at once.")
+    max_call_seconds: float = Field(
+        7200.0, ge=0, le=2_592_000, description="Seconds after which a call is ended in order; 0: never."
+    )
     allowed_peers: Annotated[tuple[IpNetwork, ...], NoDecode] = Field(
         (),
         description="Networks (CIDR, comma-separated) that may connect; empty: all.",
@@ -118,6 +122,9 @@ class Settings(BaseSettings):
     agent_url_timeout: float = Field(5.0, gt=0, description="Seconds for ELEVENLABS_AGENT_URL to answer.")
     agent_connect_timeout: float = Field(
         10.0, gt=0, description="Seconds for each step to the agent: signed URL, connection, first message."
+    )
+    agent_queue_timeout: float = Field(
+        60.0, gt=0, description="Seconds that a caller may wait in ElevenLabs' queue for a free conversation."
     )
     drop_interrupted_audio: bool = Field(
         False,
@@ -197,6 +204,10 @@ class Settings(BaseSettings):
 
     tools_dir: Path | None = Field(None, description="Folder with your own tools, Python files.")
     tool_timeout: float = Field(10.0, gt=0, le=MAX_TIMEOUT_S, description="Seconds that a tool may take.")
+    mcp_approval: Annotated[McpApproval, NoDecode] = Field(
+        McpApproval(),
+        description="MCP tools that wait for approval: deny, allow, or the names of those that may run.",
+    )
     dtmf_actions: Annotated[dict[str, KeyAction], NoDecode] = Field(
         {}, description="Keys that act without the agent: 0=transfer:operator,*=hangup."
     )
@@ -244,6 +255,11 @@ class Settings(BaseSettings):
     @classmethod
     def _split_names(cls, value: Any) -> Any:
         return _parts(value) if isinstance(value, str) else value
+
+    @field_validator("mcp_approval", mode="before")
+    @classmethod
+    def _parse_approval(cls, value: Any) -> Any:
+        return McpApproval.parse(value) if isinstance(value, str) else value
 
     @field_validator("call_variables", mode="before")
     @classmethod

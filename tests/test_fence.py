@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from audiosocket_gw.fence import ReplyFence
 
 
@@ -61,3 +65,85 @@ def test_closed_it_lets_nothing_through_until_it_is_reopened() -> None:
     assert not fence.admits(3)
     fence.reopen()
     assert fence.admits(4)
+
+
+def interrupted_at_20() -> ReplyFence:
+    fence = ReplyFence()
+    assert fence.admits(19, 0.0)
+    fence.interrupted(20, drop_own=False)
+    return fence
+
+
+def test_ids_that_begin_anew_are_heard_when_the_words_have_come() -> None:
+    fence = interrupted_at_20()
+    assert not fence.admits(1, 1.0)
+    fence.named(1)
+    assert fence.restarted_from == 20
+    assert [fence.admits(event_id, 1.1) for event_id in (1, 1, 2, 3)] == [True] * 4
+    fence.interrupted(3, drop_own=False)
+    assert [fence.admits(event_id, 1.2) for event_id in (2, 3, 4)] == [False, True, True]
+
+
+def test_ids_that_begin_anew_are_heard_after_three_seconds_without_words() -> None:
+    fence = interrupted_at_20()
+    heard = [fence.admits(1, 10 + seconds) for seconds in (0, 1, 2.9, 3.0, 3.1)]
+    assert heard == [False, False, False, True, True]
+    assert fence.restarted_from == 20
+    assert fence.admits(2, 14)
+
+
+def test_a_stale_tail_stays_out_however_it_is_named() -> None:
+    fence = interrupted_at_20()
+    fence.named(19)
+    fence.named(None)
+    fence.named(20)
+    assert [fence.admits(19, seconds) for seconds in (0, 0.5, 2.9)] == [False] * 3
+    assert fence.admits(20, 2.95)
+    assert [fence.admits(19, seconds) for seconds in (3.0, 3.1)] == [False] * 2, "it has begun only now"
+    fence.interrupted(21, drop_own=False)
+    assert not fence.admits(19, 100), "and this is another tail"
+    assert fence.restarted_from is None
+
+
+@pytest.mark.parametrize("named_first", [True, False])
+@pytest.mark.parametrize("drop_own", [True, False])
+def test_a_restart_below_and_with_the_interruptions_own_id(named_first: bool, drop_own: bool) -> None:
+    fence = ReplyFence()
+    assert fence.admits(2)
+    fence.interrupted(2, drop_own=drop_own)
+    if named_first:
+        fence.named(1)
+        assert fence.admits(1, 0)
+    else:
+        assert not fence.admits(1, 0)
+        assert fence.admits(1, 3)
+    assert fence.admits(2, 3)
+
+
+@pytest.mark.parametrize("but_one", [True, False])
+def test_a_goodbye_with_new_ids_is_still_the_only_one(but_one: bool) -> None:
+    fence = interrupted_at_20()
+    fence.allow_no_more(but_one=but_one)
+    fence.named(1)
+    assert [fence.admits(event_id, 5) for event_id in (1, 2, 1)] == [True, False, True]
+    fence.close()
+    fence.interrupted(20, drop_own=False)
+    fence.named(0)
+    assert not fence.admits(0, 5), "closed is closed"
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["audio", "named", "interrupted"]), st.integers(0, 30)), max_size=60)
+)
+def test_nothing_mutes_the_agent_for_ever(steps: list[tuple[str, int]]) -> None:
+    """Whatever came before: of a reply that goes on, something is heard after three seconds."""
+    fence, now_s = ReplyFence(), 0.0
+    for what, event_id in steps:
+        now_s += 0.7
+        if what == "audio":
+            fence.admits(event_id, now_s)
+        elif what == "named":
+            fence.named(event_id)
+        else:
+            fence.interrupted(event_id, drop_own=True)
+    assert any(fence.admits(1, now_s + 0.2 * n) for n in range(20))

@@ -26,6 +26,7 @@ LAYERS = [
         "ami.text",
         "transfer",
         "keypad",
+        "mcp_approval",
     },
     {
         "settings",

@@ -15,7 +15,8 @@ from urllib.parse import urlencode
 
 import httpx
 
-from audiosocket_gw.elevenlabs.closing import reason_of_status
+from audiosocket_gw import USER_AGENT
+from audiosocket_gw.elevenlabs.closing import reason_of_status, words_of_redirect
 from audiosocket_gw.errors import AgentError, reason_of
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.settings import Settings
@@ -116,7 +117,7 @@ class AgentLocator:
     ) -> dict[str, Any]:
         """GET a JSON object. ``failure`` is the reason for whatever goes wrong, instead of a finer one."""
         try:
-            status, body = await self._read(url, headers, timeout_s)
+            status, location, body = await self._read(url, headers, timeout_s)
         except TimeoutError:
             raise AgentError(
                 failure or EndReason.AGENT_TIMEOUT,
@@ -130,7 +131,8 @@ class AgentLocator:
         text = body.decode(errors="replace")
         if status != 200:
             raise AgentError(
-                failure or reason_of_status(status, text), f"{who} answered HTTP {status}: {text[:200]!r}"
+                failure or reason_of_status(status, text),
+                f"{who} answered HTTP {status}: {text[:200]!r}{words_of_redirect(location)}",
             )
         try:
             answer = json.loads(text)
@@ -142,17 +144,20 @@ class AgentLocator:
             )
         return answer
 
-    async def _read(self, url: str, headers: Mapping[str, str], timeout_s: float) -> tuple[int, bytes]:
-        """GET at most a little over `MAX_BODY` bytes, all within the deadline.
+    async def _read(
+        self, url: str, headers: Mapping[str, str], timeout_s: float
+    ) -> tuple[int, str | None, bytes]:
+        """GET status, ``Location`` and at most a little over `MAX_BODY` bytes, all within the deadline.
 
         Raises:
             TimeoutError, httpx.HTTPError, httpx.InvalidURL
         """
         body = b""
+        headers = {"User-Agent": USER_AGENT} | dict(headers)
         # httpx's own time limits are per read: a peer that sends a byte a second would never end.
         async with asyncio.timeout(timeout_s), self._http.stream("GET", url, headers=headers) as response:
             async for piece in response.aiter_bytes(8192):
                 body += piece
                 if len(body) > MAX_BODY:
                     break
-            return response.status_code, body
+            return response.status_code, response.headers.get("Location"), body

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from audiosocket_gw.events import EndReason
+
+MAX_FOREIGN = 200
+"""Characters of others' words that a detail has at most."""
 
 _BY_CODE = {
     1000: EndReason.AGENT_HANGUP,
+    1001: EndReason.AGENT_LOST,
     1002: EndReason.AGENT_FAILED,
+    1003: EndReason.AGENT_REJECTED,
+    1005: EndReason.AGENT_LOST,
     1006: EndReason.AGENT_LOST,
+    1007: EndReason.AGENT_REJECTED,
     1008: EndReason.AGENT_REJECTED,
+    1009: EndReason.AGENT_REJECTED,
     1011: EndReason.AGENT_FAILED,
+    1012: EndReason.AGENT_LOST,
+    1013: EndReason.AGENT_LOST,
+    1014: EndReason.AGENT_LOST,
     3000: EndReason.AGENT_QUOTA,
     3008: EndReason.AGENT_BUSY,
     4300: EndReason.AGENT_BUSY,
 }
-"""1000 to 1011 are documented by ElevenLabs; 3000, 3008 and 4300 were reported by users of the service."""
+"""1000, 1002, 1008 and 1011 are documented by ElevenLabs; 3000, 3008 and 4300 were reported by users.
+The others are those of RFC 6455 and IANA's registry: proxies and servers send them when they go."""
+
+_MEANINGS = {
+    1001: "the server is going away",
+    1005: "a close without a code",
+    1012: "the service restarts",
+    1013: "the service is overloaded, try again later",
+    1014: "a proxy on the way lost the service",
+}
 
 _BY_TEXT = (
     ("quota", EndReason.AGENT_QUOTA),
@@ -27,6 +49,7 @@ _BY_TEXT = (
 )
 """The same failure comes under several codes (quota: 1002 and 3000); its text is steadier."""
 
+NO_REASON = "(no reason given)"
 
 _NOT_NORMAL = ("exceeds your quota", "quota_exceeded", "too many concurrent")
 """The texts that belie a normal close; other words may be the agent's own goodbye."""
@@ -41,6 +64,24 @@ def reason_of_close(code: int, text: str) -> EndReason:
         if words in lowered:
             return reason
     return _BY_CODE.get(code, EndReason.AGENT_FAILED)
+
+
+def words_of_close(code: int, text: str) -> str:
+    """Say in words what a WebSocket close means; ``text``: as for `reason_of_close`."""
+    meaning = _MEANINGS.get(code) or ("a code of the agent's own" if code >= 4000 else "")
+    words = f"{text[:MAX_FOREIGN] or NO_REASON}{': ' if meaning else ''}{meaning}"
+    return f"the agent closed with {code} {words}"
+
+
+def words_of_redirect(location: str | None) -> str:
+    """Say where an HTTP redirect leads. Without query: a signed URL's is a secret."""
+    if not location:
+        return ""
+    try:
+        place = urlsplit(location)._replace(query="", fragment="").geturl()
+    except ValueError:
+        return ""
+    return f"; it redirects to {place[:MAX_FOREIGN]}"
 
 
 def reason_of_status(status: int, text: str = "") -> EndReason:

@@ -22,8 +22,15 @@ from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
+from audiosocket_gw import USER_AGENT
 from audiosocket_gw.elevenlabs import messages, tls
-from audiosocket_gw.elevenlabs.closing import reason_of_close, reason_of_status
+from audiosocket_gw.elevenlabs.closing import (
+    MAX_FOREIGN,
+    reason_of_close,
+    reason_of_status,
+    words_of_close,
+    words_of_redirect,
+)
 from audiosocket_gw.elevenlabs.masking import text_frame
 from audiosocket_gw.errors import AgentError, RemoteProtocolError, reason_of
 from audiosocket_gw.events import EndReason
@@ -68,6 +75,7 @@ async def connect(
     *,
     ssl_context: ssl.SSLContext,
     timeout_s: float,
+    queue_timeout_s: float,
     tap: Tap | None = None,
 ) -> AgentConnection:
     """Open the WebSocket, send the initiation message and wait for the agent's metadata.
@@ -76,13 +84,13 @@ async def connect(
 
     ``on_message`` gets every message, except pings, which are answered here, in the loop step in which
     it arrives: the metadata and what follows it even before this returns. ``timeout_s`` bounds each of
-    the two steps.
+    the two steps, not counting the time in ElevenLabs' queue, for which there is ``queue_timeout_s``.
 
     Raises:
         AgentError: the connection or the conversation did not come about; its reason says why.
     """
     try:
-        connection = AgentConnection(url, on_message, tap)
+        connection = AgentConnection(url, on_message, queue_timeout_s, tap)
     except (InvalidURI, ValueError):  # ValueError: a port, a bracket or an escape that is none
         raise AgentError(EndReason.AGENT_PROTOCOL, "the agent's WebSocket URL is not valid") from None
     try:
@@ -101,7 +109,9 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     closed: asyncio.Future[Closing]
 
-    def __init__(self, url: str, on_message: MessageHandler, tap: Tap | None = None) -> None:
+    def __init__(
+        self, url: str, on_message: MessageHandler, queue_timeout_s: float, tap: Tap | None = None
+    ) -> None:
         """Prepare; raises `websockets.exceptions.InvalidURI`."""
         loop = asyncio.get_running_loop()
         self._uri = parse_uri(url)
@@ -112,9 +122,15 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._fragments: list[bytes] = []
         self._fault: Closing | None = None
         self._last_error = ""
+        self._guardrail = ""
         self._heard_at = loop.time()
         self._alive_timer: asyncio.TimerHandle | None = None
         self._cut_timer: asyncio.TimerHandle | None = None
+        self._timeout_s = 0.0
+        self._queue_timeout_s = queue_timeout_s
+        self._queue_timer: asyncio.TimerHandle | None = None
+        self._queued = False
+        self._start_deadline: asyncio.Timeout | None = None
         self._upgraded: asyncio.Future[None] = loop.create_future()
         self._started: asyncio.Future[None] = loop.create_future()
         self.closed = loop.create_future()
@@ -141,7 +157,9 @@ class AgentConnection(asyncio.BufferedProtocol):
             ) from None
         self.send(await initiation)
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout(timeout_s) as self._start_deadline:
+                self._timeout_s = timeout_s
+                self._stop_deadline()  # the queue may have answered before
                 await self._until(self._started)
         except TimeoutError:
             raise AgentError(
@@ -216,7 +234,9 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._websocket.send_request(self._websocket.connect())
+        request = self._websocket.connect()
+        request.headers["User-Agent"] = USER_AGENT
+        self._websocket.send_request(request)
         self._write()
 
     def get_buffer(self, sizehint: int) -> memoryview:
@@ -232,7 +252,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._handle_events()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._alive_timer, self._cut_timer):
+        for timer in (self._alive_timer, self._cut_timer, self._queue_timer):
             if timer is not None:
                 timer.cancel()
         if not self.closed.done():
@@ -275,19 +295,55 @@ class AgentConnection(asyncio.BufferedProtocol):
             case messages.Ping():
                 self.send(messages.pong(message))
             case messages.ServerError():
-                self._last_error = message.message
+                self._last_error = message.message[:MAX_FOREIGN]
                 self._on_message(message)
             case messages.Metadata():
                 if not self._started.done():
                     # Handed on at once, too: the first audio may follow in the same segment.
                     self._on_message(message)
                     self._started.set_result(None)
-            case messages.QueueStatus(status="timed_out"):
-                self._last_error = "too many concurrent conversations: the queue timed out"
+            case messages.QueueStatus():
+                self._on_message(message)
+                self._move_in_queue(message.status)
+            case messages.GuardrailTriggered():
+                self._guardrail = "a guardrail was triggered"
                 self._on_message(message)
             case _:
-                self._last_error = ""  # it was not the last word
+                self._last_error = self._guardrail = ""  # it was not the last word
                 self._on_message(message)
+
+    def _move_in_queue(self, status: str) -> None:
+        """Let the wait in the queue take its own time, before the metadata or after it."""
+        loop = asyncio.get_running_loop()
+        if status == "timed_out":
+            self._last_error = "too many concurrent conversations: the queue timed out"
+            self._await_queue(CLOSE_S, self._last_error)  # it should close now
+        elif status == "waiting" and not self._queued:
+            waited = f"{self._queue_timeout_s:g} s in ElevenLabs' queue (AGENT_QUEUE_TIMEOUT)"
+            self._await_queue(self._queue_timeout_s, f"nothing was free within {waited}")
+        elif status == "admitted" and self._queue_timer is not None:
+            self._queue_timer.cancel()
+            self._queued = False
+            if self._start_deadline is not None and not self._started.done():
+                self._start_deadline.reschedule(loop.time() + self._timeout_s)
+
+    def _await_queue(self, seconds: float, why: str) -> None:
+        if self._queue_timer is not None:
+            self._queue_timer.cancel()
+        self._queued = True
+        self._stop_deadline()
+        self._queue_timer = asyncio.get_running_loop().call_later(seconds, self._leave_queue, why)
+
+    def _stop_deadline(self) -> None:
+        if self._queued and self._start_deadline is not None and not self._started.done():
+            self._start_deadline.reschedule(None)
+
+    def _leave_queue(self, why: str) -> None:
+        if self._can_send:
+            self._fault = Closing(EndReason.AGENT_BUSY, why)
+            self._websocket.send_close(1000, "The caller gave up waiting")
+            self._write()
+            self._close_soon()
 
     # Ending
 
@@ -332,9 +388,8 @@ class AgentConnection(asyncio.BufferedProtocol):
             return Closing(EndReason.AGENT_PROTOCOL, f"the agent's host answered no WebSocket: {handshake}")
         received = self._websocket.close_rcvd
         if received is not None:
-            text = "; ".join(filter(None, (received.reason, self._last_error)))
-            reason = reason_of_close(received.code, text)
-            return Closing(reason, f"the agent closed with {received.code} {text or '(no reason given)'}")
+            text = "; ".join(filter(None, (received.reason, self._last_error, self._guardrail)))
+            return Closing(reason_of_close(received.code, text), words_of_close(received.code, text))
         broken = self._websocket.parser_exc
         if broken is not None and not isinstance(broken, EOFError):
             return Closing(EndReason.AGENT_PROTOCOL, f"the agent sent no valid WebSocket frame: {broken}")
@@ -344,8 +399,7 @@ class AgentConnection(asyncio.BufferedProtocol):
 
 
 def _closing_of_response(response: Response) -> Closing:
-    text = bytes(response.body or b"").decode(errors="replace")[:200]
+    text = bytes(response.body or b"").decode(errors="replace")[:MAX_FOREIGN]
     reason = reason_of_status(response.status_code, text)
-    return Closing(
-        reason, f"the agent's host refused the WebSocket with HTTP {response.status_code} {text}".rstrip()
-    )
+    words = f"the agent's host refused the WebSocket with HTTP {response.status_code} {text}".rstrip()
+    return Closing(reason, words + words_of_redirect(response.headers.get("Location")))

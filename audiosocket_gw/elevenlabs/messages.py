@@ -80,7 +80,7 @@ class AgentResponseCorrection:
 
 @dataclass(frozen=True, slots=True)
 class ClientToolCall:
-    """The agent wants a tool run and its result sent."""
+    """The agent wants a tool run and its result sent. ``tool_call_id`` is empty when it has none."""
 
     name: str
     tool_call_id: str
@@ -103,6 +103,20 @@ class ServerError:
 
 
 @dataclass(frozen=True, slots=True)
+class GuardrailTriggered:
+    """The agent's guardrails blocked something; the conversation may end with that."""
+
+
+@dataclass(frozen=True, slots=True)
+class McpToolCall:
+    """An MCP tool, which ElevenLabs runs, has come so far; ``awaiting_approval`` wants `mcp_approval`."""
+
+    name: str
+    tool_call_id: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
 class Other:
     """A message that the gateway has no use for."""
 
@@ -120,8 +134,12 @@ ServerMessage = (
     | ClientToolCall
     | QueueStatus
     | ServerError
+    | GuardrailTriggered
+    | McpToolCall
     | Other
 )
+
+_FROM_URL_ALPHABET = str.maketrans("-_", "+/")
 
 MAX_TIME_MS = 86_400_000
 """No reply is a day long."""
@@ -158,12 +176,29 @@ def _metadata(message: Json) -> Metadata:
 
 def _audio(message: Json) -> Audio:
     event = _object(message, "audio_event")
-    try:
-        audio = a2b_base64(_text(event, "audio_base_64"), strict_mode=True)
-    except (Base64Error, ValueError) as error:
-        raise RemoteProtocolError(f"the agent sent audio that is not base64: {error}") from None
+    audio = decode_audio(_text(event, "audio_base_64"))
     alignment = _alignment(_object(event, "alignment"))
     return Audio(audio, _event_id(event), alignment, event.get("is_final") is True)
+
+
+def decode_audio(encoded: str) -> bytes:
+    """Read base64; without padding, in lines, or of the alphabet for URLs, too (RFC 4648, sections 3 and 5).
+
+    Raises:
+        RemoteProtocolError: it is something else.
+    """
+    try:
+        return a2b_base64(encoded, strict_mode=True)
+    except (Base64Error, ValueError):
+        return _decode_unusual(encoded)
+
+
+def _decode_unusual(encoded: str) -> bytes:
+    text = "".join(encoded.split()).rstrip("=").translate(_FROM_URL_ALPHABET)
+    try:
+        return a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
+    except (Base64Error, ValueError) as error:
+        raise RemoteProtocolError(f"the agent sent audio that is not base64: {error}") from None
 
 
 def _alignment(alignment: Json) -> Alignment:
@@ -211,7 +246,24 @@ def _agent_response_correction(message: Json) -> AgentResponseCorrection:
 
 def _client_tool_call(message: Json) -> ClientToolCall:
     call = _object(message, "client_tool_call")
-    return ClientToolCall(_text(call, "tool_name"), _text(call, "tool_call_id"), _object(call, "parameters"))
+    return ClientToolCall(_text(call, "tool_name"), _tool_call_id(call), _object(call, "parameters"))
+
+
+def _mcp_tool_call(message: Json) -> McpToolCall:
+    call = _object(message, "mcp_tool_call")
+    return McpToolCall(_text(call, "tool_name"), _tool_call_id(call), _text(call, "state"))
+
+
+def _tool_call_id(call: Json) -> str:
+    """Read an id, which the schema has as a string; empty when there is none."""
+    value = call.get("tool_call_id")
+    return (
+        str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(call, "tool_call_id")
+    )
+
+
+def _guardrail_triggered(message: Json) -> GuardrailTriggered:
+    return GuardrailTriggered()
 
 
 def _queue_status(message: Json) -> QueueStatus:
@@ -235,6 +287,8 @@ _READERS: dict[str, Callable[[Json], ServerMessage]] = {
     "agent_response": _agent_response,
     "agent_response_correction": _agent_response_correction,
     "client_tool_call": _client_tool_call,
+    "mcp_tool_call": _mcp_tool_call,
+    "guardrail_triggered": _guardrail_triggered,
     "queue_status": _queue_status,
     "error": _error,
     "client_error": _error,
@@ -293,6 +347,13 @@ def tool_result(tool_call_id: str, result: str, *, is_error: bool) -> bytes:
             "result": result,
             "is_error": is_error,
         }
+    )
+
+
+def mcp_approval(tool_call_id: str, *, is_approved: bool) -> bytes:
+    """Build the answer to an MCP tool call that awaits approval."""
+    return _encode(
+        {"type": "mcp_tool_approval_result", "tool_call_id": tool_call_id, "is_approved": is_approved}
     )
 
 

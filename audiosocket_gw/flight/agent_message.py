@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from binascii import Error as Base64Error
-from binascii import a2b_base64, b2a_base64
+from binascii import b2a_base64
 from typing import Any
 
+from audiosocket_gw.elevenlabs.messages import decode_audio
+from audiosocket_gw.errors import RemoteProtocolError
 from audiosocket_gw.flight.format import AgentMessage, FlightError
 from audiosocket_gw.flight.masking import mask_json, mask_text
 
@@ -55,10 +56,10 @@ def _take_sound(content: Any) -> bytes | None:
     if not encoded or not isinstance(encoded, str):
         return None
     try:
-        sound = a2b_base64(encoded, strict_mode=True)
-    except (Base64Error, ValueError):
+        sound = decode_audio(encoded)
+    except RemoteProtocolError:
         return None
-    if b2a_base64(sound, newline=False) != encoded.encode():
+    if not sound:
         return None
     event["audio_base_64"] = ""
     return sound

@@ -100,7 +100,7 @@ def agent_ending(flight: Flight) -> AgentEnding:
     closed = _CLOSED.match(end.detail)
     if closed:
         text = closed[2] or ""
-        return AgentEnding(AgentAct.CLOSE, int(closed[1]), "" if text == _NO_REASON else text)
+        return AgentEnding(AgentAct.CLOSE, int(closed[1]), "" if text.startswith(_NO_REASON) else text)
     return _after_connecting(end) if flight.had_agent else _while_connecting(end)
 
 

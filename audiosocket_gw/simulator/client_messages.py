@@ -49,6 +49,14 @@ class ToolResult:
 
 
 @dataclass(frozen=True, slots=True)
+class McpApproval:
+    """``mcp_tool_approval_result``: whether an MCP tool may run."""
+
+    tool_call_id: str
+    is_approved: bool
+
+
+@dataclass(frozen=True, slots=True)
 class UserText:
     """``user_message`` or ``multimodal_message``: it counts as if the caller had said it."""
 
@@ -62,7 +70,7 @@ class Other:
     type: str
 
 
-ClientMessage = UserAudio | Initiation | Pong | ToolResult | UserText | Other
+ClientMessage = UserAudio | Initiation | Pong | ToolResult | McpApproval | UserText | Other
 
 _T = TypeVar("_T")
 
@@ -175,10 +183,8 @@ def _feedback(message: dict[str, Any]) -> Other:
     return Other("feedback")
 
 
-def _mcp_tool_approval_result(message: dict[str, Any]) -> Other:
-    _take(message, "tool_call_id", str)
-    _take(message, "is_approved", bool)
-    return Other("mcp_tool_approval_result")
+def _mcp_tool_approval_result(message: dict[str, Any]) -> McpApproval:
+    return McpApproval(_take(message, "tool_call_id", str), _take(message, "is_approved", bool))
 
 
 def _as_it_is(message: dict[str, Any]) -> Other:

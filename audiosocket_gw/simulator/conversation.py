@@ -16,7 +16,15 @@ from starlette.websockets import WebSocket
 from audiosocket_gw.audio import AudioFormat, Encoding, ulaw_to_linear
 from audiosocket_gw.errors import RemoteProtocolError
 from audiosocket_gw.simulator import client_messages, prompts, server_messages
-from audiosocket_gw.simulator.client_messages import Initiation, Other, Pong, ToolResult, UserAudio, UserText
+from audiosocket_gw.simulator.client_messages import (
+    Initiation,
+    McpApproval,
+    Other,
+    Pong,
+    ToolResult,
+    UserAudio,
+    UserText,
+)
 from audiosocket_gw.simulator.dialogue import Dialogue
 from audiosocket_gw.simulator.link import Link
 from audiosocket_gw.simulator.scenario import (
@@ -28,11 +36,14 @@ from audiosocket_gw.simulator.scenario import (
     Metadata,
     Mode,
     Noise,
+    QueueAt,
     Scenario,
 )
 from audiosocket_gw.simulator.server_messages import Message
 
 logger = logging.getLogger(__name__)
+
+_BACKGROUND_MS = 250
 
 
 @dataclass(slots=True)
@@ -102,6 +113,7 @@ class Conversation(Link):
         self._admitted = False
         self._last_input_at = self.now()
         self._tool_calls: dict[str, ToolCall] = {}
+        self._mcp_calls: dict[str, ToolCall] = {}
         self._pings: dict[int, _Ping] = {}
         self._ping_ms: int | None = None
         self._dialogue = Dialogue(self) if scenario.mode == Mode.CONVERSATION else None
@@ -120,11 +132,17 @@ class Conversation(Link):
         match message:
             case {"type": "ping", "ping_event": {"event_id": int(event_id)}}:
                 self._pings[event_id] = _Ping(self.now())
+            case {"type": "client_tool_call", "client_tool_call": {"tool_name": str(name)} as call}:
+                self._tool_calls[call.get("tool_call_id", "")] = ToolCall(name)
             case {
-                "type": "client_tool_call",
-                "client_tool_call": {"tool_call_id": str(ident), "tool_name": str(name)},
+                "type": "mcp_tool_call",
+                "mcp_tool_call": {
+                    "tool_call_id": str(ident),
+                    "tool_name": str(name),
+                    "state": "awaiting_approval",
+                },
             }:
-                self._tool_calls[ident] = ToolCall(name)
+                self._mcp_calls.setdefault(ident, ToolCall(name))
         if self._record:
             self.sent.append((self.now(), message))
         await self._send_json(message)
@@ -146,16 +164,17 @@ class Conversation(Link):
             alignment = Alignment.NULL
         ms = round(self.seconds_of(sound) * 1000)
         ident = self.event_id if event_id is None else event_id
-        await self._send_json(server_messages.audio(sound, ident, text, ms, alignment))
+        padded = Noise.UNPADDED_AUDIO not in self.scenario.noise
+        await self._send_json(server_messages.audio(sound, ident, text, ms, alignment, padded=padded))
 
     async def interrupt(self) -> None:
         """Tell the client to drop what it hasn't played; audio sent from now on belongs to the next reply."""
         interrupted_id = self.event_id
-        self.event_id += 1
+        self.event_id = 1 if self.scenario.restart_ids else self.event_id + 1
         self._event_id_is_new = True
         self.playing_until = min(self.playing_until, self.now())
         new = self.scenario.barge_in == BargeIn.NEW_ID
-        await self.send(server_messages.interruption(self.event_id if new else interrupted_id))
+        await self.send(server_messages.interruption(interrupted_id + 1 if new else interrupted_id))
 
     def begin_reply(self) -> None:
         """Give what is sent from now on a new event id, unless an interruption has just done so."""
@@ -169,8 +188,22 @@ class Conversation(Link):
         await self.send(server_messages.client_tool_call(name, tool_call_id, parameters, self.event_id))
         return self._tool_calls.get(tool_call_id) or ToolCall(name)
 
+    async def call_tool_without_id(self, name: str, parameters: Mapping[str, Any]) -> ToolCall:
+        """Send a tool call without ``tool_call_id``, and return what will hold its answer."""
+        await self.send(server_messages.client_tool_call(name, None, parameters, self.event_id))
+        return self._tool_calls.get("") or ToolCall(name)
+
+    async def call_mcp_tool(self, name: str, parameters: Mapping[str, Any]) -> ToolCall:
+        """Ask for approval of an MCP tool and return what will hold the answer; denied, it is an error."""
+        tool_call_id = f"mcp_{len(self._mcp_calls) + 1}_{self.conversation_id[-8:]}"
+        for state in ("loading", "awaiting_approval"):
+            await self.send(server_messages.mcp_tool_call(name, tool_call_id, parameters, state))
+        return self._mcp_calls.get(tool_call_id) or ToolCall(name)
+
     async def end(self, close: Close, debug_message: str = "") -> None:
         """End the conversation in the way that ``close`` says (not when: that is up to the caller)."""
+        if close.guardrail:
+            await self.send({"type": "guardrail_triggered"})
         if close.end_call:
             call_id = f"end_call_{self.conversation_id[-8:]}"
             await self.send(
@@ -199,7 +232,14 @@ class Conversation(Link):
 
     async def run(self) -> None:
         """Hold the conversation until it has ended."""
-        workers = (self._read, self._act, self._ping, self._watch_input, self._watch_duration)
+        workers = (
+            self._read,
+            self._act,
+            self._ping,
+            self._watch_input,
+            self._watch_duration,
+            self._play_background,
+        )
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(worker()) for worker in workers]
             await self.ended.wait()
@@ -212,10 +252,16 @@ class Conversation(Link):
         await self.send_text(json.dumps(message))
 
     async def _act(self) -> None:
-        await self._announce()
-        if not self.announced.is_set():
+        queued_first = self.scenario.queue_at == QueueAt.BEFORE_METADATA
+        if queued_first:
+            await self._first_message.wait()
+            await self._wait_in_queue()
+        if not queued_first or self.scenario.queue[-1:] == ("admitted",):
+            await self._announce()
+        if not self.announced.is_set() and not queued_first:
             return
-        await self._wait_in_queue()
+        if not queued_first:
+            await self._wait_in_queue()
         if self.scenario.close_at_start is not None:
             await self.end(self.scenario.close_at_start)
             return
@@ -298,6 +344,8 @@ class Conversation(Link):
                 await self._receive_initiation(data, message)
             case ToolResult():
                 await self._receive_tool_result(message)
+            case McpApproval():
+                await self._receive_approval(message)
             case UserText(said) if self._dialogue is not None and self._admitted:
                 await self._dialogue.read(said)
             case UserText() | Other():
@@ -350,7 +398,32 @@ class Conversation(Link):
         call.result = result
         call.answered.set()
 
+    async def _receive_approval(self, approval: McpApproval) -> None:
+        call_id = approval.tool_call_id
+        call = self._mcp_calls.get(call_id)
+        if call is None:
+            raise RemoteProtocolError(f"an approval for tool_call_id {call_id!r}, which awaits none")
+        if call.answered.is_set():
+            raise RemoteProtocolError(f"a second approval for tool_call_id {call_id!r}")
+        call.result = ToolResult(call_id, "", is_error=not approval.is_approved)
+        call.answered.set()
+        state = "success" if approval.is_approved else "failure"
+        await self.send(server_messages.mcp_tool_call(call.name, call_id, {}, state))
+
     # What happens by the clock.
+
+    async def _play_background(self) -> None:
+        """Send noise at the pace at which it is heard, wherever no reply is playing."""
+        if self.scenario.background_dbfs is None:
+            return
+        await self.announced.wait()
+        noise = prompts.noise(_BACKGROUND_MS, self.scenario.background_dbfs, self.output_format)
+        begun_at = self.now()
+        for number in itertools.count(1):
+            if self.playing_until - self.now() < _BACKGROUND_MS / 1000:
+                message = server_messages.audio(noise, self.event_id, "", _BACKGROUND_MS, Alignment.ABSENT)
+                await self._send_json(message)
+            await asyncio.sleep(begun_at + number * _BACKGROUND_MS / 1000 - self.now())
 
     async def _ping(self) -> None:
         await self.announced.wait()

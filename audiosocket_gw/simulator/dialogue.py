@@ -142,7 +142,7 @@ class Dialogue:
     async def _use_tools(self, tools: Sequence[Tool]) -> bool:
         """Call the tools, all at once; return whether each that has to answer did so without an error."""
         conversation = self._conversation
-        calls = [await conversation.call_tool(tool.name, tool.parameters) for tool in tools]
+        calls = [await self._call(tool) for tool in tools]
         sound = self._scenario.barge_in == BargeIn.TOOL_SOUND
         if sound:
             await conversation.send_audio(prompts.tone(_TOOL_SOUND_MS, conversation.output_format))
@@ -152,6 +152,13 @@ class Dialogue:
             conversation.playing_until = conversation.now()
             await conversation.send(server_messages.interruption(conversation.event_id - 1))
         return all(call.result is not None and not call.result.is_error for call, _ in awaited)
+
+    async def _call(self, tool: Tool) -> ToolCall:
+        if tool.mcp:
+            return await self._conversation.call_mcp_tool(tool.name, tool.parameters)
+        if tool.without_id:
+            return await self._conversation.call_tool_without_id(tool.name, tool.parameters)
+        return await self._conversation.call_tool(tool.name, tool.parameters)
 
     async def _say(self, speech: Speech | None, close: Close | None = None) -> None:
         """Send a reply in bursts, faster than real time. ``close`` may come in the middle of it."""

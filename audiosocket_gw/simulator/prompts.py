@@ -68,6 +68,14 @@ def tone(ms: int, audio_format: AudioFormat) -> bytes:
     return linear_to_ulaw(linear) if audio_format.encoding is Encoding.ULAW else linear
 
 
+@lru_cache(maxsize=16)
+def noise(ms: int, dbfs: float, audio_format: AudioFormat) -> bytes:
+    """Return noise of that level: what an agent with background audio sends while it doesn't speak."""
+    samples = np.random.default_rng(1).normal(0, 32_768 * 10 ** (dbfs / 20), audio_format.rate * ms // 1000)
+    linear = np.rint(samples).clip(-32_768, 32_767).astype("<i2").tobytes()
+    return linear_to_ulaw(linear) if audio_format.encoding is Encoding.ULAW else linear
+
+
 def convert(sound: bytes, source: AudioFormat, target: AudioFormat) -> bytes:
     """Convert ``sound``, whole samples, from one format to another.
 

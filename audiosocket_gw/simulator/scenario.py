@@ -66,6 +66,8 @@ class Refusal(StrEnum):
     HTTP = "http"
     """By an HTTP status in place of the upgrade: 401, 404, 422."""
     FORBIDDEN = "http-403"
+    REDIRECT = "redirect"
+    """301, to another host."""
     CLOSE = "close"
     """The upgrade succeeds, then comes close code 1008."""
 
@@ -82,6 +84,13 @@ class SignedUrlAnswer(StrEnum):
     """Status 200, and JSON that breaks off."""
     NO_URL = "no-url"
     """Status 200, and JSON without ``signed_url``."""
+
+
+class QueueAt(StrEnum):
+    """When the queue for a free conversation comes: the order isn't documented."""
+
+    AFTER_METADATA = "after-metadata"
+    BEFORE_METADATA = "before-metadata"
 
 
 class BargeIn(StrEnum):
@@ -152,6 +161,8 @@ class Noise(StrEnum):
     UNKNOWN_EVENTS = "unknown-events"
     EXTRA_FIELDS = "extra-fields"
     EMPTY_AUDIO = "empty-audio"
+    UNPADDED_AUDIO = "unpadded-audio"
+    """Base64 without its padding."""
     SILENCE_TRANSCRIPT = "silence-transcript"
     """A ``user_transcript`` of "...", as when a turn times out in silence."""
 
@@ -204,6 +215,10 @@ class Tool:
     expects_response: bool = True
     timeout_s: _Positive = 20.0
     """How long the agent waits for the result; none by then counts as a failure."""
+    mcp: bool = False
+    """An MCP tool, which waits for approval; denied counts as a failure."""
+    without_id: bool = False
+    """The call comes without ``tool_call_id``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +235,8 @@ class Close:
     how: Ending = Ending.CLOSE
     end_call: bool = False
     """The agent used its system tool ``end_call``: ``agent_tool_response`` says so before the close."""
+    guardrail: bool = False
+    """``guardrail_triggered`` comes before the close."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +290,8 @@ class Scenario:
     """The dynamic variables the agent needs."""
     queue: tuple[str, ...] = ()
     """``queue_status`` values after the metadata; until ``admitted``, what the client sends is discarded."""
+    queue_at: QueueAt = QueueAt.AFTER_METADATA
+    """Before the metadata, none follows unless the queue ends with ``admitted``."""
     queue_wait_s: _NotNegative = 0.5
     close_at_start: Close | None = None
     """Ends the conversation right after the metadata and the queue."""
@@ -294,6 +313,10 @@ class Scenario:
     silence_end_call_s: _NotNegative = 0.0
     """After so much silence the agent closes; 0: never."""
     barge_in: BargeIn = BargeIn.INTERRUPTED_ID
+    restart_ids: bool = False
+    """After an interruption, event ids begin anew at 1."""
+    background_dbfs: Annotated[float, Field(ge=-96, le=-20)] | None = None
+    """The level of noise that the agent sends without a pause while it doesn't speak; none: nothing comes."""
 
     bursts: Annotated[int, Field(ge=1)] = 2
     """Audio messages per reply. They are never multiples of 20 ms."""

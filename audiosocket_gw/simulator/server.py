@@ -10,6 +10,7 @@ from typing import Self
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.responses import RedirectResponse
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -155,6 +156,9 @@ class Simulator:
         match self.scenario.refusal:
             case Refusal.HTTP:
                 await websocket.send_denial_response(respond(denial))
+            case Refusal.REDIRECT:
+                place = f"https://elsewhere.invalid{CONVERSATION_PATH}?{websocket.url.query}"
+                await websocket.send_denial_response(RedirectResponse(place, 301))
             case Refusal.FORBIDDEN:
                 await websocket.close()
             case Refusal.CLOSE:

@@ -23,9 +23,12 @@ def metadata(conversation_id: str, output_format: str, input_format: str) -> Mes
     }
 
 
-def audio(sound: bytes, event_id: int, text: str, ms: int, alignment: Alignment) -> Message:
+def audio(
+    sound: bytes, event_id: int, text: str, ms: int, alignment: Alignment, *, padded: bool = True
+) -> Message:
     """Build an audio message; ``text`` sounds for ``ms``, evenly spread, if the alignment is wanted."""
-    event: Message = {"audio_base_64": base64.b64encode(sound).decode("ascii"), "event_id": event_id}
+    encoded = base64.b64encode(sound).decode("ascii")
+    event: Message = {"audio_base_64": encoded if padded else encoded.rstrip("="), "event_id": event_id}
     if alignment == Alignment.NULL:
         event["alignment"] = None
     elif alignment == Alignment.FULL:
@@ -81,15 +84,33 @@ def queue_status(status: str) -> Message:
     return {"type": "queue_status", "queue_status_event": {"status": status}}
 
 
-def client_tool_call(name: str, tool_call_id: str, parameters: Mapping[str, Any], event_id: int) -> Message:
-    """Build a tool call."""
-    call = {
-        "tool_name": name,
-        "tool_call_id": tool_call_id,
-        "parameters": dict(parameters),
-        "event_id": event_id,
-    }
+def client_tool_call(
+    name: str, tool_call_id: str | None, parameters: Mapping[str, Any], event_id: int
+) -> Message:
+    """Build a tool call; None: it has no id."""
+    call: Message = {"tool_name": name, "parameters": dict(parameters), "event_id": event_id}
+    if tool_call_id is not None:
+        call["tool_call_id"] = tool_call_id
     return {"type": "client_tool_call", "client_tool_call": call}
+
+
+def mcp_tool_call(name: str, tool_call_id: str, parameters: Mapping[str, Any], state: str) -> Message:
+    """Build the state of an MCP tool call: loading, awaiting_approval, success or failure."""
+    call: Message = {
+        "service_id": "service_1",
+        "tool_call_id": tool_call_id,
+        "tool_name": name,
+        "tool_description": None,
+        "parameters": dict(parameters),
+        "timestamp": "2026-01-01T00:00:00Z",
+        "state": state,
+    }
+    more: Message = {
+        "awaiting_approval": {"approval_timeout_secs": 300},
+        "success": {"result": [{"type": "text", "text": "done"}]},
+        "failure": {"error_message": "not approved"},
+    }
+    return {"type": "mcp_tool_call", "mcp_tool_call": call | more.get(state, {})}
 
 
 def agent_tool_response(

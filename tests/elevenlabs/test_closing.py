@@ -7,7 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiosocket_gw import events
-from audiosocket_gw.elevenlabs.closing import reason_of_close, reason_of_status
+from audiosocket_gw.elevenlabs.closing import (
+    reason_of_close,
+    reason_of_status,
+    words_of_close,
+    words_of_redirect,
+)
 from audiosocket_gw.events import EndReason
 
 
@@ -31,13 +36,54 @@ from audiosocket_gw.events import EndReason
         (3008, "too many concurrent connections", EndReason.AGENT_BUSY),
         (3008, "", EndReason.AGENT_BUSY),
         (4300, "", EndReason.AGENT_BUSY),
-        (1001, "", EndReason.AGENT_FAILED),
-        (1005, "", EndReason.AGENT_FAILED),
+        (1001, "", EndReason.AGENT_LOST),
+        (1003, "", EndReason.AGENT_REJECTED),
+        (1005, "", EndReason.AGENT_LOST),
+        (1007, "", EndReason.AGENT_REJECTED),
+        (1009, "", EndReason.AGENT_REJECTED),
+        (1012, "", EndReason.AGENT_LOST),
+        (1013, "", EndReason.AGENT_LOST),
+        (1013, "too many concurrent conversations", EndReason.AGENT_BUSY),
+        (1014, "", EndReason.AGENT_LOST),
+        (4000, "", EndReason.AGENT_FAILED),
         (4999, "of tomorrow", EndReason.AGENT_FAILED),
     ],
 )
 def test_close_codes(code: int, text: str, reason: EndReason) -> None:
     assert reason_of_close(code, text) is reason
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "words"),
+    [
+        (1002, "", "the agent closed with 1002 (no reason given)"),
+        (1002, "llm_timeout", "the agent closed with 1002 llm_timeout"),
+        (1001, "", "the agent closed with 1001 (no reason given): the server is going away"),
+        (1005, "", "the agent closed with 1005 (no reason given): a close without a code"),
+        (1012, "", "the agent closed with 1012 (no reason given): the service restarts"),
+        (4321, "x" * 300, f"the agent closed with 4321 {'x' * 200}: a code of the agent's own"),
+    ],
+)
+def test_closes_in_words(code: int, text: str, words: str) -> None:
+    assert words_of_close(code, text) == words
+
+
+@pytest.mark.parametrize(
+    ("location", "words"),
+    [
+        (None, ""),
+        ("", ""),
+        ("http://[::1", ""),
+        ("/login", "; it redirects to /login"),
+        (
+            "https://proxy.example/a?conversation_signature=secret#x",
+            "; it redirects to https://proxy.example/a",
+        ),
+        ("https://h/" + "x" * 300, "; it redirects to https://h/" + "x" * 190),
+    ],
+)
+def test_redirects_in_words_and_without_secrets(location: str | None, words: str) -> None:
+    assert words_of_redirect(location) == words
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from audiosocket_gw import USER_AGENT
 from audiosocket_gw.elevenlabs import connection as link
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.connection import AgentConnection, MessageHandler, connect
@@ -162,7 +163,13 @@ async def open_(
     url: str, on_message: MessageHandler = ignore, timeout_s: float = 30, tap: Tap | None = None
 ) -> AgentConnection:
     return await connect(
-        url, ready(INITIATION), on_message, ssl_context=trusting(), timeout_s=timeout_s, tap=tap
+        url,
+        ready(INITIATION),
+        on_message,
+        ssl_context=trusting(),
+        timeout_s=timeout_s,
+        queue_timeout_s=40,
+        tap=tap,
     )
 
 
@@ -270,6 +277,25 @@ async def test_no_websocket(response: bytes, reason: EndReason) -> None:
     error = await refusal(answering(response))
     assert error.reason is reason
     assert len(str(error)) < 500
+
+
+async def test_a_redirect_is_told_without_its_secrets_and_length() -> None:
+    place = b"https://elsewhere.invalid/path?conversation_signature=secret"
+    response = b"HTTP/1.1 307 Away\r\nLocation: " + place + b"\r\nContent-Length: 0\r\n\r\n"
+    error = await refusal(answering(response))
+    assert error.reason is EndReason.AGENT_PROTOCOL
+    assert "redirects to https://elsewhere.invalid/path" in str(error)
+    assert "secret" not in str(error)
+
+
+async def test_the_upgrade_names_the_gateway() -> None:
+    heads: list[bytes] = []
+
+    async def behave(peer: Peer) -> None:
+        heads.append(await peer.reader.readuntil(b"\r\n\r\n"))
+
+    await refusal(behave)
+    assert f"\r\nUser-Agent: {USER_AGENT}\r\n".encode() in heads[0]
 
 
 @pytest.mark.parametrize(
@@ -523,7 +549,123 @@ async def test_a_close_without_a_code() -> None:
         await peer.begin(frame(CLOSE))
         await until_close(peer)
 
-    assert (await ending(behave)).reason is EndReason.AGENT_FAILED
+    closed = await ending(behave)
+    assert closed.reason is EndReason.AGENT_LOST
+    assert "a close without a code" in closed.detail
+
+
+@pytest.mark.parametrize("between", [b"", text(type="error", message="The conversation ended")])
+async def test_a_guardrail_before_the_end_is_told(between: bytes) -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.begin(text(type="guardrail_triggered") + between + closing(1002))
+
+    closed = await ending(behave)
+    assert closed.reason is EndReason.AGENT_FAILED
+    assert "a guardrail was triggered" in closed.detail
+
+
+async def test_a_guardrail_after_which_the_agent_went_on_is_not() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.begin(text(type="guardrail_triggered") + AUDIO + closing(1002))
+
+    assert "guardrail" not in (await ending(behave)).detail
+
+
+async def test_an_error_of_any_length_is_capped() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.begin(text(type="error", message="x" * 100_000) + closing(1011))
+
+    assert len((await ending(behave)).detail) < 300
+
+
+# The queue
+
+
+def queue(status: str) -> bytes:
+    return text(type="queue_status", queue_status_event={"status": status})
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("statuses", [["waiting"], ["waiting", "waiting", "moved"]])
+async def test_the_wait_in_the_queue_has_a_deadline_of_its_own(statuses: list[str]) -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.upgrade()
+        for status in statuses:
+            await asyncio.sleep(3)
+            peer.writer.write(queue(status))
+        await until_close(peer)
+        peer.writer.close()
+
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    error = await refusal(behave, timeout_s=5)
+    assert error.reason is EndReason.AGENT_BUSY
+    assert "40 s in ElevenLabs' queue (AGENT_QUEUE_TIMEOUT)" in str(error)
+    assert loop.time() - begun == pytest.approx(43)
+    await asyncio.sleep(3600)
+
+
+@pytest.mark.virtual_time
+async def test_who_is_admitted_has_the_whole_deadline_again() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.upgrade(queue("waiting"))
+        await asyncio.sleep(35)
+        peer.writer.write(queue("admitted"))
+        await asyncio.sleep(4.9)
+        peer.writer.write(METADATA)
+        await asyncio.sleep(10)
+        peer.writer.write(closing(1000))
+        await until_close(peer)
+
+    async with agent(behave) as url:
+        connection = await open_(url, timeout_s=5)
+        assert (await connection.closed).reason is EndReason.AGENT_HANGUP
+
+
+@pytest.mark.virtual_time
+async def test_who_is_admitted_and_gets_no_conversation_times_out() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.upgrade(queue("waiting") + queue("admitted"))
+        await forever(peer)
+
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    error = await refusal(behave, timeout_s=5)
+    assert error.reason is EndReason.AGENT_TIMEOUT
+    assert loop.time() - begun == pytest.approx(5)
+
+
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("last", [b"", closing(1000), closing(1002), closing(3008)])
+@pytest.mark.parametrize("first", [b"", METADATA], ids=["before", "after"])
+async def test_a_queue_that_times_out_means_busy_whether_it_closes_or_not(first: bytes, last: bytes) -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.upgrade(first + queue("waiting") + queue("timed_out") + last)
+        await until_close(peer)
+        peer.writer.close()
+
+    if first:
+        closed = await ending(behave)
+        reason, detail = closed.reason, closed.detail
+    else:
+        error = await refusal(behave)
+        reason, detail = error.reason, str(error)
+    assert reason is EndReason.AGENT_BUSY
+    assert "the queue timed out" in detail
+
+
+@pytest.mark.virtual_time
+async def test_a_queue_after_the_metadata_has_a_deadline_too() -> None:
+    async def behave(peer: Peer) -> None:
+        await peer.begin(queue("waiting"))
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                peer.writer.write(text(type="ping", ping_event={"event_id": 1}))
+                await asyncio.sleep(2)
+
+    closed = await ending(behave)
+    assert closed.reason is EndReason.AGENT_BUSY
+    assert "AGENT_QUEUE_TIMEOUT" in closed.detail
 
 
 @pytest.mark.parametrize("last", [closing(1002), b""], ids=["closed", "cut"])
@@ -795,7 +937,9 @@ async def test_a_conversation_over_tls() -> None:
 async def test_a_certificate_that_proves_nothing(certificate: Path, trusted: Path, complaint: str) -> None:
     async with agent(forever, serving(certificate)) as url:
         with pytest.raises(AgentError) as caught:
-            await connect(url, ready(INITIATION), ignore, ssl_context=trusting(trusted), timeout_s=30)
+            await connect(
+                url, ready(INITIATION), ignore, ssl_context=trusting(trusted), timeout_s=30, queue_timeout_s=9
+            )
     assert caught.value.reason is EndReason.AGENT_UNREACHABLE
     assert complaint in str(caught.value)
 

@@ -287,7 +287,7 @@ def test_sound_comes_back_to_the_byte(sound: bytes, event_id: int) -> None:
     "message",
     [
         b'{"type":"audio","audio_event":{"audio_base_64":"1234567890!","event_id":1}}',
-        b'{"type":"audio","audio_event":{"audio_base_64":"QUI","event_id":1}}',
+        b'{"type":"audio","audio_event":{"audio_base_64":"QUI=A","event_id":1}}',
         b'{"type":"audio","audio_event":{"audio_base_64":"QUI\xc3\xa9","event_id":1}}',
         b"[1, 2, 3]",
         b"12345678",

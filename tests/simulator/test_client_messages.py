@@ -8,6 +8,7 @@ from audiosocket_gw.errors import RemoteProtocolError
 from audiosocket_gw.simulator.client_messages import (
     ClientMessage,
     Initiation,
+    McpApproval,
     Other,
     Pong,
     ToolResult,
@@ -50,7 +51,7 @@ def initiation(**fields: object) -> dict[str, Any]:
         ({"type": "feedback", "event_id": 3, "score": None}, Other("feedback")),
         (
             {"type": "mcp_tool_approval_result", "tool_call_id": "1", "is_approved": True},
-            Other("mcp_tool_approval_result"),
+            McpApproval("1", is_approved=True),
         ),
         (initiation(), Initiation((), {})),
         (initiation(custom_llm_extra_body={}, user_id="x", branch_id=None), Initiation((), {})),
