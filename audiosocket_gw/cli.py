@@ -21,7 +21,7 @@ from audiosocket_gw.event_loop import GatewayEventLoop
 from audiosocket_gw.flight.command import run_replay, run_replay_into, run_summary
 from audiosocket_gw.gateway import ami_address, serve
 from audiosocket_gw.log.printed import print_to_log
-from audiosocket_gw.log.setup import log_to_stderr, open_standard_descriptors, set_level
+from audiosocket_gw.log.setup import log_to_stderr, set_level
 from audiosocket_gw.originate import OutboundCall, run_originate
 from audiosocket_gw.settings import AgentKind, Settings, load_settings
 from audiosocket_gw.simulator import Simulator, load_scenario
@@ -35,7 +35,6 @@ MAX_RING_S = 600
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status: 0 fine, 1 failed, 2 a bad setting or argument."""
-    open_standard_descriptors()
     options = _parser().parse_args(arguments)
     try:
         with log_to_stderr():
