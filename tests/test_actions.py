@@ -789,6 +789,7 @@ async def test_dialplan_of_a_refused_call_is_told_that_the_gateway_is_overloaded
     async with pbx() as (fake, on_stage):
         first, _ = await on_stage.call()
         on_stage.gateway.load.overloaded = True
+        on_stage.gateway.load._lately = 100.0  # for a while, whatever the next windows are like
         async with first, await arrive(fake, on_stage) as line:
             await line.ended.wait()
             set_to = {a["Variable"]: a["Value"] for a in fake.actions("Setvar")}

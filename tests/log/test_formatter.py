@@ -163,13 +163,13 @@ def test_a_traceback_is_of_a_bounded_length() -> None:
 
 def test_an_error_of_a_tool_looks_as_python_shows_it() -> None:
     try:
-        _ = 1 // 0
-    except ZeroDivisionError as error:
+        _ = int("x")
+    except ValueError as error:
         lines = line("failed", error=error)
     _, head, where, code, *_, last = lines.split("\n")
     assert (head, last) == (
         "Traceback (most recent call last):",
-        "ZeroDivisionError: integer division or modulo by zero",
+        "ValueError: invalid literal for int() with base 10: 'x'",
     )
     assert where.startswith(f'  File "{__file__}", line ')
-    assert code == "    _ = 1 // 0"
+    assert code == '    _ = int("x")'
