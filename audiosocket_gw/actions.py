@@ -20,9 +20,10 @@ from audiosocket_gw.ami.control import CallControl
 from audiosocket_gw.builtin_tools import CallToolContext
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.connection import Closing
-from audiosocket_gw.errors import ControlError, ToolError, reason_of
+from audiosocket_gw.errors import ControlError, ToolError
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.keypad import KeyAction, NumberBeingTyped
+from audiosocket_gw.outcome import Outcome
 from audiosocket_gw.settings import Settings
 from audiosocket_gw.tools import ToolRegistry
 from audiosocket_gw.transfer import Destination
@@ -83,16 +84,22 @@ class Services:
 class Actions:
     """The hands of one call's agent.
 
-    ``control`` is None without a manager interface: hang-up then works by AudioSocket alone, and a transfer
-    is refused. ``caller`` becomes known after the start.
+    ``control`` and ``outcome`` are None without a manager interface: hang-up then works by AudioSocket alone,
+    and a transfer is refused. ``caller`` becomes known after the start.
     """
 
     def __init__(
-        self, call: ActingCall, control: CallControl | None, services: Services, tasks: asyncio.TaskGroup
+        self,
+        call: ActingCall,
+        control: CallControl | None,
+        outcome: Outcome | None,
+        services: Services,
+        tasks: asyncio.TaskGroup,
     ) -> None:
         self.caller: Mapping[str, str] = {}
         self._call = call
         self._control = control
+        self._outcome = outcome
         self._services = services
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
@@ -238,16 +245,17 @@ class Actions:
 
     async def _redirect(self, destination: Destination) -> str:
         """Send the caller on; return the outcome for the audit log."""
-        assert self._control is not None
+        assert self._control is not None and self._outcome is not None
         release = self._release = self._loop.create_future()
         try:
-            await self._control.set_variables(self._call.uuid, _results(EndReason.TRANSFERRED))
+            await self._outcome.tell(EndReason.TRANSFERRED)
             await self._control.redirect(
                 self._call.uuid, destination.context, destination.extension, destination.priority
             )
         except ControlError as error:
             logger.warning("call %s: transfer to %s failed: %s", self._call.uuid, destination, error)
             release.set_result(None)
+            self._tasks.create_task(self._outcome.withdraw(EndReason.TRANSFERRED))
             self._stay(f"transfer to {destination}", "The transfer failed: nobody could be reached there.")
             return "failed"
         release.set_result(Closing(EndReason.TRANSFERRED, f"put through to {destination}"))
@@ -259,11 +267,11 @@ class Actions:
             self._stay("hang-up", "The caller cut in, so the call goes on.")
             return
         detail = "the agent hung up"
-        if self._control is not None:
+        if self._control is not None and self._outcome is not None:
             release = self._release = self._loop.create_future()
             release.set_result(Closing(EndReason.AGENT_HANGUP, detail))
             try:
-                await self._control.set_variables(self._call.uuid, _results(EndReason.AGENT_HANGUP))
+                await self._outcome.tell(EndReason.AGENT_HANGUP)
                 await self._control.hang_up(self._call.uuid)
             except ControlError as error:
                 logger.info("call %s: hang-up by AudioSocket, since AMI can't: %s", self._call.uuid, error)
@@ -335,18 +343,3 @@ class Actions:
         self._closed = True
         if self._number_timer is not None:
             self._number_timer.cancel()
-
-
-def _results(reason: EndReason) -> dict[str, str]:
-    """Return the channel variables that tell the dialplan how the call ended."""
-    return {"AVR_RESULT": events.result_of(reason), "AVR_REASON": reason.value}
-
-
-async def report_result(control: CallControl, uuid: UUID, reason: EndReason, timeout_s: float = 1.0) -> None:
-    """Set ``AVR_RESULT`` and ``AVR_REASON`` on the caller's channel, if that can be done quickly."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await control.set_variables(uuid, _results(reason))
-    except (ControlError, TimeoutError) as error:
-        why = reason_of(error, f"no answer in {timeout_s:g} s")
-        logger.warning("call %s: AVR_RESULT could not be set: %s", uuid, why)

@@ -18,7 +18,7 @@ from typing import Protocol
 from uuid import UUID
 
 from audiosocket_gw import events
-from audiosocket_gw.actions import Actions, Services, report_result
+from audiosocket_gw.actions import Actions, Services
 from audiosocket_gw.agent_speech import AgentSpeech
 from audiosocket_gw.ami.control import CallControl, CallerData
 from audiosocket_gw.ami.directory import PbxDirectory
@@ -29,12 +29,13 @@ from audiosocket_gw.caller_data import caller_headers, caller_variables
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.agent import AgentAddress, AgentLocator
 from audiosocket_gw.elevenlabs.connection import AgentConnection, Closing, connect
-from audiosocket_gw.errors import AgentError, ControlError, reason_of
+from audiosocket_gw.errors import AgentError, ControlError
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.fence import ReplyFence
 from audiosocket_gw.load import Load
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.media import Media, agent_format
+from audiosocket_gw.outcome import Outcome
 from audiosocket_gw.passthrough import passthrough_warning
 from audiosocket_gw.protocol.audiosocket import Audio
 from audiosocket_gw.replies import HeardReply, Replies, told_of
@@ -147,6 +148,9 @@ class Call:
         self._agent: AgentConnection | None = None
         self._pre_roll: list[bytes] = []
         self._control = control_of(context.pbxs, leg.host)
+        self._outcome = Outcome(self._control, uuid) if self._control is not None else None
+        self._superseded = False
+        self._late_report: asyncio.Task[None] | None = None
         self._actions: Actions | None = None
         self._cap_timer: asyncio.TimerHandle | None = None
         self._caller_data: CallerData | None = None
@@ -179,12 +183,16 @@ class Call:
         try:
             with self._context.ticker.attach(self.tick):
                 closing = await self._live()
+        except asyncio.CancelledError:
+            if self._ending.done() and not self._ending.cancelled():
+                closing = self._ending.result()
+            raise
         finally:
             self._let_go()
             if self._cap_timer is not None:
                 self._cap_timer.cancel()
             self._actions = None
-            if self._control is not None:
+            if self._control is not None and not self._superseded:
                 self._control.forget(self.uuid)
             self._report_heard(self._replies.close(self.playout.heard_ms))
             now = self._loop.time()
@@ -200,12 +208,25 @@ class Call:
         if not self._ending.done():
             self._ending.set_result(Closing(reason, detail))
 
+    def cut(self, detail: str) -> None:
+        """End the call for the gateway's stop; what is still queued won't be heard."""
+        self.end(EndReason.DRAINED, detail)
+        self._turn.played_out()
+
+    def supersede(self) -> None:
+        """Leave the caller's channel alone: a new call with this UUID has it, while this one still ends."""
+        self._superseded = True
+        if self._outcome is not None:
+            self._outcome.supersede()
+
     async def _live(self) -> Closing:
         try:
             async with asyncio.TaskGroup() as tasks:
-                actions = self._actions = Actions(self, self._control, self._context.services, tasks)
+                actions = self._actions = Actions(
+                    self, self._control, self._outcome, self._context.services, tasks
+                )
                 self._cap(tasks, actions)
-                caller = tasks.create_task(self._look_up_caller())
+                caller = tasks.create_task(self._look_up_caller(tasks))
                 tasks.create_task(self._converse(tasks, caller))
                 closing = await self._ending
                 actions.close()
@@ -220,6 +241,9 @@ class Call:
         except* Exception as group:  # noqa: BLE001 (see _defect)
             self._defect(group)
             closing = self._ending.result()
+            await self._report(closing)
+        if self._late_report is not None:
+            await self._late_report
         return closing
 
     def _cap(self, tasks: asyncio.TaskGroup, actions: Actions) -> None:
@@ -242,31 +266,59 @@ class Call:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_REPLY_S):
                     await self._turn.play_out()
-        if self._caller_present and self._control is not None:
-            await report_result(self._control, self.uuid, closing.reason)
+        if self._caller_present:
+            await self._report(closing)
+        else:  # nobody waits for it, and meanwhile the agent can be told
+            self._late_report = self._loop.create_task(self._report(closing))
+
+    async def _report(self, closing: Closing) -> None:
+        if self._outcome is not None:
+            await self._outcome.report(closing.reason, caller_present=self._caller_present)
 
     def _let_go(self) -> None:
         if self._caller_present:
             self._caller_present = False
             self._leg.hang_up()
 
-    async def _look_up_caller(self) -> dict[str, str]:
+    async def _look_up_caller(self, tasks: asyncio.TaskGroup) -> dict[str, str]:
         """Ask Asterisk who is calling; never for longer than ``CALLER_DATA_TIMEOUT``."""
         settings = self._context.settings
         data = None
-        if self._control is not None:
-            try:
-                async with asyncio.timeout(settings.caller_data_timeout):
-                    data = await self._control.describe(self.uuid, list(settings.call_variables))
-            except (ControlError, TimeoutError) as error:
+        if self._outcome is not None:
+            tasks.create_task(self._outcome.preset())
+            asking = tasks.create_task(self._ask_asterisk(tasks))
+            await asyncio.wait([asking], timeout=settings.caller_data_timeout)
+            if asking.done():
+                data = asking.result()
+            else:  # it goes on: `Outcome` must know the channel
                 reason = f"no answer in {settings.caller_data_timeout:g} s (CALLER_DATA_TIMEOUT)"
-                logger.warning("call %s: no caller data: %s", self.uuid, reason_of(error, reason))
+                logger.warning("call %s: no caller data: %s", self.uuid, reason)
         self._caller_data = data
         self._looked_up = True
         if data is not None and data.codec and self._media.expect(data.codec):
             self._news_of_caller()
         self._warn_of_codec()
         return caller_variables(self.uuid, data, settings.call_variables)
+
+    async def _ask_asterisk(self, tasks: asyncio.TaskGroup) -> CallerData | None:
+        """Return who is calling, or None when Asterisk can't say; then find the channel when it can."""
+        assert self._control is not None and self._outcome is not None
+        try:
+            data = await self._control.describe(self.uuid, list(self._context.settings.call_variables))
+        except ControlError as error:
+            logger.warning("call %s: no caller data: %s", self.uuid, error)
+            if not self._control.connected:
+                tasks.create_task(self._locate_later(self._control, self._outcome))
+            return None
+        self._outcome.locate(data)
+        return data
+
+    async def _locate_later(self, control: CallControl, outcome: Outcome) -> None:
+        await control.wait_until_connected()
+        try:
+            outcome.locate(await control.describe(self.uuid))
+        except ControlError as error:
+            logger.info("call %s: its channel could not be found: %s", self.uuid, error)
 
     async def _converse(self, tasks: asyncio.TaskGroup, caller: asyncio.Task[dict[str, str]]) -> None:
         """Connect the agent, and stay until either side ends the conversation."""

@@ -61,6 +61,8 @@ class EndReason(StrEnum):
     """The gateway is stopping, and the call outlived ``DRAIN_TIMEOUT``."""
     INTERNAL_ERROR = "internal-error"
     """A defect of the gateway itself; the log has the traceback."""
+    GATEWAY_LOST = "gateway-lost"
+    """The process died in the call. No `CallEnded` has it: the dialplan is told in advance (`outcome.py`)."""
 
 
 NORMAL_ENDS = frozenset({EndReason.CALLER_HANGUP, EndReason.AGENT_HANGUP, EndReason.TRANSFERRED})

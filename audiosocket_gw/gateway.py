@@ -155,7 +155,7 @@ class Gateway:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_timeout):
                 await self._server.wait_for_calls()
-        self.cut_calls = self.calls
+        self.cut_calls = self._server.callers
         await self._server.close("the gateway is stopping, and DRAIN_TIMEOUT is over")
 
 

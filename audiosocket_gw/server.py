@@ -10,16 +10,17 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import cast
 from uuid import UUID
 
-from audiosocket_gw.actions import report_result
 from audiosocket_gw.call import Call, CallContext, control_of
 from audiosocket_gw.errors import RemoteProtocolError, reason_of
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.log.text import Sentence
+from audiosocket_gw.outcome import Outcome
 from audiosocket_gw.protocol.audiosocket import (
     HANGUP_FRAME,
     Audio,
@@ -40,8 +41,20 @@ logger = logging.getLogger("audiosocket_gw.server")
 LINGER_S = 2.0
 """How long Asterisk gets to read our hang-up and close, before the connection is cut."""
 
+SAME_UUID_S = 1.0
+"""How long a call waits for the end of one with its UUID: its connection may come before the other's end."""
+
+CLOSE_S = 4.2
+CALLS_END_S = 3.0
+CALLS_STOP_S = 0.7
+"""When the gateway stops: how long that takes at most; how long calls may take to end in order, and then when
+they are cancelled."""
+
 SPARE_CONNECTIONS = 100
-"""Connections beyond MAX_CALLS that may be open at once: without a UUID yet, or on their way out."""
+"""Connections beyond MAX_CALLS that may be open at once: without a UUID yet, or on their way out.
+
+As many calls may still be closing their agent's connection after their callers have gone.
+"""
 
 CALLER_HUNG_UP = 0x01
 """The bit of an error frame's payload by which Asterisk says so (docs.asterisk.org, AudioSocket)."""
@@ -52,6 +65,10 @@ minutes of sound that nobody would have heard and nobody would have missed."""
 
 USER_TIMEOUT_MS = 20_000
 """What we send must be acknowledged within this time; we send all the time, so a dead host is noticed."""
+
+RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+FIN_ON_CLOSE = struct.pack("ii", 0, 0)
+"""Values of ``SO_LINGER``: how the kernel ends the connection when the socket is closed."""
 
 # One receive buffer for all connections: asyncio fills it and calls buffer_updated in the same loop step.
 _receive_buffer = memoryview(bytearray(65_536))
@@ -68,8 +85,9 @@ class AudioSocketServer:
         self._listener: asyncio.Server | None = None
         self._refusing = False
         self._connections: set[_Connection] = set()
-        self._refusals: set[asyncio.Task[None]] = set()
-        self._calls: dict[UUID, tuple[Call, asyncio.Task[None]]] = {}
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._up: dict[UUID, _Connection] = {}  # the calls that have a caller
+        self._calls: dict[asyncio.Task[None], Call] = {}  # these, and those that are still closing
 
     @property
     def settings(self) -> Settings:
@@ -77,8 +95,13 @@ class AudioSocketServer:
 
     @property
     def calls(self) -> int:
-        """How many calls are up."""
+        """How many calls are up, or still closing their agent's connection."""
         return len(self._calls)
+
+    @property
+    def callers(self) -> int:
+        """How many calls have a caller."""
+        return len(self._up)
 
     async def start(self) -> None:
         """Begin to accept connections.
@@ -108,17 +131,37 @@ class AudioSocketServer:
     async def wait_for_calls(self) -> None:
         """Wait until no call is up."""
         while self._calls:
-            await asyncio.wait([task for _, task in self._calls.values()])
+            await asyncio.wait(self._calls)
 
     async def close(self, detail: str) -> None:
-        """End the calls that are still up, politely, and wait until no connection is left."""
-        for call, _ in self._calls.values():
-            call.end(EndReason.DRAINED, detail)
-        await self.wait_for_calls()
-        for connection in tuple(self._connections):
+        """End the calls that are still up, politely, and wait until no connection is left; within `CLOSE_S`.
+
+        Calls that don't end in time are cancelled, and those that don't end then, either, are abandoned.
+        """
+        clock = asyncio.get_running_loop().time
+        closes_at = clock() + CLOSE_S
+        for call in self._calls.values():
+            call.cut(detail)
+        await self._calls_end_within(CALLS_END_S)
+        for task in self._calls:
+            task.cancel()
+        await self._calls_end_within(CALLS_STOP_S)
+        if self._calls:
+            uuids = ", ".join(str(call.uuid) for call in self._calls.values())
+            logger.error("abandoned %d calls, which did not stop: %s", len(self._calls), uuids)
+        connections = tuple(self._connections)
+        for connection in connections:
             connection.hang_up()
-        if self._connections:
-            await asyncio.wait([connection.gone for connection in self._connections])
+        if connections:
+            left_s = max(0.0, closes_at - clock())
+            await asyncio.wait([connection.gone for connection in connections], timeout=left_s)
+        for connection in tuple(self._connections):
+            connection.drop()
+
+    async def _calls_end_within(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self.wait_for_calls()
 
     # Called by the connections
 
@@ -141,7 +184,8 @@ class AudioSocketServer:
     @property
     def no_room(self) -> EndReason | None:
         """Why no call can be taken now."""
-        if len(self._calls) >= self.settings.max_calls:
+        max_calls = self.settings.max_calls
+        if len(self._up) >= max_calls or len(self._calls) >= max_calls + SPARE_CONNECTIONS:
             return EndReason.GATEWAY_FULL
         if self.settings.refuse_overload and self.context.load.overloaded:
             return EndReason.OVERLOADED
@@ -149,13 +193,35 @@ class AudioSocketServer:
 
     def start_call(self, uuid: UUID, connection: _Connection) -> Call | None:
         """Begin the call, or return None when a call with this UUID is up."""
-        if uuid in self._calls:
+        if uuid in self._up:
             return None
+        for ending in self._calls.values():
+            if ending.uuid == uuid:
+                ending.supersede()
         call = Call(uuid, connection, self.context)
         task = asyncio.get_running_loop().create_task(call.run(), name=f"call {uuid}")
-        self._calls[uuid] = (call, task)
-        task.add_done_callback(lambda _: self._calls.pop(uuid))
+        self._up[uuid] = connection
+        self._calls[task] = call
+        task.add_done_callback(self._calls.pop)
         return call
+
+    def caller_left(self, uuid: UUID, connection: _Connection) -> None:
+        """Give the call's place and its UUID away; what else there is of it may take its time to end."""
+        if self._up.get(uuid) is connection:
+            del self._up[uuid]
+
+    def wait_for_uuid(self, uuid: UUID, connection: _Connection) -> bool:
+        """Have the connection begin its call when the one with this UUID is over; False: there is none."""
+        present = self._up.get(uuid)
+        if present is None:
+            return False
+
+        async def begin() -> None:
+            await asyncio.wait([present.gone], timeout=SAME_UUID_S)
+            connection.begin(uuid)
+
+        self._run(begin(), f"second call {uuid}")
+        return True
 
     def report_refusal(self, uuid: UUID, connection: _Connection, reason: EndReason) -> None:
         """Tell the dialplan why before it is sent on, where there is a manager interface."""
@@ -164,13 +230,16 @@ class AudioSocketServer:
             try:
                 control = control_of(self.context.pbxs, connection.host)
                 if control is not None:
-                    await report_result(control, uuid, reason)
+                    await Outcome(control, uuid).report(reason, caller_present=True)
             finally:
                 connection.refuse(reason)
 
-        task = asyncio.get_running_loop().create_task(report(), name=f"refusal of {uuid}")
-        self._refusals.add(task)
-        task.add_done_callback(self._refusals.discard)
+        self._run(report(), f"refusal of {uuid}")
+
+    def _run(self, job: Coroutine[None, None, None], name: str) -> None:
+        task = asyncio.get_running_loop().create_task(job, name=name)
+        self._jobs.add(task)
+        task.add_done_callback(self._jobs.discard)
 
 
 class _Connection(asyncio.BufferedProtocol):
@@ -184,6 +253,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport
         self._closing = False
         self._has_passed_over = False
+        self._uuid: UUID | None = None
         self._fd = -1
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.host = ""
@@ -231,9 +301,11 @@ class _Connection(asyncio.BufferedProtocol):
             return
         self._closing = True
         self._call = None
+        self._leave_server()
         if self._transport.is_closing():
             return
         self.listen()
+        self._end_with_fin()
         self._transport.write(HANGUP_FRAME)
         with suppress(OSError):  # the peer has reset the connection, and asyncio is about to learn of it
             self._transport.write_eof()
@@ -342,8 +414,16 @@ class _Connection(asyncio.BufferedProtocol):
         )
 
     def _identified(self, uuid: UUID) -> None:
+        self._uuid = uuid
         if self._deadline is not None:
             self._deadline.cancel()
+        if not self._server.wait_for_uuid(uuid, self):
+            self.begin(uuid)
+
+    def begin(self, uuid: UUID) -> None:
+        """Begin the call, if it can be taken and its caller is still there."""
+        if self._closing:
+            return
         refusal = self._server.no_room
         if refusal is not None:
             self._server.report_refusal(uuid, self, refusal)
@@ -355,15 +435,19 @@ class _Connection(asyncio.BufferedProtocol):
 
     def refuse(self, reason: EndReason) -> None:
         """Send the caller on, at once."""
-        logger.warning("%s: call refused: %s: %d calls are up", self.peer, reason, self._server.calls)
+        logger.warning("%s: call refused: %s: %d calls are up", self.peer, reason, self._server.callers)
         self.hang_up()
 
     def _broke(self, error: OSError) -> None:
-        self._end(EndReason.CALLER_HANGUP, f"the connection to Asterisk broke: {reason_of(error)}")
+        # A reset is Asterisk's way to hang up with audio unread. Everything else (ETIMEDOUT, EHOSTUNREACH) is
+        # the network's: the caller may still be there.
+        reason = EndReason.CALLER_HANGUP if isinstance(error, ConnectionError) else EndReason.CALLER_STALLED
+        self._end(reason, f"the connection to Asterisk broke: {reason_of(error)}")
 
     def _end(self, reason: EndReason, detail: str) -> None:
         """The peer's side is over: tell the call, or the log when there was none yet, and close."""
         self._closing = True
+        self._leave_server()
         if self._call is not None:
             self._call.caller_gone(reason, detail)
             self._call = None
@@ -372,8 +456,20 @@ class _Connection(asyncio.BufferedProtocol):
             quiet = reason is EndReason.CALLER_HANGUP and not self.mid_frame
             level = logging.DEBUG if quiet else logging.WARNING
             logger.log(level, "%s: closed before a call began: %s", self.peer, Sentence(detail))
+        if not self._transport.is_closing():
+            self._end_with_fin()
         self._transport.close()
         self._set_deadline(LINGER_S, self.drop)  # a peer that reads nothing would keep it open
+
+    def _leave_server(self) -> None:
+        if self._uuid is not None:
+            self._server.caller_left(self._uuid, self)
+
+    def _end_with_fin(self) -> None:
+        """From here on the end is one that is meant. A reset could overtake the hang-up frame."""
+        connection: socket.socket = self._transport.get_extra_info("socket")
+        with suppress(OSError):  # the peer has reset the connection, which can't be ended any more
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, FIN_ON_CLOSE)
 
     def _no_handshake(self) -> None:
         seconds = self._server.settings.handshake_timeout
@@ -386,8 +482,14 @@ class _Connection(asyncio.BufferedProtocol):
 
 
 def _watch(connection: socket.socket) -> None:
-    """Have a peer noticed that died without a word, or takes no sound. (asyncio sets TCP_NODELAY itself.)"""
+    """Have a peer noticed that died or takes no audio, and have the peer notice when we die.
+
+    (asyncio sets TCP_NODELAY itself.)
+    """
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    # Until `_end_with_fin`, who closes the socket is the kernel, of a process that was killed or crashed. To
+    # Asterisk a FIN is a normal end (96 of 96 callers were hung up); a reset makes AudioSocket() fail.
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)

@@ -52,6 +52,7 @@ LAYERS = [
         "tools",
         "builtin_tools",
         "caller_data",
+        "outcome",
         "simulator",
         "caller",
     },

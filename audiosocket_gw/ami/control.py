@@ -97,6 +97,15 @@ class CallerData:
 
 
 @dataclass(frozen=True, slots=True)
+class ChannelState:
+    """What a channel executes now, nothing between two applications; and variables that were asked for."""
+
+    application: str
+    data: str
+    variables: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Landing:
     """Where a channel was seen after a redirect, and what it executed there."""
 
@@ -126,6 +135,11 @@ class CallControl:
     def connected(self) -> bool:
         """There is a connection to the PBX's manager interface now."""
         return self._client.connected
+
+    async def wait_until_connected(self) -> None:
+        """Wait for a connection to the PBX's manager interface."""
+        while not self.connected:
+            await self._client.news()
 
     async def channel_of(self, uuid: UUID) -> Channel:
         """Return the caller's channel.
@@ -176,12 +190,43 @@ class CallControl:
         Raises:
             ControlError: a name or value can't be set, the call isn't known, or Asterisk refused.
         """
+        channel = (await self._status(uuid))["Channel"]
+        if not await self.set_variables_on(channel, variables):
+            raise ControlError(f"the channel {channel} of the call {uuid} has just hung up")
+
+    async def set_variables_on(self, channel: str, variables: Mapping[str, str]) -> bool:
+        """Set variables on a channel without asking what it does; return False if there is none of this name.
+
+        All are sent at once. Asterisk never uses the name of a channel again.
+
+        Raises:
+            ControlError: a name or value can't be set, or Asterisk refused.
+        """
         for name in variables:
             # Setvar with parentheses in the name would call a dialplan function.
             _check(_VARIABLE_TO_SET, name, "channel variable")
-        channel = (await self._status(uuid))["Channel"]
-        for name, value in variables.items():
-            await self._act("Setvar", {"Channel": channel, "Variable": name, "Value": value})
+        settings = (
+            self._act("Setvar", {"Channel": channel, "Variable": name, "Value": value})
+            for name, value in variables.items()
+        )
+        try:
+            await asyncio.gather(*settings)
+        except Refused as refusal:
+            if refusal.is_no_such_channel:
+                return False
+            raise
+        return True
+
+    async def state_of(self, channel: str, variables: Sequence[str] = ()) -> ChannelState | None:
+        """Return what a channel does now, or None when there is none of this name.
+
+        Raises:
+            ControlError: Asterisk can't be asked.
+        """
+        status = await self._status_of(channel, variables)
+        if status is None:
+            return None
+        return ChannelState(*_executed(status), _variables(status, {name: name for name in variables}))
 
     async def redirect(self, uuid: UUID, context: str, extension: str, priority: int | str = 1) -> Landing:
         """Send the caller to an extension, and return when the caller has been seen there.

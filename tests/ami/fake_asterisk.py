@@ -36,8 +36,9 @@ class FakeAsterisk:
     """Takes actions; what it answers to each can be changed while it runs.
 
     ``replies`` are the messages for an action, without their ActionID; ``unanswered`` get none; ``cut_at``
-    break the connection. ``channels`` are those that are up: their `Status`, by name. ``variables`` are
-    all channels'; ``has_functions`` lets REPLACE() and CALLERID() be there.
+    break the connection; ``slow`` take so many seconds, and what comes behind them waits. ``channels`` are
+    those that are up: their `Status`, by name. ``variables`` are all channels', ``set_on`` those set since, by
+    channel and name; ``has_functions`` lets REPLACE() and CALLERID() be there.
     """
 
     def __init__(self) -> None:
@@ -46,8 +47,10 @@ class FakeAsterisk:
         self.replies: dict[str, str] = {"Filter": DENIED}
         self.unanswered: set[str] = set()
         self.cut_at: set[str] = set()
+        self.slow: dict[str, float] = {}
         self.channels: dict[str, dict[str, str]] = {}
         self.variables: dict[str, str] = {}
+        self.set_on: dict[tuple[str, str], str] = {}
         self.has_functions = False
         self.greeting = b"Asterisk Call Manager/11.0.0\r\n"
         self.logins = 0
@@ -102,6 +105,7 @@ class FakeAsterisk:
                 block = (await reader.readuntil(b"\r\n\r\n")).decode()
                 action = dict(line.split(": ", 1) for line in block.removesuffix("\r\n\r\n").split("\r\n"))
                 self.received.append(action)
+                await asyncio.sleep(self.slow.get(action["Action"], 0))
                 self._carry_out(action, writer)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
@@ -132,21 +136,27 @@ class FakeAsterisk:
                 if channel is None:
                     return "Response: Error\nMessage: No such channel"
                 data = channel.get("ApplicationData", "")
-                questions = re.findall(r"[^,(]+(?:\(.*?\))?(?=,|$)", action.get("Variables", ""))
-                lines = "".join(f"\nVariable: {self._answered(question)}" for question in questions)
+                names = re.findall(r"[^,(]+(?:\(.*?\))?(?=,|$)", action.get("Variables", ""))
+                lines = "".join(f"\nVariable: {self._answered(action['Channel'], name)}" for name in names)
                 return _list([_text({"Event": "Status", **channel, "Data": data}) + lines], "Status")
+            case "Setvar":
+                if action["Channel"] not in self.channels:
+                    return "Response: Error\nMessage: No such channel"
+                self.set_on[action["Channel"], action["Variable"]] = action["Value"]
+                return "Response: Success"
             case "Getvar" if self.has_functions:
                 known = {"LEN(abc)": "3", "CALLERID(num-pres)": "allowed_not_screened"}
                 return f"Response: Success\nValue: {known.get(action['Variable'], '')}"
             case _:
                 return "Response: Success"
 
-    def _answered(self, question: str) -> str:
+    def _answered(self, channel: str, question: str) -> str:
         """Answer what a `Status` asks for, ``NAME`` or ``REPLACE(NAME,\\\\r)``, in Asterisk's words."""
         question = question.replace("\\\\", "\\")
         function = re.fullmatch(r"REPLACE\((.*),\\\\r\)", question)
         if function is None:
-            return f"{question}={_raw(self.variables.get(question, '(null)'))}"
+            known = self.set_on.get((channel, question)) or self.variables.get(question, "(null)")
+            return f"{question}={_raw(known)}"
         value = self.variables.get(function[1], "").replace("\r", "").encode()[:511]
         return f"{question}={_raw(value.decode(errors='surrogateescape'))}"
 

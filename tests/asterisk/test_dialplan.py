@@ -12,7 +12,7 @@ import pytest
 
 from audiosocket_gw.protocol.audiosocket import Dtmf, Frame, Kind
 from tests.asterisk.lab import Lab
-from tests.asterisk.line import Line, answering, refuse, say, silence
+from tests.asterisk.line import answering, refuse, say, silence
 from tests.asterisk.release import KEYS, ORDERLY_END, WIDEBAND
 from tests.asterisk.test_manager import session
 
@@ -165,15 +165,6 @@ async def test_the_result_of_an_earlier_call_does_not_count(lab: Lab, extension:
         await lab.cli(f"channel originate Local/{extension}@second-time extension silent@caller")
         await watch.logged(FALLBACK)
     assert "No agent: AVR_RESULT= AVR_REASON= " in watch.log()
-
-
-async def test_fallback_when_the_gateway_is_killed_in_a_call(lab: Lab) -> None:
-    async def die(line: Line) -> None:
-        await line.play(bytes(3 * 16_000))
-        line.reset()
-
-    async with answering(lab.ports.gateway, die), lab.call("5001", "tone") as watch:
-        await watch.logged(FALLBACK)
 
 
 @pytest.mark.parametrize("extension", ["5001", "5002"])
