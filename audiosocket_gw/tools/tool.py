@@ -38,6 +38,9 @@ RESPONSE_MARGIN_S = 5
 
 MAX_TIMEOUT_S = MAX_RESPONSE_TIMEOUT_S - RESPONSE_MARGIN_S
 
+STOP_S = 1.0
+"""How long a tool that is stopped may take to clean up; then its call goes on, or ends, without it."""
+
 MAX_STEP_S = 0.1
 """A tool that keeps the event loop for longer is heard: the ticker makes up no more lateness than this."""
 
@@ -159,25 +162,47 @@ class Tool:
         Raises:
             ToolError: for whatever reason there is none; the message is meant for the agent.
         """
-        deadline = asyncio.timeout(self.timeout_s)
+        # In a task of its own: a tool that swallows its cancellation must not keep its call from ending.
+        running = asyncio.get_running_loop().create_task(self._attempt(parameters, context))
+        try:
+            await asyncio.wait([running], timeout=self.timeout_s)
+            if running.done():
+                return running.result()
+            await self._stop(running, context.uuid)
+        except asyncio.CancelledError:
+            await self._stop(running, context.uuid)
+            raise
+        if running.done() and not running.cancelled() and running.exception() is None:
+            return running.result()  # in the last moment
+        logger.warning("call %s: tool %s stopped after %g s", context.uuid, self.name, self.timeout_s)
+        raise ToolError(
+            f"{self.name} took longer than {self.timeout_s:g} seconds and was stopped. Don't say that it "
+            "worked. Tell the caller that it can't be done right now, and offer something else."
+        )
+
+    async def _attempt(self, parameters: Mapping[str, Any], context: ToolContext) -> str:
         try:
             arguments = self.signature.bind(parameters, context)
-            async with deadline:
-                return _as_text(await _watched(self.name, self.function(**arguments)))
+            return _as_text(await _watched(self.name, self.function(**arguments)))
         except ToolError:
             raise
-        except (Exception, SystemExit, asyncio.CancelledError) as error:
+        except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError) as error:
+            # Out of a task, SystemExit and KeyboardInterrupt would end the event loop, and so every call.
             if _is_ours_to_obey(error):
                 raise
-            raise self._failed(error, context.uuid, timed_out=deadline.expired()) from error
+            raise self._failed(error, context.uuid) from error
 
-    def _failed(self, error: BaseException, call: UUID, *, timed_out: bool) -> ToolError:
-        if timed_out:
-            logger.warning("call %s: tool %s stopped after %g s", call, self.name, self.timeout_s)
-            return ToolError(
-                f"{self.name} took longer than {self.timeout_s:g} seconds and was stopped. Don't say that it "
-                "worked. Tell the caller that it can't be done right now, and offer something else."
-            )
+    async def _stop(self, running: asyncio.Task[str], call: UUID) -> None:
+        if running.done():
+            return
+        running.add_done_callback(_retrieve)
+        running.cancel()
+        await asyncio.wait([running], timeout=STOP_S)
+        if not running.done():
+            message = "call %s: tool %s abandoned: it still runs %g s after it was cancelled"
+            logger.error(message, call, self.name, STOP_S)
+
+    def _failed(self, error: BaseException, call: UUID) -> ToolError:
         logger.error("call %s: tool %s failed", call, self.name, exc_info=error)
         return ToolError(
             f"{self.name} failed for a technical reason. Don't say that it worked. Tell the caller that it "
@@ -192,6 +217,12 @@ def agent_text(text: str, empty: str) -> str:
         more = len(text) - MAX_RESULT_CHARS
         return f"{text[:MAX_RESULT_CHARS]} [cut here: {more} more characters; ask for less at a time]"
     return text or empty
+
+
+def _retrieve(stopped: asyncio.Task[str]) -> None:
+    """Look at how a stopped tool ended, or asyncio would report that nobody did."""
+    if not stopped.cancelled():
+        stopped.exception()
 
 
 def _as_text(result: object) -> str:
