@@ -37,8 +37,8 @@ class FakeAsterisk:
 
     ``replies`` are the messages for an action, without their ActionID; ``unanswered`` get none; ``cut_at``
     break the connection; ``slow`` take so many seconds, and what comes behind them waits. ``channels`` are
-    those that are up: their `Status`, by name. ``variables`` are all channels', ``set_on`` those set since, by
-    channel and name; ``has_functions`` lets REPLACE() and CALLERID() be there.
+    those that are up: their `Status`, by name. ``variables`` are all channels', ``set_on`` those set since,
+    by channel and name; ``has_functions`` lets REPLACE() and CALLERID() be there.
     """
 
     def __init__(self) -> None:
