@@ -19,8 +19,8 @@ audio as the caller hears it.
 
 from __future__ import annotations
 
-import math
 from collections import deque
+from math import inf, sqrt
 
 import numpy as np
 
@@ -37,15 +37,21 @@ LEAD_MS = 2_500
 
 _BLOCK_FRAMES = 2
 _BLOCK_MS = _BLOCK_FRAMES * FRAME_MS
-_SILENCE_DB = -60.0
-"""Never speech; in dB below full scale, as all levels."""
-_LOUD_DB = -25.0
+
+
+def _power(dbfs: float) -> float:
+    return 32_768.0**2 * 10 ** (dbfs / 10)
+
+
+# Levels are powers, mean squares of samples: in decibels each block would cost a logarithm.
+_SILENCE = _power(-60)
+"""Never speech."""
+_LOUD = _power(-25)
 """Always speech: tones and announcements may be flat, but no background is so loud."""
-_CONTRAST_DB = 12.0
-"""Speech is louder than its background by more than that."""
-_LEAST_DB = -75.0
+_CONTRAST = 10**1.2
+"""Speech is louder than its background by more than 12 dB."""
+_LEAST = _power(-75)
 """What is softer counts as this loud: digital silence would make everything stand out."""
-_FULL_SCALE = 32_768.0**2
 
 _WINDOW_BLOCKS = 12
 _FLOOR_WINDOWS = 10
@@ -59,7 +65,7 @@ class AgentSpeech:
         "_doubted",
         "_levels",
         "_pause_ms",
-        "_previous_db",
+        "_previous",
         "_rest",
         "end_ms",
         "over_at_ms",
@@ -76,7 +82,7 @@ class AgentSpeech:
         self._doubted = True
         self._pause_ms = PAUSE_MS
         self._levels = _Levels()
-        self._previous_db = _LEAST_DB
+        self._previous = _LEAST
         self._rest = b""
 
     def take(
@@ -131,42 +137,58 @@ class AgentSpeech:
         size = frame_bytes * _BLOCK_FRAMES
         whole = len(audio) // size * size
         self._rest = audio[whole:]
-        block_end_ms = until_ms - (len(audio) * FRAME_MS // frame_bytes)
-        spoken_until_ms, audible = 0, False
-        if audio and not whole:
-            audible = _levels_of(audio, len(audio))[0] > _SILENCE_DB
-        previous_db = self._previous_db
-        for level_db in _levels_of(audio[:whole], size):
-            block_end_ms += _BLOCK_MS
-            if level_db > _SILENCE_DB:
-                audible = True
-            softer_db = min(level_db, previous_db)
-            self._levels.add(softer_db, max(level_db, previous_db))
-            if softer_db > (_SILENCE_DB if block_end_ms > ahead_ms else self._levels.threshold_db):
-                spoken_until_ms = block_end_ms
-            previous_db = level_db
-        self._previous_db = previous_db
-        return spoken_until_ms, audible
+        if not whole:
+            return 0, bool(audio) and _powers_of(audio, len(audio))[0] > _SILENCE
+        end_ms = until_ms - (len(audio) * FRAME_MS // frame_bytes)
+        spoken_until_ms = 0
+        levels, previous = self._levels, self._previous
+        powers = _powers_of(audio[:whole], size)
+        for power in powers:
+            end_ms += _BLOCK_MS
+            softer, louder = (power, previous) if power < previous else (previous, power)
+            levels.take(softer, louder)
+            if softer > levels.threshold or (end_ms > ahead_ms and softer > _SILENCE):
+                spoken_until_ms = end_ms
+            previous = power
+        self._previous = previous
+        return spoken_until_ms, max(powers) > _SILENCE
 
 
 class _Levels:
     """The quietest and the loudest of late. Clicks are neither: both are kept up for two blocks."""
 
-    __slots__ = ("_blocks", "_floor_db", "_floors", "_peak_db", "_peaks", "_window_floor", "_window_peak")
+    __slots__ = (
+        "_blocks",
+        "_floor",
+        "_floors",
+        "_peak",
+        "_peaks",
+        "_window_floor",
+        "_window_peak",
+        "threshold",
+    )
 
     def __init__(self) -> None:
+        self.threshold = _LOUD
+        """What is louder is speech."""
         self._floors: deque[float] = deque(maxlen=_FLOOR_WINDOWS)
         self._peaks: deque[float] = deque(maxlen=_PEAK_WINDOWS)
-        self._floor_db = self._window_floor = 0.0
-        self._peak_db = self._window_peak = _LEAST_DB
+        self._floor, self._peak = inf, _LEAST
+        self._window_floor, self._window_peak = inf, _LEAST
         self._blocks = 0
 
-    def add(self, softer_db: float, louder_db: float) -> None:
+    def take(self, softer: float, louder: float) -> None:
         """Take the softer and the louder of two neighbouring blocks."""
-        if louder_db < self._window_floor:
-            self._window_floor = louder_db
-        if softer_db > self._window_peak:
-            self._window_peak = softer_db
+        if louder < self._window_floor:
+            self._window_floor = louder
+            if louder < self._floor:
+                self._floor = louder
+                self._set_threshold()
+        if softer > self._window_peak:
+            self._window_peak = softer
+            if softer > self._peak:
+                self._peak = softer
+                self._set_threshold()
         self._blocks += 1
         if self._blocks == _WINDOW_BLOCKS:
             self._begin_window()
@@ -174,21 +196,19 @@ class _Levels:
     def _begin_window(self) -> None:
         self._floors.append(self._window_floor)
         self._peaks.append(self._window_peak)
-        self._floor_db, self._peak_db = min(self._floors), max(self._peaks)
-        self._window_floor, self._window_peak, self._blocks = 0.0, _LEAST_DB, 0
+        self._floor, self._peak = min(self._floors), max(self._peaks)
+        self._window_floor, self._window_peak, self._blocks = inf, _LEAST, 0
+        self._set_threshold()
 
-    @property
-    def threshold_db(self) -> float:
-        """What is louder is speech."""
-        floor_db = max(min(self._floor_db, self._window_floor), _LEAST_DB)
-        peak_db = max(self._peak_db, self._window_peak)
-        threshold_db = floor_db + max(_CONTRAST_DB, (peak_db - floor_db) / 2)
-        return min(max(threshold_db, _SILENCE_DB), _LOUD_DB)
+    def _set_threshold(self) -> None:
+        """Half-way in decibels, which is the geometric mean of powers."""
+        floor = max(self._floor, _LEAST)
+        threshold = max(floor * _CONTRAST, sqrt(floor * self._peak))
+        self.threshold = min(max(threshold, _SILENCE), _LOUD)
 
 
-def _levels_of(audio: bytes, block_bytes: int) -> list[float]:
-    """Return the level of each block in dB below full scale."""
+def _powers_of(audio: bytes, block_bytes: int) -> list[float]:
+    """Return the mean square of the samples of each block."""
     blocks = np.frombuffer(audio, "<i2").astype(np.float32).reshape(-1, block_bytes // 2)
-    energies: list[float] = np.einsum("ij,ij->i", blocks, blocks).tolist()
-    scale = _FULL_SCALE * block_bytes / 2
-    return [10 * math.log10(energy / scale + 1e-9) for energy in energies]
+    powers: list[float] = (np.einsum("ij,ij->i", blocks, blocks) / (block_bytes // 2)).tolist()
+    return powers
