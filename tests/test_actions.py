@@ -550,6 +550,15 @@ async def test_transfer_after_the_last_word(caplog: pytest.LogCaptureFixture) ->
     assert audited(caplog) == [f"call {call.line.uuid}: transfer done: {TARGET}"]
 
 
+async def test_background_audio_does_not_keep_the_caller_from_a_transfer() -> None:
+    async with controlled() as call, background(call.agent, BACKGROUND["white noise"]):
+        await asyncio.sleep(1)
+        asked_at = len(call.line.heard)
+        assert not (await call.use("avr_transfer", transfer_extension="600")).is_error
+        await call.pbx.came("Redirect")
+        assert (len(call.line.heard) - asked_at) / 16_000 <= 3
+
+
 async def test_transfer_is_audited_though_asterisk_closes_before_the_landing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -91,6 +91,27 @@ def test_pieces_and_bursts_of_any_length(background: str, pieces_ms: Sequence[in
     assert end_ms - 200 <= turns[-1].end_ms <= end_ms + 300
 
 
+@pytest.mark.parametrize("stall_ms", [300, 800, 2_000])
+@pytest.mark.parametrize("level", [-60, -45])
+def test_background_that_stalls_begins_no_speech(level: float, stall_ms: int) -> None:
+    """After each second the network stalls, the caller hears all there is, and the rest comes at once."""
+    speech = AgentSpeech()
+    said = linear(GOODBYE + at_level(white_noise(len(GOODBYE)), level))
+    noise = at_level(white_noise(4 * RATE), level)
+    until_ms = len(said) // 16
+    speech.take(said, 320, 0, until_ms)
+    for _ in range(8):
+        for piece_ms in (250, 250, 250, 250, stall_ms):
+            until_ms += piece_ms
+            speech.take(linear(noise[: piece_ms * 8]), 320, until_ms - piece_ms, until_ms)
+        if speech.over_at_ms is None:
+            continue
+        assert not speech.speaks
+        speech.ran_dry()
+    assert speech.over_at_ms == speech.end_ms
+    assert abs(speech.end_ms - len(said) // 16) <= 300
+
+
 def test_background_alone_is_doubted_once() -> None:
     """Before anything has been said it may be a reply; when it has turned out to be none, it stays none."""
     speech = AgentSpeech()

@@ -242,6 +242,24 @@ async def test_the_agents_own_echo_does_not_make_it_pause() -> None:
             assert not on_stage.of(events.ReplyHeld)
 
 
+async def test_background_audio_is_not_held() -> None:
+    noise = (np.random.default_rng(1).normal(0, 100, 8_000 * 60)).astype("<i2").tobytes()
+    async with stage(barge_in="local", barge_in_deadline=0.4) as on_stage:
+        line, agent = await on_stage.call()
+        async with line:
+
+            async def play() -> None:
+                for start in range(0, len(noise), 4_000):
+                    await agent.send(audio(noise[start : start + 4_000], 1))
+                    await asyncio.sleep(0.25)
+
+            playing = asyncio.create_task(play())
+            await on_stage.wait_for(events.ReplyFinished, line.uuid)  # it has been told from speech
+            await speak(line, bytes(6_400) + spoken()[:9_600])
+            assert not on_stage.of(events.ReplyHeld)
+            playing.cancel()
+
+
 async def test_an_agent_that_leaves_during_a_pause_is_heard_to_the_end() -> None:
     async with stage(barge_in="local", barge_in_deadline=5) as on_stage:
         line, agent = await on_stage.call()
