@@ -106,10 +106,11 @@ def _chain(error: BaseException, seen: set[int]) -> Iterator[str]:
     if id(error) in seen or len(seen) >= MAX_CHAIN:
         return
     seen.add(id(error))
-    origin = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    cause = error.__cause__
+    origin = error.__context__ if cause is None and not error.__suppress_context__ else cause
     if origin is not None:
         yield from _chain(origin, seen)
-        yield "Which led to:" if error.__cause__ else "While that was handled:"
+        yield "While that was handled:" if cause is None else "Which led to:"
     yield from _frames(error)
     yield f"{type(error).__qualname__}: {fit(_text_of(error), SENTENCE_LIMIT)}"
     for note in getattr(error, "__notes__", ()):

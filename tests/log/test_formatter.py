@@ -122,6 +122,16 @@ def test_a_traceback_keeps_its_lines_and_no_other() -> None:
     assert any("raise error from cause" in text for text in lines)
 
 
+def test_an_error_that_is_false_is_an_error() -> None:
+    class Empty(Exception):
+        def __len__(self) -> int:
+            return 0
+
+    lines = line("failed", error=raised(ValueError("second"), raised(Empty("first")))).split("\n")
+    assert [text.partition("Empty")[2] for text in lines if "Empty" in text] == [": first"]
+    assert "Which led to:" in lines
+
+
 def test_a_traceback_of_what_happened_together_and_while_handling() -> None:
     inner = raised(OSError("inner"))
     try:
