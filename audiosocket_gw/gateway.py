@@ -29,6 +29,11 @@ from audiosocket_gw.events import CallEvent, Observer
 from audiosocket_gw.flight.recorder import FlightRecorder
 from audiosocket_gw.load import Load
 from audiosocket_gw.log.text import Sentence
+from audiosocket_gw.network_environment import (
+    create_http_client_for_tools,
+    create_ssl_context,
+    warn_of_unused_proxy,
+)
 from audiosocket_gw.observers import log_event
 from audiosocket_gw.recording.recorder import Recorder
 from audiosocket_gw.recording.retention import Limits
@@ -96,7 +101,7 @@ class Gateway:
     async def _call_context(self) -> AsyncIterator[CallContext]:
         # Host names are looked up in threads, and tools may use them too: too few would keep calls waiting.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MAX_THREADS))
-        ssl_context = httpx.create_ssl_context()
+        ssl_context = create_ssl_context(self._settings.tls_ca_file)
         async with AsyncExitStack() as stack:
             settings = await stack.enter_async_context(_with_embedded_agent(self._settings))
             # No proxy from the environment: the WebSocket couldn't follow it.
@@ -109,7 +114,8 @@ class Gateway:
                 )
             )
             # Not the same: slow tools must not keep calls from their agents.
-            http_for_tools = await stack.enter_async_context(httpx.AsyncClient(verify=ssl_context))
+            http_for_tools = await stack.enter_async_context(create_http_client_for_tools(ssl_context))
+            warn_of_unused_proxy(settings.elevenlabs_base_url, settings.elevenlabs_agent_url)
             tools = load_tools(settings.tool_timeout, settings.tools_dir)
             logger.info("tools: %s", Sentence(", ".join(tools.names)))
             load = Load(*settings.bundle_frames)
@@ -257,13 +263,17 @@ def ami_address(settings: Settings, place: str) -> AmiAddress:
         port=int(port or settings.ami_port),
         md5=settings.ami_md5,
         tls=settings.ami_tls,
-        tls_ca_file=str(settings.ami_tls_ca_file) if settings.ami_tls_ca_file else None,
+        tls_ca_file=settings.ami_tls_ca_file,
+        tls_name=settings.ami_tls_name,
     )
 
 
 def _pbxs(settings: Settings) -> PbxDirectory:
     common = ami_address(settings, settings.ami_host) if settings.ami_host else None
-    return PbxDirectory(common, [ami_address(settings, place) for place in settings.ami_hosts])
+    listed = [ami_address(settings, place) for place in settings.ami_hosts]
+    for address in filter(None, (common, *listed)):
+        address.ssl_context()  # a bad AMI_TLS_CA_FILE is told now
+    return PbxDirectory(common, listed)
 
 
 def _raise_descriptor_limit(settings: Settings) -> None:

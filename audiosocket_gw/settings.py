@@ -126,6 +126,11 @@ class Settings(BaseSettings):
     agent_queue_timeout: float = Field(
         60.0, gt=0, description="Seconds that a caller may wait in ElevenLabs' queue for a free conversation."
     )
+    tls_ca_file: FilePath | None = Field(
+        None,
+        description="One more authority to trust, a PEM file: of a company's proxy that looks into TLS, or "
+        "of your own ELEVENLABS_BASE_URL or ELEVENLABS_AGENT_URL.",
+    )
     drop_interrupted_audio: bool = Field(
         False,
         description="After an interruption, also drop audio whose event_id equals the interruption's. "
@@ -178,7 +183,10 @@ class Settings(BaseSettings):
     ami_md5: bool = Field(False, description="Log in by challenge, so that the password itself is not sent.")
     ami_tls: bool = Field(False, description="Connect with TLS.")
     ami_tls_ca_file: FilePath | None = Field(
-        None, description="Authority of Asterisk's certificate, a PEM file."
+        None, description="Authority of Asterisk's certificate, a PEM file, such as ast_tls_cert's ca.crt."
+    )
+    ami_tls_name: str | None = Field(
+        None, description="The name in Asterisk's certificate, where it isn't that of AMI_HOST."
     )
 
     call_variables: Annotated[dict[str, str], NoDecode] = Field(

@@ -10,14 +10,17 @@ import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import md5
+from pathlib import Path
 from typing import Self
 
 from pydantic import SecretStr
 
+from audiosocket_gw.ami.certificate import is_address
 from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, AmiConnection, Answer, Refused, Values
 from audiosocket_gw.ami.registry import ChannelRegistry, Headers
 from audiosocket_gw.ami.releases import Release, limitations
 from audiosocket_gw.errors import ControlError, LocalProtocolError, reason_of
+from audiosocket_gw.network_environment import trust
 
 logger = logging.getLogger("audiosocket_gw.ami")
 
@@ -56,7 +59,7 @@ class AmiAddress:
     """Where Asterisk's manager interface is, and who we are there.
 
     ``md5`` logs in by challenge, so that the password itself is not sent. ``tls_ca_file`` is for a
-    certificate that the system's authorities don't know; ``tls_verify=False`` believes anyone.
+    certificate that the system's authorities don't know; ``tls_name`` is the name in it, if not ``host``.
     """
 
     host: str
@@ -65,24 +68,30 @@ class AmiAddress:
     port: int = 5038
     md5: bool = False
     tls: bool = False
-    tls_verify: bool = True
-    tls_ca_file: str | None = None
+    tls_ca_file: Path | None = None
+    tls_name: str | None = None
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
+
+    @property
+    def certified_name(self) -> str:
+        """What the certificate must be for."""
+        return self.tls_name or self.host
 
     def ssl_context(self) -> ssl.SSLContext | None:
         """Return what TLS is to check.
 
         Raises:
-            OSError: ``tls_ca_file`` can't be read.
+            ConfigurationError: ``tls_ca_file`` can't be read.
         """
         if not self.tls:
             return None
-        context = ssl.create_default_context(cafile=self.tls_ca_file)
-        if not self.tls_verify:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
+        if self.tls_ca_file is None:
+            return ssl.create_default_context()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        trust(context, self.tls_ca_file, "AMI_TLS_CA_FILE")
+        context.check_hostname = not is_address(self.certified_name)  # AmiConnection does that one
         return context
 
 
@@ -190,6 +199,8 @@ class AmiClient:
         except (ControlError, LocalProtocolError, OSError) as error:
             # TimeoutError is an OSError.
             reason = reason_of(error, f"no connection in {self._timing.connect_s:g} s")
+            if isinstance(error, ssl.SSLCertVerificationError):
+                reason += _UNVERIFIED
             self._say_once(logging.WARNING, "lost", _LOST, self.address, reason)
         pause_s = self._retry_s
         self._retry_s = min(2 * pause_s, self._timing.max_retry_s)
@@ -200,7 +211,9 @@ class AmiClient:
         # Reading the authorities of the system takes longer than a frame of sound.
         context = await asyncio.to_thread(address.ssl_context)
         async with asyncio.timeout(self._timing.connect_s):
-            connection = await AmiConnection.open(address.host, address.port, context, self._on_event)
+            connection = await AmiConnection.open(
+                address.host, address.port, context, self._on_event, address.certified_name
+            )
         try:
             await self._log_in(connection)
             await self._subscribe(connection)
@@ -331,12 +344,13 @@ _LOGIN_REFUSED = (
     "Until then agents can't transfer; it is tried again now and then"
 )
 _LOST = "%s: no connection to Asterisk's manager interface (AMI_HOST): %s; it is tried again, and calls go on"
+_UNVERIFIED = " (set AMI_TLS_CA_FILE to its authority, and AMI_TLS_NAME to the name in it)"
 _UNLISTED = "%s: calls that are up already can't be found: %s"
 _RELEASE = "%s: this is Asterisk %s, with which: %s. docs/asterisk.md says since when it isn't so"
 _UNFILTERED = (
     "%s: Asterisk sends the events of everybody's calls, which costs more the more the PBX does: put all "
-    "eventfilter lines of asterisk/manager.conf into its manager.conf. Releases before 18.26, 20.11, 21.6 and "
-    "22.1 ignore those with name() without a word and need the two older ones: "
+    "eventfilter lines of asterisk/manager.conf into its manager.conf. Releases before 18.26, 20.11, 21.6 "
+    "and 22.1 ignore those with name() without a word and need the two older ones: "
     "`eventfilter = Event: Newexten.*Application: .*AudioSocket` and "
     f"`eventfilter = Event: OriginateResponse.*ActionID: {ACTION_ID_PREFIX}`"
 )

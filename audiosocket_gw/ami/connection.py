@@ -13,12 +13,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from secrets import token_hex
-from ssl import SSLContext
+from ssl import SSLCertVerificationError, SSLContext
 from typing import Self, cast
 
 from panoramisk.actions import Action  # type: ignore[import-untyped]
 from panoramisk.message import Message  # type: ignore[import-untyped]
 
+from audiosocket_gw.ami.certificate import is_for_address
 from audiosocket_gw.ami.registry import Headers
 from audiosocket_gw.ami.text import decoded
 from audiosocket_gw.errors import ControlError, LocalProtocolError, reason_of
@@ -107,21 +108,35 @@ class AmiConnection(asyncio.Protocol):
 
     @classmethod
     async def open(
-        cls, host: str, port: int, ssl: SSLContext | None, on_event: Callable[[Headers], None]
+        cls,
+        host: str,
+        port: int,
+        ssl: SSLContext | None,
+        on_event: Callable[[Headers], None],
+        certified_name: str = "",
     ) -> Self:
-        """Connect, without logging in.
+        """Connect, without logging in; with TLS, to who has a certificate for ``certified_name`` or ``host``.
 
         Raises:
-            OSError: there is no connection to be had.
+            OSError: there is no connection; `ssl.SSLCertVerificationError`: the certificate is no proof.
         """
         loop = asyncio.get_running_loop()
+        name = certified_name or host
         _, connection = await loop.create_connection(
             lambda: cls(on_event),
             sock=await open_socket(host, port),
             ssl=ssl,
-            server_hostname=host if ssl else None,
+            server_hostname=name if ssl else None,
         )
+        if ssl is not None and not ssl.check_hostname:
+            connection._check_address(name)
         return connection
+
+    def _check_address(self, address: str) -> None:
+        certificate = self._transport.get_extra_info("peercert")
+        if not is_for_address(certificate, address):
+            self.cut("the certificate is for another")
+            raise SSLCertVerificationError(f"the certificate is not valid for {address!r}")
 
     @property
     def peer_host(self) -> str:

@@ -1,0 +1,157 @@
+"""What the machine's environment says about the network: whom TLS trusts, and which proxies there are.
+
+Such variables are often set for a whole machine, for other programs. A bad one is named, without a traceback.
+
+``SSL_CERT_FILE``, ``SSL_CERT_DIR``: the authorities (httpx). ``SSLKEYLOGFILE``: where the keys of TLS are
+written (Python). ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``: for tools only (httpx).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import ssl
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment, proxy_bypass
+
+import httpx
+
+from audiosocket_gw.errors import ConfigurationError
+
+logger = logging.getLogger("audiosocket_gw.network")
+
+_CREDENTIALS = re.compile(r"^(\w+://)?.*@")
+_TLS_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "OPENSSL_CONF")
+
+
+def create_ssl_context(ca_file: Path | None = None) -> ssl.SSLContext:
+    """Return what TLS to the agent, the REST host and tools' hosts checks: certificates, and names.
+
+    ``ca_file`` (``TLS_CA_FILE``) is trusted besides. With it Python's check of certificates is as up to 3.12:
+    since 3.13 it refuses authorities that lack extensions (``VERIFY_X509_STRICT``), as many private ones do.
+
+    Raises:
+        ConfigurationError: a variable, or ``ca_file``, names what can't be used; the message says which.
+    """
+    _check_key_log()
+    _check_authorities()
+    try:
+        context = httpx.create_ssl_context()
+    except OSError as error:  # an SSLError is one
+        raise ConfigurationError(
+            f"TLS can't be set up: {error}. Look at these variables: {_set_variables() or 'none is set'}"
+        ) from None
+    if ca_file is not None:
+        trust(context, ca_file, "TLS_CA_FILE")
+    return context
+
+
+def trust(context: ssl.SSLContext, ca_file: Path, setting: str) -> None:
+    """Have the context trust the authorities in ``ca_file``, which may lack what Python 3.13 demands of them.
+
+    Raises:
+        ConfigurationError: the file, which ``setting`` names, can't be read, or has no certificate in it.
+    """
+    try:
+        context.load_verify_locations(ca_file)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{setting}={str(ca_file)!r}: {_why(error)}. Name a PEM file with the authority's certificate."
+        ) from None
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+
+
+def create_http_client_for_tools(context: ssl.SSLContext) -> httpx.AsyncClient:
+    """Return the HTTP client of tools, which uses the environment's proxies if that is possible at all."""
+    try:
+        return httpx.AsyncClient(verify=context)
+    except (ImportError, ValueError, httpx.InvalidURL):
+        bad = ", ".join(_bad_proxies(context)) or _variable("NO_PROXY")
+        logger.warning("tools' HTTP requests go without a proxy: %s can't be used", bad)
+        return httpx.AsyncClient(verify=context, trust_env=False)
+
+
+def warn_of_unused_proxy(*urls: str | None) -> None:
+    """Say once that the connections to these hosts go direct, though there is a proxy for them."""
+    proxies = getproxies_environment()
+    names = [name for name in ("https", "http", "all") if name in proxies]
+    hosts = sorted({urlsplit(url).hostname or "" for url in urls if url})
+    direct = [host for host in hosts if not _is_local(host) and not proxy_bypass(host, proxies)]
+    if names and direct:
+        logger.warning(
+            "connections to %s go direct, %s is not used for them: where there is no direct way, calls end "
+            "as agent-unreachable. Add the host to NO_PROXY to be rid of this line",
+            " and ".join(direct),
+            _variable(f"{names[0]}_PROXY".upper()),
+        )
+
+
+def _check_key_log() -> None:
+    path = os.environ.get("SSLKEYLOGFILE")
+    if not path:
+        return
+    try:
+        with Path(path).open("a"):
+            pass
+    except OSError as error:
+        raise ConfigurationError(
+            f"SSLKEYLOGFILE={path!r}: {_why(error)}. Python writes the keys of TLS there: unset it, or name "
+            "a file that can be written."
+        ) from None
+
+
+def _check_authorities() -> None:
+    """Look at the variable that httpx goes by: the file, or else the directory."""
+    if file := os.environ.get("SSL_CERT_FILE"):
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+        except OSError as error:
+            raise ConfigurationError(
+                f"SSL_CERT_FILE={file!r}: {_why(error)}. Unset it, or name a PEM file with the authorities "
+                "to trust; to trust one more than the usual ones, set TLS_CA_FILE."
+            ) from None
+    elif (paths := os.environ.get("SSL_CERT_DIR")) and not any(map(os.path.isdir, paths.split(os.pathsep))):
+        raise ConfigurationError(
+            f"SSL_CERT_DIR={paths!r}: there is no such directory. Unset it, or name one with the "
+            "authorities to trust."
+        )
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "there is no certificate in it (PEM)"
+    return error.strerror or str(error)
+
+
+def _bad_proxies(context: ssl.SSLContext) -> Iterator[str]:
+    for scheme, url in getproxies_environment().items():
+        if scheme == "no":
+            continue
+        try:
+            httpx.AsyncClient(proxy=url if "://" in url else f"http://{url}", verify=context, trust_env=False)
+        except ImportError:
+            yield f"{_variable(f'{scheme}_PROXY'.upper())} (SOCKS needs the package socksio)"
+        except (ValueError, httpx.InvalidURL):
+            yield _variable(f"{scheme}_PROXY".upper())
+
+
+def _variable(name: str) -> str:
+    """Return name and value, as it is set: in capitals or not; without credentials."""
+    name = name.lower() if name.lower() in os.environ else name
+    value = _CREDENTIALS.sub(r"\1***@", os.environ.get(name, ""))
+    return f"{name}={value!r}"
+
+
+def _set_variables() -> str:
+    return ", ".join(f"{name}={os.environ[name]!r}" for name in _TLS_VARIABLES if os.environ.get(name))
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,47 @@
+"""Certificates as Asterisk's ``ast_tls_cert`` makes them: an authority and a server, without extensions."""
+
+from __future__ import annotations
+
+import shutil
+import ssl
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+CONFIG = "[req]\ndistinguished_name = subject\nprompt = no\n[subject]\nCN = {name}\nO = {organisation}\n"
+COMMANDS = (
+    "genrsa -out ca.key 2048",
+    "req -new -config ca.cfg -x509 -days 2 -key ca.key -out ca.crt",
+    "genrsa -out server.key 2048",
+    "req -batch -new -config server.cfg -key server.key -out server.csr",
+    "x509 -req -days 2 -in server.csr -CA ca.crt -CAkey ca.key -set_serial 01 -out server.crt",
+)
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """``ca`` is the authority's certificate, ``server`` the server's, with its key."""
+
+    ca: Path
+    server: Path
+
+    def serving(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(self.server)
+        return context
+
+
+def make_certificates(directory: Path, name: str) -> Certificates:
+    """Make both for a server of this name or address."""
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make certificates")
+
+    (directory / "ca.cfg").write_text(CONFIG.format(name="Asterisk Private CA", organisation="A PBX"))
+    (directory / "server.cfg").write_text(CONFIG.format(name=name, organisation="A PBX"))
+    for command in COMMANDS:
+        subprocess.run(["openssl", *command.split()], cwd=directory, check=True, capture_output=True)
+    pem = directory / "server.pem"
+    pem.write_text((directory / "server.key").read_text() + (directory / "server.crt").read_text())
+    return Certificates(directory / "ca.crt", pem)
