@@ -1,6 +1,6 @@
 """The images and the stack, as far as they can be checked without a container engine.
 
-The steps of `asterisk/Dockerfile` are run for real by `tests/asterisk`, in a tree made by debootstrap.
+`tests/containers` builds and runs them for real.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import re
 import shutil
 import subprocess
 import sys
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from audiosocket_gw.settings import Settings
 
 PROJECT = Path(__file__).parents[1]
 COMPOSE = PROJECT / "docker-compose.yml"
@@ -74,6 +77,58 @@ def test_each_side_admits_the_other_alone() -> None:
     assert asterisk["AMI_CLIENT"] == address["gateway"]
     assert gateway["AMI_HOST"] == f"${{AMI_PASSWORD:+{address['asterisk']}}}"
     assert asterisk["AUDIOSOCKET_GATEWAY"] == f"{address['gateway']}:{gateway['PORT']}"
+
+
+def test_the_gateway_is_stopped_before_asterisk() -> None:
+    services = stack()["services"]
+    assert services["gateway"]["depends_on"] == {"asterisk": {"condition": "service_healthy"}}
+    assert "depends_on" not in services["asterisk"]
+
+
+def test_the_subnet_is_outside_dockers_own_pools() -> None:
+    (config,) = stack()["networks"]["voip"]["ipam"]["config"]
+    pools = [*(ip_network(f"172.{number}.0.0/16") for number in range(17, 32)), ip_network("192.168.0.0/16")]
+    assert not any(ip_network(config["subnet"]).overlaps(pool) for pool in pools)
+
+
+def test_no_service_can_fill_the_disk_or_take_all_memory() -> None:
+    for service in stack()["services"].values():
+        assert service["logging"]["driver"] == "json-file"
+        assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+        assert service["mem_limit"]
+        assert service["pids_limit"]
+
+
+def test_what_names_a_place_is_set_by_the_stack() -> None:
+    """A file, a folder or a host of .env is another one in the container, or none."""
+    environment = stack()["services"]["gateway"]["environment"]
+    places = {
+        name.upper()
+        for name, field in Settings.model_fields.items()
+        if "Path" in str(field.annotation) or re.match(r"ami_(host|port|username|tls)|host$|port$", name)
+    }
+    assert places <= set(environment)
+    for name, value in environment.items():
+        if name.endswith(("_DIR", "_SOUND")):
+            assert re.fullmatch(rf"\$\{{{name}:\+/[a-z/.]+}}", value), f"{name} is set only if .env sets it"
+
+
+def test_every_line_of_the_example_is_a_setting() -> None:
+    compose = COMPOSE.read_text()
+    names = re.findall(r"^#?([A-Z_]+)=", (PROJECT / ".env.example").read_text(), re.MULTILINE)
+    assert len(names) > 10
+    for name in names:
+        assert name.lower() in Settings.model_fields or f"${{{name}:-" in compose, name
+
+
+def test_docker_waits_longer_than_the_calls_may_take() -> None:
+    grace = stack()["services"]["gateway"]["stop_grace_period"]
+    (seconds,) = re.findall(r"^\$\{STOP_GRACE_PERIOD:-(\d+)s}$", grace)
+    assert int(seconds) >= Settings.model_fields["drain_timeout"].default + 10
+
+
+def test_asterisks_password_of_the_phone_is_not_for_the_gateway() -> None:
+    assert stack()["services"]["gateway"]["environment"]["SIP_PASSWORD"] == ""
 
 
 def test_published_are_sip_and_sound_and_nothing_else() -> None:

@@ -62,7 +62,7 @@ LAYERS = [
     {"call"},
     {"server"},
     {"gateway"},
-    {"cli", "demo", "flight.replay", "flight.command"},
+    {"cli", "demo", "flight.replay", "flight.command", "health"},
     {"__main__"},
 ]
 """A package stands for those of its modules that aren't named themselves."""
