@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run test test-forky test-floors check format fuzz asterisk-test bench lock clean
+.PHONY: help demo run test test-forky test-floors check format fuzz asterisk-test container-test bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -17,9 +17,9 @@ demo: $(VENV)/gateway  ## hold a call in the terminal; leaves demo-output/call.h
 run: $(VENV)/gateway  ## answer Asterisk's calls, with the settings of the environment and .env
 	$(BIN)/audiosocket-gw serve
 
-test: $(VENV)/development  ## run all tests but those that need a real Asterisk, and measure coverage
+test: $(VENV)/development  ## run all tests but those that need a real Asterisk or Docker, and measure coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not asterisk"
+	$(BIN)/coverage run -m pytest -m "not asterisk and not container"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 
@@ -47,6 +47,9 @@ fuzz: $(VENV)/development  ## run the property tests for longer
 # ASTERISK=DIR: a tree with another Asterisk in it, / for this machine's own. What its release can't do is skipped.
 asterisk-test: $(VENV)/development  ## place calls on a real Asterisk 22 (Debian, root; the first run installs it)
 	AUDIOSOCKET_GW_REQUIRE_ASTERISK=1 AUDIOSOCKET_GW_ASTERISK=$(abspath $(ASTERISK)) $(BIN)/python -m pytest -m asterisk
+
+container-test: $(VENV)/development  ## build and run the images by a real Docker (Debian, root; the first run installs it)
+	AUDIOSOCKET_GW_REQUIRE_CONTAINERS=1 $(BIN)/python -m pytest -m container
 
 bench: $(VENV)/development  ## measure what a call costs, against a relay in C (needs cc and two cores)
 	$(BIN)/python benchmarks/run.py

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.asterisk.lab import SIP_PASSWORD, Lab
+from tests.asterisk.lab import SIP_PASSWORD, Lab, Ports
 from tests.asterisk.sound import write_wav
 
 MODULES = Path("/usr/lib/baresip/modules")
@@ -37,11 +37,15 @@ module_app menu.so
 
 
 class Phone:
-    """The phone 1001 of the shipped pjsip.conf, in the directory ``home``."""
+    """The phone 1001 of the shipped pjsip.conf, in the directory ``home``.
 
-    def __init__(self, lab: Lab, home: Path) -> None:
-        self._lab = lab
+    ``beside`` goes before its command line: what puts it into the network that ``ports`` belong to.
+    """
+
+    def __init__(self, ports: Ports, home: Path, beside: Sequence[str] = ()) -> None:
+        self._ports = ports
         self._home = home
+        self._beside = beside
 
     @staticmethod
     def is_installed() -> bool:
@@ -55,7 +59,7 @@ class Phone:
             if os.environ.get("CI") == "true":
                 pytest.fail(reason, pytrace=False)
             pytest.skip(reason)
-        return cls(lab, home)
+        return cls(lab.ports, home)
 
     @property
     def heard(self) -> Path:
@@ -67,7 +71,7 @@ class Phone:
         return (self._home / "output").read_text(errors="replace")
 
     def _configure(self, mouth: bytes, codec: str, password: str) -> None:
-        ports = self._lab.ports
+        ports = self._ports
         # aufile doesn't resample: a file of another rate than the codec's ends the call.
         write_wav(self._home / "mouth.wav", mouth, int(codec.split("/")[1]))
         (self._home / "config").write_text(
@@ -92,11 +96,12 @@ class Phone:
         with commas between them, of which the first must be the one that is taken.
         """
         self._configure(mouth, codec, password)
-        address = f"sip:{extension}@127.0.0.1:{self._lab.ports.sip}"
+        address = f"sip:{extension}@127.0.0.1:{self._ports.sip}"
         # baresip wants a terminal at its standard input.
         keyboard, terminal = os.openpty()
         with (self._home / "output").open("wb") as output:
             process = await asyncio.create_subprocess_exec(
+                *self._beside,
                 "baresip",
                 "-f",
                 self._home,

@@ -170,7 +170,7 @@ async def test_phone_is_transferred_and_hung_up(lab: Lab, tmp_path: Path) -> Non
         if os.environ.get("CI") == "true":
             pytest.fail("no SIP phone here: apt-get install baresip", pytrace=False)
         pytest.skip("no SIP phone here: apt-get install baresip")
-    phone = Phone(lab, tmp_path)
+    phone = Phone(lab.ports, tmp_path)
     (lab.recordings / "target.sln").write_bytes(tone(3, 1_500))
     async with controlled(lab) as on_stage, lab.watch() as watch, phone.call("5001", tone(20, 300)):
         agent = await on_stage.simulator.wait_for_conversation(1)
