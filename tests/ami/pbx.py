@@ -11,7 +11,9 @@ from pydantic import SecretStr
 from audiosocket_gw.ami.client import FILTERS, AmiAddress, AmiClient, AmiTiming
 from audiosocket_gw.ami.control import CallControl
 from tests.asterisk.lab import AMI_PASSWORD, STOP_LIMIT_S, Lab
+from tests.certificates import make_certificates
 
+CERTIFIED_NAME = "pbx.example.com"
 TIMING = AmiTiming(first_retry_s=0.1, max_retry_s=0.2, refused_retry_s=0.1)
 
 DIALPLAN = """
@@ -105,7 +107,18 @@ class Pbx(Lab):
             "manager.conf": USERS.format(filters=lines),
             "modules.conf": "load = func_uri.so\n",
         }
-        return super()._overlay(name) + added.get(name, "")
+        more = self._tls_lines() if name == "manager.conf" else ""
+        return super()._overlay(name) + added.get(name, "") + more
+
+    def _tls_lines(self) -> str:
+        self.certificates = make_certificates(self._home, CERTIFIED_NAME)
+        bound, certificate = f"127.0.0.1:{self.tls_port}", self._inside(self.certificates.server)
+        return f"[general](+)\ntlsenable = yes\ntlsbindaddr = {bound}\ntlscertfile = {certificate}\n"
+
+    @property
+    def tls_port(self) -> int:
+        """The manager interface by TLS."""
+        return self.ports.handset
 
     def kill(self) -> None:
         """End Asterisk without a word."""

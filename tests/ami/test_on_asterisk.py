@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.ami.control import CallControl, CallerData
 from audiosocket_gw.errors import ControlError
-from tests.ami.pbx import TIMING, Pbx, connected
+from tests.ami.pbx import CERTIFIED_NAME, TIMING, Pbx, connected
 from tests.asterisk.lab import Watch
 from tests.asterisk.line import Line, answering, silence
 
@@ -248,6 +249,36 @@ async def test_wrong_password(pbx: Pbx, caplog: pytest.LogCaptureFixture) -> Non
         while "AMI_PASSWORD" not in caplog.text:
             await asyncio.sleep(0.05)
         assert not client.connected
+
+
+async def test_tls_with_the_certificates_of_asterisks_own_script(
+    pbx: Pbx, caplog: pytest.LogCaptureFixture
+) -> None:
+    address = replace(pbx.address(), port=pbx.tls_port, tls=True, tls_ca_file=pbx.certificates.ca)
+    async with AmiClient(replace(address, tls_name=CERTIFIED_NAME), TIMING) as client:
+        await connected(client)
+        assert (await client.perform("Ping", {})).headers["Ping"] == "Pong"
+    async with AmiClient(address, TIMING):
+        while "set AMI_TLS_CA_FILE to its authority, and AMI_TLS_NAME to the name in it" not in caplog.text:
+            await asyncio.sleep(0.02)
+
+
+async def test_asterisk_that_is_shutting_down_is_no_matter_of_the_password(
+    pbx: Pbx, caplog: pytest.LogCaptureFixture
+) -> None:
+    timing = replace(TIMING, ping_interval_s=0.1)
+    async with call(pbx, "try"), AmiClient(pbx.address(), timing) as client:
+        await connected(client)
+        stopping = asyncio.create_task(pbx.cli("core stop gracefully"))
+        try:
+            while "no connection to Asterisk's manager interface" not in caplog.text:
+                await asyncio.sleep(0.05)
+        finally:
+            await pbx.cli("core abort shutdown")
+            await stopping
+        await connected(client)
+    assert "shutting down" in caplog.text
+    assert "AMI_PASSWORD" not in caplog.text
 
 
 async def test_permission_denied(pbx: Pbx) -> None:
