@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+from collections import deque
 from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from audiosocket_gw.actions import Actions, Services
 from audiosocket_gw.agent_speech import AgentSpeech
 from audiosocket_gw.ami.control import CallControl, CallerData
 from audiosocket_gw.ami.directory import PbxDirectory
-from audiosocket_gw.audio import FRAME_MS, TELEPHONE_RATE
+from audiosocket_gw.audio import FRAME_MS, TELEPHONE_RATE, AudioFormat
 from audiosocket_gw.audio.ambience import Ambience, Comfort
 from audiosocket_gw.barge_in import LocalBargeIn
 from audiosocket_gw.caller_data import caller_headers, caller_variables
@@ -36,7 +37,7 @@ from audiosocket_gw.load import Load
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.media import Media, agent_format
 from audiosocket_gw.outcome import Outcome
-from audiosocket_gw.passthrough import passthrough_warning
+from audiosocket_gw.passthrough import correction, mislabelled_rate_warning, passthrough_warning
 from audiosocket_gw.protocol.audiosocket import Audio
 from audiosocket_gw.replies import HeardReply, Replies, told_of
 from audiosocket_gw.settings import BargeInMode, Settings
@@ -138,7 +139,7 @@ class Call:
 
     def __init__(self, uuid: UUID, leg: CallerLeg, context: CallContext) -> None:
         self.uuid = uuid
-        self._media = Media(_comfort(context))
+        self._media = Media(_comfort(context), asyncio.get_running_loop().time)
         self.playout = self._media.playout
         self._leg = leg
         self._context = context
@@ -146,7 +147,8 @@ class Call:
         self._started_at = self._loop.time()
         self._ending: asyncio.Future[Closing] = self._loop.create_future()
         self._agent: AgentConnection | None = None
-        self._pre_roll: list[bytes] = []
+        self._pre_roll: deque[bytes] = deque()
+        self._pre_roll_bytes = 0
         self._control = control_of(context.pbxs, leg.host)
         self._outcome = Outcome(self._control, uuid) if self._control is not None else None
         self._superseded = False
@@ -155,7 +157,8 @@ class Call:
         self._cap_timer: asyncio.TimerHandle | None = None
         self._caller_data: CallerData | None = None
         self._looked_up = False
-        self._codec_reported = False
+        self._codec_is_reported = False
+        self._reported_codec: AudioFormat | None = None
         self._unsent: list[bytes] = []
         self._started = events.CallStarted(uuid, self._started_at, leg.peer)
         self._tap: Tap | None = Taps(context.taps, self._started) if context.taps else None
@@ -168,7 +171,7 @@ class Call:
         self._speech = AgentSpeech()
         self._caller_present = True
         self._blocked_ticks = 0
-        self._ticks_since_caller = 0
+        self._ticks_since_caller = self._ticks_since_frame = 0
         self._unfinished_ticks = 0
         self._caller_ahead = 0.0  # in frames of 20 ms
         self._ticks = 0
@@ -378,7 +381,7 @@ class Call:
     def _begin(self, agent: AgentConnection) -> None:
         """Send what the caller has said so far, and from now on what the caller says."""
         said = [self._media.understood(payload) for payload in self._pre_roll]
-        self._pre_roll = []
+        self._pre_roll.clear()
         self._agent = agent
         for start in range(0, len(said), PRE_ROLL_PIECE_FRAMES):
             self._forward(self._media.to_agent(b"".join(said[start : start + PRE_ROLL_PIECE_FRAMES])))
@@ -455,6 +458,9 @@ class Call:
         """Take a frame of the caller's sound: forwarded at once, never awaited."""
         size = len(frame.payload)
         self.count_frame(size)
+        if self._ticks_since_frame > CALLER_GAP_TICKS:
+            self._media.look_again()
+        self._ticks_since_frame = 0
         if self._media.look_at(frame):
             self._news_of_caller()
         sound = self._media.understood(frame.payload)
@@ -482,7 +488,9 @@ class Call:
 
     def _keep(self, payload: bytes) -> None:
         self._pre_roll.append(payload)
-        del self._pre_roll[:-PRE_ROLL_FRAMES]
+        self._pre_roll_bytes += len(payload)
+        while self._pre_roll_bytes > PRE_ROLL_FRAMES * self._media.frame_bytes:
+            self._pre_roll_bytes -= len(self._pre_roll.popleft())
 
     def count_frame(self, size: int) -> None:
         """Count a frame of ``size`` bytes against real time, by its bytes: packets last 2.5 to 120 ms."""
@@ -497,12 +505,25 @@ class Call:
         self._warn_of_codec()
 
     def _warn_of_codec(self) -> None:
-        """Show, once, which line of the dialplan lets a codec through: when all is known that can be."""
-        if self._media.codec_passes_through and self._looked_up and not self._codec_reported:
-            self._codec_reported = True
-            heard = self._media.caller_format if self._media.understands_caller else None
-            warning = passthrough_warning(self.uuid, self._caller_data, heard)
+        """Show, once, what to change where a label is wrong, when all is known; then each change of it."""
+        if not (self._looked_up and self._media.codec_is_certain):
+            return
+        heard = self._media.caller_format if self._media.understands_caller else None
+        before, self._reported_codec = self._reported_codec, heard
+        if not self._codec_is_reported:
+            warning = self._advice(heard)
+            self._codec_is_reported = warning is not None
+        else:
+            warning = correction(before, heard) if heard != before else None
+        if warning is not None:
             logger.warning("call %s: %s", self.uuid, Sentence(warning))
+
+    def _advice(self, heard: AudioFormat | None) -> str | None:
+        if self._media.codec_passes_through:
+            return passthrough_warning(self.uuid, self._caller_data, heard)
+        if heard is not None and self._media.rate_is_mislabelled:
+            return mislabelled_rate_warning(heard)
+        return None
 
     def caller_digit(self, digit: str) -> None:
         """Take a key that the caller pressed; as long as sound of 100 ms: nobody presses faster."""
@@ -532,6 +553,7 @@ class Call:
     def _watch_caller(self) -> None:
         """Fill in silence for a caller who sends none; notice one who can't be a telephone."""
         self._ticks_since_caller += 1
+        self._ticks_since_frame += 1
         # Two frames a tick are forgiven: clocks differ, and a late network catches up.
         self._caller_ahead = max(0.0, self._caller_ahead - 2)
         if self._ticks_since_caller > CALLER_GAP_TICKS:

@@ -7,6 +7,8 @@ to the caller is linear sound in any case: Asterisk takes it for what its kind s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from audiosocket_gw.audio import (
     AGENT_FORMATS,
     FRAME_MS,
@@ -37,7 +39,8 @@ _DECODERS = {Encoding.ULAW: ulaw_to_linear, Encoding.ALAW: alaw_to_linear}
 class Media:
     """Both directions of one call. ``playout`` is what waits for the caller, linear at the caller's rate."""
 
-    def __init__(self, comfort: Comfort | None = None) -> None:
+    def __init__(self, comfort: Comfort | None = None, clock: Callable[[], float] | None = None) -> None:
+        """``clock`` counts seconds: by it the rate is known that the caller's bytes have."""
         self._comfort = comfort
         self.playout = Playout()
         self.caller_format = PCM_8000
@@ -51,7 +54,7 @@ class Media:
         self.agent_silence = b""
         """20 ms of silence for the agent; empty before `agree`."""
         self._kind = Kind.SLIN
-        self._codec = CodecWatch()
+        self._codec = CodecWatch(clock)
         self._verdict = self._codec.verdict
         self._by_kind = self._verdict
         self._linear = PCM_8000  # what goes to the caller
@@ -96,7 +99,24 @@ class Media:
     def codec_passes_through(self) -> bool:
         """Whether Asterisk is sure to send a telephone's codec under the label of linear sound."""
         heard = self._verdict.format
-        return self._verdict.final and (heard is None or heard.encoding is not Encoding.PCM)
+        return self._verdict.certain and (heard is None or heard.encoding is not Encoding.PCM)
+
+    @property
+    def codec_is_certain(self) -> bool:
+        """Whether it is beyond doubt what Asterisk sends."""
+        return self._verdict.certain
+
+    @property
+    def rate_is_mislabelled(self) -> bool:
+        """Whether Asterisk is sure to send linear sound of another rate than its label says."""
+        heard = self._verdict.format
+        is_linear = heard is not None and heard.encoding is Encoding.PCM
+        return self._verdict.certain and is_linear and heard != self._linear
+
+    def look_again(self) -> None:
+        """The caller's sound has paused: what comes now may be another codec."""
+        if self._kind is Kind.SLIN:
+            self._codec.look_again()
 
     @property
     def understands_caller(self) -> bool:
@@ -121,14 +141,14 @@ class Media:
         if verdict.format is not None and verdict.format != self.caller_format:
             self.caller_format = verdict.format
             self._lay_to_agent()
-        return (verdict.format, verdict.final) != (before.format, before.final)
+        return verdict != before
 
     def _change_kind(self, kind: Kind) -> None:
         if self._has_tail:
             self._finish_reply()  # of the sound so far
         self._kind = kind
         before, self._linear = self._linear, AudioFormat(Encoding.PCM, SAMPLE_RATES[kind])
-        self._by_kind = Verdict(self._linear, confidence=1.0, final=True)
+        self._by_kind = Verdict(self._linear, certain=True)
         converter = Converter(before, self._linear)
         self.playout.change_rate(
             self._linear.frame_bytes, lambda sound: converter.convert(sound) + converter.flush()

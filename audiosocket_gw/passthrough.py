@@ -1,4 +1,4 @@
-"""What an operator is told when Asterisk passes a telephone's codec through: the line to change."""
+"""What an operator is told when Asterisk sends another thing than its label says: what to change."""
 
 from __future__ import annotations
 
@@ -25,6 +25,23 @@ def passthrough_warning(uuid: UUID, caller: CallerData | None, heard: AudioForma
     return (
         f"Asterisk sends the telephone's codec ({codec}) under the label of linear sound; {effect}. "
         f"Change {change}"
+    )
+
+
+def mislabelled_rate_warning(heard: AudioFormat) -> str:
+    """Say that linear sound of this rate has the label of 8 kHz, and who does that."""
+    return (
+        f"Asterisk sends audio of {heard.rate} Hz labelled as 8000 Hz, as releases before 20.17, 21.12, "
+        "22.7 and 23.1 do; the agent hears it right, and the caller hears the agent at 8000 Hz. "
+        "Upgrade Asterisk, or name c(slin) in Dial(AudioSocket/...)"
+    )
+
+
+def correction(before: AudioFormat | None, heard: AudioFormat | None) -> str:
+    """Say that the caller's audio is something else than it was."""
+    return (
+        f"the caller's audio is {heard or 'a codec that is not decoded'} now, "
+        f"not {before or 'a codec that is not decoded'} as before"
     )
 
 

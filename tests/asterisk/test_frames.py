@@ -12,13 +12,14 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.audio import linear_to_ulaw
-from audiosocket_gw.protocol.audiosocket import Audio, Dtmf, Kind
+from audiosocket_gw.protocol.audiosocket import Audio, Kind
 from audiosocket_gw.simulator import Conversation
 from tests.asterisk.lab import Lab
 from tests.asterisk.raw_phone import RawPhone, calling
 from tests.asterisk.release import COMFORT_NOISE, KEYS, WIDEBAND
-from tests.asterisk.sound import loudest_tone, tone
+from tests.asterisk.sound import likeness, loudest_tone, tone
 from tests.asterisk.wire import Wire, wire
+from tests.audio.sound import speech, to_samples
 from tests.stage import MANUAL, Stage, stage
 
 pytestmark = pytest.mark.asterisk
@@ -46,14 +47,12 @@ def spoken(seconds: float, hertz: float = 1_000) -> bytes:
 
 @KEYS
 async def test_keys_in_lower_case_from_the_dialplan(lab: Lab) -> None:
-    async with stage() as on_stage, wire(lab.ports.gateway, on_stage.gateway.address) as on_the_wire:
-        async with lab.call("5001", "keys-1abcd#"):
-            async with asyncio.timeout(30):
-                while len(on_stage.of(events.DigitPressed)) < 6:
-                    await asyncio.sleep(0.05)
-            assert not on_stage.of(events.CallEnded)
+    async with stage(port=lab.ports.gateway) as on_stage, lab.call("5001", "keys-1abcd#"):
+        async with asyncio.timeout(30):
+            while len(on_stage.of(events.DigitPressed)) < 6:
+                await asyncio.sleep(0.05)
+        assert not on_stage.of(events.CallEnded)
     assert "".join(digit.digit for digit in on_stage.of(events.DigitPressed)) == "1ABCD#"
-    print([frame for frame in on_the_wire.from_asterisk if isinstance(frame, Dtmf)])
 
 
 @KEYS
@@ -132,3 +131,43 @@ async def test_packets_of_any_length_are_heard(
     heard = loudest_tone(bytes(conversation.received_audio)[-48_000:-16_000])
     assert heard.hertz == pytest.approx(1_000, abs=2)
     assert heard.rest_db > 20
+
+
+SPEECH = speech("opening-hours")[: 2 * 8_000]
+
+
+def clipped_wind(seconds: float) -> bytes:
+    """Low noise at 8 kHz, far over full scale."""
+    spectrum = np.fft.rfft(np.random.default_rng(2).standard_normal(round(8_000 * seconds)))
+    hz = np.maximum(np.fft.rfftfreq(round(8_000 * seconds), 1 / 8_000), 20)
+    sound = np.fft.irfft(spectrum * ((hz < 400) / hz**0.5 + 0.01))
+    return to_samples(sound * 50_000 / sound.std()).tobytes()
+
+
+@pytest.mark.parametrize("packet_ms", [10, 40])
+async def test_wind_and_then_a_voice_without_a_manager_interface(lab: Lab, packet_ms: int) -> None:
+    """Frames of 160 bytes have the size of G.711, those of 640 bytes that of 16 kHz; they are neither."""
+    said = linear_to_ulaw(clipped_wind(0.5) + SPEECH.tobytes() + bytes(24_000))
+    async with call_of(lab, "5001") as (phone, _, on_the_wire, conversation):
+        await phone.speak(said, packet_ms)
+        await asyncio.sleep(1)
+    assert (Kind.SLIN, packet_ms * 16) in on_the_wire.said_as
+    found = likeness(SPEECH.tobytes(), bytes(conversation.received_audio))
+    print(found)
+    assert found.level_db == pytest.approx(0, abs=1)
+    assert found.added_db > 20
+
+
+@pytest.mark.parametrize("packet_ms", [5, 10, 20, 40, 120])
+async def test_g711_under_the_label_of_linear_sound_in_packets_of_any_length(
+    lab: Lab, packet_ms: int
+) -> None:
+    said = linear_to_ulaw(bytes(16_000) + SPEECH.tobytes() + SPEECH.tobytes() + bytes(24_000))
+    async with call_of(lab, "5012") as (phone, _, on_the_wire, conversation):
+        await phone.speak(said, packet_ms)
+        await asyncio.sleep(1)
+    assert (Kind.SLIN, packet_ms * 8) in on_the_wire.said_as
+    found = likeness(SPEECH.tobytes(), bytes(conversation.received_audio))
+    print(found)
+    assert found.level_db == pytest.approx(0, abs=1)
+    assert found.added_db > 20
