@@ -7,10 +7,9 @@ import contextlib
 import gc
 import logging
 import resource
-import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -39,6 +38,7 @@ from audiosocket_gw.recording.recorder import Recorder
 from audiosocket_gw.recording.retention import Limits
 from audiosocket_gw.server import SPARE_CONNECTIONS, AudioSocketServer
 from audiosocket_gw.settings import AgentKind, FlightKeep, Settings
+from audiosocket_gw.shutdown import end_with_nothing_left, stop_signals
 from audiosocket_gw.simulator import Simulator, load_scenario
 from audiosocket_gw.tap import OpenTap
 from audiosocket_gw.ticker import Ticker
@@ -62,6 +62,7 @@ class Gateway:
         self._observers = (log_event, *observers)
         self._resources = AsyncExitStack()
         self._server: AudioSocketServer
+        self.threads = ThreadPoolExecutor(MAX_THREADS)
         self.cut_calls = 0
 
     async def __aenter__(self) -> Self:
@@ -100,7 +101,7 @@ class Gateway:
     @asynccontextmanager
     async def _call_context(self) -> AsyncIterator[CallContext]:
         # Host names are looked up in threads, and tools may use them too: too few would keep calls waiting.
-        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MAX_THREADS))
+        asyncio.get_running_loop().set_default_executor(self.threads)
         ssl_context = create_ssl_context(self._settings.tls_ca_file)
         async with AsyncExitStack() as stack:
             settings = await stack.enter_async_context(_with_embedded_agent(self._settings))
@@ -166,48 +167,25 @@ class Gateway:
 
 
 async def serve(settings: Settings) -> int:
-    """Run the gateway until SIGTERM or SIGINT; return the exit status.
+    """Run the gateway until a signal stops it (`shutdown`); return the exit status.
 
-    0: every call had ended, or ended in time. 1: calls outlived ``DRAIN_TIMEOUT`` and were cut. A second
-    signal ends the process at once, by that signal.
+    0: every call had ended, or ended in time. 1: calls outlived ``DRAIN_TIMEOUT`` and were cut.
     """
     gateway = Gateway(settings)
-    with _stop_signal() as stop:
+    with stop_signals(settings.drain_timeout) as stop:
         async with gateway:
             # Modules and tables live as long as the process: with a few hundred calls up, to look through
             # them in each full collection, too, would hold all calls up for 30 ms.
             gc.freeze()
             await stop.wait()
-            logger.info("stopping: no new calls; a second signal ends at once")
-    if gateway.cut_calls:
-        logger.warning("stopped; %d calls were cut", gateway.cut_calls)
-        return 1
-    logger.info("stopped; no call was cut")
-    return 0
-
-
-@contextmanager
-def _stop_signal() -> Iterator[asyncio.Event]:
-    """Set the event at the first SIGTERM or SIGINT; from then on the signals have their default effect."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-
-    def on_signal() -> None:
-        for number in numbers:
-            loop.remove_signal_handler(number)
-            signal.signal(number, signal.SIG_DFL)
-        stop.set()
-
-    before = {number: signal.getsignal(number) for number in numbers}
-    for number in numbers:
-        loop.add_signal_handler(number, on_signal)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            loop.remove_signal_handler(number)
-            signal.signal(number, handler)
+        status = 1 if gateway.cut_calls else 0
+        if status:
+            logger.warning("stopped; %d calls were cut", gateway.cut_calls)
+        else:
+            logger.info("stopped; no call was cut")
+        gateway.threads.shutdown(wait=False, cancel_futures=True)
+        await end_with_nothing_left(status)
+    return status
 
 
 @asynccontextmanager

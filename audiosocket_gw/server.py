@@ -44,9 +44,9 @@ LINGER_S = 2.0
 SAME_UUID_S = 1.0
 """How long a call waits for the end of one with its UUID: its connection may come before the other's end."""
 
-CLOSE_S = 4.2
-CALLS_END_S = 3.0
-CALLS_STOP_S = 0.7
+CLOSE_S = 3.4
+CALLS_END_S = 2.5
+CALLS_STOP_S = 0.5
 """When the gateway stops: how long that takes at most; how long calls may take to end in order, and then when
 they are cancelled."""
 

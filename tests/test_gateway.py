@@ -94,7 +94,7 @@ async def test_a_second_signal_ends_at_once() -> None:
         assert process.stderr is not None
         await process.stderr.readuntil(b"stopping")
         process.send_signal(signal.SIGTERM)
-        assert await process.wait() == -signal.SIGTERM
+        assert await process.wait() == 128 + signal.SIGTERM
 
 
 async def test_the_last_words_of_a_drained_call() -> None:

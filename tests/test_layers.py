@@ -55,6 +55,7 @@ LAYERS = [
         "builtin_tools",
         "caller_data",
         "outcome",
+        "shutdown",
         "simulator",
         "caller",
     },

@@ -1,0 +1,162 @@
+"""How the process is told to stop, and how it makes sure that it ends.
+
+SIGTERM, SIGINT, SIGQUIT and SIGPWR ask for an orderly stop, and end the process at once the second time.
+Other signals whose default would kill the process, and so cut every call, are ignored: SIGHUP of a closed
+terminal or a reload, SIGUSR1 of a log rotation.
+
+The handlers are Python's own, not the event loop's: they also run when something blocks the event loop. The
+second signal calls `os._exit`, since the kernel ignores a default action for process 1 of a container.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+from audiosocket_gw.log.handler import LogHandler
+
+logger = logging.getLogger("audiosocket_gw.gateway")
+
+STOP_S = 5.0
+"""How long a stop may take beyond ``DRAIN_TIMEOUT``."""
+
+FLUSH_S = 1.0
+"""What of it is for the log, which nobody may be reading."""
+
+LEFTOVERS_S = 0.5
+"""How long tasks and threads may take to end when everything else has."""
+
+
+def _known(*names: str) -> frozenset[int]:
+    return frozenset(getattr(signal, name) for name in names if hasattr(signal, name))
+
+
+STOPPING = _known("SIGTERM", "SIGINT", "SIGQUIT", "SIGPWR")
+
+_FAULTS = _known("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", "SIGSYS")
+_NOT_DEADLY = _known(
+    *("SIGCHLD", "SIGCONT", "SIGURG", "SIGWINCH", "SIGTSTP", "SIGTTIN", "SIGTTOU"), *("SIGKILL", "SIGSTOP")
+)
+"""Ignored by default, or stop and continue a process; the last two can't be handled."""
+
+_HINTS = {"SIGHUP": "settings are read at the start only; restart the gateway to change them"}
+
+
+@contextmanager
+def stop_signals(drain_timeout_s: float) -> Iterator[asyncio.Event]:
+    """Handle signals while the context is open; the event is set when one asks for the stop.
+
+    From then on the process ends within ``drain_timeout_s`` and `STOP_S`, whatever hangs.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    asked = False
+
+    def on_stop(number: int, _: FrameType | None) -> None:
+        nonlocal asked
+        name = _name(number)
+        if asked:
+            end_now(
+                128 + number, f"{name} again: the process ends at once, and with it the calls that are up"
+            )
+        asked = True
+        _end_after(drain_timeout_s + STOP_S - FLUSH_S)
+        logger.info("%s: stopping: no new calls; a second signal ends the process at once", name)
+        loop.call_soon_threadsafe(stop.set)
+
+    handlers = dict.fromkeys(_ignored(), _ignore) | dict.fromkeys(STOPPING, on_stop)
+    with _wakened(loop):
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield stop
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _wakened(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+    """Have signals end the event loop's wait, for Python to run the handler.
+
+    A signal that comes just before the wait begins doesn't interrupt it.
+    """
+    reader, writer = socket.socketpair()
+    with reader, writer:
+        reader.setblocking(False)
+        writer.setblocking(False)
+        loop.add_reader(reader, lambda: reader.recv(4_096))
+        before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(reader)
+
+
+async def end_with_nothing_left(status: int) -> None:
+    """Return if no task and no thread is left; otherwise end the process, which would wait for them.
+
+    A tool may swallow its cancellation, or wait in a thread for what doesn't come.
+    """
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=LEFTOVERS_S)
+    until = time.monotonic() + LEFTOVERS_S
+    # No event tells of the end of a thread.
+    while (threads := _waited_for()) and time.monotonic() < until:  # noqa: ASYNC110
+        await asyncio.sleep(0.01)
+    left = [task.get_name() for task in tasks if not task.done()] + [thread.name for thread in threads]
+    if left:
+        end_now(status, f"abandoned what did not stop: {', '.join(left)}")
+
+
+def end_now(status: int, why: str) -> NoReturn:
+    """End the process without waiting for anything but the log, `FLUSH_S` at most."""
+    try:
+        logger.error("%s", why)
+        for handler in logging.getLogger().handlers:
+            if isinstance(handler, LogHandler):
+                handler.stop()
+    finally:
+        os._exit(status)
+
+
+def _end_after(seconds: float) -> None:
+    why = f"the stop did not end within DRAIN_TIMEOUT and {STOP_S:g} s: the process ends now"
+    watchdog = threading.Timer(seconds, end_now, (1, why))
+    watchdog.daemon = True
+    watchdog.start()
+
+
+def _waited_for() -> list[threading.Thread]:
+    """Return the threads that Python would wait for at the end of the process."""
+    return [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
+
+
+def _ignored() -> list[int]:
+    """Return the signals that would kill the process, neither for a fault of its own nor to stop it."""
+    others = set(map(int, signal.valid_signals())) - STOPPING - _FAULTS - _NOT_DEADLY
+    return [number for number in sorted(others) if signal.getsignal(number) is signal.SIG_DFL]
+
+
+def _ignore(number: int, _: FrameType | None) -> None:
+    name = _name(number)
+    logger.warning("%s ignored: %s", name, _HINTS.get(name, "the gateway has no use for it"))
+
+
+def _name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
