@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from audiosocket_gw.settings import Settings
+from tests.containers.engine import Unavailable, check_machine
 
 PROJECT = Path(__file__).parents[1]
 COMPOSE = PROJECT / "docker-compose.yml"
@@ -205,3 +206,27 @@ def test_entrypoint_refuses_what_would_be_read_as_another_setting(
     assert result.returncode == 2
     assert name in result.stderr
     assert "started" not in result.stdout
+
+
+def test_a_machine_that_cannot_run_an_engine_is_told_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(Unavailable, match="needs root"):
+        check_machine()
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(shutil, "which", lambda program: None if program == "apt-get" else program)
+    with pytest.raises(Unavailable, match="no apt-get here"):
+        check_machine()
+    monkeypatch.setattr(shutil, "which", lambda program: None if program == "slirp4netns" else program)
+    with pytest.raises(Unavailable, match=r"no slirp4netns here: apt-get install .*slirp4netns"):
+        check_machine()
+
+
+def test_a_machine_without_namespaces_is_told_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unshare = tmp_path / "unshare"
+    unshare.write_text("#!/bin/sh\necho 'unshare failed: Operation not permitted' >&2\nexit 1\n")
+    unshare.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(shutil, "which", lambda program: program)
+    with pytest.raises(Unavailable, match=r"no namespaces can be made here: .*not permitted"):
+        check_machine()
