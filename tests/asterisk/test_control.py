@@ -297,7 +297,9 @@ async def test_cut_connection_loses_no_call_and_replays_nothing(lab: Lab) -> Non
         await call.goes_on()
         await in_control(call.stage)
         await asyncio.sleep(0.5)
-        assert not {"Redirect", "Setvar", "Hangup"} & set(proxy.asked)
+        # What stands in advance for the death of the gateway was set when the call began; nothing else is.
+        assert proxy.asked.count("Setvar") <= 2
+        assert not {"Redirect", "Hangup"} & set(proxy.asked)
         assert not (await call.use("avr_transfer", transfer_extension="650")).is_error
         await call.watch.logged(LANDED)
 
