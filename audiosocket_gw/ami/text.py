@@ -18,7 +18,7 @@ _LATIN_LEADS = frozenset({0xC3, 0xC4, 0xC5})
 """The first byte of a letter such as ü, č or ł in UTF-8. In cp1252 it is Ã, Ä or Å: hardly a name's last."""
 
 WITHHELD = frozenset(
-    {"anonymous", "restricted", "unavailable", "private", "withheld", "unknown", "<unknown>"}
+    {"anonymous", "restricted", "unavailable", "private", "withheld", "unknown", "<unknown>", "(null)"}
 )
 """What stands in place of a number or a name that isn't told: by SIP (RFC 3323), by trunks, by Asterisk."""
 

@@ -78,7 +78,7 @@ def test_any_bytes_are_some_text(raw: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["anonymous", "Anonymous", "restricted", "unavailable", "private", "<unknown>", ""]
+    "word", ["anonymous", "Anonymous", "restricted", "unavailable", "private", "<unknown>", "(null)", ""]
 )
 def test_withheld(word: str) -> None:
     assert told(word) == ""
