@@ -11,6 +11,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from audiosocket_gw import USER_AGENT
 from audiosocket_gw.elevenlabs.agent import MAX_BODY, AgentLocator
 from audiosocket_gw.errors import AgentError
 from audiosocket_gw.events import EndReason
@@ -145,6 +146,29 @@ async def test_the_agent_url_is_asked_for_each_call_and_overrides_the_id() -> No
     (request,) = requests
     assert request.startswith("GET /agents?x=1 HTTP/1.1\r\n")
     assert f"\r\nX-AVR-UUID: {CALL}\r\n" in request
+
+
+async def test_every_request_names_the_gateway() -> None:
+    async with (
+        http_server(saying("200 OK", b'{"system":"mine"}')) as (agent_url, asked),
+        http_server(saying("200 OK", b'{"signed_url":"wss://h/x"}')) as (base_url, signed),
+    ):
+        await locate(elevenlabs_agent_url=agent_url, elevenlabs_base_url=base_url, elevenlabs_api_key=KEY)
+    for head in (*asked, *signed):
+        assert f"user-agent: {USER_AGENT}\r\n".lower() in head.lower()
+
+
+async def test_a_redirect_of_either_request_is_told() -> None:
+    away = saying("302 Found", b"", "Location: https://elsewhere.invalid/login?from=secret")
+    async with http_server(away) as (url, _):
+        for settings in (
+            {"elevenlabs_agent_url": url},
+            {"elevenlabs_base_url": url, "elevenlabs_api_key": KEY},
+        ):
+            error = await refusal(elevenlabs_agent_id="mine", **settings)
+            assert "HTTP 302" in str(error)
+            assert "it redirects to https://elsewhere.invalid/login" in str(error)
+            assert "secret" not in str(error)
 
 
 async def test_the_key_is_not_shown_to_the_agent_url() -> None:
