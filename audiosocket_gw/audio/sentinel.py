@@ -64,6 +64,10 @@ _MIN_ALPHABET = 16
 _PLAIN_ALPHABET = 10
 """What quiet G.711 has at most. The idle pattern of G.722 has 11 to 31, in frames of 20 ms."""
 
+_REGULAR_ALPHABET = 3
+_REGULAR_BITS_PER_BYTE = 5.0
+"""Tones and quiet take less. The idle pattern of G.722 takes 5.5, and a tone in ADPCM 5.9, in any reading."""
+
 _MEMORY = 0.95
 """What is left of the evidence after 160 bytes: after a second nothing is, to speak of."""
 
@@ -158,7 +162,9 @@ class Sentinel:
         elif look.tells or look.is_noise:
             self._add(look)
             self.verdict = self._judge(_penalties(len(payload), bytes_per_s))
-        elif not self._telling:
+        elif not self._telling and look.is_regular:
+            self.verdict = self._lean_on(look, _penalties(len(payload), bytes_per_s))
+        elif self.verdict == UNHEARD:
             self.verdict = _UNTOLD
         return self.verdict
 
@@ -179,6 +185,12 @@ class Sentinel:
         if best is None:
             return Verdict(None, certain=is_decisive and self._noisy_bytes >= _BYTES_OF_NOISE)
         return Verdict(best, certain=is_decisive) if self._telling else _UNTOLD
+
+    def _lean_on(self, look: _Look, penalties: dict[AudioFormat, float]) -> Verdict:
+        """Take a tone, or a quiet line, for what it looks like; it decides nothing."""
+        return Verdict(
+            min(look.bits, key=lambda reading: look.bits[reading] + penalties[reading]), certain=False
+        )
 
     def _doubt(self, payload: bytes) -> Verdict:
         """Judge frames of a size that linear sound usually has."""
@@ -214,13 +226,14 @@ class Sentinel:
 class _Look:
     """One frame in every reading: ``bits`` of each, and what can be said of them all."""
 
-    __slots__ = ("alphabet", "bits", "is_noise", "size", "tells")
+    __slots__ = ("alphabet", "bits", "is_noise", "is_regular", "size", "tells")
 
     def __init__(self, payload: bytes) -> None:
         self.size = len(payload)
         self.bits = {reading: describe(payload) for reading, describe in _READINGS.items()}
         best = min(self.bits.values()) / self.size
         self.alphabet = alphabet = len(set(payload))
+        self.is_regular = alphabet >= _REGULAR_ALPHABET and best < _REGULAR_BITS_PER_BYTE
         self.is_noise = alphabet >= _MIN_ALPHABET and best > _NOISE_BITS_PER_BYTE
         # Few different bytes take few bits, whatever they mean: the idle patterns of G.722 and ADPCM do.
         of_noise = 256 * (1 - (255 / 256) ** min(self.size, 160))

@@ -20,7 +20,7 @@ from audiosocket_gw.audio import (
 from audiosocket_gw.audio.byte_rate import ByteRate
 from audiosocket_gw.audio.sentinel import CodecWatch, Verdict
 from tests.audio.g722 import linear_to_g722, wideband
-from tests.audio.sound import SPEECH, Floats, Samples, ideally_resampled, rms, speech, to_samples
+from tests.audio.sound import SPEECH, Floats, Samples, ideally_resampled, rms, speech, to_samples, tone
 
 PCM_16000 = AudioFormat.parse("pcm_16000")
 
@@ -215,6 +215,15 @@ def test_lost_packets_make_no_other_rate_of_16_khz(lost: float) -> None:
             watch.hear(sound[start : start + 640])
             assert watch.verdict.format in (PCM_8000, PCM_16000)
     assert watch.verdict.format == PCM_16000
+
+
+@pytest.mark.parametrize("codec", ["ulaw", "alaw", "pcm"])
+@pytest.mark.parametrize("hz", [440, 1_000, 1_004, 2_100])
+def test_a_tone_is_heard_and_decides_nothing(codec: str, hz: int) -> None:
+    samples = tone(hz, 8_000, peak=8_000, s=2).tobytes()
+    sound = {"ulaw": linear_to_ulaw, "alaw": linear_to_alaw}.get(codec, bytes)(samples)
+    heard = [verdict for _, verdict in verdicts(sound, 160, BYTES_PER_S[codec])]
+    assert {verdict.format for verdict in heard[1:]} == {TRUTH[codec]}
 
 
 # Changes of mind
