@@ -131,9 +131,7 @@ def check_machine() -> None:
         raise Unavailable("the engine is made from Debian packages, and there is no apt-get here")
     for program in ("debootstrap", "slirp4netns", "unshare", "nsenter", "setpriv"):
         if shutil.which(program) is None:
-            raise Unavailable(
-                f"no {program} here: apt-get install debootstrap slirp4netns util-linux iproute2"
-            )
+            raise Unavailable(f"no {program} here: apt-get install debootstrap slirp4netns util-linux")
     namespaces = subprocess.run(
         ["unshare", "--mount", "--net", "--pid", "--fork", "true"],
         capture_output=True,
@@ -188,6 +186,7 @@ class Engine:
                     with suppress(OSError):
                         group.rmdir()
             assert time.monotonic() < deadline, f"processes are left in {groups}"
+            time.sleep(0.05)
 
     def _start(self) -> None:
         tree = ENGINE.make(self._cache)
