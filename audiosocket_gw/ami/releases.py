@@ -38,6 +38,7 @@ QUIET_APPLICATION = {18: 20, 20: 5, 21: 0}
 KEYS = {20: 14, 21: 9, 22: 4, 23: 0}
 WIDEBAND = {20: 17, 21: 12, 22: 7, 23: 1}
 WHOLE_FRAMES = {20: 19, 22: 9, 23: 3}
+COMFORT_NOISE = {20: 20, 22: 10, 23: 4}
 UUID_FUNCTION = {20: 12, 21: 7, 22: 2, 23: 0}
 EVENT_FILTERS = {18: 26, 20: 11, 21: 6, 22: 1, 23: 0}
 """Since when: the form of the eventfilter lines with ``name()``, and MatchCriteria in a Filter action."""
@@ -62,7 +63,7 @@ _LIMITATIONS = (
     ),
     _Limitation(
         "comfort noise from the telephone ends calls of Dial(AudioSocket/...)",
-        lambda release: release.has(KEYS) and not release.has(WHOLE_FRAMES),
+        lambda release: release.has(KEYS) and not release.has(COMFORT_NOISE),
     ),
     _Limitation(
         "a frame that the network splits ends the call, so keep the gateway on the same machine",
