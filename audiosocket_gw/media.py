@@ -56,6 +56,7 @@ class Media:
         self._kind = Kind.SLIN
         self._codec = CodecWatch(clock)
         self._verdict = self._codec.verdict
+        self._sample_bytes = PCM_8000.sample_bytes  # of the caller's sound; 0: it can't be decoded
         self._by_kind = self._verdict
         self._linear = PCM_8000  # what goes to the caller
         self._agent_input: AudioFormat | None = None
@@ -130,14 +131,15 @@ class Media:
         frame begins with a whole sample: half a one at its end would shift all that follows.
         """
         size = len(payload)
-        if size < MIN_SOUND_BYTES or self._verdict.format is None:
+        if size < MIN_SOUND_BYTES or not self._sample_bytes:
             return b""
-        if size % 2 and self._verdict.format.encoding is Encoding.PCM:
+        if size % self._sample_bytes:
             return b"" if size < MIN_ODD_BYTES else payload[:-1]
         return payload
 
     def _take(self, verdict: Verdict) -> bool:
         before, self._verdict = self._verdict, verdict
+        self._sample_bytes = verdict.format.sample_bytes if verdict.format is not None else 0
         if verdict.format is not None and verdict.format != self.caller_format:
             self.caller_format = verdict.format
             self._lay_to_agent()
