@@ -13,7 +13,7 @@ import pytest
 CONFIG = "[req]\ndistinguished_name = subject\nprompt = no\n[subject]\nCN = {name}\nO = {organisation}\n"
 COMMANDS = (
     "genrsa -out ca.key 2048",
-    "req -new -config ca.cfg -x509 -days 2 -key ca.key -out ca.crt",
+    "req -new -config ca.cfg {x509} -days 2 -key ca.key -out ca.crt",
     "genrsa -out server.key 2048",
     "req -batch -new -config server.cfg -key server.key -out server.csr",
     "x509 -req -days 2 -in server.csr -CA ca.crt -CAkey ca.key -set_serial 01 -out server.crt",
@@ -41,7 +41,17 @@ def make_certificates(directory: Path, name: str) -> Certificates:
     (directory / "ca.cfg").write_text(CONFIG.format(name="Asterisk Private CA", organisation="A PBX"))
     (directory / "server.cfg").write_text(CONFIG.format(name=name, organisation="A PBX"))
     for command in COMMANDS:
-        subprocess.run(["openssl", *command.split()], cwd=directory, check=True, capture_output=True)
+        arguments = command.format(x509=_x509_option()).split()
+        subprocess.run(["openssl", *arguments], cwd=directory, check=True, capture_output=True)
     pem = directory / "server.pem"
     pem.write_text((directory / "server.key").read_text() + (directory / "server.crt").read_text())
     return Certificates(directory / "ca.crt", pem)
+
+
+def _x509_option() -> str:
+    """Return the option that makes a certificate of version 1, as OpenSSL before 3.2 does unasked.
+
+    From then on it makes one of version 3 without ``CA:TRUE``, which no OpenSSL takes for an authority.
+    """
+    told = subprocess.run(["openssl", "req", "-help"], capture_output=True, text=True, check=True)
+    return "-x509v1" if "-x509v1" in told.stderr + told.stdout else "-x509"
