@@ -10,6 +10,7 @@ it is told by the audio, and by what the protocol adds where it does:
   threshold is half-way between the quietest of the last 5 s and the loudest of the last 20 s.
 - Lead. A reply is generated faster than it is heard, background isn't: audio far ahead is a reply.
 - Alignment. There is speech where a character is spoken.
+- Event id. What begins with a new one is a reply, until it has gone on like background for `PAUSE_MS`.
 - ``is_final``. After it a short pause is enough.
 
 Speech is over when `PAUSE_MS` of audio without speech follow it. Where there is doubt, it is speech: to wait
@@ -47,7 +48,9 @@ def _power(dbfs: float) -> float:
 _SILENCE = _power(-60)
 """Never speech."""
 _LOUD = _power(-25)
-"""Always speech: tones and announcements may be flat, but no background is so loud."""
+"""Always speech, unless it is `_STEADY`: announcements may be flat."""
+_STEADY = 2.0
+"""Within 3 dB of the quietest of the last seconds, audio is noise, however loud."""
 _CONTRAST = 10**1.2
 """Speech is louder than its background by more than 12 dB."""
 _LEAST = _power(-75)
@@ -62,7 +65,8 @@ class AgentSpeech:
     """Follows the audio of one agent, in the order in which it arrives."""
 
     __slots__ = (
-        "_doubted",
+        "_doubt_ms",
+        "_doubts",
         "_levels",
         "_pause_ms",
         "_previous",
@@ -79,7 +83,8 @@ class AgentSpeech:
         """Where the speech so far ends."""
         self.over_at_ms: int | None = None
         """The same, as soon as it is known that only background follows."""
-        self._doubted = True
+        self._doubts = False
+        self._doubt_ms = PAUSE_MS
         self._pause_ms = PAUSE_MS
         self._levels = _Levels()
         self._previous = _LEAST
@@ -99,12 +104,21 @@ class AgentSpeech:
             spoken_until_ms = max(spoken_until_ms, min(start_ms + aligned_ms, until_ms))
         if spoken_until_ms:
             self._speaks_until(spoken_until_ms)
-        elif audible and self._doubted and not self.speaks:
-            self._speaks_until(start_ms)
-        if self.speaks and until_ms - self.end_ms >= self._pause_ms:
-            self._doubted = self._doubted and not audible
+            self._doubts = False
+        elif audible and self._doubt_ms > 0 and (self._doubts or not self.speaks):
+            self._speaks_until(until_ms)
+            self._doubts = True
+            self._doubt_ms -= until_ms - start_ms
+        is_background = self._doubts and self._doubt_ms <= 0 and until_ms > self.end_ms
+        if self.speaks and (is_background or until_ms - self.end_ms >= self._pause_ms):
+            if audible:
+                self._doubt_ms = 0
             self._is_over()
         return self.speaks
+
+    def reply_began(self) -> None:
+        """Learn that the next piece has another event id: until it turns out to be background, it is a reply."""
+        self._doubt_ms = PAUSE_MS
 
     def final_piece(self) -> None:
         """Learn that the agent has sent all of the reply."""
@@ -204,7 +218,7 @@ class _Levels:
         """Half-way in decibels, which is the geometric mean of powers."""
         floor = max(self._floor, _LEAST)
         threshold = max(floor * _CONTRAST, sqrt(floor * self._peak))
-        self.threshold = min(max(threshold, _SILENCE), _LOUD)
+        self.threshold = min(max(threshold, _SILENCE), max(_LOUD, floor * _STEADY))
 
 
 def _powers_of(audio: bytes, block_bytes: int) -> list[float]:

@@ -647,6 +647,7 @@ class Call:
             return False
         if self._fence.last_event_id != before:
             self._media.begin_reply()
+            self._speech.reply_began()
             self._warn_of_new_ids()
         return True
 

@@ -75,6 +75,18 @@ def test_a_goodbye_is_heard_to_its_end_and_no_longer(background: str, level: flo
     check_goodbye(turns_in(over_background(sound)))
 
 
+@pytest.mark.parametrize("background", ["white noise", "hum"])
+@pytest.mark.parametrize("level", [-25, -20, -10])
+def test_steady_noise_is_no_speech_however_loud(background: str, level: float) -> None:
+    turns = turns_in(at_level(BACKGROUNDS[background](size_of_all()), level))
+    assert [turn for turn in turns if turn.known_ms > PAUSE_MS + 250] == []
+
+
+@pytest.mark.parametrize("background", ["white noise", "hum"])
+def test_a_goodbye_no_louder_than_steady_noise_is_heard_to_its_end(background: str) -> None:
+    check_goodbye(turns_in(over_background(at_level(BACKGROUNDS[background](size_of_all()), -25))))
+
+
 def test_silence_is_never_speech() -> None:
     assert turns_in(silence(20 * RATE)) == []
     check_goodbye(turns_in(over_background(silence(size_of_all()))))
@@ -117,7 +129,7 @@ def test_background_alone_is_doubted_once() -> None:
     speech = AgentSpeech()
     noise = linear(at_level(white_noise(RATE // 4), -45))
     spoke = [speech.take(noise, 320, n * 250, n * 250 + 250) for n in range(40)]
-    assert spoke == [True] * 5 + [False] * 35
+    assert spoke == [True] * 6 + [False] * 34
     speech.ran_dry()
     assert not speech.take(noise, 320, 10_000, 10_250)
     assert speech.take(linear(GOODBYE[: 2 * RATE]), 320, 10_250, 12_250)
@@ -133,11 +145,19 @@ def test_what_comes_far_ahead_of_the_caller_is_a_reply_whatever_it_is_like() -> 
     assert speech.end_ms == 10_000
 
 
-def test_a_loud_tone_is_a_reply() -> None:
+@pytest.mark.parametrize("level", [-20, -40])
+def test_a_tone_is_a_reply_until_it_turns_out_to_be_background(level: float) -> None:
     speech = AgentSpeech()
-    tone = linear(at_level(np.sin(np.arange(2 * RATE) / 2), -20))
-    for n in range(5):
-        assert speech.take(tone, 320, n * 2_000, n * 2_000 + 2_000)
+    tone = linear(at_level(np.sin(np.arange(2 * RATE) / 2), level))
+    assert speech.take(tone, 320, 0, 2_000)
+    assert speech.end_ms == 2_000, "and all of it is to be heard"
+    assert not speech.take(tone, 320, 2_000, 4_000)
+    speech.ran_dry()
+    assert not speech.take(tone, 320, 4_000, 6_000)
+    speech.ran_dry()
+    speech.reply_began()
+    assert speech.take(tone, 320, 6_000, 8_000)
+    assert (speech.end_ms, speech.over_at_ms) == (8_000, None)
 
 
 def test_where_a_character_is_spoken_there_is_speech() -> None:
