@@ -117,7 +117,7 @@ class AgentSpeech:
         return self.speaks
 
     def reply_began(self) -> None:
-        """Learn that the next piece has a new event id: it is a reply, unless it turns out to be background."""
+        """Learn that the next piece has a new event id: it is a reply, unless it proves to be background."""
         self._doubt_ms = PAUSE_MS
 
     def final_piece(self) -> None:
