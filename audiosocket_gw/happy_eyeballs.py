@@ -67,7 +67,7 @@ async def _race(addresses: Iterable[AddressInfo]) -> socket.socket:
             )
             winner = next(filter(_has_succeeded, attempts), None)
     finally:
-        await _give_up([attempt for attempt in attempts if attempt is not winner])
+        _give_up(attempt for attempt in attempts if attempt is not winner)
     if winner is None:
         raise _failure([attempt.exception() for attempt in attempts])
     return winner.result()
@@ -89,13 +89,18 @@ def _has_succeeded(attempt: asyncio.Task[socket.socket]) -> bool:
     return attempt.done() and not attempt.cancelled() and attempt.exception() is None
 
 
-async def _give_up(attempts: Sequence[asyncio.Task[socket.socket]]) -> None:
-    """End what is still being tried, and close what came too late to win."""
+def _give_up(attempts: Iterable[asyncio.Task[socket.socket]]) -> None:
+    """End what is still being tried, and close what came too late to win.
+
+    It doesn't wait for that: whoever were cancelled meanwhile would lose the winner.
+    """
     for attempt in attempts:
         attempt.cancel()
-    if attempts:
-        await asyncio.wait(attempts)
-    for attempt in filter(_has_succeeded, attempts):
+        attempt.add_done_callback(_close)
+
+
+def _close(attempt: asyncio.Task[socket.socket]) -> None:
+    if _has_succeeded(attempt):
         attempt.result().close()
 
 
