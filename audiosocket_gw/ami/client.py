@@ -19,7 +19,7 @@ from audiosocket_gw.ami.certificate import is_address
 from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, AmiConnection, Answer, Refused, Values
 from audiosocket_gw.ami.registry import ChannelRegistry, Headers
 from audiosocket_gw.ami.releases import Release, limitations
-from audiosocket_gw.errors import ControlError, LocalProtocolError, reason_of
+from audiosocket_gw.errors import ConfigurationError, ControlError, LocalProtocolError, reason_of
 from audiosocket_gw.network_environment import trust
 
 logger = logging.getLogger("audiosocket_gw.ami")
@@ -196,8 +196,8 @@ class AmiClient:
         except LoginRefused as refusal:
             self._say_once(logging.ERROR, "refused", _LOGIN_REFUSED, self.address, refusal)
             return self._timing.refused_retry_s
-        except (ControlError, LocalProtocolError, OSError) as error:
-            # TimeoutError is an OSError.
+        except (ConfigurationError, ControlError, LocalProtocolError, OSError) as error:
+            # TimeoutError is an OSError. AMI_TLS_CA_FILE may have become unusable since the start.
             reason = reason_of(error, f"no connection in {self._timing.connect_s:g} s")
             if isinstance(error, ssl.SSLCertVerificationError):
                 reason += _UNVERIFIED

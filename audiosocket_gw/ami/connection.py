@@ -1,9 +1,10 @@
 """One connection to Asterisk's manager interface: actions go out, answers and events come in.
 
-panoramisk writes the actions, parses what comes back, and knows which answers belong to an action and when
-they are complete (`Action`, `Message`). Its `Manager` is not used: it sends what was waiting again after a
-reconnect, so a stale Redirect could reach the PBX minutes later; nothing in it has a deadline; it never
-notices a half-open connection; and it writes a CR LF in a value as it is, which is a second action.
+panoramisk writes the actions, and knows when their answers are complete (`Action`). Its `Manager` is not
+used: it sends what was waiting again after a reconnect, so a stale Redirect could reach the PBX minutes
+later; nothing in it has a deadline; it never notices a half-open connection; and it writes a CR LF in a
+value as it is, which is a second action. Nor does its `Message` read what comes: of headers that differ in
+case the last one counts there.
 """
 
 from __future__ import annotations
@@ -85,6 +86,14 @@ class Answer:
 
     headers: Headers
     rows: tuple[Headers, ...] = ()
+
+
+class _Received(Message):  # type: ignore[misc]
+    """A message as panoramisk looks at it; ``headers`` as they are read from one without taking its time."""
+
+    def __init__(self, headers: Headers) -> None:
+        super().__init__(headers)
+        self.headers = headers
 
 
 class AmiConnection(asyncio.Protocol):
@@ -212,10 +221,9 @@ class AmiConnection(asyncio.Protocol):
         return self._greeted
 
     def _take(self, block: bytes) -> None:
-        message = Message.from_line(decoded(block).strip())
-        if message is None:
+        headers = _headers(decoded(block))
+        if "Event" not in headers and "Response" not in headers:
             return
-        headers = {name: _single(name, value) for name, value in message.items()}
         action = self._pending.get(headers.get("ActionID", ""))
         if action is None:
             if "Event" in headers:
@@ -228,7 +236,7 @@ class AmiConnection(asyncio.Protocol):
             self._fail(action, f"more than {MAX_ROWS} rows")
             return
         try:
-            if action.add_message(Message(headers)):
+            if action.add_message(_Received(headers)):
                 del self._pending[action.id]
         except KeyError:
             # panoramisk looks up Async in every action that is said to be queued, as only Originate can be.
@@ -240,14 +248,22 @@ class AmiConnection(asyncio.Protocol):
             action.future.set_exception(ControlError(f"{action['Action']}: {why}"))
 
 
-def _single(name: str, value: str | list[str]) -> str:
-    if isinstance(value, str):
-        return value
-    # What else comes several times is a line of somebody's value. Asterisk writes the ActionID behind the
-    # values of variables, and before them all that tells who somebody is.
-    if name in _REPEATED:
-        return "\r\n".join(value)
-    return value[-1] if name == "ActionID" else value[0]
+def _headers(block: str) -> dict[str, str]:
+    """Read a message. What comes again, in whatever case, is a line of somebody's value: the first counts.
+
+    But ``Variable`` comes several times, and Asterisk writes the ActionID behind the values of variables.
+    """
+    headers: dict[str, str] = {}
+    spelt: dict[str, str] = {"actionid": "ActionID"}
+    for line in block.split("\r\n"):
+        name, colon, value = line.partition(": ")
+        if not colon or spelt.setdefault(name.lower(), name) != name:
+            continue
+        if name in _REPEATED and name in headers:
+            headers[name] += f"\r\n{value}"
+        elif name not in headers or name == "ActionID":
+            headers[name] = value
+    return headers
 
 
 def _wire(action: Action) -> bytes:
@@ -274,8 +290,8 @@ def _check_line(name: str, value: str) -> None:
         )
 
 
-def _answer(name: str, received: Sequence[Mapping[str, str]]) -> Answer:
-    messages = [dict(message) for message in received]
+def _answer(name: str, received: Sequence[_Received]) -> Answer:
+    messages = [message.headers for message in received]
     if messages[0].get("Response") == "Error":
         raise Refused(name, messages[0].get("Message", "no reason given"))
     return Answer(messages[0], tuple(message for message in messages[1:] if "Event" in message))

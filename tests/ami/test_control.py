@@ -108,6 +108,8 @@ NOTES = [
     "two\nlines",
     f"{CLAIMS}\nand more",
     f"x\r\n{CLAIMS}",
+    f"x\r\n{CLAIMS.lower()}",
+    f"x\r\n{CLAIMS.upper()}\r\nactionid: 1\r\nACTIONID: 1\r\nEVENT: x\r\nresponse: Error",
     f"x\r\n{CLAIMS}\r\n\r\nEvent: Hangup\r\nUniqueid: 1.1",
     "x\r\nVariable: LAST=forged\r\nVariable: FIRST=forged",
     "x\r\nActionID: audiosocket-gw-1\r\n\r\nResponse: Error\r\nActionID: audiosocket-gw-1",

@@ -13,6 +13,7 @@ import pytest
 
 from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.ami.control import CallControl, CallerData
+from audiosocket_gw.ami.text import decoded
 from audiosocket_gw.errors import ControlError
 from tests.ami.pbx import CERTIFIED_NAME, TIMING, Pbx, connected
 from tests.asterisk.lab import Watch
@@ -169,6 +170,18 @@ async def test_line_breaks_in_a_variable_change_nothing_else(pbx: Pbx) -> None:
         }
         assert caller.channel.name.startswith("Local/claims@ami-")
         assert (caller.channel.caller_number, caller.channel.caller_name) == ("100", "Ada L")
+
+
+@pytest.mark.parametrize("value", [bytes(range(1, 128)), bytes(range(128, 256)), b" \r\r\n ", b"\r"])
+async def test_every_byte_of_a_variable_is_told(pbx: Pbx, value: bytes) -> None:
+    set_to = "".join(f"%{byte:02X}" for byte in value)
+    async with answering(pbx.ports.gateway, silence) as lines, pbx.watch(), pbx.control() as control:
+        await control.originate("Local/bytes@ami", "caller", "silent", variables={"__BYTES": set_to})
+        line = await lines.get()
+        await line.identified()
+        caller = await control.describe(line.uuid, ["NOTE", "BYTES", "CHANNEL(language)"])
+    told = decoded(value.replace(b"\r", b""))
+    assert caller.variables == {"NOTE": told, "BYTES": set_to, "CHANNEL(language)": "en"}
 
 
 async def test_withheld_number_and_name(pbx: Pbx) -> None:

@@ -104,6 +104,19 @@ async def test_authority_that_is_not_ours(make: Make, caplog: pytest.LogCaptureF
         assert not ami.connected
 
 
+async def test_a_file_that_is_broken_for_a_while_ends_nothing_for_good(
+    make: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    ca = tmp_path / "ca.crt"
+    ca.write_text("being written")
+    async with client(make("127.0.0.1"), tls_ca_file=ca) as ami:
+        while "AMI_TLS_CA_FILE" not in caplog.text:
+            await asyncio.sleep(0.01)
+        ca.write_bytes(make("127.0.0.1").ca.read_bytes())
+        while not ami.connected:
+            await ami.news()
+
+
 def test_settings_reach_it(make: Make) -> None:
     ca = make("127.0.0.1").ca
     settings = Settings(
