@@ -33,7 +33,7 @@ def fit(text: str, limit: int = VALUE_LIMIT, *, numbers: bool = False) -> str:
 
     Secrets are masked, and the digits of what may be a telephone number, unless ``numbers`` are to be shown.
     What an operator needs stays: addresses, ports, dates, UUIDs, the ids of agents and conversations,
-    fractions, and the channels of telephones with a short number.
+    fractions, and of channels all but a number that is their name.
     """
     shown = text[: limit + WINDOW]
     if _may_hold_secrets(shown):
@@ -66,18 +66,26 @@ _NUMBER = re.compile(r"\d(?:[ ()/.-]{0,3}\d){6,}")
 
 _DIGITS = re.compile(
     r"(?<![0-9A-Za-z])(?:"
-    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"  # a UUID
+    r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"  # a UUID
     r"|[A-Za-z]{2,20}_[0-9A-Za-z]{16,}"  # conv_01jz8k4r5ef9vbsm2v7xq9d0an
     r"|(?=[0-9]*[a-f])[0-9a-f]{16,}"  # an id in hexadecimal digits
     r"|\d{4}-\d\d-\d\d(?!\d)(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?"  # 2026-11-25T12:00:00.000
     r"|\d{8}T\d{6}\.\d{3}Z"  # the name of a recording begins so
     r"|\d{1,3}(?:\.\d{1,3}){3}(?![.\d])(?::\d{1,5}(?!\d))?"  # 192.168.100.200:40000
-    r"|(?<=/)\d{1,6}-[0-9a-f]{8}"  # PJSIP/1001-00000007
-    r"|\d{1,12}\.\d{1,9}(?![.\d])"  # a fraction, Asterisk's id of a channel
+    r"|(?P<channel>(?:PJSIP|SIP|IAX2|DAHDI|SCCP|Local)/[\w.@+-]{1,80}-)0[0-9a-f]{7}(?:;[12])?(?!@)"
+    r"|(?:0|1\d{9})\.\d{1,9}(?![.\d])"  # a fraction, Asterisk's id of a channel
     rf")(?![0-9A-Za-z])|(?P<number>{_NUMBER.pattern})"
 )
 """Numbers that an operator needs, which stay, and what may be a telephone's: its digits become ``#``."""
 
 
 def _masked(found: re.Match[str]) -> str:
-    return re.sub(r"\d", "#", found[0]) if found.lastgroup == "number" else found[0]
+    if found["number"]:
+        return _hidden(found)
+    if found["channel"]:  # PJSIP/trunk-00000007: the name may be a number, what is behind it isn't
+        return _NUMBER.sub(_hidden, found["channel"]) + found[0].removeprefix(found["channel"])
+    return found[0]
+
+
+def _hidden(found: re.Match[str]) -> str:
+    return re.sub(r"\d", "#", found[0])
