@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 from audiosocket_gw.log.setup import open_standard_descriptors
+
+EXIT_BAD_ENVIRONMENT = 2
+"""As for any bad setting (``cli``)."""
 
 
 def main() -> int:
     """Run the command line; return the exit status."""
     # Before anything is imported that opens a file for good, as libffi (ctypes, numpy) does on Debian forky.
     open_standard_descriptors()
-    from audiosocket_gw.cli import main as command_line
-
+    try:
+        from audiosocket_gw.cli import main as command_line
+    except ValueError as error:  # websockets reads numbers from the environment while it is imported
+        variables = [
+            f"{name}={value!r}" for name, value in os.environ.items() if name.startswith("WEBSOCKETS_")
+        ]
+        if not variables:
+            raise
+        print(f"audiosocket-gw: {', '.join(variables)}: {error}. Unset it.", file=sys.stderr)
+        return EXIT_BAD_ENVIRONMENT
     return command_line()
 
 

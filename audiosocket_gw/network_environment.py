@@ -24,6 +24,9 @@ from audiosocket_gw.errors import ConfigurationError
 
 logger = logging.getLogger("audiosocket_gw.network")
 
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+"""A certificate in ``SSL_CERT_DIR``: OpenSSL looks for the hash of its subject."""
+
 _CREDENTIALS = re.compile(r"^(\w+://)?.*@")
 _TLS_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "OPENSSL_CONF")
 
@@ -80,7 +83,7 @@ def warn_of_unused_proxy(*urls: str | None) -> None:
     proxies = getproxies_environment()
     names = [name for name in ("https", "http", "all") if name in proxies]
     hosts = sorted({urlsplit(url).hostname or "" for url in urls if url})
-    direct = [host for host in hosts if not _is_local(host) and not proxy_bypass(host, proxies)]
+    direct = [host for host in hosts if not _is_local(host) and not proxy_bypass(host)]
     if names and direct:
         logger.warning(
             "connections to %s go direct, %s is not used for them: where there is no direct way, calls end "
@@ -114,11 +117,26 @@ def _check_authorities() -> None:
                 f"SSL_CERT_FILE={file!r}: {_why(error)}. Unset it, or name a PEM file with the authorities "
                 "to trust; to trust one more than the usual ones, set TLS_CA_FILE."
             ) from None
-    elif (paths := os.environ.get("SSL_CERT_DIR")) and not any(map(os.path.isdir, paths.split(os.pathsep))):
-        raise ConfigurationError(
-            f"SSL_CERT_DIR={paths!r}: there is no such directory. Unset it, or name one with the "
-            "authorities to trust."
-        )
+    elif paths := os.environ.get("SSL_CERT_DIR"):
+        directories = list(filter(os.path.isdir, paths.split(os.pathsep)))
+        if not directories:
+            raise ConfigurationError(
+                f"SSL_CERT_DIR={paths!r}: there is no such directory. Unset it, or name one with the "
+                "authorities to trust."
+            )
+        if not any(map(_may_hold_authorities, directories)):
+            logger.warning(
+                "SSL_CERT_DIR=%r: there is no certificate in it by a name that OpenSSL looks for "
+                "(`openssl rehash` makes them): no public authority is trusted",
+                paths,
+            )
+
+
+def _may_hold_authorities(directory: str) -> bool:
+    try:
+        return any(_HASHED.fullmatch(path.name) for path in Path(directory).iterdir())
+    except OSError:  # it can be searched, perhaps, though not listed
+        return True
 
 
 def _why(error: OSError) -> str:

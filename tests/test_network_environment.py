@@ -156,6 +156,28 @@ def test_the_directory_counts_only_without_a_file(tmp_path: Path) -> None:
     assert served.status == 0, served.said
 
 
+@pytest.mark.parametrize("value", ["nowhere:empty", "empty", "empty:full"])
+def test_a_directory_in_which_openssl_finds_nothing_is_told_of(value: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "ca.pem").write_text("by a name that OpenSSL doesn't look for")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "0a1b2c3d.0").write_text("")
+    paths = ":".join(str(tmp_path / name) for name in value.split(":"))
+    served = Served(SSL_CERT_DIR=paths)
+    assert served.status == 0, served.said
+    assert (f"SSL_CERT_DIR={paths!r}: there is no certificate" in served.said) is ("full" not in value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("WEBSOCKETS_MAX_LOG_SIZE", "x"), ("WEBSOCKETS_BACKOFF_MIN_DELAY", "1,5")]
+)
+def test_a_number_that_is_read_before_anything_else(name: str, value: str) -> None:
+    served = Served(**{name: value})
+    assert served.status == 2, served.said
+    assert "Traceback" not in served.said
+    assert f"{name}={value!r}" in served.said
+
+
 def test_a_key_log_that_can_be_written(tmp_path: Path) -> None:
     assert Served(SSLKEYLOGFILE=str(tmp_path / "keys")).status == 0
 
