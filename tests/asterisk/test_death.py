@@ -68,6 +68,14 @@ async def test_without_one_the_application_fails_and_the_channel_driver_ends_as_
         assert came_to(where, extension, "hung up") == len(CALLERS) * CALLS
 
 
+async def test_a_call_that_dial_ended_has_not_lost_the_gateway(lab: Lab) -> None:
+    async with gateway_process(lab) as gateway, lab.call("5025", "tone") as watch:
+        await gateway.logs("agent connected")
+        await watch.logged(HANGUP)
+        assert not re.search(FALLBACK, watch.log())
+        assert "ended, reason=caller-hangup" in gateway.log
+
+
 @pytest.mark.parametrize("extension", ["5001", "5002"])
 async def test_a_caller_redirected_by_somebody_else_has_not_lost_the_gateway(
     lab: Lab, extension: str
