@@ -97,7 +97,8 @@ async def up(tmp_path: Path, *prefix: str, **settings: str) -> AsyncIterator[Pro
             "PATH": os.environ["PATH"],
         }
         process = await asyncio.create_subprocess_exec(
-            *(*prefix, sys.executable, "-m", "audiosocket_gw", "serve"),
+            # Under `nohup`, or in the background of a script, some are ignored from the beginning.
+            *(*prefix, "env", "--default-signal", sys.executable, "-m", "audiosocket_gw", "serve"),
             stderr=asyncio.subprocess.PIPE,
             env=environment | settings,
         )

@@ -16,10 +16,12 @@ from tests.containers.stack import PROJECT, wait_until
 pytestmark = pytest.mark.container
 
 PROGRAM = """
-    import sys, time
+    import signal, sys, time
     from pathlib import Path
     from tests.containers.engine import Engine, cache_directory
 
+    # Whoever was started in the background of a script has it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with Engine(cache_directory(), Path(sys.argv[1])) as engine:
         print(*(process.pid for process in engine._processes), engine._pid, flush=True)
         time.sleep(600)
