@@ -21,8 +21,8 @@ for name, words in WORDS.items(): print(name, words, sep="\t")' |
         speak en-us+f3 55 "$words" "audiosocket_gw/simulator/prompts/$name.wav" </dev/null
     done
 
-caller() { speak en-gb 40 "$2" "audiosocket_gw/demo/$1.wav"; }
-caller opening-hours 'What are your opening hours?'
-caller interruption 'Wait, stop. I have another question.'
-caller transfer 'Can you put me through to sales?'
-caller goodbye 'Thank you, goodbye.'
+caller_says() { speak en-gb 40 "$2" "audiosocket_gw/demo/$1.wav"; }
+caller_says opening-hours 'What are your opening hours?'
+caller_says interruption 'Wait, stop. I have another question.'
+caller_says transfer 'Can you put me through to sales?'
+caller_says goodbye 'Thank you, goodbye.'

