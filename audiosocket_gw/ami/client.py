@@ -83,16 +83,27 @@ class AmiAddress:
         """Return what TLS is to check.
 
         Raises:
-            ConfigurationError: ``tls_ca_file`` can't be read.
+            ConfigurationError: ``tls_ca_file`` can't be read, or ``tls_name`` is no name.
         """
         if not self.tls:
             return None
         if self.tls_ca_file is None:
-            return ssl.create_default_context()
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        trust(context, self.tls_ca_file, "AMI_TLS_CA_FILE")
-        context.check_hostname = not is_address(self.certified_name)  # AmiConnection does that one
+            context = ssl.create_default_context()
+        else:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            trust(context, self.tls_ca_file, "AMI_TLS_CA_FILE")
+            context.check_hostname = not is_address(self.certified_name)  # AmiConnection does that one
+        _check_name(context, self.certified_name)
         return context
+
+
+def _check_name(context: ssl.SSLContext, name: str) -> None:
+    try:
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"AMI_TLS_NAME={name!r}: {error}. Set it to the name in Asterisk's certificate."
+        ) from None
 
 
 @dataclass(frozen=True, slots=True)

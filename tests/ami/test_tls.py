@@ -143,6 +143,21 @@ async def test_a_file_without_a_certificate_stops_the_start(tmp_path: Path) -> N
             pass
 
 
+@pytest.mark.parametrize("name", [".example.com", "a..b", "x" * 70])
+async def test_a_name_that_is_none_stops_the_start(name: str) -> None:
+    settings = Settings(
+        elevenlabs_agent_id="a",
+        port=0,
+        ami_host="127.0.0.1",
+        ami_password="x",
+        ami_tls=True,
+        ami_tls_name=name,
+    )
+    with pytest.raises(ConfigurationError, match="AMI_TLS_NAME="):
+        async with Gateway(settings):
+            pass
+
+
 @pytest.mark.parametrize(
     ("certificate", "address", "is_for"),
     [
