@@ -15,9 +15,7 @@ sh "$tests/debian_tree.sh" "$tree" forky ca-certificates make python3 python3-ve
 
 copy=$(mktemp -d)
 trap 'rm -rf --one-file-system "$copy"' EXIT
-cd "$tests/.."
-git ls-files -z --cached --others --exclude-standard |
-    tar -c --null --files-from=- --ignore-failed-read | tar -x -C "$copy"
+sh "$tests/copy_project.sh" "$copy"
 
 # The mounts are seen by this process and its children alone, and go with them. Names, authorities and the
 # environment (pip's settings, CI) are the machine's.

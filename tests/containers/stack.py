@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,17 +60,8 @@ class Stack:
 
     def lay_out(self) -> None:
         """Copy the project's files, committed or not, and add what users add."""
-        names = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=PROJECT,
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout.split("\0")
-        for name in filter(None, names):
-            with suppress(FileNotFoundError):  # deleted, and not yet committed
-                (self.directory / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(PROJECT / name, self.directory / name)
+        self.directory.mkdir()
+        subprocess.run(["sh", HERE.parent / "copy_project.sh", self.directory], check=True)
         for name in ("transfer.yml", "transfer.toml"):
             shutil.copy(HERE / name, self.directory)
         shutil.copy(certifi.where(), self.directory / "authority.pem")
