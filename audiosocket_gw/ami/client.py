@@ -43,6 +43,9 @@ FUNCTIONS = {"REPLACE": ("LEN(abc)", "3"), "CALLERID": ("CALLERID(num-pres)", ".
 LEN() is of func_strings, as REPLACE() is, and needs no channel.
 """
 
+_TROUBLE = "trouble: "
+"""Begins what is said of a connection that doesn't come about, each reason once, until it does."""
+
 USELESS_EVENTS_TOLERATED = 1_000
 """So many of other people's calls on one connection: nothing filters them."""
 
@@ -205,14 +208,14 @@ class AmiClient:
         try:
             await self._session()
         except LoginRefused as refusal:
-            self._say_once(logging.ERROR, "refused", _LOGIN_REFUSED, self.address, refusal)
+            self._say_once(logging.ERROR, f"{_TROUBLE}{refusal}", _LOGIN_REFUSED, self.address, refusal)
             return self._timing.refused_retry_s
         except (ConfigurationError, ControlError, LocalProtocolError, OSError) as error:
             # TimeoutError is an OSError. AMI_TLS_CA_FILE may have become unusable since the start.
             reason = reason_of(error, f"no connection in {self._timing.connect_s:g} s")
             if isinstance(error, ssl.SSLCertVerificationError):
                 reason += _UNVERIFIED
-            self._say_once(logging.WARNING, "lost", _LOST, self.address, reason)
+            self._say_once(logging.WARNING, f"{_TROUBLE}{reason}", _LOST, self.address, reason)
         pause_s = self._retry_s
         self._retry_s = min(2 * pause_s, self._timing.max_retry_s)
         return pause_s
@@ -311,7 +314,7 @@ class AmiClient:
             self.address,
             self._filtered_by,
         )
-        self._said -= {"lost", "refused"}
+        self._said = {topic for topic in self._said if not topic.startswith(_TROUBLE)}
         self._retry_s = self._timing.first_retry_s
         self._wake()
 

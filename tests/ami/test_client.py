@@ -140,6 +140,27 @@ async def test_starts_without_asterisk_and_connects_when_it_is_there(
     assert caplog.text.count("no connection to Asterisk's manager interface (AMI_HOST)") == 1
 
 
+async def test_each_reason_for_no_connection_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def comes(reason: str) -> None:
+        while reason not in caplog.text:
+            await asyncio.sleep(0.01)
+
+    async with fake_asterisk() as fake:
+        await fake.stop()
+        async with AmiClient(fake.address, TIMING) as client:
+            await comes("Connect call failed")
+            right, fake.greeting = fake.greeting, b"SSH-2.0\r\n"
+            await fake.start()
+            await comes("no Asterisk manager")
+            await asyncio.sleep(0.3)
+            assert len(caplog.records) == 2
+            fake.greeting = right
+            await connected(client)
+            await fake.stop()
+            caplog.clear()
+            await comes("Connect call failed")
+
+
 async def test_deadline_of_an_action() -> None:
     async with fake_asterisk() as fake, connection(fake) as client:
         fake.unanswered = {"Redirect"}
