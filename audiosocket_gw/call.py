@@ -70,6 +70,9 @@ MAX_QUEUED_MS = 30 * 60_000
 """An agent that is half an hour ahead (29 MB) has gone wrong; unbounded, it would take all calls with it."""
 
 
+LOCATE_AGAIN_S = 5.0
+"""When an Asterisk that could not tell the caller's channel is asked for the second time."""
+
 LAST_REPLY_S = 20.0
 """What the agent is saying when a call has reached its longest may take so long to end."""
 
@@ -310,13 +313,14 @@ class Call:
             data = await self._control.describe(self.uuid, list(self._context.settings.call_variables))
         except ControlError as error:
             logger.warning("call %s: no caller data: %s", self.uuid, error)
-            if not self._control.connected:
-                tasks.create_task(self._locate_later(self._control, self._outcome))
+            tasks.create_task(self._locate_later(self._control, self._outcome))
             return None
         self._outcome.locate(data)
         return data
 
     async def _locate_later(self, control: CallControl, outcome: Outcome) -> None:
+        if control.connected:  # it was too slow, or Asterisk has not told of the channel yet
+            await asyncio.sleep(LOCATE_AGAIN_S)
         await control.wait_until_connected()
         try:
             outcome.locate(await control.describe(self.uuid))

@@ -15,6 +15,7 @@ import logging
 from uuid import UUID
 
 from audiosocket_gw import events
+from audiosocket_gw.ami.connection import Refused
 from audiosocket_gw.ami.control import CallControl, CallerData, DialplanLine
 from audiosocket_gw.ami.registry import uuids_named_by
 from audiosocket_gw.errors import ControlError, reason_of
@@ -24,6 +25,9 @@ logger = logging.getLogger("audiosocket_gw.call")
 
 REPORT_S = 1.0
 """How long the end of a call may be held up by an Asterisk that doesn't answer."""
+
+PRESET_AGAIN_S = 0.5
+"""How long after an action that Asterisk didn't answer the next may be asked for."""
 
 
 class Outcome:
@@ -54,10 +58,11 @@ class Outcome:
         while self._reason is None:
             try:
                 await self._control.set_variables_on(self._channel, variables_of(EndReason.GATEWAY_LOST))
-            except ControlError as error:
-                if self._control.connected:
-                    logger.info("call %s: AVR_RESULT could not be preset: %s", self._uuid, error)
-                    return
+            except Refused as refusal:
+                logger.info("call %s: AVR_RESULT could not be preset: %s", self._uuid, refusal)
+                return
+            except ControlError:  # no answer, or no connection: the call may last for longer than that
+                await asyncio.sleep(PRESET_AGAIN_S)
                 await self._control.wait_until_connected()
             else:
                 return
@@ -86,6 +91,8 @@ class Outcome:
         """Tell how the call ended, within `REPORT_S`; a failure goes to the log."""
         try:
             async with asyncio.timeout(REPORT_S):
+                if self._channel:  # there is a preset to replace, and a lost connection may be back at once
+                    await self._control.wait_until_connected()
                 if caller_present:
                     await self.tell(reason)
                 else:
@@ -94,13 +101,17 @@ class Outcome:
             logger.warning(
                 "call %s: AVR_RESULT could not be set: %s",
                 self._uuid,
-                reason_of(error, f"no answer in {REPORT_S:g} s"),
+                reason_of(error, f"no {self._missing} in {REPORT_S:g} s"),
             )
 
     def supersede(self) -> None:
         """Say no more: the caller's channel is in a new call of this gateway, with the same UUID."""
         self._superseded = True
         self._reason = self._reason or EndReason.CALLER_HANGUP  # no preset any more, either
+
+    @property
+    def _missing(self) -> str:
+        return "answer" if self._control.connected else "connection to the manager interface"
 
     async def _tell_behind(self, reason: EndReason) -> None:
         """Replace the preset on a channel that has left, unless it is in another call meanwhile."""

@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from audiosocket_gw import call as call_module
 from audiosocket_gw import events
 from audiosocket_gw.ami import client as client_module
 from audiosocket_gw.ami.client import AmiTiming
@@ -128,6 +129,44 @@ async def test_manager_interface_that_comes_later_is_told_then() -> None:
             await on_stage.wait_for(events.AgentConnected)
             await fake.start()
             await comes_to(fake, LOST)
+
+
+@pytest.mark.parametrize("unanswered", ["Status", "Setvar"])
+async def test_manager_interface_that_is_too_slow_is_asked_again(
+    unanswered: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_module, "AmiTiming", lambda: AmiTiming(action_s=0.3))
+    monkeypatch.setattr(call_module, "LOCATE_AGAIN_S", 0.3)
+    async with pbx(caller_data_timeout=0.1) as (fake, on_stage):
+        fake.unanswered.add(unanswered)
+        async with await arrive(fake, on_stage) as line:
+            await fake.came(unanswered)
+            await on_stage.wait_for(events.AgentConnected, line.uuid)
+            await asyncio.sleep(0.4)
+            fake.unanswered.clear()
+            await comes_to(fake, LOST)
+
+
+async def test_connection_that_is_lost_at_the_end_and_comes_back_is_waited_for() -> None:
+    async with controlled() as call:
+        await comes_to(call.pbx, LOST)
+        call.pbx.break_connections()
+        await call.agent.close(1000)
+        await call.line.ended.wait()
+        assert call.line.hung_up
+        assert told(call.pbx) == ("completed", "agent-hangup")
+
+
+async def test_connection_that_does_not_come_back_holds_the_end_up_for_a_second(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with controlled() as call:
+        await comes_to(call.pbx, LOST)
+        await call.pbx.stop()
+        await call.agent.close(1000)
+        await call.line.ended.wait()
+        assert call.line.hung_up
+        assert "AVR_RESULT could not be set: no connection to the manager interface in 1 s" in caplog.text
 
 
 async def test_failed_transfer_leaves_the_preset(caplog: pytest.LogCaptureFixture) -> None:
