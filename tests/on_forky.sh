@@ -6,7 +6,7 @@
 # What runs is a copy of the project's files as they are now, committed or not.
 set -eu
 
-tree=${AUDIOSOCKET_GW_CACHE:-$HOME/.cache/audiosocket-gw}/python-forky
+tree=${AUDIOSOCKET_GW_CACHE:-${HOME:-/root}/.cache/audiosocket-gw}/python-forky
 tests=$(realpath "$(dirname "$0")")
 
 # What .ci/run installs; and a Python that isn't the suite's own yet, for PYTHON=python3.15.
