@@ -8,9 +8,10 @@ it is told by the audio, and by what the protocol adds where it does:
 
 - Level. Speech rises and falls by 20 dB and more within a second; background is flatter, and softer. The
   threshold is half-way between the quietest of the last 5 s and the loudest of the last 20 s.
-- Lead. A reply is generated faster than it is heard, background isn't: audio far ahead is a reply.
+- Lead. A reply is generated faster than it is heard, background isn't: audio that gets far ahead is a reply.
 - Alignment. There is speech where a character is spoken.
-- Event id. What begins with a new one is a reply, until it has gone on like background for `PAUSE_MS`.
+- Event id. What begins with a new one is a reply, until it has gone on like background for `PAUSE_MS`; but
+  not where each piece has an id of its own.
 - ``is_final``. After it a short pause is enough.
 
 Speech is over when `PAUSE_MS` of audio without speech follow it. Where there is doubt, it is speech: to wait
@@ -34,7 +35,10 @@ FINAL_PAUSE_MS = 400
 """The same after ``is_final``."""
 
 LEAD_MS = 2_500
-"""Audio that is further ahead is a reply. After a stall the network delivers less background at once."""
+"""Audio that is further ahead than before is a reply. After a stall less background comes at once."""
+
+_LEAD_GROWTH = 4
+"""A lead that lasts is the usual one, growing by 1 s in so many: after a long stall background keeps it."""
 
 _BLOCK_FRAMES = 2
 _BLOCK_MS = _BLOCK_FRAMES * FRAME_MS
@@ -66,12 +70,14 @@ class AgentSpeech:
 
     __slots__ = (
         "_doubt_ms",
-        "_doubts",
+        "_lead_ms",
         "_levels",
         "_pause_ms",
         "_previous",
+        "_reply_ms",
         "_rest",
         "end_ms",
+        "in_doubt",
         "over_at_ms",
         "speaks",
     )
@@ -83,8 +89,11 @@ class AgentSpeech:
         """Where the speech so far ends."""
         self.over_at_ms: int | None = None
         """The same, as soon as it is known that only background follows."""
-        self._doubts = False
+        self.in_doubt = False
+        """Whether what is taken for speech now may turn out to be background."""
         self._doubt_ms = PAUSE_MS
+        self._reply_ms = PAUSE_MS  # of audio with the present event id
+        self._lead_ms = 0
         self._pause_ms = PAUSE_MS
         self._levels = _Levels()
         self._previous = _LEAST
@@ -98,18 +107,24 @@ class AgentSpeech:
         ``audio`` is linear; ``frame_bytes`` are 20 ms of it. The caller has heard all until ``heard_ms``.
         ``aligned_ms``: where in the piece its last aligned character ends; 0: it has none.
         """
-        start_ms = until_ms - len(audio) * FRAME_MS // frame_bytes
-        spoken_until_ms, audible = self._listen(audio, frame_bytes, until_ms, heard_ms + LEAD_MS)
+        length_ms = len(audio) * FRAME_MS // frame_bytes
+        start_ms = until_ms - length_ms
+        self._reply_ms += length_ms
+        self._lead_ms = min(start_ms - heard_ms, self._lead_ms + length_ms // _LEAD_GROWTH)
+        spoken_until_ms, audible = self._listen(
+            audio, frame_bytes, until_ms, heard_ms + self._lead_ms + LEAD_MS
+        )
         if aligned_ms:
             spoken_until_ms = max(spoken_until_ms, min(start_ms + aligned_ms, until_ms))
         if spoken_until_ms:
             self._speaks_until(spoken_until_ms)
-            self._doubts = False
-        elif audible and self._doubt_ms > 0 and (self._doubts or not self.speaks):
-            self._speaks_until(until_ms)
-            self._doubts = True
-            self._doubt_ms -= until_ms - start_ms
-        is_background = self._doubts and self._doubt_ms <= 0 and until_ms > self.end_ms
+            self.in_doubt = False
+        elif self._doubt_ms > 0 and (audible if not self.speaks else self.in_doubt):
+            if audible:
+                self._speaks_until(until_ms)
+            self.in_doubt = True
+            self._doubt_ms -= length_ms
+        is_background = self.in_doubt and self._doubt_ms <= 0 and until_ms > self.end_ms
         if self.speaks and (is_background or until_ms - self.end_ms >= self._pause_ms):
             if audible:
                 self._doubt_ms = 0
@@ -118,7 +133,9 @@ class AgentSpeech:
 
     def reply_began(self) -> None:
         """Learn that the next piece has a new event id: it is a reply, unless it proves to be background."""
-        self._doubt_ms = PAUSE_MS
+        if self._reply_ms >= PAUSE_MS:
+            self._doubt_ms = PAUSE_MS
+        self._reply_ms = 0
 
     def final_piece(self) -> None:
         """Learn that the agent has sent all of the reply."""

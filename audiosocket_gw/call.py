@@ -266,6 +266,7 @@ class Call:
     async def _take_leave(self, closing: Closing) -> None:
         """Let the caller hear what the agent has said, and the dialplan know how it ended."""
         if closing.reason in events.AGENT_ENDS:
+            self._fence.close()  # an agent that hung up by our tool is still there, and might never end
             await self._turn.play_out()
         elif closing.reason is EndReason.MAX_DURATION:
             self._fence.allow_no_more(but_one=False)
@@ -642,7 +643,9 @@ class Call:
             self._report_heard(self._replies.close_earlier(self.playout.heard_ms))
             self.emit(events.ReplyStarted(self.uuid, self._loop.time()))
         self._media.agent_speaks = True
-        self._turn.sound_came()
+        self._turn.sound_came(is_speech=not self._speech.in_doubt)
+        if not self._speech.in_doubt:
+            self._fence.spoke()
 
     def _is_wanted(self, message: messages.Audio) -> bool:
         before = self._fence.last_event_id

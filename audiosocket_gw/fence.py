@@ -43,13 +43,16 @@ class ReplyFence:
         if event_id < self._stale_below and not self._is_new(event_id, now_s):
             return False
         self._stale_since = None
-        if self._one_allowed:
-            self._one_allowed = False
-            self._last_allowed = event_id
-        if self._last_allowed is not None and event_id > self._last_allowed:
+        if self._last_allowed is not None and event_id > self._last_allowed and not self._one_allowed:
             return False
         self.last_event_id = event_id
         return True
+
+    def spoke(self) -> None:
+        """Learn that what was let through last is speech, and may be the one of `allow_no_more`."""
+        if self._one_allowed and self._last_allowed is not None and self.last_event_id > self._last_allowed:
+            self._one_allowed = False
+            self._last_allowed = self.last_event_id
 
     def _is_new(self, event_id: int, now_s: float) -> bool:
         if self._stale_since is None:
@@ -69,7 +72,7 @@ class ReplyFence:
         self._stale_below = self.last_event_id = event_id
         self._stale_since = None
         if self._last_allowed is not None and self._last_allowed >= 0:
-            self._last_allowed = event_id
+            self._last_allowed = event_id - self._one_allowed
 
     def interrupted(self, event_id: int, *, drop_own: bool) -> None:
         """Keep out what is older than an interruption.

@@ -47,9 +47,9 @@ class Turn:
 
     # What the call tells
 
-    def sound_came(self) -> None:
-        """There is something to be heard."""
-        self.agent_spoke = True
+    def sound_came(self, *, is_speech: bool = True) -> None:
+        """There is something to be heard; not ``is_speech``: it may turn out to be background audio."""
+        self.agent_spoke = self.agent_spoke or is_speech
         self._speaks.set()
         self._played_out.clear()
 

@@ -136,6 +136,41 @@ def test_background_alone_is_doubted_once() -> None:
     assert speech.over_at_ms is None
 
 
+@pytest.mark.parametrize("piece_ms", [20, 250, 1_000])
+@pytest.mark.parametrize("background", ["white noise", "babble", "tune", "hum"])
+def test_an_event_id_for_each_piece_does_not_make_background_a_reply(background: str, piece_ms: int) -> None:
+    sound = linear(at_level(BACKGROUNDS[background](20 * RATE), -45))
+    speech, spoke = AgentSpeech(), []
+    for until_ms in range(piece_ms, 20_000, piece_ms):
+        speech.reply_began()
+        piece = sound[(until_ms - piece_ms) * 16 : until_ms * 16]
+        spoke.append(speech.take(piece, 320, until_ms - piece_ms, until_ms))
+    assert not any(spoke[5_000 // piece_ms :])
+
+
+@pytest.mark.parametrize("piece_ms", [20, 40, 250])
+def test_sparse_background_is_doubted_no_longer_than_other(piece_ms: int) -> None:
+    clicks = np.zeros(10 * RATE)
+    clicks[:: RATE // 5] = 1_000
+    (turn,) = turns_in(clicks, (piece_ms,))
+    assert turn.known_ms <= PAUSE_MS + 200 + piece_ms
+
+
+@pytest.mark.parametrize("stall_ms", [3_000, 4_000])
+def test_background_that_stays_ahead_after_a_long_stall_is_none_the_less_background(stall_ms: int) -> None:
+    speech = AgentSpeech()
+    noise = linear(at_level(white_noise(RATE // 4), -45))
+    heard_ms = until_ms = 0
+    spoke = []
+    for pieces in (*[1] * 20, *[0] * (stall_ms // 250), 1 + stall_ms // 250, *[1] * 50):
+        heard_ms = min(heard_ms + 250, until_ms)
+        for _ in range(pieces):
+            until_ms += 250
+            spoke.append(speech.take(noise, 320, heard_ms, until_ms))
+    assert until_ms - heard_ms >= stall_ms, "it is ahead for the rest of the call"
+    assert not any(spoke[-24:])
+
+
 def test_what_comes_far_ahead_of_the_caller_is_a_reply_whatever_it_is_like() -> None:
     speech = AgentSpeech()
     flat = linear(at_level(white_noise(10 * RATE), -45))

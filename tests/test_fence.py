@@ -42,7 +42,20 @@ def test_one_goodbye_may_begin() -> None:
     fence.interrupted(4, drop_own=False)
     fence.allow_no_more(but_one=True)
     fence.allow_no_more(but_one=True)  # said twice, it is still one
-    assert [fence.admits(event_id) for event_id in (3, 4, 5, 4)] == [False, True, False, True]
+    assert [fence.admits(event_id) for event_id in (3, 4)] == [False, True]
+    fence.spoke()
+    assert [fence.admits(event_id) for event_id in (5, 4)] == [False, True]
+
+
+def test_what_is_no_speech_and_the_end_of_the_reply_before_are_not_the_one_goodbye() -> None:
+    fence = ReplyFence()
+    assert fence.admits(3)
+    fence.allow_no_more(but_one=True)
+    assert fence.admits(3)
+    fence.spoke()
+    assert [fence.admits(event_id) for event_id in (4, 5)] == [True, True]
+    fence.spoke()
+    assert [fence.admits(event_id) for event_id in (6, 5)] == [False, True]
 
 
 def test_sound_without_an_id_belongs_to_the_current_reply() -> None:
@@ -125,7 +138,9 @@ def test_a_goodbye_with_new_ids_is_still_the_only_one(but_one: bool) -> None:
     fence = interrupted_at_20()
     fence.allow_no_more(but_one=but_one)
     fence.named(1)
-    assert [fence.admits(event_id, 5) for event_id in (1, 2, 1)] == [True, False, True]
+    assert fence.admits(1, 5)
+    fence.spoke()
+    assert [fence.admits(event_id, 5) for event_id in (2, 1)] == [False, True]
     fence.close()
     fence.interrupted(20, drop_own=False)
     fence.named(0)
