@@ -7,7 +7,7 @@ RUN python -m venv /opt/audiosocket-gw \
     && /opt/audiosocket-gw/bin/pip install --no-cache-dir --require-hashes \
         -r requirements/build.txt -r requirements/runtime.txt
 COPY . .
-# What only builds doesn't go along.
+# What only builds doesn't go along. (The base image keeps a pip of its own.)
 RUN /opt/audiosocket-gw/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
     && /opt/audiosocket-gw/bin/pip uninstall --yes setuptools pip
 
