@@ -192,7 +192,7 @@ async def test_phone_is_transferred_and_hung_up(lab: Lab, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("code", "reason", "seen"),
     [
-        (1000, "", r'Executing \[s@after-agent:1\] GotoIf\(".*", "1\?done"\)'),
+        (1000, "", r'Executing \[s@after-agent:2\] GotoIf\(".*", "1\?done"\)'),
         (1011, "", "No agent: AVR_RESULT=agent-unavailable AVR_REASON=agent-failed"),
         (3000, "quota_exceeded", "No agent: AVR_RESULT=quota AVR_REASON=agent-quota"),
         (3008, "", "No agent: AVR_RESULT=busy AVR_REASON=agent-busy"),
