@@ -152,6 +152,8 @@ class Sentinel:
         """Take the payload of one frame, and the rate at which they arrive; 0: it isn't known."""
         look = _Look(payload)
         self._frames += 1
+        if look.tells and not self._telling and not self._noisy_bytes:
+            self._forget()
         self._telling += look.tells
         self._plain += look.alphabet <= _PLAIN_ALPHABET
         if look.is_noise:
@@ -167,6 +169,11 @@ class Sentinel:
         elif self.verdict == UNHEARD:
             self.verdict = _UNTOLD
         return self.verdict
+
+    def _forget(self) -> None:
+        """Begin anew: what quiet and square waves seem to say must not outweigh what speech does."""
+        self._bits = dict.fromkeys(_READINGS, 0.0)
+        self._bytes = 0.0
 
     def _add(self, look: _Look) -> None:
         kept = _MEMORY ** (look.size / 160)
@@ -209,7 +216,7 @@ class Sentinel:
             and not self._is_noise(best)
             and not self._has_low_and_high_bytes()
         )
-        return Verdict(best, certain=True) if is_g711 else UNHEARD
+        return Verdict(best, certain=self._telling >= _FRAMES_TO_DOUBT) if is_g711 else UNHEARD
 
     def _is_noise(self, reading: AudioFormat) -> bool:
         return self._bits[reading] > _NOISE_BITS_PER_BYTE * self._bytes

@@ -226,6 +226,24 @@ def test_a_tone_is_heard_and_decides_nothing(codec: str, hz: int) -> None:
     assert {verdict.format for verdict in heard[1:]} == {TRUTH[codec]}
 
 
+@pytest.mark.parametrize("beginning", ["constant", "square", "clipped noise"])
+@pytest.mark.parametrize("codec", ["ulaw", "alaw"])
+@pytest.mark.parametrize("packet_ms", [20, 40, 60])
+def test_a_beginning_of_few_values_decides_nothing(beginning: str, codec: str, packet_ms: int) -> None:
+    """The wrong law may look smoother; and G.711 of 40 and 60 ms has sizes that linear sound has, too."""
+    at = np.arange(8_000 * 3)
+    first = {
+        "constant": np.full(len(at), 1_000.0),
+        "square": 30_000 * np.sign(np.sin(2 * np.pi * 425 / 8_000 * at)),
+        "clipped noise": 32_000 * np.sign(np.random.default_rng(7).normal(0, 1, len(at))),
+    }[beginning]
+    samples = to_samples(np.concatenate((first, voice("greeting", -22)))).tobytes()
+    sound = linear_to_ulaw(samples) if codec == "ulaw" else linear_to_alaw(samples)
+    heard = list(verdicts(sound, packet_ms * 8, BYTES_PER_S[codec]))
+    assert not any(verdict.certain for at, verdict in heard if at < 3)
+    assert all(verdict == Verdict(TRUTH[codec], certain=True) for at, verdict in heard if at > 3.5)
+
+
 # Changes of mind
 
 
