@@ -74,11 +74,12 @@ def words_of_close(code: int, text: str) -> str:
 
 
 def words_of_redirect(location: str | None) -> str:
-    """Say where an HTTP redirect leads. Without query: a signed URL's is a secret."""
+    """Say where an HTTP redirect leads. Without query and user: a signed URL's query is a secret."""
     if not location:
         return ""
     try:
-        place = urlsplit(location)._replace(query="", fragment="").geturl()
+        parts = urlsplit(location)
+        place = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
     except ValueError:
         return ""
     return f"; it redirects to {place[:MAX_FOREIGN]}"

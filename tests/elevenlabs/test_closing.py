@@ -79,6 +79,7 @@ def test_closes_in_words(code: int, text: str, words: str) -> None:
             "https://proxy.example/a?conversation_signature=secret#x",
             "; it redirects to https://proxy.example/a",
         ),
+        ("https://user:secret@sso.example:8443/a", "; it redirects to https://sso.example:8443/a"),
         ("https://h/" + "x" * 300, "; it redirects to https://h/" + "x" * 190),
     ],
 )
