@@ -134,7 +134,7 @@ def end_now(status: int, why: str) -> NoReturn:
 
 def _end_after(seconds: float) -> None:
     why = f"the stop did not end within DRAIN_TIMEOUT and {STOP_S:g} s: the process ends now"
-    watchdog = threading.Timer(seconds, end_now, (1, why))
+    watchdog = threading.Timer(min(seconds, threading.TIMEOUT_MAX), end_now, (1, why))
     watchdog.daemon = True
     watchdog.start()
 

@@ -152,6 +152,16 @@ async def test_second_signal_ends_the_process(tmp_path: Path, number: signal.Sig
         assert f"{number.name} again: the process ends at once" in gateway.log
 
 
+async def test_drain_timeout_of_centuries_is_waited_for(tmp_path: Path) -> None:
+    async with up(tmp_path, DRAIN_TIMEOUT="1e10") as gateway:
+        gateway.process.send_signal(signal.SIGTERM)
+        await gateway.logs("they have 1e+10 s")
+        await gateway.goes_on()
+        gateway.line.writer.close()
+        assert await gateway.status() == 0
+        assert "ERROR" not in gateway.log
+
+
 def only_child(parent: int) -> int:
     return int(Path(f"/proc/{parent}/task/{parent}/children").read_text())
 
