@@ -15,6 +15,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import cast
 from uuid import UUID
+from weakref import WeakSet
 
 from audiosocket_gw.call import Call, CallContext, control_of
 from audiosocket_gw.errors import RemoteProtocolError, reason_of
@@ -88,6 +89,7 @@ class AudioSocketServer:
         self._jobs: set[asyncio.Task[None]] = set()
         self._up: dict[UUID, _Connection] = {}  # the calls that have a caller
         self._calls: dict[asyncio.Task[None], Call] = {}  # these, and those that are still closing
+        _servers.add(self)
 
     @property
     def settings(self) -> Settings:
@@ -162,6 +164,11 @@ class AudioSocketServer:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.wait_for_calls()
+
+    def descriptors(self) -> list[int]:
+        """Return the open sockets: where it listens, and the connections."""
+        listening = self._listener.sockets if self._listener is not None else ()
+        return [*(socket.fileno() for socket in listening), *(each.fd for each in self._connections)]
 
     # Called by the connections
 
@@ -254,7 +261,7 @@ class _Connection(asyncio.BufferedProtocol):
         self._closing = False
         self._has_passed_over = False
         self._uuid: UUID | None = None
-        self._fd = -1
+        self.fd = -1
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.host = ""
         self.peer = ""
@@ -277,7 +284,7 @@ class _Connection(asyncio.BufferedProtocol):
             return  # the descriptor may be another connection's by now
         self._transport.pause_reading()
         try:
-            nbytes = os.readv(self._fd, (_receive_buffer,))
+            nbytes = os.readv(self.fd, (_receive_buffer,))
         except BlockingIOError:
             return
         except OSError as error:
@@ -327,14 +334,14 @@ class _Connection(asyncio.BufferedProtocol):
         address = transport.get_extra_info("peername") or ("unknown", 0)
         self.host = address[0]
         self.peer = f"{address[0]}:{address[1]}"
+        connection: socket.socket = transport.get_extra_info("socket")
         objection = self._server.admit(self)
         if objection is not None:
             logger.warning("%s: connection refused: %s", self.peer, Sentence(objection))
             self._closing = True
             self.drop()
             return
-        connection: socket.socket = transport.get_extra_info("socket")
-        self._fd = connection.fileno()
+        self.fd = connection.fileno()
         _watch(connection)
         refusal = self._server.no_room
         if refusal is not None and control_of(self._server.context.pbxs, self.host) is None:
@@ -493,3 +500,23 @@ def _watch(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+
+
+_servers: WeakSet[AudioSocketServer] = WeakSet()
+
+
+def _let_go_in_child() -> None:
+    """Close the sockets in a forked process: the worker of a tool's process pool, say.
+
+    It outlives a gateway that is killed: it would keep the connections open, so that neither a reset nor a
+    FIN came, and the port taken. Another file takes each number, since the objects in the child may close it.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for server in _servers:
+        for descriptor in server.descriptors():
+            if descriptor >= 0:
+                os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)
+
+
+os.register_at_fork(after_in_child=_let_go_in_child)

@@ -24,7 +24,7 @@ IGNORED = [
 ]
 
 TOOLS = '''
-import asyncio, sys, time
+import asyncio, multiprocessing, sys, time
 
 async def swallow() -> str:
     """Never stop."""
@@ -43,6 +43,12 @@ async def block() -> str:
     """Hold the event loop up."""
     time.sleep(600)
     return ""
+
+async def fork() -> str:
+    """Start a process, and return its number."""
+    started = multiprocessing.get_context("fork").Process(target=time.sleep, args=(600,))
+    started.start()
+    return str(started.pid)
 
 async def interrupt() -> str:
     """Raise what ends programs."""
@@ -184,6 +190,31 @@ async def test_killed_process_resets_its_connections(tmp_path: Path) -> None:
         await gateway.line.ended.wait()
         assert gateway.line.reset
         assert not gateway.line.hung_up
+
+
+async def is_listened_on(address: tuple[str, int]) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(*address)
+    except ConnectionError:
+        return False
+    writer.transport.abort()
+    return True
+
+
+async def test_forked_process_keeps_neither_connections_nor_the_port_of_a_killed_one(tmp_path: Path) -> None:
+    async with up(tmp_path) as gateway:
+        call = await gateway.agent.call_tool("fork", {})
+        await call.answered.wait()
+        assert call.result is not None
+        await gateway.goes_on()
+        gateway.process.kill()
+        try:
+            await gateway.line.ended.wait()
+            assert gateway.line.reset
+            while await is_listened_on(gateway.line.writer.get_extra_info("peername")):
+                await asyncio.sleep(0.02)
+        finally:  # it has the log open, too
+            os.kill(int(call.result.result), signal.SIGKILL)
 
 
 @pytest.mark.parametrize("tool", ["swallow", "hang", "block"])
