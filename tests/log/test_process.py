@@ -235,6 +235,7 @@ try:
     1 / 0
 except ZeroDivisionError:
     traceback.print_exc()
+sys.stdout.buffer.write(b"bytes \\xff\\n")
 sys.stdout.flush()
 assert (sys.stdout.fileno(), sys.stderr.fileno(), sys.stdout.isatty()) == (1, 2, False)
 """
@@ -250,6 +251,7 @@ async def test_what_a_tool_prints_waits_for_nobody_and_is_logged(tmp_path: Path)
         shown = (await drain).decode()
     assert "INFO printed: " + "x" * 500 + "... (100,000 characters)\n" in shown
     assert "INFO printed: loaded: for ###########\\x1b\n" in shown
+    assert "INFO printed: bytes \\xff\n" in shown
     assert "INFO printed: ZeroDivisionError: division by zero\n" in shown
 
 
