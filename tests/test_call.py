@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ import pytest
 from audiosocket_gw import call as call_module
 from audiosocket_gw import events, turn
 from audiosocket_gw.audio import linear_to_ulaw, ulaw_to_linear
+from audiosocket_gw.elevenlabs.connection import AgentConnection
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Audio, Hangup, Kind, encode_audio, encode_dtmf
 from audiosocket_gw.simulator import Conversation, Scenario
@@ -308,6 +310,27 @@ async def test_the_caller_hangs_up_and_nothing_is_left() -> None:
         await line.__aexit__()
         left = {task for task in asyncio.all_tasks() - tasks_before if "call" in task.get_name()}
         assert not left
+
+
+@pytest.mark.parametrize("who", ["caller", "agent"])
+async def test_an_ended_call_is_freed_without_the_garbage_collector(who: str) -> None:
+    async with stage() as s:
+        gc.collect()
+        gc.disable()
+        try:
+            line, conversation = await s.call()
+            if who == "caller":
+                line.writer.close()
+            else:
+                await conversation.close(1000, "")
+            await s.wait_for(events.CallEnded)
+            await s.wait_for_calls(0)
+            line.writer.close()
+            await asyncio.sleep(0)  # the task's own callbacks
+            left = [type(o) for o in gc.get_objects() if isinstance(o, (call_module.Call, AgentConnection))]
+        finally:
+            gc.enable()
+    assert left == []
 
 
 async def test_the_caller_hangs_up_while_the_agent_is_being_connected() -> None:
