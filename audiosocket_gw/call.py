@@ -140,7 +140,7 @@ class _Over(Exception):
 class Call:
     """A caller and an agent in conversation, from the UUID frame to the last frame."""
 
-    # Beyond 30 attributes Python 3.11 gives each object a dictionary of its own: 2 KB, and every access slower.
+    # Beyond 30 attributes Python 3.11 gives each object a dictionary of its own: 2 KB, and slower.
     __slots__ = (
         "_actions",
         "_agent",

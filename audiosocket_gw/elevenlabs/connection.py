@@ -167,7 +167,7 @@ class AgentConnection(asyncio.BufferedProtocol):
                 f"the agent announced no conversation in {timeout_s:g} s (AGENT_CONNECT_TIMEOUT)",
             ) from None
         finally:
-            # It knows the task, whose cancellation knows this frame: a circle, which would hold the whole call.
+            # It knows the task, whose cancellation knows this frame: a circle that would hold the call.
             self._start_deadline = None
         if self._can_send:
             self._alive_timer = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._check_alive)
