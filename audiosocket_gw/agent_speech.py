@@ -21,7 +21,7 @@ audio as the caller hears it.
 
 from __future__ import annotations
 
-from collections import deque
+from array import array
 from math import inf, sqrt
 
 import numpy as np
@@ -202,8 +202,8 @@ class _Levels:
     def __init__(self) -> None:
         self.threshold = _LOUD
         """What is louder is speech."""
-        self._floors: deque[float] = deque(maxlen=_FLOOR_WINDOWS)
-        self._peaks: deque[float] = deque(maxlen=_PEAK_WINDOWS)
+        self._floors = array("d")  # a deque would take 760 bytes, for each call
+        self._peaks = array("d")
         self._floor, self._peak = inf, _LEAST
         self._window_floor, self._window_peak = inf, _LEAST
         self._blocks = 0
@@ -227,6 +227,7 @@ class _Levels:
     def _begin_window(self) -> None:
         self._floors.append(self._window_floor)
         self._peaks.append(self._window_peak)
+        del self._floors[:-_FLOOR_WINDOWS], self._peaks[:-_PEAK_WINDOWS]
         self._floor, self._peak = min(self._floors), max(self._peaks)
         self._window_floor, self._window_peak, self._blocks = inf, _LEAST, 0
         self._set_threshold()

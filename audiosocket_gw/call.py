@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
-from collections import deque
 from collections.abc import Awaitable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -191,7 +190,7 @@ class Call:
         self._started_at = self._loop.time()
         self._ending: asyncio.Future[Closing] = self._loop.create_future()
         self._agent: AgentConnection | None = None
-        self._pre_roll: deque[bytes] = deque()
+        self._pre_roll: list[bytes] = []
         self._pre_roll_bytes = 0
         self._control = control_of(context.pbxs, leg.host)
         self._outcome = Outcome(self._control, uuid) if self._control is not None else None
@@ -294,15 +293,19 @@ class Call:
         return closing
 
     def _cap(self, tasks: asyncio.TaskGroup, actions: Actions) -> None:
-        """End the call after ``MAX_CALL_SECONDS``; but a transfer or hang-up that has begun goes first."""
+        """End the call after ``MAX_CALL_SECONDS``."""
         seconds = self._context.settings.max_call_seconds
-
-        async def end() -> None:
-            await actions.departed()
-            self.end(EndReason.MAX_DURATION, f"the call lasted {seconds:g} s (MAX_CALL_SECONDS)")
-
         if seconds:
-            self._cap_timer = self._loop.call_later(seconds, lambda: tasks.create_task(end()))
+            self._cap_timer = self._loop.call_later(seconds, self._reach_cap, tasks, actions)
+
+    def _reach_cap(self, tasks: asyncio.TaskGroup, actions: Actions) -> None:
+        tasks.create_task(self._end_for_its_length(actions))
+
+    async def _end_for_its_length(self, actions: Actions) -> None:
+        """End the call; but a transfer or hang-up that has begun goes first."""
+        await actions.departed()
+        seconds = self._context.settings.max_call_seconds
+        self.end(EndReason.MAX_DURATION, f"the call lasted {seconds:g} s (MAX_CALL_SECONDS)")
 
     async def _take_leave(self, closing: Closing) -> None:
         """Let the caller hear what the agent has said, and the dialplan know how it ended."""
@@ -427,7 +430,7 @@ class Call:
     def _begin(self, agent: AgentConnection) -> None:
         """Send what the caller has said so far, and from now on what the caller says."""
         said = [self._media.understood(payload) for payload in self._pre_roll]
-        self._pre_roll.clear()
+        self._pre_roll = []
         self._agent = agent
         for start in range(0, len(said), PRE_ROLL_PIECE_FRAMES):
             self._forward(self._media.to_agent(b"".join(said[start : start + PRE_ROLL_PIECE_FRAMES])))
@@ -537,7 +540,7 @@ class Call:
         self._pre_roll.append(payload)
         self._pre_roll_bytes += len(payload)
         while self._pre_roll_bytes > PRE_ROLL_FRAMES * self._media.frame_bytes:
-            self._pre_roll_bytes -= len(self._pre_roll.popleft())
+            self._pre_roll_bytes -= len(self._pre_roll.pop(0))
 
     def count_frame(self, size: int) -> None:
         """Count a frame of ``size`` bytes against real time, by its bytes: packets last 2.5 to 120 ms."""

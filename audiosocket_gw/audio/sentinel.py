@@ -141,7 +141,7 @@ class Sentinel:
         self._bits = dict.fromkeys(_READINGS, 0.0)
         self._bytes = 0.0
         self._frames = self._noisy_bytes = self._telling = self._plain = 0
-        self._occurrences = np.zeros((2, 256), np.int64)  # of each byte, as a sample's first and second
+        self._occurrences = np.zeros((2, 256), np.int32)  # of each byte, as a sample's first and second
 
     @property
     def is_at_a_loss(self) -> bool:
@@ -436,7 +436,7 @@ def _is_unusual(size: int) -> bool:
     return size % 2 == 1 or size <= 160 or size == 240
 
 
-def _code_bits(occurrences: npt.NDArray[np.int64]) -> float:
+def _code_bits(occurrences: npt.NDArray[np.int32]) -> float:
     """Return the bits that it takes to write bytes of such frequencies, and the table of those."""
     present = occurrences[occurrences > 0]
     total = int(present.sum())
