@@ -104,7 +104,6 @@ class Actions:
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
         self._asked: set[str] = set()
-        self._decided_mcp: set[str] = set()
         self._running = 0
         self._departure: asyncio.Task[None] | None = None
         self._release: asyncio.Future[Closing | None] | None = None
@@ -130,11 +129,11 @@ class Actions:
 
     def mcp_tool_called(self, message: messages.McpToolCall) -> None:
         """Approve or deny an MCP tool that waits for it, once: otherwise the agent would wait for minutes."""
-        waits = message.state == "awaiting_approval" and message.tool_call_id not in self._decided_mcp
-        if self._closed or not message.tool_call_id or message.state == "loading":
+        asked = f"MCP {message.tool_call_id}"  # the ids of MCP tools are not those of the agent's others
+        if self._closed or not message.tool_call_id or asked in self._asked or message.state == "loading":
             return
-        self._decided_mcp.add(message.tool_call_id)
-        if waits:
+        self._asked.add(asked)
+        if message.state == "awaiting_approval":
             self._decide_mcp(message)
 
     def _decide_mcp(self, message: messages.McpToolCall) -> None:

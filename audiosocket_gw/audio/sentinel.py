@@ -141,7 +141,7 @@ class Sentinel:
         self._bits = dict.fromkeys(_READINGS, 0.0)
         self._bytes = 0.0
         self._frames = self._noisy_bytes = self._telling = self._plain = 0
-        self._occurrences = np.zeros((2, 256), np.int32)  # of each byte, as a sample's first and second
+        self._occurrences = np.zeros((2, 256), np.uint16)  # of each byte, as a sample's first and second
 
     @property
     def is_at_a_loss(self) -> bool:
@@ -203,7 +203,8 @@ class Sentinel:
         """Judge frames of a size that linear sound usually has."""
         codes = np.frombuffer(payload, np.uint8)
         for place in (0, 1):
-            self._occurrences[place] += np.bincount(codes[place::2], minlength=256)
+            seen = self._occurrences[place] + np.bincount(codes[place::2], minlength=256)
+            self._occurrences[place] = np.minimum(seen, _MAX_OCCURRENCES)
         best, second, _ = sorted(self._bits, key=self._bits.__getitem__)
         lead = self._bits[second] - self._bits[best]
         if best == PCM_8000:
@@ -226,8 +227,12 @@ class Sentinel:
 
         It tells what isn't smooth: a voice that overloads the line, square waves, clicks.
         """
-        low, high = self._occurrences
+        low, high = self._occurrences.astype(np.int64)
         return _code_bits(low) + _code_bits(high) < _code_bits(low + high)
+
+
+_MAX_OCCURRENCES = 65_535
+"""Of a byte; what 16 bits hold. Each call that begins has 512 of these counts."""
 
 
 class _Look:
@@ -281,7 +286,7 @@ class CodecWatch:
         """``clock`` counts seconds; without one the rate of the bytes isn't measured."""
         self._rate = ByteRate(clock) if clock is not None else None
         self._sentinel: Sentinel | None = None
-        self._sizes: set[int] = set()  # in which the verdict has been found to be right
+        self._sizes: tuple[int, ...] = ()  # in which the verdict has been found to be right
         self._told = False
         self._is_confirmed = False  # by the rate: nothing is looked at
         self._countdown = self._probation = 0
@@ -364,13 +369,13 @@ class CodecWatch:
         self._sentinel = None
         self._countdown = _FRAMES_BETWEEN_CHECKS
         if not self._is_same(heard):
-            self._sizes.clear()
+            self._sizes = ()
             self.verdict = heard
         self._remember(size)
 
     def _remember(self, size: int) -> None:
-        if len(self._sizes) < _MAX_SIZES:
-            self._sizes.add(size)
+        if size not in self._sizes and len(self._sizes) < _MAX_SIZES:
+            self._sizes = (*self._sizes, size)
 
     def _is_same(self, heard: Verdict) -> bool:
         """Whether that is known for certain already. The signal doesn't tell the rate of linear sound."""
@@ -436,7 +441,7 @@ def _is_unusual(size: int) -> bool:
     return size % 2 == 1 or size <= 160 or size == 240
 
 
-def _code_bits(occurrences: npt.NDArray[np.int32]) -> float:
+def _code_bits(occurrences: npt.NDArray[np.int64]) -> float:
     """Return the bits that it takes to write bytes of such frequencies, and the table of those."""
     present = occurrences[occurrences > 0]
     total = int(present.sum())
