@@ -518,7 +518,7 @@ class Call:
             self._note_unheard(frame)
             return
         self._ticks_since_caller = 0
-        if len(sound) != size:
+        if sound is not frame.payload:
             frame = Audio(frame.kind, sound)
         if self._tap is not None:
             self._tap.caller_said(frame)
@@ -605,7 +605,8 @@ class Call:
         self._ticks_since_caller += 1
         self._ticks_since_frame += 1
         # Two frames a tick are forgiven: clocks differ, and a late network catches up.
-        self._caller_ahead = max(0.0, self._caller_ahead - 2)
+        ahead = self._caller_ahead - 2
+        self._caller_ahead = ahead if ahead > 0 else 0.0
         if self._ticks_since_caller > CALLER_GAP_TICKS:
             self._say_to_agent(self._media.agent_silence)
             self._unfinished_ticks = self._unfinished_ticks + 1 if self._leg.mid_frame else 0
