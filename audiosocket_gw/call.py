@@ -505,21 +505,23 @@ class Call:
 
     def caller_audio(self, frame: Audio) -> None:
         """Take a frame of the caller's sound: forwarded at once, never awaited."""
-        size = len(frame.payload)
-        frames = size / self._media.frame_bytes  # as in count_frame, for which there is no time here
+        media, sound = self._media, frame.payload
+        size = len(sound)
+        frames = size / media.frame_bytes  # as in count_frame, for which there is no time here
         self._caller_ahead += frames if frames > MIN_FRAMES_COUNTED else MIN_FRAMES_COUNTED
         if self._ticks_since_frame > CALLER_GAP_TICKS:
-            self._media.look_again()
+            media.look_again()
         self._ticks_since_frame = 0
-        if self._media.look_at(frame):
-            self._news_of_caller()
-        sound = self._media.understood(frame.payload)
-        if not sound:  # silence is filled in for it, in real time, as if nothing had come
-            self._note_unheard(frame)
-            return
+        if size != media.settled_bytes or frame.kind is not media.kind:
+            if media.look_at(frame):
+                self._news_of_caller()
+            sound = media.understood(sound)
+            if not sound:  # silence is filled in for it, in real time, as if nothing had come
+                self._note_unheard(frame)
+                return
+            if sound is not frame.payload:
+                frame = Audio(frame.kind, sound)
         self._ticks_since_caller = 0
-        if sound is not frame.payload:
-            frame = Audio(frame.kind, sound)
         if self._tap is not None:
             self._tap.caller_said(frame)
         if self._barge_in is not None and self._barge_in.caller_said(sound):

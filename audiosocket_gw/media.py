@@ -53,7 +53,10 @@ class Media:
         """Whether that audio is speech, and not only the agent's background; whoever can tell sets it."""
         self.agent_silence = b""
         """20 ms of silence for the agent; empty before `agree`."""
-        self._kind = Kind.SLIN
+        self.kind = Kind.SLIN
+        """That of the caller's frames."""
+        self.settled_bytes = 0
+        """Frames of this length and `kind` need no look, and are understood as they are; 0: none do."""
         self._codec = CodecWatch(clock)
         self._verdict = self._codec.verdict
         self._sample_bytes = PCM_8000.sample_bytes  # of the caller's sound; 0: it can't be decoded
@@ -84,17 +87,23 @@ class Media:
 
         Another kind is another rate, and takes what is queued along.
         """
-        if len(frame.payload) < MIN_SOUND_BYTES:
+        size = len(frame.payload)
+        if size < MIN_SOUND_BYTES:
             return False
-        if frame.kind is not self._kind:
+        if frame.kind is not self.kind:
             self._change_kind(frame.kind)
         verdict = self._codec.hear(frame.payload) if frame.kind is Kind.SLIN else self._by_kind
-        return verdict is not self._verdict and self._take(verdict)
+        is_news = verdict is not self._verdict and self._take(verdict)
+        is_settled = frame.kind is not Kind.SLIN or self._codec.is_settled(size)
+        is_whole = self._sample_bytes and size % self._sample_bytes == 0
+        self.settled_bytes = size if is_settled and is_whole else 0
+        return is_news
 
     def expect(self, codec: str) -> bool:
         """Learn from Asterisk which codec it sends under kind 0x10; tell whether that is news."""
         told = self._codec.told(codec)
-        return self._kind is Kind.SLIN and told is not self._verdict and self._take(told)
+        self.settled_bytes = 0
+        return self.kind is Kind.SLIN and told is not self._verdict and self._take(told)
 
     @property
     def codec_passes_through(self) -> bool:
@@ -116,7 +125,8 @@ class Media:
 
     def look_again(self) -> None:
         """The caller's sound has paused: what comes now may be another codec."""
-        if self._kind is Kind.SLIN:
+        if self.kind is Kind.SLIN:
+            self.settled_bytes = 0
             self._codec.look_again()
 
     @property
@@ -148,7 +158,7 @@ class Media:
     def _change_kind(self, kind: Kind) -> None:
         if self._has_tail:
             self._finish_reply()  # of the sound so far
-        self._kind = kind
+        self.kind = kind
         before, self._linear = self._linear, AudioFormat(Encoding.PCM, SAMPLE_RATES[kind])
         self._by_kind = Verdict(self._linear, certain=True)
         converter = Converter(before, self._linear)
@@ -162,7 +172,7 @@ class Media:
     def _lay_from_agent(self) -> None:
         """Lay the way to the caller; between equal formats it is None, so that it costs nothing."""
         self._from_agent = _way(self._agent_output, self._linear)
-        self._silence_frame = encode_audio(self._kind, self._linear.silence(FRAME_MS))
+        self._silence_frame = encode_audio(self.kind, self._linear.silence(FRAME_MS))
 
     def _lay_to_agent(self) -> None:
         self.frame_bytes = self.caller_format.frame_bytes
@@ -217,7 +227,7 @@ class Media:
         self.sound = sound
         if sound is None:
             return self._silence_frame
-        return encode_audio(self._kind, sound)
+        return encode_audio(self.kind, sound)
 
     def _comforted(self, comfort: Comfort, sound: bytes | None) -> bytes | None:
         sound = comfort.next(sound, agent_speaks=self.agent_speaks and sound is not None)

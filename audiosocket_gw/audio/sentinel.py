@@ -294,7 +294,7 @@ class CodecWatch:
 
     def hear(self, payload: bytes) -> Verdict:
         """Take the payload of a frame."""
-        if self._told or (self._is_confirmed and len(payload) in self._sizes):
+        if self.is_settled(len(payload)):
             return self.verdict
         if self._rate is not None:
             is_news = self._rate.hear(len(payload))
@@ -307,6 +307,10 @@ class CodecWatch:
         if self._sentinel is None and len(payload) in self._sizes and not self._contradicts(payload):
             return self.verdict
         return self._examine(payload)
+
+    def is_settled(self, size: int) -> bool:
+        """Whether frames of ``size`` bytes aren't looked at, until `look_again`."""
+        return self._told or (self._is_confirmed and size in self._sizes)
 
     def look_again(self) -> None:
         """The sound has paused: what comes now may be another codec."""
