@@ -30,6 +30,9 @@ FADE_MS = 8
 MIN_SOUND_BYTES = 16
 """2 ms of G.711, 1 ms of linear sound: no telephone sends packets shorter than 2.5 ms."""
 
+NOT_SETTLED = -1
+"""No length of a frame, not even of an empty one."""
+
 MIN_ODD_BYTES = 80
 """Linear sound of an odd length and under 5 ms is comfort noise with its spectrum (RFC 3389)."""
 
@@ -55,8 +58,8 @@ class Media:
         """20 ms of silence for the agent; empty before `agree`."""
         self.kind = Kind.SLIN
         """That of the caller's frames."""
-        self.settled_bytes = 0
-        """Frames of this length and `kind` need no look, and are understood as they are; 0: none do."""
+        self.settled_bytes = NOT_SETTLED
+        """Frames of this length and `kind` need no look, and are understood as they are."""
         self._codec = CodecWatch(clock)
         self._verdict = self._codec.verdict
         self._sample_bytes = PCM_8000.sample_bytes  # of the caller's sound; 0: it can't be decoded
@@ -96,13 +99,13 @@ class Media:
         is_news = verdict is not self._verdict and self._take(verdict)
         is_settled = frame.kind is not Kind.SLIN or self._codec.is_settled(size)
         is_whole = self._sample_bytes and size % self._sample_bytes == 0
-        self.settled_bytes = size if is_settled and is_whole else 0
+        self.settled_bytes = size if is_settled and is_whole else NOT_SETTLED
         return is_news
 
     def expect(self, codec: str) -> bool:
         """Learn from Asterisk which codec it sends under kind 0x10; tell whether that is news."""
         told = self._codec.told(codec)
-        self.settled_bytes = 0
+        self.settled_bytes = NOT_SETTLED
         return self.kind is Kind.SLIN and told is not self._verdict and self._take(told)
 
     @property
@@ -126,7 +129,7 @@ class Media:
     def look_again(self) -> None:
         """The caller's sound has paused: what comes now may be another codec."""
         if self.kind is Kind.SLIN:
-            self.settled_bytes = 0
+            self.settled_bytes = NOT_SETTLED
             self._codec.look_again()
 
     @property

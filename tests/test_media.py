@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from audiosocket_gw.audio import PCM_8000, AudioFormat, Converter
-from audiosocket_gw.media import Media
+from audiosocket_gw.media import NOT_SETTLED, Media
 from audiosocket_gw.protocol.audiosocket import HEADER, Audio, Kind
 from tests.audio.sound import tone
 
@@ -86,24 +86,24 @@ def test_frames_that_need_no_look_are_known_by_their_length() -> None:
     media = Media()
     linear, longer = Audio(Kind.SLIN, bytes(320)), Audio(Kind.SLIN, bytes(640))
     media.look_at(linear)
-    assert media.settled_bytes == 0, "who knows what that is?"
+    assert media.settled_bytes == NOT_SETTLED, "who knows what that is?"
     media.expect("slin")
-    assert media.settled_bytes == 0
+    assert media.settled_bytes == NOT_SETTLED
     media.look_at(linear)
     assert (media.kind, media.settled_bytes) == (Kind.SLIN, 320)
     media.look_at(longer)
     assert media.settled_bytes == 640
     media.look_at(Audio(Kind.SLIN, bytes(321)))
-    assert media.settled_bytes == 0, "half a sample must be cut off each time"
+    assert media.settled_bytes == NOT_SETTLED, "half a sample must be cut off each time"
     media.look_at(Audio(Kind.SLIN16, bytes(640)))
     assert (media.kind, media.settled_bytes) == (Kind.SLIN16, 640)
     media.look_at(linear)
     media.look_again()
-    assert media.settled_bytes == 0, "it may be another codec now"
+    assert media.settled_bytes == NOT_SETTLED, "it may be another codec now"
 
 
 def test_frames_that_nobody_can_decode_are_never_settled() -> None:
     media = Media()
     media.expect("g722")
     media.look_at(Audio(Kind.SLIN, bytes(160)))
-    assert media.settled_bytes == 0
+    assert media.settled_bytes == NOT_SETTLED
