@@ -127,17 +127,16 @@ def test_settings_reach_it(make: Make) -> None:
     assert replace(address, tls_name=None).certified_name == "192.0.2.1"
 
 
+def tls_settings(**settings: Any) -> Settings:
+    return Settings(
+        elevenlabs_agent_id="a", port=0, ami_host="127.0.0.1", ami_password="x", ami_tls=True, **settings
+    )
+
+
 async def test_a_file_without_a_certificate_stops_the_start(tmp_path: Path) -> None:
     empty = tmp_path / "ca.pem"
     empty.write_text("nothing")
-    settings = Settings(
-        elevenlabs_agent_id="a",
-        port=0,
-        ami_host="127.0.0.1",
-        ami_password="x",
-        ami_tls=True,
-        ami_tls_ca_file=empty,
-    )
+    settings = tls_settings(ami_tls_ca_file=empty)
     with pytest.raises(ConfigurationError, match=r"AMI_TLS_CA_FILE=.*no certificate in it"):
         async with Gateway(settings):
             pass
@@ -145,14 +144,7 @@ async def test_a_file_without_a_certificate_stops_the_start(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", [".example.com", "a..b", "x" * 70])
 async def test_a_name_that_is_none_stops_the_start(name: str) -> None:
-    settings = Settings(
-        elevenlabs_agent_id="a",
-        port=0,
-        ami_host="127.0.0.1",
-        ami_password="x",
-        ami_tls=True,
-        ami_tls_name=name,
-    )
+    settings = tls_settings(ami_tls_name=name)
     with pytest.raises(ConfigurationError, match="AMI_TLS_NAME="):
         async with Gateway(settings):
             pass
