@@ -23,7 +23,7 @@ ENV PATH=/opt/audiosocket-gw/bin:$PATH HOST=0.0.0.0 PORT=5001 PYTHONUNBUFFERED=1
 EXPOSE 5001
 # It asks the kernel, not the port: a connection would have to be admitted by ALLOWED_PEERS, and counted as a call.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s \
-    CMD ["/opt/audiosocket-gw/bin/python", "-I", "-m", "audiosocket_gw.health"]
+    CMD ["/opt/audiosocket-gw/bin/python", "-I", "-m", "audiosocket_gw.commands.health"]
 # Exec form: SIGTERM reaches the gateway itself, which then lets the running calls finish. Give it the time:
 # `docker run --stop-timeout 40`, longer than DRAIN_TIMEOUT. Docker's own 10 s would cut them.
 ENTRYPOINT ["/opt/audiosocket-gw/bin/audiosocket-gw"]

@@ -16,7 +16,7 @@ def main() -> int:
     # Before anything is imported that opens a file for good, as libffi (ctypes, numpy) does on Debian forky.
     open_standard_descriptors()
     try:
-        from audiosocket_gw.cli import main as command_line
+        from audiosocket_gw.commands.cli import main as command_line
     except ValueError as error:  # websockets reads numbers from the environment while it is imported
         variables = [
             f"{name}={value!r}" for name, value in os.environ.items() if name.startswith("WEBSOCKETS_")

@@ -16,32 +16,32 @@ from typing import Self
 
 import httpx
 
-from audiosocket_gw.actions import Services
 from audiosocket_gw.ami.client import AmiAddress
-from audiosocket_gw.ami.directory import PbxDirectory
-from audiosocket_gw.audio.ambience import Ambience, load_ambience
-from audiosocket_gw.builtin_tools import load_tools
-from audiosocket_gw.call import CallContext
+from audiosocket_gw.ami.pbx_pool import PbxDirectory
+from audiosocket_gw.audio.hold_audio import Ambience, load_ambience
+from audiosocket_gw.call.call import CallContext
+from audiosocket_gw.call.log import log_event
+from audiosocket_gw.control.actions import Services
 from audiosocket_gw.elevenlabs.agent import AgentLocator
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.events import CallEvent, Observer
 from audiosocket_gw.flight.recorder import FlightRecorder
-from audiosocket_gw.load import Load
 from audiosocket_gw.log.text import Sentence
-from audiosocket_gw.network_environment import (
+from audiosocket_gw.recording.recorder import Recorder
+from audiosocket_gw.recording.retention import Limits
+from audiosocket_gw.runtime.load import Load
+from audiosocket_gw.runtime.network_environment import (
     create_http_client_for_tools,
     create_ssl_context,
     warn_of_unused_proxy,
 )
-from audiosocket_gw.observers import log_event
-from audiosocket_gw.recording.recorder import Recorder
-from audiosocket_gw.recording.retention import Limits
-from audiosocket_gw.server import SPARE_CONNECTIONS, AudioSocketServer
+from audiosocket_gw.runtime.shutdown import end_with_nothing_left, stop_signals
+from audiosocket_gw.runtime.ticker import Ticker
+from audiosocket_gw.server.server import SPARE_CONNECTIONS, AudioSocketServer
 from audiosocket_gw.settings import AgentKind, FlightKeep, Settings
-from audiosocket_gw.shutdown import end_with_nothing_left, stop_signals
-from audiosocket_gw.simulator import Simulator, load_scenario
 from audiosocket_gw.tap import OpenTap
-from audiosocket_gw.ticker import Ticker
+from audiosocket_gw.testing.simulator import Simulator, load_scenario
+from audiosocket_gw.tools.builtin import load_tools
 
 logger = logging.getLogger("audiosocket_gw.gateway")
 

@@ -19,12 +19,12 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from audiosocket_gw.audio import FRAME_MS
-from audiosocket_gw.audio.ambience import ComfortMode
+from audiosocket_gw.audio.hold_audio import ComfortMode
+from audiosocket_gw.control.dtmf import KeyAction, parse_key_actions
+from audiosocket_gw.control.mcp_approval import McpApproval
+from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.keypad import KeyAction, parse_key_actions
-from audiosocket_gw.mcp_approval import McpApproval
 from audiosocket_gw.tools import MAX_TIMEOUT_S
-from audiosocket_gw.transfer import Destination, TransferPolicy
 
 IpNetwork = IPv4Network | IPv6Network
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests import hypothesis_profiles
-from tests.virtual_time import VirtualTimeLoop
+from tests.harness.virtual_time import VirtualTimeLoop
 
 TEST_LIMIT_S = 60
 """No test waits longer than this for what doesn't come; ``@pytest.mark.limit(seconds)`` allows more."""

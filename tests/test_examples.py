@@ -17,9 +17,9 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from audiosocket_gw.ami.control import CallerData
+from audiosocket_gw.ami.call_control import CallerData
 from audiosocket_gw.ami.registry import Channel
-from audiosocket_gw.caller_data import caller_headers, caller_variables
+from audiosocket_gw.call.caller_data import caller_headers, caller_variables
 from audiosocket_gw.elevenlabs.agent import AgentAddress, AgentLocator
 from audiosocket_gw.settings import load_settings
 

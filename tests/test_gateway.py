@@ -19,7 +19,7 @@ from audiosocket_gw.events import EndReason
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.protocol.audiosocket import Hangup
 from audiosocket_gw.settings import Settings
-from tests.stage import Line, ramp, stage
+from tests.harness.stage import Line, ramp, stage
 
 
 @asynccontextmanager

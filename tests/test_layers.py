@@ -12,75 +12,46 @@ import audiosocket_gw
 
 PACKAGE = Path(audiosocket_gw.__file__).parent
 
-LAYERS = [
-    {
-        "events",
-        "errors",
-        "audio",
-        "protocol.audiosocket",
-        "protocol.strangers",
-        "elevenlabs.messages",
-        "elevenlabs.closing",
-        "ami.registry",
-        "ami.certificate",
-        "ami.releases",
-        "ami.text",
-        "transfer",
-        "keypad",
-        "mcp_approval",
-    },
-    {
-        "settings",
-        "playout",
-        "media",
-        "fence",
-        "barge_in",
-        "passthrough",
-        "replies",
-        "tap",
-        "turn",
-        "agent_speech",
-        "load",
-        "log",
-        "event_loop",
-        "happy_eyeballs",
-        "network_environment",
-        "recording",
-        "flight",
-        "ticker",
-        "observers",
-        "elevenlabs",
-        "ami",
-        "tools",
-        "builtin_tools",
-        "caller_data",
-        "outcome",
-        "shutdown",
-        "simulator",
-        "caller",
-    },
-    {"actions", "originate"},
-    {"call"},
-    {"server"},
-    {"gateway"},
-    {"cli", "demo", "flight.replay", "flight.command", "health"},
-    {"__main__"},
+ROOMS = [
+    *("events", "errors", "redaction", "log", "protocol", "audio", "runtime", "tools", "ami", "tap"),
+    *("elevenlabs", "recording", "control", "flight", "settings", "call", "server", "gateway"),
+    *("testing", "commands", "__main__"),
 ]
-"""A package stands for those of its modules that aren't named themselves."""
+"""The folders and flat modules of the package: each imports only from those before it."""
 
-PURE = LAYERS[0] | {
-    "playout",
-    "media",
-    "barge_in",
-    "fence",
-    "replies",
-    "agent_speech",
-    "protocol",
+TO_BE_CUT = {
+    ("control.actions", "settings"),
+    ("elevenlabs.agent", "settings"),
+    ("flight.summary", "testing.softphone.record"),
+    ("flight.timing", "testing.softphone.record"),
+    ("gateway", "testing.simulator"),
+}
+
+PURE = [
+    "events",
+    "errors",
+    "redaction",
     "log.limit",
     "log.text",
+    "protocol",
+    "audio",
+    "elevenlabs.messages",
+    "elevenlabs.close_codes",
+    "ami.registry",
+    "ami.releases",
+    "ami.text",
+    "call.media",
+    "call.playout",
+    "call.barge_in",
+    "call.stale_audio",
+    "call.replies",
+    "control.dtmf",
+    "control.mcp_approval",
+    "control.transfer_policy",
     "recording.track",
-    "recording.stereo",
-}
+]
+"""Modules and folders that do no I/O, nor does anything that they import."""
+
 IO = {
     "asyncio",
     "socket",
@@ -141,35 +112,23 @@ OWN = {
 }
 
 
-def layer(name: str) -> int:
-    """Return the layer of a module, or of the nearest package around it that has one."""
-    while name:
-        for number, names in enumerate(LAYERS):
-            if name in names:
-                return number
-        name = name.rpartition(".")[0]
-    raise AssertionError("not in the table")
+def room(name: str) -> str:
+    return name.partition(".")[0]
 
 
-def is_empty(name: str) -> bool:
-    """Whether the module has no code but its docstring: a package that only holds modules."""
-    return all(isinstance(node, ast.Expr) for node in MODULES[name].body)
+def test_every_folder_has_a_place_in_the_order() -> None:
+    assert {room(name) for name in MODULES} == set(ROOMS)
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if not is_empty(name)])
-def test_every_module_imports_only_from_below_or_beside_itself(name: str) -> None:
-    assert {imported for imported in OWN[name] if layer(imported) > layer(name)} == set()
-
-
-def test_above_the_first_two_layers_nothing_is_beside_anything() -> None:
-    beside = {
-        (name, imported)
-        for name in MODULES
-        if not is_empty(name) and layer(name) > 1
+@pytest.mark.parametrize("name", MODULES)
+def test_every_folder_imports_only_from_those_before_it(name: str) -> None:
+    mine = ROOMS.index(room(name))
+    upwards = {
+        imported
         for imported in OWN[name]
-        if layer(imported) == layer(name) and imported.partition(".")[0] != name.partition(".")[0]
+        if room(imported) != room(name) and ROOMS.index(room(imported)) >= mine
     }
-    assert beside == {("cli", "demo"), ("cli", "flight.command")}, "the command line starts the others"
+    assert {imported for imported in upwards if (name, imported) not in TO_BE_CUT} == set()
 
 
 def test_no_import_goes_round_in_circles() -> None:
@@ -177,17 +136,32 @@ def test_no_import_goes_round_in_circles() -> None:
     assert list(TopologicalSorter(OWN).static_order())
 
 
+def loaded_with(name: str) -> set[str]:
+    """Return all modules of the package that are loaded when the module ``name`` is."""
+    found: set[str] = set()
+    todo = [name]
+    while todo:
+        module = todo.pop()
+        parts = module.split(".")
+        with_packages = {".".join(parts[:end]) for end in range(1, len(parts) + 1)} & MODULES.keys()
+        new = with_packages - found
+        found |= new
+        todo += [imported for each in new for imported in OWN[each]]
+    return found
+
+
 def is_pure(name: str) -> bool:
-    """Whether the module, or a package around it, is to be pure; but one of another layer isn't meant."""
-    if name in PURE:
-        return True
-    package = name.rpartition(".")[0]
-    return bool(package) and package in LAYERS[0] and layer(name) == 0
+    return any(name == pure or name.startswith(f"{pure}.") for pure in PURE)
 
 
 @pytest.mark.parametrize("name", sorted(filter(is_pure, MODULES)))
-def test_pure_modules_do_no_input_or_output(name: str) -> None:
-    assert {imported.partition(".")[0] for imported in imports(name)} & IO == set()
+def test_what_is_pure_loads_nothing_that_does_input_or_output(name: str) -> None:
+    found = {module: imported & IO for module in loaded_with(name) if (imported := roots(module)) & IO}
+    assert found == {}
+
+
+def roots(name: str) -> set[str]:
+    return {imported.partition(".")[0] for imported in imports(name)}
 
 
 @pytest.mark.parametrize(
@@ -195,7 +169,7 @@ def test_pure_modules_do_no_input_or_output(name: str) -> None:
     [
         ("panoramisk", {"ami"}),
         ("pydantic_settings", {"settings"}),
-        ("websockets", {"elevenlabs", "flight", "simulator"}),
+        ("websockets", {"elevenlabs", "testing"}),
     ],
 )
 def test_each_library_has_its_place(library: str, users: set[str]) -> None:
@@ -205,12 +179,3 @@ def test_each_library_has_its_place(library: str, users: set[str]) -> None:
         if any(imported.partition(".")[0] == library for imported in imports(name))
     }
     assert found <= users
-
-
-def test_only_the_composition_root_builds_from_settings() -> None:
-    assert {name for name in MODULES if "gateway" in OWN[name]} <= {
-        "cli",
-        "demo",
-        "demo.demo",
-        "flight.replay",
-    }

@@ -24,7 +24,7 @@ from audiosocket_gw.ami.certificate import is_for_address
 from audiosocket_gw.ami.registry import Headers
 from audiosocket_gw.ami.text import decoded
 from audiosocket_gw.errors import ControlError, LocalProtocolError, reason_of
-from audiosocket_gw.happy_eyeballs import open_socket
+from audiosocket_gw.runtime.happy_eyeballs import open_socket
 
 SEPARATOR = b"\r\n\r\n"
 GREETING = b"Asterisk Call Manager/"

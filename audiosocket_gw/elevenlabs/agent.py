@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 import httpx
 
 from audiosocket_gw import USER_AGENT
-from audiosocket_gw.elevenlabs.closing import reason_of_status, words_of_redirect
+from audiosocket_gw.elevenlabs.close_codes import reason_of_status, words_of_redirect
 from audiosocket_gw.errors import AgentError, reason_of
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.settings import Settings

@@ -24,17 +24,17 @@ from websockets.uri import parse_uri
 
 from audiosocket_gw import USER_AGENT
 from audiosocket_gw.elevenlabs import messages, tls
-from audiosocket_gw.elevenlabs.closing import (
+from audiosocket_gw.elevenlabs.close_codes import (
     MAX_FOREIGN,
     reason_of_close,
     reason_of_status,
     words_of_close,
     words_of_redirect,
 )
-from audiosocket_gw.elevenlabs.masking import text_frame
+from audiosocket_gw.elevenlabs.ws_frame import text_frame
 from audiosocket_gw.errors import AgentError, RemoteProtocolError, reason_of
 from audiosocket_gw.events import EndReason
-from audiosocket_gw.happy_eyeballs import open_socket
+from audiosocket_gw.runtime.happy_eyeballs import open_socket
 from audiosocket_gw.tap import Tap
 
 MAX_MESSAGE = 16 * 2**20

@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import suppress
 from typing import cast
 
-from audiosocket_gw.happy_eyeballs import open_socket
+from audiosocket_gw.runtime.happy_eyeballs import open_socket
 
 MAX_RECORD = 16_384
 """Bytes of plaintext in one TLS record (RFC 8446, section 5.1)."""

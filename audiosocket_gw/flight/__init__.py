@@ -1,1 +1,1 @@
-"""The flight recorder: all that happened in a call in one file, and the file played again into a gateway."""
+"""The flight recorder: everything that happened in a call in one file, redacted, and its summary."""

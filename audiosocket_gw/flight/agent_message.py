@@ -9,7 +9,7 @@ from typing import Any
 from audiosocket_gw.elevenlabs.messages import decode_audio
 from audiosocket_gw.errors import RemoteProtocolError
 from audiosocket_gw.flight.format import AgentMessage, FlightError
-from audiosocket_gw.flight.masking import mask_json, mask_text
+from audiosocket_gw.redaction import mask_json, mask_text
 
 
 def take_message(at_us: int, message: bytes) -> AgentMessage:

@@ -18,7 +18,7 @@ from typing import Any, Self
 
 from audiosocket_gw.audio import AudioFormat
 from audiosocket_gw.events import NORMAL_ENDS, CallEnded, CallEvent, CallStarted, EndReason
-from audiosocket_gw.flight.flight_file import SUFFIX, UNFINISHED, FlightFile, Note
+from audiosocket_gw.flight.capture import SUFFIX, UNFINISHED, FlightFile, Note
 from audiosocket_gw.flight.format import RecordKind
 from audiosocket_gw.protocol.audiosocket import Audio
 from audiosocket_gw.recording.directory import Claim, claim

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from audiosocket_gw.flight.masking import mask_secrets
+from audiosocket_gw.redaction import mask_secrets
 
 VALUE_LIMIT = 200
 """Characters of a foreign value."""

@@ -16,7 +16,7 @@ import numpy as np
 from audiosocket_gw.audio import FRAME_MS, AudioFormat, Converter, Encoding
 from audiosocket_gw.protocol.audiosocket import HEADER, SAMPLE_RATES, Kind
 from audiosocket_gw.recording.track import Positions, Samples, Track
-from audiosocket_gw.ticker import MAX_CATCH_UP_S
+from audiosocket_gw.runtime.ticker import MAX_CATCH_UP_S
 
 LEAD_IN_S = FRAME_MS / 1000
 """A recording begins that much before the call: the first frame to arrive had been spoken by then."""

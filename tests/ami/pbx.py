@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
 
+from audiosocket_gw.ami.call_control import CallControl
 from audiosocket_gw.ami.client import FILTERS, AmiAddress, AmiClient, AmiTiming
-from audiosocket_gw.ami.control import CallControl
 from tests.asterisk.lab import AMI_PASSWORD, STOP_LIMIT_S, Lab
-from tests.certificates import make_certificates
+from tests.harness.certificates import make_certificates
 
 CERTIFIED_NAME = "pbx.example.com"
 TIMING = AmiTiming(first_retry_s=0.1, max_retry_s=0.2, refused_retry_s=0.1)

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import pytest
 
+from audiosocket_gw.ami.call_control import CallControl, CallerData
 from audiosocket_gw.ami.client import AmiClient
-from audiosocket_gw.ami.control import CallControl, CallerData
 from audiosocket_gw.ami.text import decoded
 from audiosocket_gw.errors import ControlError
 from tests.ami.pbx import CERTIFIED_NAME, TIMING, Pbx, connected

@@ -18,7 +18,7 @@ from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.gateway import Gateway, ami_address
 from audiosocket_gw.settings import Settings
 from tests.ami.fake_asterisk import TIMING, FakeAsterisk
-from tests.certificates import Certificates, make_certificates
+from tests.harness.certificates import Certificates, make_certificates
 
 Make = Callable[[str], Certificates]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.asterisk.lab import SIP_PASSWORD, Lab, Ports
-from tests.asterisk.sound import write_wav
+from tests.asterisk.signals import write_wav
 
 MODULES = Path("/usr/lib/baresip/modules")
 

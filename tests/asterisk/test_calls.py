@@ -15,13 +15,13 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.events import EndReason
-from audiosocket_gw.simulator import Conversation
-from audiosocket_gw.simulator.scenario import Mode
+from audiosocket_gw.testing.simulator import Conversation
+from audiosocket_gw.testing.simulator.scenario import Mode
 from tests.asterisk.lab import Lab
 from tests.asterisk.line import Line, Script, answering, silence
 from tests.asterisk.release import KEYS, ORDERLY_END
-from tests.asterisk.sound import noise
-from tests.stage import MANUAL, Stage, stage
+from tests.asterisk.signals import noise
+from tests.harness.stage import MANUAL, Stage, stage
 
 pytestmark = pytest.mark.asterisk
 

@@ -15,14 +15,14 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.events import EndReason
-from audiosocket_gw.simulator import Conversation
-from audiosocket_gw.simulator.client_messages import ToolResult
+from audiosocket_gw.testing.simulator import Conversation
+from audiosocket_gw.testing.simulator.client_messages import ToolResult
 from tests.asterisk.lab import AMI_PASSWORD, Lab, Watch
 from tests.asterisk.line import Line, answering, silence
 from tests.asterisk.phone import Phone
 from tests.asterisk.release import KEYS
-from tests.asterisk.sound import SAMPLE_RATE, loudest_hertz, noise, read_wav, tone
-from tests.stage import Stage, stage
+from tests.asterisk.signals import SAMPLE_RATE, loudest_hertz, noise, read_wav, tone
+from tests.harness.stage import Stage, stage
 
 pytestmark = pytest.mark.asterisk
 

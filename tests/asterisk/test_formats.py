@@ -21,10 +21,10 @@ from audiosocket_gw.protocol.audiosocket import Kind
 from tests.asterisk.lab import AMI_PASSWORD, Lab
 from tests.asterisk.phone import Phone
 from tests.asterisk.release import WIDEBAND
-from tests.asterisk.sound import likeness, loudest_tone, read_wav, tone
+from tests.asterisk.signals import likeness, loudest_tone, read_wav, tone
 from tests.asterisk.wire import Wire, wire
-from tests.audio.sound import ideally_resampled, speech, to_samples
-from tests.stage import MANUAL, Stage, stage
+from tests.audio.signals import ideally_resampled, speech, to_samples
+from tests.harness.stage import MANUAL, Stage, stage
 
 pytestmark = pytest.mark.asterisk
 

@@ -13,14 +13,14 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.audio import linear_to_ulaw
 from audiosocket_gw.protocol.audiosocket import Audio, Kind
-from audiosocket_gw.simulator import Conversation
+from audiosocket_gw.testing.simulator import Conversation
 from tests.asterisk.lab import Lab
 from tests.asterisk.raw_phone import RawPhone, calling
 from tests.asterisk.release import COMFORT_NOISE, KEYS, WIDEBAND
-from tests.asterisk.sound import likeness, loudest_tone, tone
+from tests.asterisk.signals import likeness, loudest_tone, tone
 from tests.asterisk.wire import Wire, wire
-from tests.audio.sound import speech, to_samples
-from tests.stage import MANUAL, Stage, stage
+from tests.audio.signals import speech, to_samples
+from tests.harness.stage import MANUAL, Stage, stage
 
 pytestmark = pytest.mark.asterisk
 

@@ -10,7 +10,7 @@ import pytest
 
 from tests.asterisk.lab import Lab, Watch
 from tests.asterisk.line import Line, answering
-from tests.asterisk.sound import SAMPLE_RATE, loudest_hertz, read_wav, tone
+from tests.asterisk.signals import SAMPLE_RATE, loudest_hertz, read_wav, tone
 
 pytestmark = pytest.mark.asterisk
 

@@ -12,8 +12,8 @@ from audiosocket_gw import events
 from audiosocket_gw.events import EndReason
 from tests.asterisk.lab import AMI_PASSWORD, Lab
 from tests.asterisk.line import answering, silence
-from tests.asterisk.sound import noise
-from tests.stage import stage
+from tests.asterisk.signals import noise
+from tests.harness.stage import stage
 
 pytestmark = pytest.mark.asterisk
 

@@ -14,8 +14,8 @@ import pytest
 
 from audiosocket_gw import events
 from tests.asterisk.lab import Lab
-from tests.asterisk.sound import noise, read_wav
-from tests.stage import stage
+from tests.asterisk.signals import noise, read_wav
+from tests.harness.stage import stage
 
 pytestmark = pytest.mark.asterisk
 

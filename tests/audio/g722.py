@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tests.audio.sound import Samples, ideally_resampled, to_samples
+from tests.audio.signals import Samples, ideally_resampled, to_samples
 
 _QMF = (3, -11, 12, 32, -210, 951, 3876, -805, 362, -156, 53, -11)
 _DECISIONS = (

@@ -18,9 +18,9 @@ from audiosocket_gw.audio import (
     linear_to_ulaw,
 )
 from audiosocket_gw.audio.byte_rate import ByteRate
-from audiosocket_gw.audio.sentinel import CodecWatch, Verdict
+from audiosocket_gw.audio.codec_detector import CodecWatch, Verdict
 from tests.audio.g722 import linear_to_g722, wideband
-from tests.audio.sound import SPEECH, Floats, Samples, ideally_resampled, rms, speech, to_samples, tone
+from tests.audio.signals import SPEECH, Floats, Samples, ideally_resampled, rms, speech, to_samples, tone
 
 PCM_16000 = AudioFormat.parse("pcm_16000")
 

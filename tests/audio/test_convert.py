@@ -24,7 +24,7 @@ from audiosocket_gw.audio import (
     ulaw_to_linear,
 )
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES
-from tests.audio.sound import (
+from tests.audio.signals import (
     SPEECH,
     Floats,
     Samples,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from audiosocket_gw.audio import AGENT_FORMATS
 from audiosocket_gw.audio.resample import Resampler
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES
-from tests.audio.sound import Heard, Samples, listen, tone
+from tests.audio.signals import Heard, Samples, listen, tone
 
 RATES = sorted({*SAMPLE_RATES.values(), *(audio_format.rate for audio_format in AGENT_FORMATS)})
 PAIRS = list(permutations(RATES, 2))

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tests.asterisk.lab import SIP_PASSWORD
-from tests.asterisk.sound import SAMPLE_RATE, likeness, loudest_hertz, read_wav, tone
+from tests.asterisk.signals import SAMPLE_RATE, likeness, loudest_hertz, read_wav, tone
 from tests.containers.stack import DOLLAR, PROJECT, Stack, wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.limit(300)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.flight import format as flight_format
-from audiosocket_gw.flight.flight import End, load_flight
+from audiosocket_gw.flight.call_trace import End, load_flight
 from audiosocket_gw.flight.format import (
     PREAMBLE,
     SIGNATURE,

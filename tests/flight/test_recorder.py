@@ -26,14 +26,14 @@ from audiosocket_gw.audio import ULAW_8000
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.flight import recorder as recorder_module
-from audiosocket_gw.flight.flight import Flight, load_flight
-from audiosocket_gw.flight.flight_file import SUFFIX, UNFINISHED, FlightFile
+from audiosocket_gw.flight.call_trace import Flight, load_flight
+from audiosocket_gw.flight.capture import SUFFIX, UNFINISHED, FlightFile
 from audiosocket_gw.flight.format import CallerFormat, GatewayMessage, HeardFrame
 from audiosocket_gw.flight.recorder import FlightRecorder
 from audiosocket_gw.protocol.audiosocket import Audio, Kind, encode_audio, encode_dtmf
 from audiosocket_gw.recording.directory import call_name
 from audiosocket_gw.recording.retention import Limits
-from tests.stage import MANUAL, Stage, ramp, stage
+from tests.harness.stage import MANUAL, Stage, ramp, stage
 
 FRAME = encode_audio(Kind.SLIN, bytes(320))
 
@@ -313,7 +313,7 @@ async def test_what_a_slow_disk_took_is_kept(tmp_path: Path, monkeypatch: pytest
 async def test_a_defect_costs_the_recording_and_one_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("audiosocket_gw.flight.flight_file.encode_block", failing(KeyError("x")))
+    monkeypatch.setattr("audiosocket_gw.flight.capture.encode_block", failing(KeyError("x")))
     await _three_seconds(tmp_path)
     (error,) = caplog.records
     assert error.levelno == logging.ERROR

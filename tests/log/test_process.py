@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from audiosocket_gw.caller import Caller
+from audiosocket_gw.testing.softphone import Caller
 
 Process = asyncio.subprocess.Process
 
@@ -21,7 +21,7 @@ PROGRAM = ("-m", "audiosocket_gw")
 
 SHORT_OF_MEMORY = """
 import sys
-from audiosocket_gw.cli import main
+from audiosocket_gw.commands.cli import main
 from audiosocket_gw.log import writer
 writer.MAX_WAITING = 10_000
 sys.exit(main())
@@ -258,7 +258,7 @@ async def test_what_a_tool_prints_waits_for_nobody_and_is_logged(tmp_path: Path)
 async def test_an_error_that_ends_the_gateway_is_logged() -> None:
     script = """
 import sys
-from audiosocket_gw import cli
+from audiosocket_gw.commands import cli
 async def serve(settings):
     raise RuntimeError("defect\\x1b of 01711234567")
 cli.serve = serve

@@ -14,9 +14,10 @@ from pathlib import Path
 from uuid import UUID
 
 from audiosocket_gw import events
-from audiosocket_gw.recording import Limits, Recorder
-from tests.recording.sound import from_caller, to_caller
-from tests.virtual_time import VirtualTimeLoop
+from audiosocket_gw.recording.recorder import Recorder
+from audiosocket_gw.recording.retention import Limits
+from tests.harness.virtual_time import VirtualTimeLoop
+from tests.recording.signals import from_caller, to_caller
 
 CALL = UUID("01234567-89ab-cdef-0123-456789abcdef")
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.recording.endless_call import CALL, words
-from tests.recording.sound import FRAME, RATE, read
+from tests.recording.signals import FRAME, RATE, read
 
 PROJECT = Path(__file__).parents[2]
 

@@ -24,12 +24,14 @@ from audiosocket_gw.audio import PCM_8000, ULAW_8000, AudioFormat, Encoding, lin
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Audio, Kind, encode_audio
-from audiosocket_gw.recording import Limits, Recorder, wav, writer
+from audiosocket_gw.recording import wav, writer
+from audiosocket_gw.recording.recorder import Recorder
+from audiosocket_gw.recording.retention import Limits
 from audiosocket_gw.recording.stereo import LEAD_IN_S, Stereo
+from audiosocket_gw.runtime.ticker import Ticker
 from audiosocket_gw.tap import Tap
-from audiosocket_gw.ticker import Ticker
-from tests.recording.sound import FRAME, RATE, Samples, from_caller, places, read, to_caller
-from tests.virtual_time import VirtualTimeLoop
+from tests.harness.virtual_time import VirtualTimeLoop
+from tests.recording.signals import FRAME, RATE, Samples, from_caller, places, read, to_caller
 
 
 class OneCall:

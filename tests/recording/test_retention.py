@@ -18,9 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.recording import Limits, Retention
 from audiosocket_gw.recording import directory as directory_module
 from audiosocket_gw.recording.directory import call_name, claim, prepare, started_on
+from audiosocket_gw.recording.retention import Limits, Retention
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SUFFIXES = (".wav", ".jsonl")

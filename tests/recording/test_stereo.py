@@ -22,9 +22,9 @@ from audiosocket_gw.audio import (
 )
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Kind, encode_audio
 from audiosocket_gw.recording.stereo import LEAD_IN_S, Piece, Stereo, TimedFrame
-from audiosocket_gw.ticker import MAX_CATCH_UP_S
-from tests.audio.sound import tone
-from tests.recording.sound import FRAME, RATE, Samples, payload, places, to_caller
+from audiosocket_gw.runtime.ticker import MAX_CATCH_UP_S
+from tests.audio.signals import tone
+from tests.recording.signals import FRAME, RATE, Samples, payload, places, to_caller
 
 PCM_16000 = AudioFormat(Encoding.PCM, 16_000)
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiosocket_gw.recording.track import Run, Track
-from tests.recording.sound import FRAME, RATE, Samples
+from tests.recording.signals import FRAME, RATE, Samples
 
 MS = RATE // 1000
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from audiosocket_gw.recording import wav
 from audiosocket_gw.recording.wav import WavFile
-from tests.recording.sound import Samples, read
+from tests.recording.signals import Samples, read
 
 PWrite = Callable[[int, Any, int], int]
 

@@ -1,0 +1,49 @@
+"""More than one PBX: a call is controlled on the one that it came from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Self
+
+from audiosocket_gw.ami.call_control import CallControl
+from audiosocket_gw.ami.client import AmiAddress, AmiClient, AmiTiming
+from audiosocket_gw.errors import ControlError
+
+
+class PbxDirectory:
+    """The control over each PBX, by where its calls come from; ``async with`` it to connect.
+
+    ``listed`` (``AMI_HOSTS``) serve the calls that come from them: by the host's name in the list, or the
+    address that it turned out to have. ``common`` (``AMI_HOST``) serves all other calls.
+    """
+
+    def __init__(
+        self, common: AmiAddress | None, listed: Sequence[AmiAddress] = (), timing: AmiTiming | None = None
+    ) -> None:
+        self._common = AmiClient(common, timing) if common else None
+        self._listed = [AmiClient(address, timing) for address in listed]
+        self._clients = [*self._listed, *([self._common] if self._common else [])]
+        self._controls = {client: CallControl(client) for client in self._clients}
+
+    async def __aenter__(self) -> Self:
+        for client in self._clients:
+            await client.__aenter__()
+        return self
+
+    async def __aexit__(self, *exit_: object) -> None:
+        for client in self._clients:
+            await client.__aexit__(*exit_)
+
+    def for_peer(self, host: str) -> CallControl:
+        """Return the control of the PBX whose AudioSocket connection came from the address ``host``.
+
+        Raises:
+            ControlError: that PBX has no manager interface that we know of.
+        """
+        host = host.removeprefix("::ffff:")
+        for client in self._listed:
+            if host in {client.address.host, client.peer_host}:
+                return self._controls[client]
+        if self._common is None:
+            raise ControlError(f"no manager interface is set for the PBX at {host}: add it to AMI_HOSTS")
+        return self._controls[self._common]

@@ -1,0 +1,52 @@
+"""Who is calling, as the agent and the agent URL are told.
+
+Every variable is always sent, with a default: an ElevenLabs agent whose prompt names a variable that isn't
+sent ends the conversation (close code 1008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import quote
+from uuid import UUID
+
+from audiosocket_gw.ami.call_control import CallerData
+from audiosocket_gw.settings import UNKNOWN
+
+_PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+
+
+def caller_variables(uuid: UUID, data: CallerData | None, defaults: Mapping[str, str]) -> dict[str, str]:
+    """Return the dynamic variables of a call.
+
+    ``data`` is None when Asterisk couldn't be asked. ``defaults`` are ``CALL_VARIABLES``, by name.
+    """
+    channel = data.channel if data else None
+    known = {
+        "caller_number": channel.caller_number if channel else "",
+        "caller_name": channel.caller_name if channel else "",
+        "dialled_number": channel.dialled_number if channel else "",
+        "context": channel.context if channel else "",
+        "channel": channel.name if channel else "",
+        "unique_id": channel.uniqueid if channel else "",
+        "linked_id": channel.linkedid if channel else "",
+    }
+    variables = {"call_uuid": str(uuid)} | {name: value or UNKNOWN for name, value in known.items()}
+    for name, default in defaults.items():
+        variables[name] = (data.variables.get(name) if data else None) or default
+    return variables
+
+
+def caller_headers(variables: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables as HTTP headers, ``X-AVR-Caller-Number`` and so on.
+
+    A caller's name can hold anything; what isn't printable ASCII is percent-encoded, and blanks at the ends,
+    which no header can have, are left out.
+    """
+    headers = {}
+    for name, value in variables.items():
+        words = name.replace("_", "-").strip("-").title()
+        headers[f"X-AVR-{'UUID' if name == 'call_uuid' else words}"] = quote(
+            value.strip(" "), _PRINTABLE, errors="replace"
+        )
+    return headers

@@ -1,0 +1,269 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from audiosocket_gw import __version__
+from audiosocket_gw.commands.call import run_call
+from audiosocket_gw.commands.originate import OutboundCall, run_originate
+from audiosocket_gw.commands.replay import run_replay, run_replay_into, run_summary
+from audiosocket_gw.errors import ConfigurationError, GatewayError
+from audiosocket_gw.gateway import ami_address, serve
+from audiosocket_gw.log.printed import print_to_log
+from audiosocket_gw.log.setup import log_to_stderr, set_level
+from audiosocket_gw.runtime.event_loop import GatewayEventLoop
+from audiosocket_gw.settings import AgentKind, Settings, load_settings
+from audiosocket_gw.testing.demo import run_demo
+from audiosocket_gw.testing.simulator import Simulator, load_scenario
+from audiosocket_gw.tools.builtin import load_tools
+
+logger = logging.getLogger("audiosocket_gw")
+
+EXIT_CONFIGURATION = 2
+
+MAX_RING_S = 600
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; return the exit status: 0 fine, 1 failed, 2 a bad setting or argument."""
+    options = _parser().parse_args(arguments)
+    try:
+        with log_to_stderr():
+            status: int = options.command(options)
+        sys.stdout.flush()
+    except ConfigurationError as error:
+        for line in str(error).splitlines():
+            print(f"audiosocket-gw: {line}", file=sys.stderr)
+        return EXIT_CONFIGURATION
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `| head` has had enough; what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="audiosocket-gw",
+        description="Put an ElevenLabs agent on an Asterisk PBX: AudioSocket in, WebSocket out.",
+        epilog="Settings come from the environment and .env; the README lists them.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_demo(commands)
+    _add_simulator(commands)
+    _add_call(commands)
+    _add_originate(commands)
+    _add_replay(commands)
+    _add_tools(commands)
+    return parser
+
+
+# One function for each command: its arguments, then what it does.
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "serve", help="answer Asterisk's calls", description="Answer Asterisk's calls."
+    )
+    parser.add_argument("--agent", choices=[kind.value for kind in AgentKind], help="who answers (AGENT)")
+    parser.add_argument("--host", help="address to listen on (HOST)")
+    parser.add_argument("--port", type=int, help="port to listen on (PORT)")
+    parser.set_defaults(command=_serve)
+
+
+def _serve(options: argparse.Namespace) -> int:
+    given = {name: getattr(options, name) for name in ("agent", "host", "port")}
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+    set_level(settings.log_level.upper())
+    try:
+        with print_to_log(), asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
+            return runner.run(serve(settings))
+    except GatewayError:
+        raise
+    except Exception:  # by the log: Python would print it, and wait for whoever reads standard error
+        logger.exception("the gateway failed")
+        return 1
+
+
+def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "demo",
+        help="hear and see a call, without a PBX or an account",
+        description="Hold a call between a simulated caller and agent; leave its sound and a page.",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=Path("demo-output"), help="folder for call.wav and call.html"
+    )
+    parser.set_defaults(command=lambda options: asyncio.run(run_demo(options.output)))
+
+
+def _add_simulator(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "simulator",
+        help="run a simulated ElevenLabs",
+        description="Run a simulated ElevenLabs; point ELEVENLABS_BASE_URL at it.",
+    )
+    parser.add_argument("--scenario", default="receptionist", help="a named scenario, or a .toml file")
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=8080)
+    parser.add_argument("--api-key", help="demand this xi-api-key for signed URLs")
+    parser.set_defaults(command=lambda options: asyncio.run(_simulate(options)))
+
+
+async def _simulate(options: argparse.Namespace) -> int:
+    scenario = load_scenario(options.scenario)
+    simulator = Simulator(
+        scenario, host=options.host, port=options.port, api_key=options.api_key, record=False
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(simulator)
+        except (OSError, OverflowError) as error:
+            raise ConfigurationError(
+                f"--host {options.host} --port {options.port}: can't listen there: {error}"
+            ) from None
+        print(f"simulated ElevenLabs: ELEVENLABS_BASE_URL={simulator.base_url} (Ctrl-C ends it)", flush=True)
+        await asyncio.Event().wait()
+    return 0
+
+
+def _add_call(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "call",
+        help="call a gateway as Asterisk would",
+        description="Call a gateway as Asterisk would, and be as strict as Asterisk is.",
+    )
+    parser.add_argument("address", metavar="HOST:PORT")
+    parser.add_argument(
+        "--play", type=Path, metavar="IN.wav", help="what the caller says: 8 kHz, mono, 16 bits"
+    )
+    parser.add_argument("--record", type=Path, metavar="OUT.wav", help="where to write what the caller hears")
+    parser.set_defaults(command=lambda o: asyncio.run(run_call(o.address, o.play, o.record)))
+
+
+def _add_originate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "originate",
+        help="ring a telephone, and connect who answers with the agent",
+        description="Ring CHANNEL by Asterisk's manager interface (AMI_HOST), and send who answers to the "
+        "extension that reaches the agent. Exit status 0: answered.",
+    )
+    parser.add_argument("channel", metavar="CHANNEL", help="PJSIP/1001; ORIGINATE_CHANNELS must match it")
+    parser.add_argument("--extension", default="5001", help="where the agent answers (default: %(default)s)")
+    parser.add_argument("--context", default="phones", help="its dialplan context (default: %(default)s)")
+    parser.add_argument("--caller-id", default="", help='what the telephone shows: "Name" <number>')
+    parser.add_argument(
+        "--variable",
+        type=_assignment,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a channel variable; the agent is told those in CALL_VARIABLES",
+    )
+    parser.add_argument(
+        "--ring", type=_seconds, default=30.0, metavar="SECONDS", help="how long (default: %(default)g)"
+    )
+    parser.add_argument("--pbx", metavar="HOST", help="which of AMI_HOSTS, if there are several")
+    parser.set_defaults(command=_originate)
+
+
+def _originate(options: argparse.Namespace) -> int:
+    settings = _settings_without_agent()
+    call = OutboundCall(
+        options.channel,
+        options.extension,
+        options.context,
+        options.caller_id,
+        dict(options.variable),
+        options.ring,
+    )
+    pbx = ami_address(settings, _pbx(settings, options.pbx))
+    return asyncio.run(run_originate(call, pbx, settings.originate_channels))
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= MAX_RING_S:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and {MAX_RING_S} seconds")
+    return seconds
+
+
+def _pbx(settings: Settings, wanted: str | None) -> str:
+    """Return which of the PBXs in the settings is meant."""
+    known = [place for place in (settings.ami_host, *settings.ami_hosts) if place]
+    if not known:
+        raise ConfigurationError(
+            "AMI_HOST is not set: Asterisk's manager interface places the call; set it, and AMI_PASSWORD"
+        )
+    if wanted is not None and wanted not in known:
+        raise ConfigurationError(f"--pbx {wanted}: it is none of AMI_HOST and AMI_HOSTS, {', '.join(known)}")
+    if wanted is None and settings.ami_host is None and len(known) > 1:
+        raise ConfigurationError(f"AMI_HOSTS={','.join(known)}: say which of them with --pbx")
+    return wanted or known[0]
+
+
+def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "replay",
+        help="play a recorded call again",
+        description="Play a flight recording (FLIGHT_DIR) into a gateway in this process. "
+        "Exit status 0: it ended the same way.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--summary", action="store_true", help="print what happened, and play nothing")
+    how.add_argument("--gateway", metavar="HOST:PORT", help="play its caller into this gateway instead")
+    parser.add_argument(
+        "--tools", action="store_true", help="run the tools of TOOLS_DIR, too: they act for real"
+    )
+    parser.set_defaults(command=_replay)
+
+
+def _replay(options: argparse.Namespace) -> int:
+    if options.summary:
+        return run_summary(options.file)
+    if options.gateway is not None:
+        return asyncio.run(run_replay_into(options.file, options.gateway))
+    settings = _settings_without_agent()
+    return asyncio.run(run_replay(options.file, settings, run_tools=options.tools))
+
+
+def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "tools",
+        help="print what ElevenLabs must know of the tools",
+        description="Print, as JSON, the bodies that create the built-in tools and those of TOOLS_DIR in "
+        "ElevenLabs: POST /v1/convai/tools, one for each.",
+    )
+    parser.set_defaults(command=_print_tools)
+
+
+def _print_tools(_: argparse.Namespace) -> int:
+    settings = _settings_without_agent()
+    tools = load_tools(settings.tool_timeout, settings.tools_dir)
+    print(json.dumps(tools.elevenlabs_configs(), indent=2))
+    return 0
+
+
+def _settings_without_agent() -> Settings:
+    """Return the settings, for what can be done before there is an agent."""
+    return load_settings(agent=AgentKind.SIMULATOR)

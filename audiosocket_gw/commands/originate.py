@@ -1,0 +1,92 @@
+"""An outbound call: a telephone rings, and who answers is sent to the extension that reaches the agent."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from audiosocket_gw.ami.call_control import CallControl
+from audiosocket_gw.ami.client import AmiAddress, AmiClient
+from audiosocket_gw.errors import ConfigurationError, ControlError
+
+CONNECT_LIMIT_S = 10.0
+"""How long the manager interface may take to be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundCall:
+    """Which channel to ring, for ``ring_s`` seconds at most, and where who answers is sent.
+
+    ``variables`` are set on the channel: what `CALL_VARIABLES` names of them, the agent is told.
+    """
+
+    channel: str
+    extension: str
+    context: str
+    caller_id: str = ""
+    variables: Mapping[str, str] = field(default_factory=dict)
+    ring_s: float = 30.0
+
+    @property
+    def destination(self) -> str:
+        return f"{self.extension}@{self.context}"
+
+
+async def run_originate(call: OutboundCall, pbx: AmiAddress, allowed: re.Pattern[str]) -> int:
+    """Place the call, print how it goes, and return the exit status: 0 answered, 1 not.
+
+    Raises:
+        ConfigurationError: ``allowed`` (``ORIGINATE_CHANNELS``) doesn't match the channel, or the dialplan
+            has no such extension. Nothing has rung.
+    """
+    _check_channel(call.channel, allowed)
+    try:
+        async with AmiClient(pbx) as client:
+            await _connected(client)
+            control = CallControl(client)
+            await _check_destination(control, call)
+            print(f"ringing {call.channel}, for {call.ring_s:g} s at most", flush=True)
+            answered = await control.originate(
+                call.channel,
+                call.context,
+                call.extension,
+                caller_id=call.caller_id,
+                variables=call.variables,
+                ring_s=call.ring_s,
+            )
+    except ControlError as error:
+        print(f"audiosocket-gw: {error}", file=sys.stderr)
+        return 1
+    print(f"answered: {answered.channel} goes to {call.destination}")
+    return 0
+
+
+def _check_channel(channel: str, allowed: re.Pattern[str]) -> None:
+    if not allowed.fullmatch(channel):
+        raise ConfigurationError(
+            f"ORIGINATE_CHANNELS={allowed.pattern!r} doesn't match {channel[:80]!r}, so it is not rung: name "
+            "another channel, or widen the pattern, if nobody can make it ring a number that costs money"
+        )
+
+
+async def _check_destination(control: CallControl, call: OutboundCall) -> None:
+    """See that who answers can be sent there, before somebody picks up and hears nothing."""
+    if not await control.extension_exists(call.context, call.extension):
+        raise ConfigurationError(
+            f"--extension {call.extension} --context {call.context}: Asterisk's dialplan has no such "
+            "extension; name the one that reaches the agent"
+        )
+
+
+async def _connected(client: AmiClient) -> None:
+    try:
+        async with asyncio.timeout(CONNECT_LIMIT_S):
+            while not client.connected:
+                await client.news()
+    except TimeoutError:
+        raise ControlError(
+            f"no connection to Asterisk's manager interface at {client.address} in {CONNECT_LIMIT_S:g} s"
+        ) from None

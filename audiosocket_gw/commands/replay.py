@@ -1,0 +1,176 @@
+"""``audiosocket-gw replay FILE``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.events import CallEvent, CallStarted, EndReason
+from audiosocket_gw.flight.call_trace import Flight, load_flight
+from audiosocket_gw.flight.capture import event_record
+from audiosocket_gw.flight.format import FlightError, HeardFrame
+from audiosocket_gw.flight.summary import describe_event, figures_line, how_it_ended, printable, summarize
+from audiosocket_gw.flight.timing import timing
+from audiosocket_gw.settings import Settings
+from audiosocket_gw.testing.replay.replay import Outcome, RemoteOutcome, replay, replay_into
+
+PROGRESS_S = 10.0
+
+HUNG_UP_BY_CALLER = (EndReason.CALLER_HANGUP, EndReason.TRANSFERRED)
+
+
+def run_summary(path: Path, *, stream: TextIO | None = None) -> int:
+    """Print what happened in a recorded call, and return the exit status 0.
+
+    Raises:
+        ConfigurationError: ``path`` is no flight recording, or a damaged one.
+    """
+    for line in summarize(_load(path)):
+        print(line, file=stream)
+    return 0
+
+
+async def run_replay(
+    path: Path, settings: Settings, *, run_tools: bool = False, stream: TextIO | None = None
+) -> int:
+    """Replay a call into a gateway in this process, and print what differs.
+
+    Return the exit status: 0, it ended for the same reason; 1, it did not, or its end wasn't recorded.
+
+    Raises:
+        ConfigurationError: ``path`` is no flight recording, or a damaged one; or a setting is bad.
+    """
+    flight = _load(path)
+    show = _Show(stream or sys.stdout)
+    show.lines(f"replaying {path}", how_it_ended(flight), "")
+    with show.progress(flight):
+        try:
+            outcome = await replay(flight, settings, show.event, run_tools=run_tools)
+        except FlightError as error:
+            raise _bad(path, error) from None
+    show.lines("", *_verdict(flight, outcome))
+    return 0 if _reproduced(flight, outcome) else 1
+
+
+async def run_replay_into(path: Path, address: str, *, stream: TextIO | None = None) -> int:
+    """Play the caller of a recorded call into the gateway at ``address``, ``HOST:PORT``.
+
+    Return the exit status: 0, the same side ended the call; 1, the other did, or nobody could be reached.
+
+    Raises:
+        ConfigurationError: ``path`` is no flight recording, or a damaged one; or a bad address.
+    """
+    flight = _load(path)
+    host, port = _parse_address(address)
+    show = _Show(stream or sys.stdout)
+    show.lines(f"replaying the caller of {path} into {address}", how_it_ended(flight), "")
+    with show.progress(flight):
+        try:
+            outcome = await replay_into(flight, (host, port))
+        except OSError as error:
+            show.lines(f"no connection to {address}: {error.strerror or error}")
+            return 1
+        except FlightError as error:
+            raise _bad(path, error) from None
+    show.lines("", *_remote_verdict(flight, outcome))
+    return 0 if outcome.gateway_hung_up == _gateway_hung_up(flight) else 1
+
+
+def _load(path: Path) -> Flight:
+    try:
+        return load_flight(path)
+    except FlightError as error:
+        raise _bad(path, error) from None
+
+
+def _bad(path: Path, error: FlightError) -> ConfigurationError:
+    return ConfigurationError(f"{path}: {printable(str(error))}")
+
+
+def _parse_address(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65_536:
+        raise ConfigurationError(f"--gateway {address!r} is not HOST:PORT, such as 127.0.0.1:5001")
+    return host.strip("[]"), int(port)
+
+
+class _Show:
+    """Prints what goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._started_at = asyncio.get_running_loop().time()
+
+    def lines(self, *lines: str) -> None:
+        for line in lines:
+            print(line, file=self._stream, flush=True)
+
+    def event(self, event: CallEvent) -> None:
+        """Print an event, with the time since the call's start."""
+        if isinstance(event, CallStarted):
+            self._started_at = event.at
+        recorded = event_record(0, event)
+        self.lines(f"{event.at - self._started_at:9.3f} s  {describe_event(recorded.name, recorded.fields)}")
+
+    @contextmanager
+    def progress(self, flight: Flight) -> Iterator[None]:
+        """Print now and then how far it has come."""
+        task = asyncio.create_task(self._progress(flight.duration_us / 1e6))
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    async def _progress(self, duration_s: float) -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_S)
+            passed_s = asyncio.get_running_loop().time() - self._started_at
+            self.lines(f"{passed_s:9.3f} s  of {duration_s:.1f} s")
+
+
+def _reproduced(flight: Flight, outcome: Outcome) -> bool:
+    return flight.end is not None and outcome.ended is not None and outcome.ended.reason is flight.end.reason
+
+
+def _verdict(flight: Flight, outcome: Outcome) -> Iterator[str]:
+    recorded = flight.end.reason if flight.end else "unknown: the recording breaks off before it"
+    replayed = outcome.ended.reason if outcome.ended else "none: the call went on, and was broken off"
+    if flight.end is None:
+        yield "end              not recorded"
+    else:
+        yield f"end              {'the same' if _reproduced(flight, outcome) else 'NOT the same'}"
+    yield f"  recorded       {recorded}"
+    yield f"  replayed       {replayed}"
+    if flight.end and flight.end.reason is EndReason.TRANSFERRED:
+        yield "  A transfer needs Asterisk, and a replay never touches one."
+    sound = outcome.sound
+    same, differing = sound.same_ms, sound.differing_ms
+    yield f"heard by caller  {same:.0f} ms the same, {differing:.0f} ms differ; silence is not compared"
+    if differing:
+        yield f"  recorded only  {sound.missing_ms:.0f} ms"
+        yield f"  replayed only  {sound.added_ms:.0f} ms"
+    yield from _timings(flight, outcome.heard)
+
+
+def _remote_verdict(flight: Flight, outcome: RemoteOutcome) -> Iterator[str]:
+    yield f"ended by         {_who(outcome.gateway_hung_up)}, after {outcome.after_s:.1f} s"
+    yield f"  recorded       {_who(_gateway_hung_up(flight))}"
+    yield from _timings(flight, outcome.heard)
+
+
+def _gateway_hung_up(flight: Flight) -> bool:
+    return flight.end is not None and flight.end.reason not in HUNG_UP_BY_CALLER
+
+
+def _who(gateway: bool) -> str:
+    return "the gateway" if gateway else "the caller"
+
+
+def _timings(flight: Flight, heard: tuple[HeardFrame, ...]) -> Iterator[str]:
+    yield f"frames recorded  {figures_line(timing(flight.heard, flight.heard_format))}"
+    yield f"frames replayed  {figures_line(timing(heard, flight.heard_format))}"

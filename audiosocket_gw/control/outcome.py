@@ -1,0 +1,134 @@
+"""How one call ended, as its dialplan is told: ``AVR_RESULT`` and ``AVR_REASON`` on the caller's channel.
+
+A process that is killed can't say that it was. So the variables say it from the beginning (`Outcome.preset`),
+and every orderly end replaces that.
+
+The order of the two values is safe: Asterisk carries out the actions of one AMI connection in their order,
+actions are written in the order in which they were asked for, and the preset is asked for only while no end
+is known.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from uuid import UUID
+
+from audiosocket_gw import events
+from audiosocket_gw.ami.call_control import CallControl, CallerData, DialplanLine
+from audiosocket_gw.ami.connection import Refused
+from audiosocket_gw.ami.registry import uuids_named_by
+from audiosocket_gw.errors import ControlError, reason_of
+from audiosocket_gw.events import EndReason
+
+logger = logging.getLogger("audiosocket_gw.call.call")
+
+REPORT_S = 1.0
+"""How long the end of a call may be held up by an Asterisk that doesn't answer."""
+
+PRESET_AGAIN_S = 0.5
+"""How long after an action that Asterisk didn't answer the next may be asked for."""
+
+
+class Outcome:
+    """The two variables of one call. AMI actions of a call: two for the preset, two for the end.
+
+    When the caller has gone, one more asks first where the channel is now; mostly there is none any more.
+    """
+
+    def __init__(self, control: CallControl, uuid: UUID) -> None:
+        self._control = control
+        self._uuid = uuid
+        self._channel = ""
+        self._line: DialplanLine | None = None
+        self._located = asyncio.Event()
+        self._reason: EndReason | None = None
+        self._confirmed: EndReason | None = None
+        self._superseded = False
+
+    def locate(self, data: CallerData) -> None:
+        """Take the caller's channel, and the line of the dialplan in which it called."""
+        self._channel = data.channel.name
+        self._line = data.line
+        self._located.set()
+
+    async def preset(self) -> None:
+        """Set ``error`` and ``gateway-lost``, as soon as the channel is known and while no end is."""
+        await self._located.wait()
+        while self._reason is None:
+            try:
+                await self._control.set_variables_on(self._channel, variables_of(EndReason.GATEWAY_LOST))
+            except Refused as refusal:
+                logger.info("call %s: AVR_RESULT could not be preset: %s", self._uuid, refusal)
+                return
+            except ControlError:  # no answer, or no connection: the call may last for longer than that
+                await asyncio.sleep(PRESET_AGAIN_S)
+                await self._control.wait_until_connected()
+            else:
+                return
+
+    async def tell(self, reason: EndReason) -> None:
+        """Set the variables to the end that the call is about to have.
+
+        Raises:
+            ControlError: Asterisk couldn't be told.
+        """
+        if self._confirmed is reason or self._superseded:
+            return
+        self._reason, self._confirmed = reason, None
+        variables = variables_of(reason)
+        if not self._channel or not await self._control.set_variables_on(self._channel, variables):
+            await self._control.set_variables(self._uuid, variables)
+        self._confirmed = reason
+
+    async def withdraw(self, reason: EndReason) -> None:
+        """Preset again, where ``reason`` is the last that was told: the call goes on."""
+        if self._reason is reason and not self._superseded:
+            self._reason = self._confirmed = None
+            await self.preset()
+
+    async def report(self, reason: EndReason, *, caller_present: bool) -> None:
+        """Tell how the call ended, within `REPORT_S`; a failure goes to the log."""
+        try:
+            async with asyncio.timeout(REPORT_S):
+                if self._channel:  # there is a preset to replace, and a lost connection may be back at once
+                    await self._control.wait_until_connected()
+                if caller_present:
+                    await self.tell(reason)
+                else:
+                    await self._tell_behind(reason)
+        except (ControlError, TimeoutError) as error:
+            logger.warning(
+                "call %s: AVR_RESULT could not be set: %s",
+                self._uuid,
+                reason_of(error, f"no {self._missing} in {REPORT_S:g} s"),
+            )
+
+    def supersede(self) -> None:
+        """Say no more: the caller's channel is in a new call of this gateway, with the same UUID."""
+        self._superseded = True
+        self._reason = self._reason or EndReason.CALLER_HANGUP  # no preset any more, either
+
+    @property
+    def _missing(self) -> str:
+        return "answer" if self._control.connected else "connection to the manager interface"
+
+    async def _tell_behind(self, reason: EndReason) -> None:
+        """Replace the preset on a channel that has left, unless it is in another call meanwhile."""
+        told, self._reason = self._reason, reason
+        if told is not reason and self._channel and await self._is_ours(told or EndReason.GATEWAY_LOST):
+            await self.tell(reason)
+
+    async def _is_ours(self, told: EndReason) -> bool:
+        state = await self._control.state_of(self._channel, ("AVR_REASON",))
+        if state is None:
+            return False
+        executed = (state.application, state.data)
+        if self._line is not None and executed == (self._line.application, self._line.data):
+            return True
+        return not uuids_named_by(*executed) and state.variables["AVR_REASON"] == told
+
+
+def variables_of(reason: EndReason) -> dict[str, str]:
+    """Return the channel variables that tell the dialplan how the call ended."""
+    return {"AVR_RESULT": events.result_of(reason), "AVR_REASON": reason.value}

@@ -1,9 +1,0 @@
-"""The demonstration: a gateway, a simulated agent and a simulated caller hold a call over real sockets.
-
-`run_demo` is the command ``audiosocket-gw demo``. It shows the call in the terminal and leaves its sound and
-a page that explains it.
-"""
-
-from audiosocket_gw.demo.demo import run_demo
-
-__all__ = ["run_demo"]

@@ -1,0 +1,144 @@
+"""The file of one call while it is written: by the writer's thread, and by nobody else.
+
+Here what was noted on the event loop is masked and becomes records.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from audiosocket_gw import __version__
+from audiosocket_gw.events import CallEvent, CallStarted
+from audiosocket_gw.flight.agent_message import take_message
+from audiosocket_gw.flight.format import (
+    PREAMBLE,
+    CallerFormat,
+    CallerFrame,
+    Event,
+    GatewayMessage,
+    HeardFrame,
+    Record,
+    RecordKind,
+    Start,
+    encode_block,
+)
+from audiosocket_gw.protocol.audiosocket import HEADER, Kind
+from audiosocket_gw.recording.directory import call_name
+from audiosocket_gw.redaction import mask_json
+
+logger = logging.getLogger("audiosocket_gw.flight")
+
+SUFFIX = ".flight"
+
+UNFINISHED = ".flight-part"
+"""A call that is up, or was when the process died; it can be replayed as any other."""
+
+Note = tuple[RecordKind, float, Any]
+"""What was noted: its kind, the loop time, and the thing itself, as the tap got it."""
+
+
+class FlightFile:
+    """Opened by the first `write`. An error of the disk ends the recording, with one warning.
+
+    What has been written by then is whole up to its last block, and stays.
+    """
+
+    def __init__(
+        self, directory: Path, started: CallStarted, started_at: datetime, prepare: Callable[[], None]
+    ) -> None:
+        """``started_at``: the wall-clock time of ``started.at``; ``prepare`` is called before it is made."""
+        self.name = call_name(started.uuid, started_at)
+        self._directory = directory
+        self._prepare = prepare
+        self._started = started
+        self._started_at = started_at
+        self._file: IO[bytes] | None = None
+        self._failed = False
+        self._holds_blocks = False
+
+    def write(self, notes: Sequence[Note]) -> None:
+        """Write a block."""
+        if self._failed:
+            return
+        try:
+            self._write([self._record(note) for note in notes])
+        except OSError as error:
+            logger.warning(
+                "call %s: its flight recording stopped, the call goes on: %s. "
+                "Look at the disk of FLIGHT_DIR=%s",
+                self._started.uuid,
+                error.strerror,
+                self._directory,
+            )
+            self._failed = True
+        except Exception:  # a defect of the recorder ends the recording
+            logger.exception("call %s: its flight recording stopped", self._started.uuid)
+            self._failed = True
+
+    def _write(self, records: list[Record]) -> None:
+        if self._file is None:
+            self._prepare()
+            self._file = self._open()
+            _write_whole(self._file, PREAMBLE)
+            records.insert(0, Start(self._started.uuid, self._started_at, __version__, self._started.peer))
+        _write_whole(self._file, encode_block(records))
+        self._holds_blocks = True
+
+    def finish(self, *, keep: bool) -> None:
+        """Close the file, and give it its name, or remove it, as one with nothing in it."""
+        if self._file is None:
+            return
+        path = self._directory / f"{self.name}{UNFINISHED}"
+        file, self._file = self._file, None
+        try:
+            file.close()
+            if keep and self._holds_blocks:
+                path.rename(path.with_name(f"{self.name}{SUFFIX}"))
+            else:
+                path.unlink()
+        except OSError as error:
+            logger.warning("%s: %s", path, error.strerror)
+
+    def _open(self) -> IO[bytes]:
+        path = self._directory / f"{self.name}{UNFINISHED}"
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        # Without a buffer: what has been written outlives the process, however that dies.
+        return open(descriptor, "wb", buffering=0)  # noqa: PTH123 (a descriptor; closed in finish)
+
+    def _record(self, note: Note) -> Record:
+        kind, at, noted = note
+        at_us = max(0, round((at - self._started.at) * 1_000_000))
+        match kind:
+            case RecordKind.HEARD_FRAME:
+                return HeardFrame(at_us, Kind(noted[0]), noted[HEADER.size :])
+            case RecordKind.CALLER_FRAME:
+                return CallerFrame(at_us, noted.kind, noted.payload)
+            case RecordKind.AGENT_MESSAGE:
+                return take_message(at_us, noted)
+            case RecordKind.GATEWAY_MESSAGE:
+                return GatewayMessage(at_us, take_message(at_us, noted).text)
+            case RecordKind.CALLER_FORMAT:
+                return CallerFormat(at_us, noted)
+            case _:
+                return event_record(at_us, noted)
+
+
+def _write_whole(file: IO[bytes], data: bytes) -> None:
+    """Write all of it. A disk that has room for a part takes that, and refuses the rest."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
+
+
+def event_record(at_us: int, event: CallEvent) -> Event:
+    """Record an event, masked."""
+    content = {
+        field.name: getattr(event, field.name) for field in fields(event) if field.name not in ("uuid", "at")
+    }
+    return Event(at_us, type(event).__name__, mask_json(content))

@@ -1,0 +1,95 @@
+"""The clock of every call: one timer for the process, 20 ms apart, on absolute deadlines.
+
+Asterisk doesn't pace what it gets; the gateway is the clock of what the caller hears. A sleep after each
+frame runs 2 to 60 % slow, and a task for each call costs far more than one timer for all of them
+(measured; see `docs/performance.md`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from audiosocket_gw.audio import FRAME_MS
+from audiosocket_gw.runtime.event_loop import GatewayEventLoop
+from audiosocket_gw.runtime.load import Load
+
+logger = logging.getLogger("audiosocket_gw.runtime.ticker")
+
+PERIOD_S = FRAME_MS / 1000
+
+SLOTS = 4
+"""The calls are spread over this many moments, 5 ms apart, so that they don't all wait for one burst."""
+
+SLOT_S = PERIOD_S / SLOTS
+
+MAX_CATCH_UP_S = 0.1
+"""How much lost time is made up, frame after frame, after the loop was held up. What is beyond is dropped
+from the clock (not from the sound): a longer burst would only fill the far end's jitter buffer."""
+
+Tick = Callable[[], None]
+
+
+class Ticker:
+    """Calls each attached function every 20 ms. It rests while none is attached."""
+
+    def __init__(self, load: Load | None = None) -> None:
+        """``load`` is told of every moment of the clock."""
+        self._load = load
+        self._slots: list[set[Tick]] = [set() for _ in range(SLOTS)]
+        self._next_slot = 0
+        self._deadline = 0.0
+        self._timer: asyncio.Handle | None = None
+        self.skipped_s = 0.0
+        """Clock time that was given up, in all, because the loop was held up for too long."""
+
+    @contextmanager
+    def attach(self, tick: Tick) -> Iterator[None]:
+        """Call ``tick`` every 20 ms while the context is open. It must not raise, and must not block."""
+        slot = min(self._slots, key=len)
+        slot.add(tick)
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._deadline = loop.time()
+            self._timer = loop.call_soon(self._fire)
+        try:
+            yield
+        finally:
+            slot.discard(tick)
+            if self._timer is not None and not any(self._slots):
+                self._timer.cancel()
+                self._timer = None
+                if self._load is not None:
+                    self._load.rest()
+
+    def _fire(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        late_s = now - self._deadline
+        if late_s > MAX_CATCH_UP_S:
+            lost_s = math.ceil((late_s - MAX_CATCH_UP_S) / PERIOD_S) * PERIOD_S
+            self._deadline += lost_s
+            self.skipped_s += lost_s
+            logger.warning(
+                "the process was held up for %.0f ms: every call heard silence for %.0f ms of it",
+                late_s * 1000,
+                lost_s * 1000,
+            )
+        # A late one brings along those that are due by now: the next turn of the loop may take as long.
+        due = 1 + int((now - self._deadline) / SLOT_S)
+        # The next one first: whatever happens in a tick, the clock goes on.
+        self._deadline += due * SLOT_S
+        self._timer = loop.call_at(self._deadline, self._fire)
+        for _ in range(due):
+            slot = self._slots[self._next_slot]
+            self._next_slot = (self._next_slot + 1) % SLOTS
+            for tick in tuple(slot):
+                tick()
+        if self._load is not None:
+            # The clock goes before the sockets: those may be late though it isn't.
+            behind_s = loop.behind_s if isinstance(loop, GatewayEventLoop) else 0.0
+            self._load.note(max(late_s, behind_s), now, time.thread_time())

@@ -1,0 +1,1 @@
+"""Test equipment that ships: simulated agent, softphone, demonstration, replay of recorded calls."""

@@ -1,0 +1,151 @@
+"""``audiosocket-gw demo``: one call, from the greeting to the agent's goodbye."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TextIO
+
+from audiosocket_gw import __version__, events
+from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.gateway import Gateway
+from audiosocket_gw.settings import Settings
+from audiosocket_gw.testing.demo.page import render_page
+from audiosocket_gw.testing.demo.show import Show
+from audiosocket_gw.testing.demo.timeline import Timeline, build_timeline, stereo
+from audiosocket_gw.testing.simulator import Simulator, load_scenario
+from audiosocket_gw.testing.softphone import Caller, CallRecord, Ending, read_wav, write_wav
+
+PROMPTS = Path(__file__).parent
+
+QUIET_MS = 360
+"""The caller takes the turn after so much silence; the pauses in the agent's prompts are shorter."""
+
+AGENT_QUIET_MS = 400
+"""The agent takes the turn after so much silence: quicker than usual, to keep the call under 20 s."""
+
+PATIENCE_S = 1.2
+"""How long the caller listens to the long answer before cutting in."""
+
+LIMIT_S = 40.0
+"""The call takes half of this."""
+
+DRAW_S = 0.08
+
+
+async def run_demo(output: Path, *, stream: TextIO | None = None) -> int:
+    """Hold the call, leave ``call.wav`` and ``call.html`` in ``output``, and return the exit status.
+
+    0: the agent ended the call, as it should; 1: something else did, and the page shows it. ``stream``: where
+    the show is; standard output unless given.
+
+    Raises:
+        ConfigurationError: ``output`` can't be written.
+    """
+    _make_folder(output)
+    show = Show(stream or sys.stdout)
+    timeline = await _hold_call(show)
+    show.summary(timeline)
+    sound, page = output / "call.wav", output / "call.html"
+    write_wav(sound, stereo(timeline), channels=2)
+    _write_page(page, timeline, sound.read_bytes())
+    show.headline("", f"  {sound}   caller left, agent right", f"  {page}  open it in a browser")
+    return _status(timeline.record, show)
+
+
+def _make_folder(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(f"--output {output}: can't make this folder: {error.strerror}") from None
+
+
+async def _hold_call(show: Show) -> Timeline:
+    happened: list[events.CallEvent] = []
+
+    def observe(event: events.CallEvent) -> None:
+        happened.append(event)
+        show.observe(event)
+
+    scenario = replace(load_scenario("receptionist"), silence_ms=AGENT_QUIET_MS)
+    async with Simulator(scenario) as simulator:
+        # Constructed without the environment and .env: nothing there may change the demonstration.
+        settings = Settings.model_construct(
+            elevenlabs_agent_id="demo", elevenlabs_base_url=simulator.base_url, host="127.0.0.1", port=0
+        )
+        async with Gateway(settings, observers=[observe]) as gateway:
+            host, port = gateway.address
+            show.headline(
+                f"audiosocket-gw {__version__}: a call over real sockets",
+                f"  caller - AudioSocket - gateway {host}:{port} - WebSocket - agent {simulator.base_url}",
+                "",
+            )
+            record = await _call(host, port, show)
+        sent = [message for conversation in simulator.conversations for message in conversation.sent]
+    return build_timeline(record, happened, [at for at, message in sent if message["type"] == "interruption"])
+
+
+async def _call(host: str, port: int, show: Show) -> CallRecord:
+    async with Caller(host, port) as caller:
+        drawing = asyncio.create_task(_draw(caller, show))
+        try:
+            async with asyncio.timeout(LIMIT_S):
+                await _converse(caller)
+        except TimeoutError:
+            caller.hang_up()
+        finally:
+            drawing.cancel()
+            show.finish()
+    return caller.record
+
+
+async def _draw(caller: Caller, show: Show) -> None:
+    while show.live:
+        show.draw(caller.sent, caller.heard)
+        await asyncio.sleep(DRAW_S)
+
+
+async def _converse(caller: Caller) -> None:
+    """Ask, listen; ask again, and cut in; say goodbye, and leave it to the agent to hang up."""
+    await _listen(caller)
+    await _say(caller, "opening-hours")
+    await _listen(caller)
+    await _say(caller, "transfer")
+    await caller.until_sound()
+    await asyncio.sleep(PATIENCE_S)
+    await _say(caller, "interruption")
+    await _listen(caller)
+    await _say(caller, "goodbye")
+    await caller.until_ended()
+
+
+async def _listen(caller: Caller) -> None:
+    await caller.until_sound()
+    await caller.until_quiet(QUIET_MS)
+
+
+async def _say(caller: Caller, prompt: str) -> None:
+    await caller.say(read_wav(PROMPTS / f"{prompt}.wav"))
+
+
+def _write_page(path: Path, timeline: Timeline, sound: bytes) -> None:
+    text = render_page(
+        timeline,
+        sound,
+        title="A call through audiosocket-gw",
+        subtitle=f"{timeline.duration:.1f} s of 8 kHz sound each way, over real sockets on one machine;"
+        " the caller and the agent are simulated",
+    )
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"{path}: {error.strerror}") from None
+
+
+def _status(record: CallRecord, show: Show) -> int:
+    if record.ending is Ending.HANGUP_FRAME:
+        return 0
+    show.headline("", f"  The call went wrong: {record.ending} {record.error}")
+    return 1

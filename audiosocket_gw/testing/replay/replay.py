@@ -1,0 +1,152 @@
+"""A recorded call, played again: into a gateway in this process, or into one that runs elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from uuid import uuid4
+
+from audiosocket_gw.events import CallEnded, CallEvent, CallStarted, EndReason
+from audiosocket_gw.flight.call_trace import Flight
+from audiosocket_gw.flight.format import HeardFrame
+from audiosocket_gw.gateway import Gateway
+from audiosocket_gw.settings import AgentKind, Settings
+from audiosocket_gw.testing.replay.comparison import Comparison, compare
+from audiosocket_gw.testing.replay.replayed_agent import ReplayedAgent
+from audiosocket_gw.testing.replay.replayed_caller import ReplayedCaller
+
+PATIENCE_S = 15.0
+"""How much later than it was recorded the end may come: a closing handshake, a stalled line."""
+
+CALL_SETTINGS = frozenset(
+    {
+        "agent_url_timeout",
+        "agent_connect_timeout",
+        "drop_interrupted_audio",
+        "audio_chunk_ms",
+        "audio_chunk_max_ms",
+        "barge_in",
+        "barge_in_deadline",
+        "report_heard",
+        "comfort_sound",
+        "comfort_mode",
+        "comfort_gain_db",
+        "call_variables",
+        "caller_data_timeout",
+        "transfer_destinations",
+        "transfer_extensions",
+        "transfer_contexts",
+        "tool_timeout",
+        "dtmf_actions",
+        "dtmf_timeout",
+    }
+)
+"""What shapes a call. Nothing else is taken from the environment: a replay acts on nobody outside it."""
+
+Watch = Callable[[CallEvent], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of the replayed call; ``ended`` is None when it had to be broken off."""
+
+    ended: CallEnded | None
+    heard: tuple[HeardFrame, ...]
+    sound: Comparison
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteOutcome:
+    """What became of a call that was played into another gateway."""
+
+    gateway_hung_up: bool
+    heard: tuple[HeardFrame, ...]
+    after_s: float
+
+
+async def replay(flight: Flight, settings: Settings, watch: Watch, *, run_tools: bool = False) -> Outcome:
+    """Play the call into a gateway in this process, between the recorded agent and the recorded caller.
+
+    ``watch`` is told of every event. ``run_tools``: run the tools of ``TOOLS_DIR``, which act for real.
+
+    Raises:
+        FlightError: the recording holds what can't be played.
+        ConfigurationError: the gateway can't be started.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[CallEnded] = loop.create_future()
+    started: asyncio.Future[float] = loop.create_future()
+    in_time = True
+
+    def observe(event: CallEvent) -> None:
+        if isinstance(event, CallStarted):
+            agent.begin(event.at)
+            started.set_result(event.at)
+        watch(event)
+        if isinstance(event, CallEnded):
+            ended.set_result(event)
+
+    async with (
+        ReplayedAgent(flight) as agent,
+        AsyncExitStack() as line,
+        Gateway(_settings(settings, agent, flight, run_tools), observers=[observe]) as gateway,
+    ):
+        caller = ReplayedCaller(flight, gateway.address, flight.start.uuid)
+        await line.enter_async_context(caller)
+        await caller.play(await started)
+        if flight.end is None or flight.end.reason is not EndReason.DRAINED:
+            await asyncio.wait((ended,), timeout=PATIENCE_S + settings.agent_connect_timeout)
+            in_time = ended.done()
+            caller.hang_up()
+        # Otherwise the gateway is stopped with the call still up, as by SIGTERM.
+    heard = tuple(caller.heard)
+    return Outcome(ended.result() if in_time else None, heard, _compare(flight, heard))
+
+
+async def replay_into(flight: Flight, address: tuple[str, int]) -> RemoteOutcome:
+    """Play the caller into a gateway that runs elsewhere, whose agent is its own; under a UUID of its own.
+
+    Raises:
+        FlightError: the recording holds what can't be played.
+        OSError: the gateway can't be reached.
+    """
+    async with ReplayedCaller(flight, address, uuid4()) as caller:
+        await caller.play(caller.started_at)
+        await asyncio.wait((caller.hung_up_on,), timeout=PATIENCE_S)
+        caller.read_on()
+        await asyncio.wait((caller.hung_up_on,), timeout=1)
+        after_s = asyncio.get_running_loop().time() - caller.started_at
+        return RemoteOutcome(caller.gateway_hung_up, tuple(caller.heard), after_s)
+
+
+def _settings(settings: Settings, agent: ReplayedAgent, flight: Flight, run_tools: bool) -> Settings:
+    """Return settings for a gateway that reaches nothing but the replayed agent."""
+    by_url = flight.end is not None and flight.end.reason is EndReason.AGENT_URL_FAILED
+    # Constructed without the environment and .env: what isn't named here has its default, which is off.
+    return Settings.model_construct(
+        **{name: getattr(settings, name) for name in CALL_SETTINGS},
+        agent=AgentKind.ELEVENLABS,
+        elevenlabs_agent_id="replay",
+        elevenlabs_agent_url=agent.base_url if by_url else None,
+        elevenlabs_base_url=agent.base_url,
+        host="127.0.0.1",
+        port=0,
+        max_calls=1,
+        refuse_overload=False,
+        drain_timeout=0.0,
+        tools_dir=settings.tools_dir if run_tools else None,
+    )
+
+
+def _compare(flight: Flight, heard: tuple[HeardFrame, ...]) -> Comparison:
+    """Compare what was heard, over the frames of the kind that the recorded call ended with."""
+    if flight.end is None:  # what came after the recording broke off can't be compared
+        heard = tuple(frame for frame in heard if frame.at_us <= flight.duration_us)
+    kind = flight.heard[-1].kind if flight.heard else None
+    return compare(
+        (frame.sound for frame in flight.heard if frame.kind is kind),
+        (frame.sound for frame in heard if frame.kind is kind),
+        flight.heard_format,
+    )

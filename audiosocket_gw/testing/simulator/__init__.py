@@ -1,0 +1,28 @@
+"""An ElevenLabs look-alike on a real HTTP and WebSocket port, to try the gateway without network and keys.
+
+`docs/simulator.md` says what it can do and how to write a scenario.
+"""
+
+from audiosocket_gw.testing.simulator.conversation import Conversation
+from audiosocket_gw.testing.simulator.scenario import (
+    Close,
+    Scenario,
+    Speech,
+    Tool,
+    Turn,
+    load_scenario,
+    scenario_names,
+)
+from audiosocket_gw.testing.simulator.server import Simulator
+
+__all__ = [
+    "Close",
+    "Conversation",
+    "Scenario",
+    "Simulator",
+    "Speech",
+    "Tool",
+    "Turn",
+    "load_scenario",
+    "scenario_names",
+]

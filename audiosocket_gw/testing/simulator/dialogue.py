@@ -1,0 +1,273 @@
+"""What the simulated agent says and does: it takes turns with the caller, along the scenario."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise, repeat
+from typing import TYPE_CHECKING
+
+from audiosocket_gw.testing.simulator import prompts, server_messages
+from audiosocket_gw.testing.simulator.scenario import (
+    BargeIn,
+    Close,
+    CloseAt,
+    Noise,
+    Speech,
+    Tool,
+    ToolsAt,
+    Turn,
+)
+from audiosocket_gw.testing.simulator.vad import Ear, Heard
+
+if TYPE_CHECKING:
+    from audiosocket_gw.testing.simulator.conversation import Conversation, ToolCall
+
+_SILENCE_TRANSCRIPT = "..."
+"""The transcript of a turn that timed out in silence: not the caller's words."""
+
+_LATE_AUDIO_MS = 100
+_TOOL_SOUND_MS = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """A reply that has been sent, or is being sent."""
+
+    words: str
+    sound: bytes
+    starts_at: float
+
+
+class Dialogue:
+    """The agent's part: `hear` and `read` tell it what the caller says, `run` answers."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        scenario = conversation.scenario
+        self._conversation = conversation
+        self._scenario = scenario
+        self._ear = Ear(
+            conversation.input_format.rate, scenario.speech_level, scenario.speech_ms, scenario.silence_ms
+        )
+        self._caller_turns: asyncio.Queue[str | None] = asyncio.Queue()
+        """What the caller wrote, or None for something spoken."""
+        self._interrupted = asyncio.Event()
+        """Set while the rest of the present turn is void."""
+        self._reply: _Reply | None = None
+        self._said: Speech | None = None
+
+    async def hear(self, linear: bytes) -> None:
+        """Listen to linear sound of the caller."""
+        for heard in self._ear.feed(linear):
+            if heard == Heard.SPEECH_ENDED:
+                self._caller_turns.put_nowait(None)
+            elif self._is_playing or self._scenario.barge_in == BargeIn.IDLE:
+                await self._barge_in()
+
+    async def read(self, text: str) -> None:
+        """Take a message that the caller wrote; it interrupts, as speech does."""
+        if self._is_playing:
+            await self._barge_in()
+        self._caller_turns.put_nowait(text)
+
+    async def run(self) -> None:
+        """Greet, then answer the caller turn by turn."""
+        turns = self._scenario.turns or (Turn(),)
+        self._conversation.begin_reply()
+        await self._take_turn(self._scenario.greeting)
+        for turn in chain(turns, repeat(turns[-1])):
+            written = await self._caller_turn()
+            self._interrupted.clear()
+            self._conversation.begin_reply()
+            if written is None:
+                await self._transcribe(turn.heard)
+            await asyncio.sleep(self._scenario.think_s)
+            await self._take_turn(turn)
+
+    @property
+    def _is_playing(self) -> bool:
+        return self._conversation.playing_until > self._conversation.now()
+
+    async def _transcribe(self, text: str) -> None:
+        await self._conversation.send(server_messages.user_transcript(text, self._conversation.event_id))
+
+    # The caller's turn.
+
+    async def _caller_turn(self) -> str | None:
+        """Wait until the caller has said something, for as long as the scenario allows."""
+        await self._playback()
+        ends_at = self._conversation.now() + (self._scenario.silence_end_call_s or math.inf)
+        while True:
+            left = min(self._scenario.turn_timeout_s or math.inf, ends_at - self._conversation.now())
+            try:
+                return await asyncio.wait_for(self._caller_turns.get(), None if math.isinf(left) else left)
+            except TimeoutError:
+                if self._ear.hears_speech:
+                    return await self._caller_turns.get()
+                await self._break_silence(ends_at)
+
+    async def _break_silence(self, ends_at: float) -> None:
+        if self._conversation.now() >= ends_at:
+            await self._conversation.end(Close(reason="The caller has been silent for too long"))
+            return
+        self._conversation.begin_reply()
+        await self._transcribe(_SILENCE_TRANSCRIPT)
+        await self._say(self._said)
+        await self._playback()
+
+    # The agent's turn.
+
+    async def _take_turn(self, turn: Turn) -> None:
+        if not turn.tools:
+            await self._say(turn.say, turn.close)
+        elif turn.tools_at == ToolsAt.BEFORE_SPEECH:
+            worked = await self._use_tools(turn.tools)
+            await self._say(turn.say)
+            await self._say_result(turn, worked)
+        else:
+            await self._say(turn.say)
+            if turn.tools_at == ToolsAt.AFTER_SPEECH:
+                await self._playback()
+            if not self._interrupted.is_set():
+                await self._say_result(turn, await self._use_tools(turn.tools))
+        if turn.close is not None:
+            await self._close(turn.close)
+
+    async def _say_result(self, turn: Turn, worked: bool) -> None:
+        speech = turn.say_after_tools if worked else turn.say_after_failed_tools
+        if speech is not None:
+            self._conversation.begin_reply()
+            await self._say(speech)
+
+    async def _close(self, close: Close) -> None:
+        if close.at == CloseAt.AFTER_PLAYBACK:
+            await self._playback()
+        if not self._interrupted.is_set():
+            await self._conversation.end(close)
+
+    async def _use_tools(self, tools: Sequence[Tool]) -> bool:
+        """Call the tools, all at once; return whether each that has to answer did so without an error."""
+        conversation = self._conversation
+        calls = [await self._call(tool) for tool in tools]
+        sound = self._scenario.barge_in == BargeIn.TOOL_SOUND
+        if sound:
+            await conversation.send_audio(prompts.tone(_TOOL_SOUND_MS, conversation.output_format))
+        awaited = [(call, tool) for call, tool in zip(calls, tools, strict=True) if tool.expects_response]
+        await asyncio.gather(*(_answer(call, tool.timeout_s) for call, tool in awaited))
+        if sound:
+            conversation.playing_until = conversation.now()
+            await conversation.send(server_messages.interruption(conversation.event_id - 1))
+        return all(call.result is not None and not call.result.is_error for call, _ in awaited)
+
+    async def _call(self, tool: Tool) -> ToolCall:
+        if tool.mcp:
+            return await self._conversation.call_mcp_tool(tool.name, tool.parameters)
+        if tool.without_id:
+            return await self._conversation.call_tool_without_id(tool.name, tool.parameters)
+        return await self._conversation.call_tool(tool.name, tool.parameters)
+
+    async def _say(self, speech: Speech | None, close: Close | None = None) -> None:
+        """Send a reply in bursts, faster than real time. ``close`` may come in the middle of it."""
+        if speech is None:
+            return
+        conversation, scenario = self._conversation, self._scenario
+        sound = prompts.sound_of(speech.prompt, conversation.output_format)
+        starts_at = max(conversation.now(), conversation.playing_until)
+        self._said, self._reply = speech, _Reply(speech.words, sound, starts_at)
+        if scenario.text_first:
+            await self._send_text(speech.words)
+        cuts = burst_cuts(
+            len(sound), scenario.bursts, conversation.output_format.sample_bytes, scenario.odd_bytes
+        )
+        for start, end in pairwise(cuts):
+            if start and close is not None and close.at == CloseAt.MID_REPLY:
+                return
+            if start and scenario.burst_gap_s:
+                await self._pause(scenario.burst_gap_s)
+            if self._interrupted.is_set():
+                return
+            words = speech.words[
+                len(speech.words) * start // len(sound) : len(speech.words) * end // len(sound)
+            ]
+            await conversation.send_audio(sound[start:end], text=words)
+        if not scenario.text_first:
+            await self._send_text(speech.words)
+        await self._finish_reply()
+
+    async def _send_text(self, words: str) -> None:
+        await self._conversation.send(server_messages.agent_response(words, self._conversation.event_id))
+
+    async def _finish_reply(self) -> None:
+        conversation, scenario = self._conversation, self._scenario
+        if Noise.EMPTY_AUDIO in scenario.noise:
+            await conversation.send_audio(b"")
+        if Noise.UNKNOWN_EVENTS in scenario.noise:
+            for message in server_messages.unknown_events(conversation.event_id):
+                await conversation.send(message)
+        if Noise.SILENCE_TRANSCRIPT in scenario.noise:
+            await self._transcribe(_SILENCE_TRANSCRIPT)
+        if scenario.is_final:
+            await conversation.send(server_messages.final_audio(conversation.event_id))
+        if scenario.response_complete:
+            await conversation.send(server_messages.agent_response_complete(conversation.event_id))
+
+    # Interruption.
+
+    async def _barge_in(self) -> None:
+        """Stop speaking: the caller has cut in."""
+        conversation = self._conversation
+        interrupted_id, reply = conversation.event_id, self._reply if self._is_playing else None
+        self._interrupted.set()
+        await conversation.interrupt()
+        if reply is None:
+            return
+        await conversation.send(
+            server_messages.agent_response_correction(reply.words, self._heard_of(reply), interrupted_id)
+        )
+        if self._scenario.barge_in == BargeIn.LATE_AUDIO:
+            late = reply.sound[: conversation.output_format.bytes_for(_LATE_AUDIO_MS)]
+            await conversation.send_audio(late, event_id=interrupted_id - 1)
+            await conversation.send_audio(late, event_id=interrupted_id)
+            conversation.playing_until = conversation.now()
+
+    def _heard_of(self, reply: _Reply) -> str:
+        """Return the words of ``reply`` that, by the clock, the caller has heard."""
+        seconds = self._conversation.now() - reply.starts_at
+        share = min(max(seconds / self._conversation.seconds_of(reply.sound), 0.0), 1.0)
+        words = reply.words.split()
+        return " ".join(words[: int(len(words) * share)])
+
+    async def _playback(self) -> None:
+        """Wait until the caller has heard all, or interrupts."""
+        while self._is_playing and not self._interrupted.is_set():
+            await self._pause(self._conversation.playing_until - self._conversation.now())
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not beyond an interruption."""
+        try:
+            await asyncio.wait_for(self._interrupted.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+async def _answer(call: ToolCall, timeout_s: float) -> None:
+    """Wait for the answer to a tool call, or until it is too late."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(call.answered.wait(), timeout_s)
+
+
+def burst_cuts(size: int, bursts: int, sample_bytes: int, odd_bytes: bool) -> list[int]:
+    """Return where to cut a reply of ``size`` bytes: 0, the cuts, ``size``.
+
+    The first burst is the smallest: a real greeting was seen to come in 1.0 and 2.4 s. No cut is at a
+    multiple of 320 bytes, 20 ms of pcm_8000; with ``odd_bytes`` every second one is in mid-sample.
+    """
+    cuts = [0]
+    for index in range(1, bursts):
+        cut = int(size * (index / bursts) ** 1.7) // 320 * 320 + 22 * sample_bytes + odd_bytes * index % 2
+        if cuts[-1] < cut < size:
+            cuts.append(cut)
+    return [*cuts, size]

@@ -1,0 +1,111 @@
+"""The log: a line for an operator, and no word of what was said."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from uuid import UUID
+
+import pytest
+
+from audiosocket_gw import events
+from audiosocket_gw.call.log import log_event
+from audiosocket_gw.events import EndReason
+from audiosocket_gw.log.formatter import LineFormatter
+
+CALL = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
+
+
+def ended(reason: EndReason, detail: str = "why") -> events.CallEnded:
+    return events.CallEnded(CALL, 1.0, reason, detail, duration_ms=61_234, heard_ms=2_040)
+
+
+LOGGED: list[tuple[events.CallEvent, str]] = [
+    (events.CallStarted(CALL, 1.0, "10.0.0.1:4000"), "started by 10.0.0.1:4000"),
+    (
+        events.AgentConnected(CALL, 1.0, "conv_1", 123.4),
+        "agent connected in 123 ms, conversation conv_1",
+    ),
+    (events.Interrupted(CALL, 1.0, 780), "interrupted, 780 ms discarded"),
+    (events.ToolCalled(CALL, 1.0, "avr_transfer", "t1"), "agent calls tool avr_transfer"),
+    (events.DigitPressed(CALL, 1.0, "7"), "key pressed"),
+    (ended(EndReason.CALLER_HANGUP), "ended, reason=caller-hangup duration_s=61.2 heard_s=2.0: why"),
+]
+
+SECRET = "my pin is 1234"
+PRIVATE: list[events.CallEvent] = [
+    events.CallerSaid(CALL, 1.0, SECRET),
+    events.AgentSaid(CALL, 1.0, SECRET, corrected=False),
+    events.AgentSaid(CALL, 1.0, SECRET, corrected=True),
+    events.ReplyHeard(CALL, 1.0, 1, SECRET, SECRET, 900, 1_000, interrupted=True),
+]
+QUIET: list[events.CallEvent] = [
+    events.ReplyStarted(CALL, 1.0),
+    events.ReplyFinished(CALL, 1.0, 20),
+    events.ReplyHeld(CALL, 1.0),
+    events.ReplyResumed(CALL, 1.0, 400),
+    events.ToolAnswered(CALL, 1.0, "avr_transfer", "t1", is_error=False),
+]
+
+
+def test_every_event_is_here() -> None:
+    tried = {type(event) for event in [event for event, _ in LOGGED] + PRIVATE + QUIET}
+    every = {kind for kind in vars(events).values() if isinstance(kind, type)}
+    assert tried == {kind for kind in every if issubclass(kind, events.CallEvent)} - {events.CallEvent}
+
+
+@pytest.mark.parametrize(("event", "line"), LOGGED)
+def test_a_line_for_the_operator(
+    event: events.CallEvent, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="audiosocket_gw"):
+        log_event(event)
+    assert caplog.messages == [f"call {CALL}: {line}"]
+
+
+@pytest.mark.parametrize("event", PRIVATE + QUIET)
+def test_nothing_that_was_said_is_logged(event: events.CallEvent, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="audiosocket_gw"):
+        log_event(event)
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("event", PRIVATE)
+def test_debug_shows_the_transcript(event: events.CallEvent, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, logger="audiosocket_gw"):
+        log_event(event)
+    assert SECRET in caplog.text
+
+
+def test_the_digit_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="audiosocket_gw"):
+        log_event(events.DigitPressed(UUID(int=0), 1.0, "7"))
+    assert "7" not in caplog.messages[0]
+
+
+@pytest.mark.parametrize("reason", EndReason)
+def test_only_a_normal_end_is_no_warning(reason: EndReason, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, logger="audiosocket_gw"):
+        log_event(ended(reason))
+    (record,) = caplog.records
+    assert (record.levelno == logging.INFO) is (reason in events.NORMAL_ENDS)
+    assert f"reason={reason.value} " in record.getMessage()
+
+
+HOSTILE = "x\n2026-01-01 INFO call forged\x1b[2J\u2028\ud800"
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.DEBUG])
+@pytest.mark.parametrize("event", [event for event, _ in LOGGED[1:]] + PRIVATE + QUIET)
+def test_no_peer_can_write_lines_into_the_log(
+    event: events.CallEvent, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    texts = {field.name: HOSTILE for field in dataclasses.fields(event) if field.type == "str"}
+    with caplog.at_level(level):
+        log_event(dataclasses.replace(event, **texts))  # type: ignore[arg-type]
+    assert all(LineFormatter().format(record).isprintable() for record in caplog.records)
+
+
+def test_the_detail_of_an_end_is_not_cut_as_a_value_is(caplog: pytest.LogCaptureFixture) -> None:
+    log_event(ended(EndReason.AGENT_FAILED, "x" * 1_000_000))
+    assert LineFormatter().format(caplog.records[0]).endswith("x" * 500 + "... (1,000,000 characters)")

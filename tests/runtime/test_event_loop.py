@@ -1,0 +1,323 @@
+"""The event loop: its rest between two looks at its sockets, its portions, and the hosts it looks up."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from audiosocket_gw.runtime import event_loop
+from audiosocket_gw.runtime.event_loop import GATHER_S, MOST_AT_ONCE, GatewayEventLoop, GatheringSelector
+from audiosocket_gw.runtime.load import Load
+from audiosocket_gw.runtime.ticker import Ticker
+
+
+class Clock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+        self.slept: list[float] = []
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(event_loop, "time", clock)
+    return clock
+
+
+@pytest.fixture
+def readable() -> Iterator[GatheringSelector]:
+    """A selector with a socket that can always be read."""
+    one, other = socket.socketpair()
+    with one, other, GatheringSelector() as selector:
+        selector.register(one, selectors.EVENT_READ)
+        other.send(b"x")
+        yield selector
+
+
+def test_it_rests_after_it_has_found_something(readable: GatheringSelector, clock: Clock) -> None:
+    assert readable.select(1)
+    assert clock.slept == []
+    clock.now += GATHER_S / 4
+    assert readable.select(1)
+    assert clock.slept == pytest.approx([GATHER_S * 3 / 4])
+
+
+def test_it_does_not_rest_when_the_last_look_was_long_ago(readable: GatheringSelector, clock: Clock) -> None:
+    readable.select(1)
+    clock.now += GATHER_S
+    assert readable.select(1)
+    assert clock.slept == []
+
+
+def test_it_does_not_rest_while_there_is_something_else_to_do(
+    readable: GatheringSelector, clock: Clock
+) -> None:
+    for timeout in (1, 0, -1):
+        assert readable.select(timeout)
+    assert clock.slept == []
+
+
+def test_it_does_not_rest_beyond_a_timer(readable: GatheringSelector, clock: Clock) -> None:
+    readable.select(1)
+    assert readable.select(GATHER_S / 2)
+    assert clock.slept == pytest.approx([GATHER_S / 2])
+
+
+def test_it_does_not_rest_when_it_found_nothing(clock: Clock) -> None:
+    with GatheringSelector() as selector:
+        assert selector.select(0.001) == []
+        assert selector.select(0.001) == []
+    assert clock.slept == []
+
+
+def test_without_a_timer_it_waits_for_what_comes(readable: GatheringSelector, clock: Clock) -> None:
+    readable.select()
+    assert readable.select()
+    assert clock.slept == pytest.approx([GATHER_S])
+
+
+def test_the_loop_wakes_up_no_more_often_than_it_should() -> None:
+    """However often something comes; a slow machine only makes it less."""
+    looks = 0
+
+    async def listen() -> None:
+        nonlocal looks
+        one, other = socket.socketpair()
+        with one, other:
+
+            def look() -> None:
+                nonlocal looks
+                looks += 1
+
+            asyncio.get_running_loop().add_reader(one, look)
+            other.send(b"x")  # never read: there is always something
+            await asyncio.sleep(0.2)
+            asyncio.get_running_loop().remove_reader(one)
+
+    started_at = time.monotonic()
+    with asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
+        runner.run(listen())
+    assert 1 < looks <= (time.monotonic() - started_at) / GATHER_S + 1
+
+
+# More to do than time
+
+
+Crowd = tuple[GatheringSelector, list[socket.socket]]
+
+
+@pytest.fixture
+def crowd() -> Iterator[Crowd]:
+    """A selector with more sockets than are served at once; each can always be read."""
+    with ExitStack() as stack:
+        selector = stack.enter_context(GatheringSelector())
+        sockets = []
+        for _ in range(2 * MOST_AT_ONCE + 1):
+            one, other = map(stack.enter_context, socket.socketpair())
+            selector.register(one, selectors.EVENT_READ)
+            other.send(b"x")
+            sockets.append(one)
+        yield selector, sockets
+
+
+def found(selector: GatheringSelector) -> list[Any]:
+    return [key.fileobj for key, _ in selector.select(1)]
+
+
+def test_many_sockets_are_served_in_portions_each_once_and_without_a_rest(crowd: Crowd, clock: Clock) -> None:
+    selector, sockets = crowd
+    portions = [found(selector) for _ in range(3)]
+    assert [len(portion) for portion in portions] == [MOST_AT_ONCE, MOST_AT_ONCE, 1]
+    assert {one for portion in portions for one in portion} == set(sockets)
+    assert clock.slept == []
+
+
+def test_it_tells_how_long_sockets_have_waited(crowd: Crowd, clock: Clock) -> None:
+    selector, _ = crowd
+    assert selector.behind_s == 0
+    for _ in range(2):
+        found(selector)
+        clock.now += 0.01
+    assert selector.behind_s == pytest.approx(0.02)
+    found(selector)
+    assert selector.behind_s == 0
+
+
+def test_who_has_gone_before_its_turn_is_not_served(crowd: Crowd) -> None:
+    selector, sockets = crowd
+    later = set(sockets) - set(found(selector))
+    gone, changed, same_number = sorted(later, key=sockets.index)[:3]
+    selector.unregister(gone)
+    selector.modify(changed, selectors.EVENT_WRITE)
+    selector.unregister(same_number)
+    selector.register(same_number, selectors.EVENT_READ)
+    assert set(found(selector)) | set(found(selector)) == later - {gone, changed, same_number}
+    now = {key.fileobj: events for _ in range(3) for key, events in selector.select(1)}
+    assert set(now) == set(sockets) - {gone}
+    assert now[changed] == selectors.EVENT_WRITE
+
+
+def test_when_all_have_gone_before_their_turn_it_looks_again(crowd: Crowd) -> None:
+    selector, sockets = crowd
+    first = found(selector)
+    for one in set(sockets) - set(first):
+        selector.unregister(one)
+    assert set(found(selector)) == set(first)
+
+
+def test_the_clock_has_its_turn_between_two_portions() -> None:
+    served = 0
+    served_before_the_timer: list[int] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with ExitStack() as stack:
+            for _ in range(3 * MOST_AT_ONCE):
+                one, other = map(stack.enter_context, socket.socketpair())
+                other.send(b"x")
+                loop.add_reader(one, serve)
+                stack.callback(loop.remove_reader, one)
+            while served < 3 * MOST_AT_ONCE:
+                await asyncio.sleep(0)
+
+    def serve() -> None:
+        nonlocal served
+        served += 1
+        if served == 1:
+            asyncio.get_running_loop().call_later(0, lambda: served_before_the_timer.append(served))
+
+    run(main())
+    # asyncio puts what is due behind the portion that it has just been given.
+    assert served_before_the_timer == [2 * MOST_AT_ONCE]
+
+
+def test_sockets_that_wait_count_as_a_late_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else nobody would notice: the clock itself is in time."""
+    noted: list[float] = []
+
+    class Listener(Load):
+        def note(self, late_s: float, now: float, cpu: float) -> None:
+            noted.append(late_s)
+
+    async def main() -> None:
+        with Ticker(Listener()).attach(lambda: None):
+            while len(noted) < 3:
+                await asyncio.sleep(0.01)
+
+    monkeypatch.setattr(GatheringSelector, "behind_s", 30.0)
+    run(main())
+    assert noted == [30.0] * len(noted)
+
+
+# Looking up hosts
+
+
+class Resolver:
+    """Answers when it is told to."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked: list[str] = []
+        self.answer = threading.Event()
+        self._real = socket.getaddrinfo
+        monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
+
+    def _look_up(self, host: str, port: int, *rest: Any) -> Any:
+        self.asked.append(host)
+        assert self.answer.wait(60)
+        if host == "nowhere.invalid":
+            raise socket.gaierror(socket.EAI_NONAME, "no such host")
+        return self._real("127.0.0.1", port, *rest)
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[Resolver]:
+    resolver = Resolver(monkeypatch)
+    yield resolver
+    resolver.answer.set()
+
+
+def run(main: Any) -> None:
+    with asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
+        runner.run(main)
+
+
+async def ask(host: str) -> Any:
+    return await asyncio.get_running_loop().getaddrinfo(host, 443, type=socket.SOCK_STREAM)
+
+
+def test_a_host_that_is_being_looked_up_is_not_looked_up_again(resolver: Resolver) -> None:
+    async def main() -> None:
+        hosts = ["one.invalid", "two.invalid", "one.invalid"] * 5
+        asking = [asyncio.create_task(ask(host)) for host in hosts]
+        while len(resolver.asked) < 2:
+            await asyncio.sleep(0.01)
+        resolver.answer.set()
+        answers = await asyncio.gather(*asking)
+        assert all(answer[0][4] == ("127.0.0.1", 443) for answer in answers)
+        assert sorted(resolver.asked) == ["one.invalid", "two.invalid"]
+        await ask("one.invalid")
+        assert len(resolver.asked) == 3, "an answer is not kept: hosts move"
+
+    run(main())
+
+
+def test_one_that_waits_no_longer_takes_nothing_from_the_others(resolver: Resolver) -> None:
+    async def main() -> None:
+        first, second = (asyncio.create_task(ask("one.invalid")) for _ in range(2))
+        while not resolver.asked:
+            await asyncio.sleep(0.01)
+        first.cancel()
+        resolver.answer.set()
+        assert (await second)[0][4] == ("127.0.0.1", 443)
+        assert first.cancelled()
+
+    run(main())
+
+
+def test_all_learn_that_there_is_no_such_host(resolver: Resolver) -> None:
+    async def main() -> None:
+        resolver.answer.set()
+        answers = await asyncio.gather(*(ask("nowhere.invalid") for _ in range(3)), return_exceptions=True)
+        assert [type(answer) for answer in answers] == [socket.gaierror] * 3
+
+    run(main())
+
+
+def test_that_there_is_no_such_host_is_no_error_when_nobody_waits_for_it(resolver: Resolver) -> None:
+    complaints: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, GatewayEventLoop)
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        nobody = asyncio.create_task(ask("nowhere.invalid"))
+        while not resolver.asked:
+            await asyncio.sleep(0.01)
+        nobody.cancel()
+        await asyncio.gather(nobody, return_exceptions=True)
+        resolver.answer.set()
+        while loop._lookups:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0)
+        gc.collect()
+
+    run(main())
+    assert complaints == []

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import wave
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from audiosocket_gw.audio import PCM_8000, ULAW_8000, AudioFormat, linear_to_ulaw
+from audiosocket_gw.testing.simulator import prompts
+from audiosocket_gw.testing.simulator.scenario import FORMATS
+
+
+@pytest.mark.parametrize("name", prompts.WORDS)
+def test_every_prompt_is_audible_speech(name: str) -> None:
+    samples = np.frombuffer(prompts.sound_of(name, PCM_8000), "<i2").astype(float)
+    assert np.sqrt((samples**2).mean()) > 1_000
+    assert np.abs(samples).max() < 32_000
+
+
+def test_the_long_answer_takes_more_than_ten_seconds() -> None:
+    assert PCM_8000.ms_of(len(prompts.sound_of("long-answer", PCM_8000))) > 10_000
+
+
+def test_no_file_is_without_words() -> None:
+    assert {path.stem for path in prompts.FOLDER.glob("*.wav")} == set(prompts.WORDS)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_prompt_is_equally_long_in_every_format(name: str) -> None:
+    audio_format = AudioFormat.parse(name)
+    original = prompts.sound_of("goodbye", PCM_8000)
+    converted = prompts.sound_of("goodbye", audio_format)
+    assert len(converted) % audio_format.sample_bytes == 0
+    assert len(converted) // audio_format.sample_bytes == len(original) // 2 * audio_format.rate // 8_000
+
+
+def test_8_khz_is_carried_unchanged() -> None:
+    with wave.open(str(prompts.path_of("goodbye")), "rb") as reader:
+        linear = reader.readframes(reader.getnframes())
+    assert prompts.sound_of("goodbye", PCM_8000) == linear
+    assert prompts.sound_of("goodbye", ULAW_8000) == linear_to_ulaw(linear)
+
+
+def test_doubling_the_rate_keeps_the_samples_and_adds_those_between() -> None:
+    doubled = prompts.convert(
+        np.array([0, 100, -100], "<i2").tobytes(), PCM_8000, AudioFormat.parse("pcm_16000")
+    )
+    assert np.frombuffer(doubled, "<i2").tolist() == [0, 50, 100, 0, -100, -100]
+
+
+def test_mu_law_comes_back_from_linear() -> None:
+    codes = bytes(range(256))
+    there = prompts.convert(codes, ULAW_8000, PCM_8000)
+    # 0x7f is minus zero; it comes back as plus zero.
+    assert prompts.convert(there, PCM_8000, ULAW_8000) == codes.replace(b"\x7f", b"\xff")
+    assert prompts.convert(b"", PCM_8000, AudioFormat.parse("pcm_48000")) == b""
+
+
+@pytest.mark.parametrize("audio_format", [PCM_8000, ULAW_8000])
+def test_the_tone_lasts_as_long_as_asked(audio_format: AudioFormat) -> None:
+    assert audio_format.ms_of(len(prompts.tone(250, audio_format))) == 250
+
+
+def test_a_stereo_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "stereo.wav"
+    with wave.open(str(path), "wb") as writer:
+        writer.setparams((2, 2, 8_000, 0, "NONE", ""))
+    with pytest.raises(ValueError, match=r"stereo\.wav is not 16-bit mono"):
+        prompts.sound_of(str(path), PCM_8000)
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF but no more than that"])
+def test_a_file_that_is_no_sound_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "text.wav"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"text\.wav is not a readable WAV file"):
+        prompts.sound_of(str(path), PCM_8000)
