@@ -1,7 +1,7 @@
 """What can happen in a call: the vocabulary of log, transcript, metrics and every other observer.
 
 A call emits `CallEvent` objects, in order, to whoever observes it. All times are ``asyncio`` loop times
-in seconds; all durations are in milliseconds of sound unless the name says otherwise.
+in seconds; all durations are in milliseconds of audio unless the name says otherwise.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class EndReason(StrEnum):
     """The connection to the agent broke without a closing handshake (1006), or fell silent."""
 
     CALLER_STALLED = "caller-stalled"
-    """Asterisk stopped taking sound from us."""
+    """Asterisk stopped taking audio from us."""
     CALLER_PROTOCOL = "caller-protocol"
     """Asterisk, or whoever connected, broke the AudioSocket protocol."""
     GATEWAY_FULL = "gateway-full"
@@ -99,7 +99,7 @@ class CallEvent:
 
 @dataclass(frozen=True, slots=True)
 class CallStarted(CallEvent):
-    """Asterisk named the call; sound flows from now on. ``peer`` is its address, ``host:port``."""
+    """Asterisk named the call; audio flows from now on. ``peer`` is its address, ``host:port``."""
 
     peer: str
 
@@ -114,7 +114,7 @@ class AgentConnected(CallEvent):
 
 @dataclass(frozen=True, slots=True)
 class ReplyStarted(CallEvent):
-    """The first sound of a reply is on its way to the caller."""
+    """The first audio of a reply is on its way to the caller."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +143,8 @@ class AgentSaid(CallEvent):
 class ReplyHeard(CallEvent):
     """A reply is over: the caller has heard all of it, or it was ``interrupted``.
 
-    ``heard`` is the beginning of ``text`` up to where the sound ended, by the agent's own alignment of
-    characters and sound, or in proportion where it sends none. ``reply`` is its event id.
+    ``heard`` is the beginning of ``text`` up to where the audio ended, by the agent's own alignment of
+    characters and audio, or in proportion where it sends none. ``reply`` is its event id.
     """
 
     reply: int
@@ -169,7 +169,7 @@ class ReplyResumed(CallEvent):
 
 @dataclass(frozen=True, slots=True)
 class Interrupted(CallEvent):
-    """The caller cut in: ``discarded_ms`` of queued sound will never be heard."""
+    """The caller cut in: ``discarded_ms`` of queued audio will never be heard."""
 
     discarded_ms: int
 

@@ -17,8 +17,8 @@ from typing import Self
 import httpx
 
 from audiosocket_gw.ami.client import AmiAddress
-from audiosocket_gw.ami.pbx_pool import PbxDirectory
-from audiosocket_gw.audio.hold_audio import Ambience, load_ambience
+from audiosocket_gw.ami.pbx_pool import PbxPool
+from audiosocket_gw.audio.hold_audio import HoldAudioFile, load_hold_audio
 from audiosocket_gw.call.call import CallContext
 from audiosocket_gw.call.log import log_event
 from audiosocket_gw.control.actions import Services
@@ -119,14 +119,14 @@ class Gateway:
             warn_of_unused_proxy(settings.elevenlabs_base_url, settings.elevenlabs_agent_url)
             tools = load_tools(settings.tool_timeout, settings.tools_dir)
             logger.info("tools: %s", Sentence(", ".join(tools.names)))
-            load = Load(*settings.bundle_frames)
+            load = Load(*settings.batch_frames)
             yield CallContext(
                 settings=settings,
                 locator=AgentLocator(settings, http),
                 ssl_context=ssl_context,
                 ticker=Ticker(load),
                 load=load,
-                ambience=_ambience(settings),
+                hold_audio_file=_hold_audio_file(settings),
                 services=Services(settings, tools, http_for_tools),
                 pbxs=await stack.enter_async_context(_pbxs(settings)),
                 observe=self._observe,
@@ -220,10 +220,10 @@ def _taps(settings: Settings, stack: AsyncExitStack) -> tuple[OpenTap, ...]:
     return tuple(taps)
 
 
-def _ambience(settings: Settings) -> Ambience | None:
-    if settings.comfort_sound is None:
+def _hold_audio_file(settings: Settings) -> HoldAudioFile | None:
+    if settings.hold_audio is None:
         return None
-    return load_ambience(settings.comfort_sound, settings.comfort_gain_db)
+    return load_hold_audio(settings.hold_audio, settings.hold_audio_gain_db)
 
 
 def _limits(megabytes: int, days: float) -> Limits:
@@ -246,12 +246,12 @@ def ami_address(settings: Settings, place: str) -> AmiAddress:
     )
 
 
-def _pbxs(settings: Settings) -> PbxDirectory:
+def _pbxs(settings: Settings) -> PbxPool:
     common = ami_address(settings, settings.ami_host) if settings.ami_host else None
     listed = [ami_address(settings, place) for place in settings.ami_hosts]
     for address in filter(None, (common, *listed)):
         address.ssl_context()  # a bad AMI_TLS_CA_FILE is told now
-    return PbxDirectory(common, listed)
+    return PbxPool(common, listed)
 
 
 def _raise_descriptor_limit(settings: Settings) -> None:

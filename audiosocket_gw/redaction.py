@@ -1,8 +1,8 @@
 """Masking: what must not be written down is taken out of texts and JSON, before anything is written. Pure.
 
 Masked are secrets, numbers of five digits and more, and who the caller is; too much rather than too little.
-Digits become ``#`` one for one, so that a text keeps its length and its alignment with the sound. What the
-protocol itself needs to be played again (ids, types, formats, sound) stays as it is.
+Digits become ``#`` one for one, so that a text keeps its length and its alignment with the audio. What the
+protocol itself needs to be played again (ids, types, formats, audio) stays as it is.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ def _blank(value: Any) -> Any:
 
 
 def _mask_characters(characters: list[str]) -> list[str]:
-    """Mask a text that comes in pieces: the agent's alignment of characters and sound, a number in groups."""
+    """Mask a text that comes in pieces: the agent's alignment of characters and audio, a number in groups."""
     text = "".join(characters)
     masked = mask_numbers(_replace(text, _secrets(text), lambda secret: "*" * len(secret)))
     found = []

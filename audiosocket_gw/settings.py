@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from audiosocket_gw.audio import FRAME_MS
-from audiosocket_gw.audio.hold_audio import ComfortMode
+from audiosocket_gw.audio.hold_audio import HoldAudioMode
 from audiosocket_gw.control.dtmf import KeyAction, parse_key_actions
 from audiosocket_gw.control.mcp_approval import McpApproval
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
@@ -139,11 +139,11 @@ class Settings(BaseSettings):
 
     audio_chunk_ms: Literal["auto", 20, 40, 60, 80, 100] = Field(
         "auto",
-        description="Milliseconds of the caller's sound in each message to the agent; auto: 20, and up to "
+        description="Milliseconds of the caller's audio in each message to the agent; auto: 20, and up to "
         "AUDIO_CHUNK_MAX_MS while the gateway is busy.",
     )
     audio_chunk_max_ms: Literal[20, 40, 60, 80, 100] = Field(
-        60, description="The most that AUDIO_CHUNK_MS=auto may bundle."
+        60, description="The most that AUDIO_CHUNK_MS=auto may batch."
     )
     refuse_overload: bool = Field(
         True, description="Refuse new calls while the gateway can't keep up with those that are up."
@@ -160,14 +160,14 @@ class Settings(BaseSettings):
         False, description="After an interruption, tell the agent how much of its reply the caller heard."
     )
 
-    comfort_sound: Path | None = Field(
+    hold_audio: Path | None = Field(
         None, description="WAV file that the caller, never the agent, hears while waiting; unset: silence."
     )
-    comfort_mode: ComfortMode = Field(
-        ComfortMode.WAITING,
+    hold_audio_mode: HoldAudioMode = Field(
+        HoldAudioMode.WAITING,
         description="waiting: until the agent speaks first; gaps: whenever it doesn't speak; under: always.",
     )
-    comfort_gain_db: float = Field(
+    hold_audio_gain_db: float = Field(
         0.0, ge=-60, le=20, description="How much louder than in its file, in dB; negative: softer."
     )
 
@@ -335,13 +335,13 @@ class Settings(BaseSettings):
         return value
 
     @property
-    def bundle_frames(self) -> tuple[int, int]:
+    def batch_frames(self) -> tuple[int, int]:
         """The least and the most frames of 20 ms that may share a message."""
         if self.audio_chunk_ms == "auto":
             return 1, self.audio_chunk_max_ms // FRAME_MS
         return self.audio_chunk_ms // FRAME_MS, self.audio_chunk_ms // FRAME_MS
 
-    @field_validator("agent", "barge_in", "comfort_mode", "flight_keep", "log_level", mode="before")
+    @field_validator("agent", "barge_in", "hold_audio_mode", "flight_keep", "log_level", mode="before")
     @classmethod
     def _any_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
@@ -402,7 +402,7 @@ class Settings(BaseSettings):
             extensions = INTERNAL_EXTENSION
         return TransferPolicy(self.transfer_destinations, extensions, self.transfer_contexts)
 
-    def admits(self, address: str) -> bool:
+    def accepts(self, address: str) -> bool:
         """Tell whether a peer at ``address`` may connect."""
         if not self.allowed_peers:
             return True

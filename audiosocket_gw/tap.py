@@ -16,29 +16,29 @@ class Tap:
     """Listens in on one call, and does nothing with it: override what is of interest.
 
     All of it is called on the event loop, some of it 50 times a second: it must return at once. The last
-    call is `happened` with `events.CallEnded`.
+    call is `on_event` with `events.CallEnded`.
     """
 
-    def caller_heard(self, frame: bytes) -> None:
+    def on_frame_sent(self, frame: bytes) -> None:
         """Take an AudioSocket frame that has been sent to the caller: 20 ms, once in each tick."""
 
-    def caller_said(self, frame: Audio) -> None:
-        """Take a frame of the caller's sound, as it arrives."""
+    def on_frame_received(self, frame: Audio) -> None:
+        """Take a frame of the caller's audio, as it arrives."""
 
-    def caller_speaks(self, audio_format: AudioFormat | None) -> None:
-        """Learn the format of the caller's sound from the next frame on; at first ``pcm_8000``.
+    def on_caller_format(self, audio_format: AudioFormat | None) -> None:
+        """Learn the format of the caller's audio from the next frame on; at first ``pcm_8000``.
 
-        None: it can't be decoded, and the agent hears silence. What the caller hears is linear sound in any
+        None: it can't be decoded, and the agent hears silence. What the caller hears is linear audio in any
         case; the kind of each frame tells its rate.
         """
 
-    def agent_sent(self, message: bytes) -> None:
+    def on_agent_message(self, message: bytes) -> None:
         """Take a text message of the agent's, unread."""
 
-    def agent_got(self, message: bytes) -> None:
-        """Take a text message to the agent; the caller's sound is not among them."""
+    def on_client_message(self, message: bytes) -> None:
+        """Take a text message to the agent; the caller's audio is not among them."""
 
-    def happened(self, event: CallEvent) -> None:
+    def on_event(self, event: CallEvent) -> None:
         """Take an event of this call."""
 
 
@@ -58,23 +58,23 @@ class Taps(Tap):
             except Exception as error:  # noqa: BLE001 (listening in must never harm a call)
                 self._report(error)
 
-    def caller_heard(self, frame: bytes) -> None:
-        self._tell(lambda tap: tap.caller_heard(frame))
+    def on_frame_sent(self, frame: bytes) -> None:
+        self._tell(lambda tap: tap.on_frame_sent(frame))
 
-    def caller_said(self, frame: Audio) -> None:
-        self._tell(lambda tap: tap.caller_said(frame))
+    def on_frame_received(self, frame: Audio) -> None:
+        self._tell(lambda tap: tap.on_frame_received(frame))
 
-    def caller_speaks(self, audio_format: AudioFormat | None) -> None:
-        self._tell(lambda tap: tap.caller_speaks(audio_format))
+    def on_caller_format(self, audio_format: AudioFormat | None) -> None:
+        self._tell(lambda tap: tap.on_caller_format(audio_format))
 
-    def agent_sent(self, message: bytes) -> None:
-        self._tell(lambda tap: tap.agent_sent(message))
+    def on_agent_message(self, message: bytes) -> None:
+        self._tell(lambda tap: tap.on_agent_message(message))
 
-    def agent_got(self, message: bytes) -> None:
-        self._tell(lambda tap: tap.agent_got(message))
+    def on_client_message(self, message: bytes) -> None:
+        self._tell(lambda tap: tap.on_client_message(message))
 
-    def happened(self, event: CallEvent) -> None:
-        self._tell(lambda tap: tap.happened(event))
+    def on_event(self, event: CallEvent) -> None:
+        self._tell(lambda tap: tap.on_event(event))
 
     def _tell(self, tell: Callable[[Tap], None]) -> None:
         for tap in self._taps:

@@ -128,7 +128,7 @@ static void call_up(uint32_t index, int port) {
     if (write(caller->fd, uuid, sizeof uuid) != sizeof uuid) die("the UUID can't be sent");
 }
 
-/* Sound that looks like sound, for a gateway that makes sure: a triangle of 200 Hz. */
+/* Audio that looks like audio, for a gateway that makes sure: a triangle of 200 Hz. */
 static void prepare_voice(void) {
     for (int i = 0; i < FRAME_BYTES / 2; i++) {
         int16_t sample = 800 * (abs(i % 40 - 20) - 10);
@@ -178,15 +178,15 @@ static void heard_reply(struct agent *agent, const struct mark *mark, int64_t at
     }
 }
 
-static void heard_frame(struct caller *caller, const uint8_t *sound, int64_t at) {
+static void heard_frame(struct caller *caller, const uint8_t *audio, int64_t at) {
     struct agent *agent = caller->agent;
     struct mark mark;
-    memcpy(&mark, sound, sizeof mark);
+    memcpy(&mark, audio, sizeof mark);
     if (measured(at) && caller->heard < room_per_caller) caller->arrivals[caller->heard++] = at;
     if (mark.speaker == AGENT && mark.who < (uint32_t)agent_count) {
         caller->agent = agents[mark.who];
         heard_reply(caller->agent, &mark, at);
-    } else if (agent && agent->cut_reply && memcmp(sound, SILENCE, FRAME_BYTES)) {
+    } else if (agent && agent->cut_reply && memcmp(audio, SILENCE, FRAME_BYTES)) {
         agent->stale_ns = at - agent->cut_at; /* a faded end has lost its mark */
     } else if (agent && agent->heard_next < agent->heard_frames) {
         underruns++;
@@ -226,17 +226,17 @@ static void tell(struct agent *agent, const char *text, size_t size) {
 }
 
 static void say_piece(struct agent *agent, int64_t now) {
-    uint8_t sound[MAX_PIECE * FRAME_BYTES];
-    char text[2 * sizeof sound];
+    uint8_t audio[MAX_PIECE * FRAME_BYTES];
+    char text[2 * sizeof audio];
     uint32_t frames = MIN_PIECE + (uint32_t)(uniform() * (MAX_PIECE - MIN_PIECE + 1));
     if (frames > agent->frames - agent->spoken) frames = agent->frames - agent->spoken;
-    memset(sound, 0x22, sizeof sound);
+    memset(audio, 0x22, sizeof audio);
     for (uint32_t i = 0; i < frames; i++) {
         struct mark mark = {AGENT, agent->index, agent->reply, agent->spoken + i, now};
-        memcpy(sound + i * FRAME_BYTES, &mark, sizeof mark);
+        memcpy(audio + i * FRAME_BYTES, &mark, sizeof mark);
     }
     size_t size = sprintf(text, "{\"type\":\"audio\",\"audio_event\":{\"audio_base_64\":\"");
-    size += base64_encode(text + size, sound, frames * FRAME_BYTES);
+    size += base64_encode(text + size, audio, frames * FRAME_BYTES);
     size += sprintf(text + size, "\",\"event_id\":%u}}", agent->reply);
     tell(agent, text, size);
     agent->spoken += frames;
@@ -337,11 +337,11 @@ static void heard_caller(struct agent *agent, const struct mark *mark, int64_t a
 }
 
 static void hear(struct agent *agent, const char *text, size_t length, int64_t at) {
-    static uint8_t sound[32768];
-    size_t size = base64_decode(sound, text, length);
+    static uint8_t audio[32768];
+    size_t size = base64_decode(audio, text, length);
     for (size_t start = 0; start + FRAME_BYTES <= size; start += FRAME_BYTES) {
         struct mark mark;
-        memcpy(&mark, sound + start, sizeof mark);
+        memcpy(&mark, audio + start, sizeof mark);
         if (mark.speaker == CALLER && mark.who < (uint32_t)dialled)
             heard_caller(agent, &mark, at);
         else

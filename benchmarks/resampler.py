@@ -66,8 +66,8 @@ def _response(source: int, target: int, share: float) -> tuple[float, float]:
     return _db(float(np.hypot(*found))), _db(_rms(came_out / PEAK - basis @ found) * math.sqrt(2))
 
 
-def _rms(sound: npt.NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean(np.square(sound))))
+def _rms(audio: npt.NDArray[np.float64]) -> float:
+    return float(np.sqrt(np.mean(np.square(audio))))
 
 
 def _db(ratio: float) -> float:

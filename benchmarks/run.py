@@ -1,4 +1,4 @@
-"""Measure what a call costs and how late its sound is, against a relay in C; see docs/performance.md."""
+"""Measure what a call costs and how late its audio is, against a relay in C; see docs/performance.md."""
 
 from __future__ import annotations
 

@@ -133,22 +133,22 @@ def adaptive(bench: Bench) -> list[Table]:
 
 def capacity(bench: Bench) -> list[Table]:
     """Whether the calls that one core is said to hold are in time."""
-    plain, tls, bundled = "gateway, 350 calls", "gateway, TLS, 250 calls", "gateway, adaptive, 500 calls"
+    plain, tls, batched = "gateway, 350 calls", "gateway, TLS, 250 calls", "gateway, adaptive, 500 calls"
     columns = (
         bench.of_gateway(plain, PINNED, Trial(350, bench.seconds, SETTLE_S)),
         bench.of_gateway(tls, PINNED, Trial(250, bench.seconds, SETTLE_S)),
-        bench.of_gateway(bundled, ADAPTIVE, Trial(500, bench.seconds, SETTLE_S)),
+        bench.of_gateway(batched, ADAPTIVE, Trial(500, bench.seconds, SETTLE_S)),
     )
     targets = [
         target
-        for name, calls in ((plain, 350), (tls, 250), (bundled, 500))
+        for name, calls in ((plain, 350), (tls, 250), (batched, 500))
         for target in (
             Target(f"{name}: up", figure(name, "calls"), calls, at_least=True),
             Target(f"{name}: lateness p99, ms", figure(name, "lateness_ms.p99"), 10),
             Target(f"{name}: gaps over 60 ms", figure(name, "gaps_over_60_ms"), 0),
         )
     ]
-    delay = Target(f"{bundled}: caller to agent p99, ms", figure(bundled, "caller_to_agent_ms.p99"), 65)
+    delay = Target(f"{batched}: caller to agent p99, ms", figure(batched, "caller_to_agent_ms.p99"), 65)
     return [Table("one core", columns, (*targets, delay))]
 
 
@@ -191,7 +191,7 @@ def queue(bench: Bench) -> list[Table]:
     trial = Trial(10, bench.seconds, SETTLE_S, speech_s=SPEECH_S)
     columns = (bench.of_gateway(GATEWAY, PINNED, trial),)
     target = Target(
-        "memory per byte of sound that waits",
+        "memory per byte of audio that waits",
         lambda rounds: _median(rounds, GATEWAY, "kib") / SPEECH_KIB,
         1.2,
     )

@@ -107,7 +107,7 @@ def test_what_names_a_place_is_set_by_the_stack() -> None:
     }
     assert places <= set(environment)
     for name, value in environment.items():
-        if name.endswith(("_DIR", "_SOUND")) or name == "TLS_CA_FILE":
+        if name.endswith(("_DIR", "_AUDIO")) or name == "TLS_CA_FILE":
             assert re.fullmatch(rf"\$\{{{name}:\+/[a-z/.]+}}", value), f"{name} is set only if .env sets it"
 
 
@@ -129,7 +129,7 @@ def test_asterisks_password_of_the_phone_is_not_for_the_gateway() -> None:
     assert stack()["services"]["gateway"]["environment"]["SIP_PASSWORD"] == ""
 
 
-def test_published_are_sip_and_sound_and_nothing_else() -> None:
+def test_published_are_sip_and_audio_and_nothing_else() -> None:
     services = stack()["services"]
     assert "ports" not in services["gateway"]
     published = [port.removeprefix("${PHONE_ADDRESS:-127.0.0.1}:") for port in services["asterisk"]["ports"]]

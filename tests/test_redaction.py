@@ -191,7 +191,7 @@ def test_keys_of_short_secrets_are_known(key: str) -> None:
     assert mask_json({"parameters": {key: 1234}}) == {"parameters": {key: 0}}
 
 
-def test_keys_that_only_sound_like_one_are_not() -> None:
+def test_keys_that_only_audio_like_one_are_not() -> None:
     told = {
         "ping_event": {"event_id": 12345, "ping_ms": 30},
         "shopping": 12,
@@ -271,15 +271,15 @@ def test_a_secret_that_is_spoken_is_masked_in_the_alignment_too() -> None:
 
 
 @given(st.binary(), st.integers(0, 10**9))
-def test_sound_comes_back_to_the_byte(sound: bytes, event_id: int) -> None:
-    encoded = b64encode(sound).decode()
+def test_audio_comes_back_to_the_byte(audio: bytes, event_id: int) -> None:
+    encoded = b64encode(audio).decode()
     message = {
         "type": "audio",
         "audio_event": {"audio_base_64": encoded, "event_id": event_id, "alignment": None},
     }
     taken = take_message(7, json.dumps(message).encode())
-    assert taken.sound == (sound or None)
-    assert encoded not in taken.text.decode() or not sound
+    assert taken.audio == (audio or None)
+    assert encoded not in taken.text.decode() or not audio
     assert json.loads(give_message(taken)) == message
 
 

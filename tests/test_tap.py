@@ -22,39 +22,39 @@ class Notes(Tap):
     def __init__(self, started: CallStarted) -> None:
         self.notes: list[object] = []
 
-    def caller_heard(self, frame: bytes) -> None:
+    def on_frame_sent(self, frame: bytes) -> None:
         self.notes.append(frame)
 
-    def caller_said(self, frame: Audio) -> None:
+    def on_frame_received(self, frame: Audio) -> None:
         self.notes.append(frame)
 
-    def caller_speaks(self, audio_format: AudioFormat | None) -> None:
+    def on_caller_format(self, audio_format: AudioFormat | None) -> None:
         self.notes.append(audio_format)
 
-    def agent_sent(self, message: bytes) -> None:
+    def on_agent_message(self, message: bytes) -> None:
         self.notes.append(message)
 
-    def agent_got(self, message: bytes) -> None:
+    def on_client_message(self, message: bytes) -> None:
         self.notes.append(message)
 
-    def happened(self, event: CallEvent) -> None:
+    def on_event(self, event: CallEvent) -> None:
         self.notes.append(event)
 
 
 class Broken(Tap):
-    def caller_said(self, frame: Audio) -> None:
+    def on_frame_received(self, frame: Audio) -> None:
         raise OSError("no space left on device")
 
 
 def tell_all(tap: Tap) -> list[object]:
     frame = Audio(Kind.SLIN, b"\1\2")
     event = events.Interrupted(STARTED.uuid, 1.0, 20)
-    tap.caller_heard(b"frame")
-    tap.caller_said(frame)
-    tap.caller_speaks(ULAW_8000)
-    tap.agent_sent(b"from the agent")
-    tap.agent_got(b"to the agent")
-    tap.happened(event)
+    tap.on_frame_sent(b"frame")
+    tap.on_frame_received(frame)
+    tap.on_caller_format(ULAW_8000)
+    tap.on_agent_message(b"from the agent")
+    tap.on_client_message(b"to the agent")
+    tap.on_event(event)
     return [b"frame", frame, ULAW_8000, b"from the agent", b"to the agent", event]
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from audiosocket_gw.ami.client import AmiClient
-from audiosocket_gw.ami.connection import MAX_LINE_BYTES, Refused, Values
+from audiosocket_gw.ami.connection import MAX_LINE_BYTES, AmiActionError, Values
 from audiosocket_gw.ami.registry import Channel, Headers, known, uuids_named_by
 from audiosocket_gw.ami.text import as_answered, is_presented, without_cr
 from audiosocket_gw.errors import ControlError, LocalProtocolError
@@ -106,7 +106,7 @@ class ChannelState:
 
 
 @dataclass(frozen=True, slots=True)
-class Landing:
+class TransferTarget:
     """Where a channel was seen after a redirect, and what it executed there."""
 
     channel: str
@@ -139,7 +139,7 @@ class CallControl:
     async def wait_until_connected(self) -> None:
         """Wait for a connection to the PBX's manager interface."""
         while not self.connected:
-            await self._client.news()
+            await self._client.wait_for_update()
 
     async def channel_of(self, uuid: UUID) -> Channel:
         """Return the caller's channel.
@@ -211,7 +211,7 @@ class CallControl:
         )
         try:
             await asyncio.gather(*settings)
-        except Refused as refusal:
+        except AmiActionError as refusal:
             if refusal.is_no_such_channel:
                 return False
             raise
@@ -228,10 +228,12 @@ class CallControl:
             return None
         return ChannelState(*_executed(status), _variables(status, {name: name for name in variables}))
 
-    async def redirect(self, uuid: UUID, context: str, extension: str, priority: int | str = 1) -> Landing:
+    async def redirect(
+        self, uuid: UUID, context: str, extension: str, priority: int | str = 1
+    ) -> TransferTarget:
         """Send the caller to an extension, and return when the caller has been seen there.
 
-        The AudioSocket connection must get sound until Asterisk closes it: closed sooner, the dialplan goes
+        The AudioSocket connection must get audio until Asterisk closes it: closed sooner, the dialplan goes
         on where it was.
 
         Raises:
@@ -356,7 +358,7 @@ class CallControl:
         try:
             async with asyncio.timeout(REGISTRY_WAIT_S):
                 while (channel := self._client.registry.channel_of(uuid)) is None and self.connected:
-                    await self._client.news()
+                    await self._client.wait_for_update()
         except TimeoutError:
             return None
         return channel
@@ -379,7 +381,7 @@ class CallControl:
             values["Variables"] = ",".join(variables)
         try:
             received = await self._act("Status", values)
-        except Refused as refusal:
+        except AmiActionError as refusal:
             if refusal.is_no_such_channel:
                 return None
             raise
@@ -397,7 +399,7 @@ class CallControl:
             raise ControlError(str(error)) from error
         return (answer.headers, *answer.rows)
 
-    async def _landing(self, uuid: UUID, before: Headers, destination: str) -> Landing:
+    async def _landing(self, uuid: UUID, before: Headers, destination: str) -> TransferTarget:
         """Wait until the channel executes something else, which is at the new place."""
         while (status := await self._status_of(before["Channel"])) is not None:
             # Between two applications it executes nothing, or again what AudioSocket() was called by.
@@ -445,8 +447,8 @@ def _driven(uuid: UUID) -> re.Pattern[str]:
     return re.compile(_DRIVEN.format(uuid=uuid), re.IGNORECASE)
 
 
-def _landed(status: Headers, destination: str) -> Landing:
-    landing = Landing(
+def _landed(status: Headers, destination: str) -> TransferTarget:
+    landing = TransferTarget(
         channel=status.get("Channel", ""),
         context=status.get("Context", ""),
         exten=status.get("Exten", ""),

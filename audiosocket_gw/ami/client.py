@@ -16,7 +16,7 @@ from typing import Self
 from pydantic import SecretStr
 
 from audiosocket_gw.ami.certificate import is_address
-from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, AmiConnection, Answer, Refused, Values
+from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, AmiActionError, AmiConnection, Answer, Values
 from audiosocket_gw.ami.registry import ChannelRegistry, Headers
 from audiosocket_gw.ami.releases import Release, limitations
 from audiosocket_gw.errors import ConfigurationError, ControlError, LocalProtocolError, reason_of
@@ -174,7 +174,7 @@ class AmiClient:
 
         Raises:
             LocalProtocolError: a header can't be sent; nothing was.
-            Refused: Asterisk answered with an error.
+            AmiActionError: Asterisk answered with an error.
             ControlError: not connected, connection lost, or no answer in time; it is not sent again.
         """
         if self._connection is None or not self.connected:
@@ -192,7 +192,7 @@ class AmiClient:
         answer = await self.perform("CoreShowChannels", {})
         self.registry.add(answer.rows)
 
-    async def news(self) -> None:
+    async def wait_for_update(self) -> None:
         """Wait until the registry has learnt something, or the connection has changed."""
         await self._news.wait()
 
@@ -222,7 +222,7 @@ class AmiClient:
 
     async def _session(self) -> None:
         address = self.address
-        # Reading the authorities of the system takes longer than a frame of sound.
+        # Reading the authorities of the system takes longer than a frame of audio.
         context = await asyncio.to_thread(address.ssl_context)
         async with asyncio.timeout(self._timing.connect_s):
             connection = await AmiConnection.open(
@@ -258,7 +258,7 @@ class AmiClient:
             values |= {"Secret": password}
         try:
             await connection.perform("Login", values, self._timing.action_s)
-        except Refused as refusal:
+        except AmiActionError as refusal:
             if refusal.reply == SHUTTING_DOWN:
                 raise
             raise LoginRefused(refusal.reply) from None
@@ -271,7 +271,7 @@ class AmiClient:
             for criteria, value in FILTERS:
                 filter_ = {"Operation": "Add", "MatchCriteria": criteria, "Filter": value}
                 await connection.perform("Filter", filter_, self._timing.action_s)
-        except Refused as refusal:
+        except AmiActionError as refusal:
             logger.debug("%s: %s; the eventfilter lines of manager.conf must do", self.address, refusal)
             self._filtered_by = "the eventfilter lines of its manager.conf"
         else:
@@ -293,7 +293,7 @@ class AmiClient:
     async def _list_calls(self) -> None:
         try:
             await self.refresh()
-        except Refused as refusal:
+        except AmiActionError as refusal:
             self._say_once(logging.WARNING, "unlisted", _UNLISTED, self.address, refusal)
 
     async def _watch(self, connection: AmiConnection) -> None:

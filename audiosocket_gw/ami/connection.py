@@ -53,7 +53,7 @@ Values = Mapping[str, str] | Mapping[str, str | list[str]]
 """The headers of an action; a list is a header that is given several times."""
 
 
-class Refused(ControlError):
+class AmiActionError(ControlError):
     """Asterisk answered the action with an error; ``reply`` is in its words, ``action`` the name."""
 
     def __init__(self, action: str, reply: str) -> None:
@@ -158,7 +158,7 @@ class AmiConnection(asyncio.Protocol):
 
         Raises:
             LocalProtocolError: a header can't be sent; nothing was.
-            Refused: Asterisk answered with an error.
+            AmiActionError: Asterisk answered with an error.
             ControlError: no answer in ``deadline_s``, or the connection was lost first. Then Asterisk may
                 have carried the action out or not; it is not sent again.
         """
@@ -293,5 +293,5 @@ def _check_line(name: str, value: str) -> None:
 def _answer(name: str, received: Sequence[_Received]) -> Answer:
     messages = [message.headers for message in received]
     if messages[0].get("Response") == "Error":
-        raise Refused(name, messages[0].get("Message", "no reason given"))
+        raise AmiActionError(name, messages[0].get("Message", "no reason given"))
     return Answer(messages[0], tuple(message for message in messages[1:] if "Event" in message))

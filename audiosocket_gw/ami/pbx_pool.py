@@ -10,7 +10,7 @@ from audiosocket_gw.ami.client import AmiAddress, AmiClient, AmiTiming
 from audiosocket_gw.errors import ControlError
 
 
-class PbxDirectory:
+class PbxPool:
     """The control over each PBX, by where its calls come from; ``async with`` it to connect.
 
     ``listed`` (``AMI_HOSTS``) serve the calls that come from them: by the host's name in the list, or the

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 from uuid import UUID
 
-from audiosocket_gw.ami.text import told, unescaped
+from audiosocket_gw.ami.text import shown, unescaped
 
 Headers = Mapping[str, str]
 """The headers of an event, a row of a list, or a response."""
@@ -69,8 +69,8 @@ class Channel:
             name=headers.get("Channel", ""),
             uniqueid=headers.get("Uniqueid", ""),
             linkedid=headers.get("Linkedid", ""),
-            caller_number=told(headers.get("CallerIDNum", "")),
-            caller_name=told(unescaped(headers.get("CallerIDName", ""))),
+            caller_number=shown(headers.get("CallerIDNum", "")),
+            caller_name=shown(unescaped(headers.get("CallerIDName", ""))),
             dialled_number=known(headers.get("DNID", "")) or ("" if exten in _NOT_DIALLED else exten),
             context=headers.get("Context", ""),
             exten=exten,

@@ -53,7 +53,7 @@ def unescaped(value: str) -> str:
     return _ESCAPED.sub(lambda escape: _ESCAPES[escape[1]], value)
 
 
-def told(value: str) -> str:
+def shown(value: str) -> str:
     """Return a caller's number or name, or nothing when it is withheld."""
     return "" if value.strip().casefold() in WITHHELD else value
 

@@ -1,4 +1,4 @@
-"""Sound: formats, G.711, resampling, conversion between the formats of the two sides. All of it is pure."""
+"""Audio: formats, G.711, resampling, conversion between the formats of the two sides. All of it is pure."""
 
 from audiosocket_gw.audio.convert import Converter
 from audiosocket_gw.audio.formats import (

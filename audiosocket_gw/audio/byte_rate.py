@@ -1,7 +1,7 @@
 """How fast bytes arrive, measured without asking the clock for each frame. Pure.
 
 What a packet's size can't tell, this can: 640 bytes are 20 ms at 16 kHz or 40 ms at 8 kHz, 160 bytes are
-10 ms of linear sound or 20 ms of G.711; but linear sound has 16,000 bytes a second at 8 kHz, and G.711 8,000.
+10 ms of linear audio or 20 ms of G.711; but linear audio has 16,000 bytes a second at 8 kHz, and G.711 8,000.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ one window only, and its absence in the one before."""
 
 
 class ByteRate:
-    """Measures one stretch of sound: call `restart` after a pause.
+    """Measures one stretch of audio: call `restart` after a pause.
 
     ``per_s`` is the mean of the last windows that agree, and ``steady_s`` how long they are together: 0 until
     there are two.

@@ -1,21 +1,21 @@
-"""What is really in the frames of AudioSocket kind 0x10: linear sound, or a codec under its label.
+"""What is really in the frames of AudioSocket kind 0x10: linear audio, or a codec under its label.
 
-``Dial(AudioSocket/...)`` without a codec takes the caller's codec and labels its frames as linear sound. It
-takes linear sound back, whatever it sends: measured on Asterisk 22, and ``ast_audiosocket_receive_frame`` of
-``res_audiosocket.c`` has known nothing else. And before 20.17, 21.12, 22.7 and 23.1 linear sound of any rate
+``Dial(AudioSocket/...)`` without a codec takes the caller's codec and labels its frames as linear audio. It
+takes linear audio back, whatever it sends: measured on Asterisk 22, and ``ast_audiosocket_receive_frame`` of
+``res_audiosocket.c`` has known nothing else. And before 20.17, 21.12, 22.7 and 23.1 linear audio of any rate
 has this kind. Nothing on the wire says so; the manager interface does. Without it two things tell:
 
-*The signal.* Sound is smooth: read as what it is, it can be predicted, and read as anything else it looks
+*The signal.* Audio is smooth: read as what it is, it can be predicted, and read as anything else it looks
 like noise. So each reading is measured by how many bits its description takes, and the shortest description
 is the right one. What a compressed codec writes is noise in every reading. Where nothing is said, nothing can
 be told: a frame counts only if it is noise, or if its description is short for so many different bytes.
 
-*The rate* at which bytes arrive (`ByteRate`). 16,000 bytes a second are linear sound at 8 kHz, more are
-linear sound at a higher rate, and 8,000 are G.711, or G.722.
+*The rate* at which bytes arrive (`ByteRate`). 16,000 bytes a second are linear audio at 8 kHz, more are
+linear audio at a higher rate, and 8,000 are G.711, or G.722.
 
 No verdict is for good. One that is certain costs next to nothing from then on: a frame now and then is looked
 at, the next ones after a pause, and all that have a new size; and none where the rate has confirmed linear
-sound.
+audio.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ _DECISIVE_BITS = 400
 """By how much the shortest description must beat the others: it takes one to three frames of speech."""
 
 _FRAME_SIZE_BITS = 200
-"""What the size of the frames counts for. Less than decisive, since linear sound may come in frames of 10 ms,
-which look like 20 ms of G.711, and G.711 in frames of 40 ms, which look like 20 ms of linear sound."""
+"""What the size of the frames counts for. Less than decisive, since linear audio may come in frames of 10 ms,
+which look like 20 ms of G.711, and G.711 in frames of 40 ms, which look like 20 ms of linear audio."""
 
 _RATE_BITS = 1_000
 """What the rate of the bytes counts for against readings that need another one. Packets that get lost lower
 it, so speech may outweigh it."""
 
 _SAVING_PER_BYTE = 0.25
-"""What G.711 must save against the linear reading in frames of a size that linear sound usually has, in bits.
+"""What G.711 must save against the linear reading in frames of a size that linear audio usually has, in bits.
 It saves 0.5 at least, and 2 mostly; two bytes that are equal, in a constant signal, seem to save 0.05."""
 
 _FRAMES_TO_DOUBT = 3
@@ -94,7 +94,7 @@ _SILENT_CODES = b"\xff\x7f\xd5\x55"
 """The values nearest to zero in mu-law and A-law."""
 
 _OFFSET_WEIGHT = 0.1
-"""Sound on a telephone has no direct component. Idle codes read by the wrong law have, and only that is wrong
+"""Audio on a telephone has no direct component. Idle codes read by the wrong law have, and only that is wrong
 with them: so it isn't predicted away, but to nine tenths."""
 
 
@@ -102,7 +102,7 @@ with them: so it isn't predicted away, but to nine tenths."""
 class Verdict:
     """What the frames are, as far as can be said.
 
-    ``format`` is the best reading, and None when they are neither linear sound nor G.711 (but G.722, say),
+    ``format`` is the best reading, and None when they are neither linear audio nor G.711 (but G.722, say),
     or can't be told from that yet: there is nothing that could be heard. ``certain``: the evidence is
     decisive. It may be outweighed later all the same.
     """
@@ -117,11 +117,11 @@ UNHEARD = Verdict(PCM_8000, certain=False)
 _UNTOLD = Verdict(None, certain=False)
 
 
-class Sentinel:
+class CodecEvidence:
     """Weighs the frames of a call, or of a part of it. ``verdict`` is the present one.
 
-    In frames of a size that linear sound usually has, and unless the rate speaks against it, they are linear
-    sound until G.711 is beyond doubt, as the label says. In others all readings are equal, and until there is
+    In frames of a size that linear audio usually has, and unless the rate speaks against it, they are linear
+    audio until G.711 is beyond doubt, as the label says. In others all readings are equal, and until there is
     speech there is no verdict.
     """
 
@@ -182,7 +182,7 @@ class Sentinel:
         self._bytes = self._bytes * kept + look.size
 
     def _judge(self, penalties: dict[AudioFormat, float]) -> Verdict:
-        """Judge frames of a size that linear sound hardly has, or that come at another rate."""
+        """Judge frames of a size that linear audio hardly has, or that come at another rate."""
         bits: dict[AudioFormat | None, float] = {
             reading: bits + penalties[reading] for reading, bits in self._bits.items()
         }
@@ -200,7 +200,7 @@ class Sentinel:
         )
 
     def _doubt(self, payload: bytes) -> Verdict:
-        """Judge frames of a size that linear sound usually has."""
+        """Judge frames of a size that linear audio usually has."""
         codes = np.frombuffer(payload, np.uint8)
         for place in (0, 1):
             seen = self._occurrences[place] + np.bincount(codes[place::2], minlength=256)
@@ -264,7 +264,7 @@ class _Look:
         return self.is_noise
 
 
-class CodecWatch:
+class CodecDetector:
     """What the frames of one call under kind 0x10 are, from the first to the last.
 
     ``verdict`` is the present one. One that is certain stands until another is: the caller's side can change
@@ -273,10 +273,10 @@ class CodecWatch:
 
     __slots__ = (
         "_countdown",
+        "_evidence",
         "_is_confirmed",
         "_probation",
         "_rate",
-        "_sentinel",
         "_sizes",
         "_told",
         "verdict",
@@ -285,7 +285,7 @@ class CodecWatch:
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         """``clock`` counts seconds; without one the rate of the bytes isn't measured."""
         self._rate = ByteRate(clock) if clock is not None else None
-        self._sentinel: Sentinel | None = None
+        self._evidence: CodecEvidence | None = None
         self._sizes: tuple[int, ...] = ()  # in which the verdict has been found to be right
         self._told = False
         self._is_confirmed = False  # by the rate: nothing is looked at
@@ -304,7 +304,7 @@ class CodecWatch:
             if is_news and _is_too_slow(self._rate, self.verdict.format):
                 self._countdown = 0
                 self._probation = _FRAMES_OF_PROBATION
-        if self._sentinel is None and len(payload) in self._sizes and not self._contradicts(payload):
+        if self._evidence is None and len(payload) in self._sizes and not self._contradicts(payload):
             return self.verdict
         return self._examine(payload)
 
@@ -313,7 +313,7 @@ class CodecWatch:
         return self._told or (self._is_confirmed and size in self._sizes)
 
     def look_again(self) -> None:
-        """The sound has paused: what comes now may be another codec."""
+        """The audio has paused: what comes now may be another codec."""
         if not self._told:
             self._is_confirmed = False
             self._countdown = 0
@@ -321,10 +321,10 @@ class CodecWatch:
             if self._rate is not None:
                 self._rate.restart()
 
-    def told(self, codec: str) -> Verdict:
+    def set_codec(self, codec: str) -> Verdict:
         """Take Asterisk's word, as its manager interface names codecs; from now on nothing is looked at."""
         self._told = True
-        self._sentinel = None
+        self._evidence = None
         self.verdict = Verdict(_CODECS.get(codec), certain=True)
         return self.verdict
 
@@ -336,7 +336,7 @@ class CodecWatch:
 
     def _take_rate(self, linear: AudioFormat, size: int) -> Verdict:
         assert self._rate is not None
-        self._sentinel = None
+        self._evidence = None
         self._remember(size)
         self._is_confirmed = self._rate.steady_s >= _RATE_CONFIRMS_S
         if self.verdict != Verdict(linear, certain=True):
@@ -356,21 +356,21 @@ class CodecWatch:
 
     def _examine(self, payload: bytes) -> Verdict:
         if not self.verdict.certain and not _is_unusual(len(payload)) and _is_g711_silence(payload):
-            return self.verdict  # or linear sound that is nearly silent: nothing tells, however long
-        if self._sentinel is None:
-            self._sentinel = Sentinel()
-        heard = self._sentinel.hear(payload, self._rate.per_s if self._rate is not None else 0.0)
+            return self.verdict  # or linear audio that is nearly silent: nothing tells, however long
+        if self._evidence is None:
+            self._evidence = CodecEvidence()
+        heard = self._evidence.hear(payload, self._rate.per_s if self._rate is not None else 0.0)
         if heard.certain:
             self._settle(heard, len(payload))
-        elif self._sentinel.is_at_a_loss and self.verdict.certain:
-            self._sentinel = None  # what contradicted the verdict was nothing
+        elif self._evidence.is_at_a_loss and self.verdict.certain:
+            self._evidence = None  # what contradicted the verdict was nothing
             self._remember(len(payload))
         elif not self.verdict.certain and heard != self.verdict:
             self.verdict = heard
         return self.verdict
 
     def _settle(self, heard: Verdict, size: int) -> None:
-        self._sentinel = None
+        self._evidence = None
         self._countdown = _FRAMES_BETWEEN_CHECKS
         if not self._is_same(heard):
             self._sizes = ()
@@ -382,7 +382,7 @@ class CodecWatch:
             self._sizes = (*self._sizes, size)
 
     def _is_same(self, heard: Verdict) -> bool:
-        """Whether that is known for certain already. The signal doesn't tell the rate of linear sound."""
+        """Whether that is known for certain already. The signal doesn't tell the rate of linear audio."""
         before = self.verdict
         is_linear = before.format is not None and before.format.encoding is Encoding.PCM
         return before.certain and (heard.format == before.format or (is_linear and heard.format == PCM_8000))
@@ -419,7 +419,7 @@ def _is_too_slow(measured: ByteRate, heard: AudioFormat | None) -> bool:
 
 
 _MIN_LINEAR_BYTES_PER_S = 12_800
-"""A fifth less than linear sound at 8 kHz has, and three fifths more than G.711."""
+"""A fifth less than linear audio at 8 kHz has, and three fifths more than G.711."""
 
 _MAX_COMPRESSED_BYTES_PER_S = 5_600
 _MAX_G711_BYTES_PER_S = 10_000
@@ -441,7 +441,7 @@ def _is_g711_silence(payload: bytes) -> bool:
 
 
 def _is_unusual(size: int) -> bool:
-    """Whether linear sound hardly comes in frames of ``size`` bytes; G.711 does in 80, 160 and 240."""
+    """Whether linear audio hardly comes in frames of ``size`` bytes; G.711 does in 80, 160 and 240."""
     return size % 2 == 1 or size <= 160 or size == 240
 
 
@@ -457,7 +457,7 @@ def _linear_bits(payload: bytes) -> float:
         return math.inf
     samples = np.frombuffer(payload, "<i2", count=len(payload) // 2)
     # With more resolution, an unchanging signal would cost less than in G.711, which has twice the samples.
-    return _sound_bits(samples.astype(np.float64), math.e / 2)
+    return _audio_bits(samples.astype(np.float64), math.e / 2)
 
 
 def _g711_bits(
@@ -470,12 +470,12 @@ def _g711_bits(
     def description_bits(payload: bytes) -> float:
         codes = np.frombuffer(payload, np.uint8)
         samples = np.frombuffer(decode(payload), "<i2").astype(np.float64)
-        return _sound_bits(samples, float(steps[codes].mean()) / 2) - float(step_bits[codes].sum())
+        return _audio_bits(samples, float(steps[codes].mean()) / 2) - float(step_bits[codes].sum())
 
     return description_bits
 
 
-def _sound_bits(samples: _Floats, resolution: float) -> float:
+def _audio_bits(samples: _Floats, resolution: float) -> float:
     """Return the bits that it takes to write ``samples``, to within one unit, as errors of a prediction.
 
     The predictor is linear, of the second order and fitted to the samples; its errors are Laplacian.
@@ -508,7 +508,7 @@ _CODECS = {
     "slin": PCM_8000,
     "ulaw": ULAW_8000,
     "alaw": ALAW_8000,
-    # Before 20.17, 21.12 and 22.7 Asterisk has one kind for linear sound of any rate.
+    # Before 20.17, 21.12 and 22.7 Asterisk has one kind for linear audio of any rate.
     **{f"slin{khz}": AudioFormat(Encoding.PCM, khz * 1_000) for khz in (12, 16, 24, 32, 48, 96, 192)},
     "slin44": AudioFormat(Encoding.PCM, 44_100),
 }

@@ -19,8 +19,8 @@ _ENCODERS: dict[Encoding, Coding] = {Encoding.ULAW: linear_to_ulaw, Encoding.ALA
 class Converter:
     """One direction of one call.
 
-    Equal formats pass untouched. What differs is done, and no more: G.711 to linear sound by table, the rate
-    by the resampler, linear sound to G.711 by table.
+    Equal formats pass untouched. What differs is done, and no more: G.711 to linear audio by table, the rate
+    by the resampler, linear audio to G.711 by table.
     """
 
     __slots__ = ("_decode", "_encode", "_half", "_resampler", "source", "target")
@@ -36,22 +36,22 @@ class Converter:
 
     @property
     def delay_ms(self) -> float:
-        """How much later than it went in, at most, sound comes out."""
+        """How much later than it went in, at most, audio comes out."""
         return self._resampler.delay_ms if self._resampler else 0.0
 
-    def convert(self, sound: bytes) -> bytes:
+    def convert(self, audio: bytes) -> bytes:
         """Take any number of bytes, also half samples, and return what has become of them by now.
 
         Equal formats return the object that was given, half samples and all.
         """
         if self.source == self.target:
-            return sound
-        return self._convert(self._whole_samples(sound))
+            return audio
+        return self._convert(self._whole_samples(audio))
 
-    def flush(self) -> bytes:
-        """Return the tail of the sound and be as new. A half sample at its end is lost."""
+    def drain(self) -> bytes:
+        """Return the tail of the audio and be as new. A half sample at its end is lost."""
         self._half = b""
-        return self._encoded(self._resampler.flush().tobytes()) if self._resampler else b""
+        return self._encoded(self._resampler.drain().tobytes()) if self._resampler else b""
 
     def reset(self) -> None:
         """Forget the tail: what comes next is a new beginning, as after an interruption."""
@@ -59,16 +59,16 @@ class Converter:
         if self._resampler:
             self._resampler.reset()
 
-    def _whole_samples(self, sound: bytes) -> bytes:
-        if not self._half and len(sound) % self.source.sample_bytes == 0:
-            return sound
-        sound = self._half + sound
-        whole = len(sound) - len(sound) % self.source.sample_bytes
-        self._half = sound[whole:]
-        return sound[:whole]
+    def _whole_samples(self, audio: bytes) -> bytes:
+        if not self._half and len(audio) % self.source.sample_bytes == 0:
+            return audio
+        audio = self._half + audio
+        whole = len(audio) - len(audio) % self.source.sample_bytes
+        self._half = audio[whole:]
+        return audio[:whole]
 
-    def _convert(self, sound: bytes) -> bytes:
-        linear = self._decode(sound) if self._decode else sound
+    def _convert(self, audio: bytes) -> bytes:
+        linear = self._decode(audio) if self._decode else audio
         if self._resampler:
             linear = self._resampler.push(np.frombuffer(linear, "<i2")).tobytes()
         return self._encoded(linear)

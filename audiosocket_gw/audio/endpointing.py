@@ -65,7 +65,7 @@ _FLOOR_WINDOWS = 10
 _PEAK_WINDOWS = 42
 
 
-class AgentSpeech:
+class Endpointer:
     """Follows the audio of one agent, in the order in which it arrives."""
 
     __slots__ = (

@@ -1,6 +1,6 @@
-"""Sound as the two sides name it: encoding, rate, and lengths in milliseconds.
+"""Audio as the two sides name it: encoding, rate, and lengths in milliseconds.
 
-Linear sound is everywhere the same: 16-bit signed, mono, little-endian, which is Asterisk's ``slin*`` as
+Linear audio is everywhere the same: 16-bit signed, mono, little-endian, which is Asterisk's ``slin*`` as
 well as ElevenLabs' ``pcm_*``. At equal rates it therefore passes from one side to the other untouched.
 """
 
@@ -16,7 +16,7 @@ TELEPHONE_RATE = 8_000
 """Samples per second of AudioSocket kind 0x10, and of G.711."""
 
 FRAME_BYTES = TELEPHONE_RATE * FRAME_MS // 1000 * 2
-"""20 ms of linear 8 kHz sound: 320 bytes."""
+"""20 ms of linear 8 kHz audio: 320 bytes."""
 
 
 class Encoding(StrEnum):
@@ -52,7 +52,7 @@ class AudioFormat:
 
     @property
     def linear(self) -> AudioFormat:
-        """Linear sound at the same rate."""
+        """Linear audio at the same rate."""
         return AudioFormat(Encoding.PCM, self.rate)
 
     @property
@@ -69,7 +69,7 @@ class AudioFormat:
         return self.rate * ms // 1000 * self.sample_bytes
 
     def ms_of(self, size: int) -> int:
-        """Return how long ``size`` bytes sound, in whole milliseconds."""
+        """Return how long ``size`` bytes audio, in whole milliseconds."""
         return size * 1000 // (self.rate * self.sample_bytes)
 
     def silence(self, ms: int) -> bytes:

@@ -1,4 +1,4 @@
-"""G.711: mu-law and A-law, one byte a sample, to and from linear sound, two bytes a sample.
+"""G.711: mu-law and A-law, one byte a sample, to and from linear audio, two bytes a sample.
 
 The codes and values are those of ITU-T G.711, tables 1 and 2, in the upper bits of a 16-bit sample: the 13
 bits of A-law times 8, the 14 bits of mu-law times 4. Where the tables leave it open, on which side of a
@@ -72,24 +72,24 @@ _ALAW_CODES = _alaw_codes()
 
 
 def ulaw_to_linear(ulaw: bytes) -> bytes:
-    """Expand mu-law to linear sound."""
+    """Expand mu-law to linear audio."""
     linear: bytes = _ULAW_VALUES[np.frombuffer(ulaw, np.uint8)].tobytes()
     return linear
 
 
 def alaw_to_linear(alaw: bytes) -> bytes:
-    """Expand A-law to linear sound."""
+    """Expand A-law to linear audio."""
     linear: bytes = _ALAW_VALUES[np.frombuffer(alaw, np.uint8)].tobytes()
     return linear
 
 
 def linear_to_ulaw(linear: bytes) -> bytes:
-    """Compress linear sound, an even number of bytes, to mu-law."""
+    """Compress linear audio, an even number of bytes, to mu-law."""
     ulaw: bytes = _ULAW_CODES[np.frombuffer(linear, "<u2")].tobytes()
     return ulaw
 
 
 def linear_to_alaw(linear: bytes) -> bytes:
-    """Compress linear sound, an even number of bytes, to A-law."""
+    """Compress linear audio, an even number of bytes, to A-law."""
     alaw: bytes = _ALAW_CODES[np.frombuffer(linear, "<u2")].tobytes()
     return alaw

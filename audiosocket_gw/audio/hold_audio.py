@@ -1,6 +1,6 @@
-"""Comfort while waiting: a sound that the caller hears beside the agent or in its place, and the agent never.
+"""Hold audio: audio that the caller hears beside the agent or in its place, and the agent never.
 
-The sound is a loop of whole frames of 20 ms, at every rate: so a place in it is the same at all rates, and a
+The audio is a loop of whole frames of 20 ms, at every rate: so a place in it is the same at all rates, and a
 call takes one frame of it after the other. It is resampled once for all calls, piece by piece as it is first
 heard: ten minutes at once would hold all calls up for a second.
 """
@@ -21,7 +21,7 @@ from audiosocket_gw.audio.wav import Wav, parse_wav
 from audiosocket_gw.errors import ConfigurationError
 
 MAX_S = 600
-"""The longest ambience: 10 MB at 8 kHz, of which each rate has its own."""
+"""The longest file: 10 MB at 8 kHz, of which each rate has its own."""
 
 _MIN_S = 0.5
 _MAX_BYTES = 2**28
@@ -37,8 +37,8 @@ _PIECE_FRAMES = 10
 _Frames = npt.NDArray[np.int16]
 
 
-class ComfortMode(StrEnum):
-    """When the caller hears the ambience."""
+class HoldAudioMode(StrEnum):
+    """When the caller hears the file."""
 
     WAITING = "waiting"
     """Until the agent speaks for the first time, and never again."""
@@ -49,19 +49,19 @@ class ComfortMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ambience:
-    """A loop of sound, shared by all calls; ``frames`` are those of its own rate."""
+class HoldAudioFile:
+    """A loop of audio, shared by all calls; ``frames`` are those of its own rate."""
 
     rate: int
     frames: _Frames
     _loops: dict[int, _Loop] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def parse(cls, file: bytes, gain_db: float = 0.0) -> Ambience:
+    def parse(cls, file: bytes, gain_db: float = 0.0) -> HoldAudioFile:
         """Make a loop of the contents of a WAV file; what ``gain_db`` makes too loud is clipped.
 
         Raises:
-            ValueError: it isn't WAV, or its sound can't be used.
+            ValueError: it isn't WAV, or its audio can't be used.
         """
         wav = parse_wav(file)
         _check(wav)
@@ -79,8 +79,8 @@ class Ambience:
         return loop
 
 
-def load_ambience(path: Path, gain_db: float = 0.0) -> Ambience:
-    """Read the file that ``COMFORT_SOUND`` names: once, when the gateway starts.
+def load_hold_audio(path: Path, gain_db: float = 0.0) -> HoldAudioFile:
+    """Read the file that ``HOLD_AUDIO`` names: once, when the gateway starts.
 
     Raises:
         ConfigurationError: it can't be read or used; the message has the command that converts it.
@@ -90,13 +90,13 @@ def load_ambience(path: Path, gain_db: float = 0.0) -> Ambience:
             file = stream.read(_MAX_BYTES + 1)
         if len(file) > _MAX_BYTES:
             raise ValueError(f"it has more than {_MAX_BYTES // 2**20} MB")
-        return Ambience.parse(file, gain_db)
+        return HoldAudioFile.parse(file, gain_db)
     except OSError as error:
-        raise ConfigurationError(f"COMFORT_SOUND={path}: {error.strerror}") from None
+        raise ConfigurationError(f"HOLD_AUDIO={path}: {error.strerror}") from None
     except ValueError as error:
         source, target = shlex.quote(str(path)), shlex.quote(f"{path.stem}-16000.wav")
         raise ConfigurationError(
-            f"COMFORT_SOUND={path}: {error}; convert it: "
+            f"HOLD_AUDIO={path}: {error}; convert it: "
             f"sox {source} -r 16000 -c 1 -b 16 -e signed-integer {target} trim 0 {MAX_S}"
         ) from None
 
@@ -108,19 +108,19 @@ def _check(wav: Wav) -> None:
         raise ValueError(f"it lasts {wav.duration_s:.1f} s, and {_MIN_S:g} to {MAX_S} s are possible")
 
 
-def _seamless(sound: npt.NDArray[np.float32], seam: int) -> Samples:
+def _seamless(audio: npt.NDArray[np.float32], seam: int) -> Samples:
     """Lead the end over to the beginning by its mirror image: the length and the first attack stay."""
     ramp = np.linspace(0, 1, seam, dtype=np.float32)
-    sound[-seam:] += ramp * (sound[:seam][::-1] - sound[-seam:])
-    return _clipped(sound)
+    audio[-seam:] += ramp * (audio[:seam][::-1] - audio[-seam:])
+    return _clipped(audio)
 
 
 class _Loop:
-    """An ambience at one rate."""
+    """The file at one rate."""
 
     __slots__ = ("_computed", "_frames", "_rate", "_source")
 
-    def __init__(self, source: Ambience, rate: int) -> None:
+    def __init__(self, source: HoldAudioFile, rate: int) -> None:
         self._source = source
         self._rate = rate
         count = len(source.frames)
@@ -144,59 +144,59 @@ class _Loop:
     def _compute(self, start: int, stop: int) -> None:
         """Resample some frames together with their neighbours, which is further than the filter reaches."""
         source = self._source
-        sound = source.frames.take(range(start - 1, stop + 1), axis=0, mode="wrap").reshape(-1)
+        audio = source.frames.take(range(start - 1, stop + 1), axis=0, mode="wrap").reshape(-1)
         resampler = Resampler(source.rate, self._rate)
-        resampled = np.concatenate((resampler.push(sound), resampler.flush()))
+        resampled = np.concatenate((resampler.push(audio), resampler.drain()))
         self._frames[start:stop] = resampled.reshape(-1, self._frames.shape[1])[1:-1]
         self._computed[start:stop] = True
 
 
-class Comfort:
-    """What one caller hears of an ambience. ``over``: nothing any more, so that it needn't be asked."""
+class HoldAudio:
+    """What one caller hears of a file. ``over``: nothing any more, so that it needn't be asked."""
 
-    __slots__ = ("_ambience", "_gain", "_loop", "_mode", "_position", "over")
+    __slots__ = ("_file", "_gain", "_loop", "_mode", "_position", "over")
 
-    def __init__(self, ambience: Ambience, mode: ComfortMode, rate: int) -> None:
-        self._ambience = ambience
+    def __init__(self, hold_audio_file: HoldAudioFile, mode: HoldAudioMode, rate: int) -> None:
+        self._file = hold_audio_file
         self._mode = mode
-        self._loop = ambience.at(rate)
+        self._loop = hold_audio_file.at(rate)
         self._position = 0
         self._gain = 0
         self.over = False
 
-    def next(self, sound: bytes | None, *, agent_speaks: bool) -> bytes | None:
+    def next(self, audio: bytes | None, *, agent_speaks: bool) -> bytes | None:
         """Take the agent's next 20 ms, linear, or None for silence; return what the caller is sent.
 
         ``agent_speaks``: there is speech in it, and not only background.
 
-        Each change takes the length of the frame. Where the ambience falls silent it will go on.
+        Each change takes the length of the frame. Where the file falls silent it will go on.
         """
         before = self._gain
         self._gain = self._wanted(agent_speaks)
         if not before and not self._gain:
-            return sound
+            return audio
         frame = self._loop.frame(self._position)
         self._position = (self._position + 1) % len(self._loop)
         if before != self._gain:
-            return _mixed(frame * np.linspace(before, self._gain, len(frame), endpoint=False), sound)
-        return frame.tobytes() if sound is None else _mixed(frame, sound)
+            return _mixed(frame * np.linspace(before, self._gain, len(frame), endpoint=False), audio)
+        return frame.tobytes() if audio is None else _mixed(frame, audio)
 
     def change_rate(self, rate: int) -> None:
         """Go on at the same place at another rate."""
-        self._loop = self._ambience.at(rate)
+        self._loop = self._file.at(rate)
 
     def _wanted(self, agent_speaks: bool) -> int:
-        if self._mode is ComfortMode.WAITING and agent_speaks:
+        if self._mode is HoldAudioMode.WAITING and agent_speaks:
             self.over = True
-        return int(not self.over and (not agent_speaks or self._mode is ComfortMode.UNDER))
+        return int(not self.over and (not agent_speaks or self._mode is HoldAudioMode.UNDER))
 
 
-def _mixed(ambience: npt.NDArray[np.int16 | np.float64], sound: bytes | None) -> bytes:
-    if sound is None:
-        return _clipped(ambience).tobytes()
-    return _clipped(np.add(ambience, np.frombuffer(sound, "<i2"), dtype=np.float64)).tobytes()
+def _mixed(quiet: npt.NDArray[np.int16 | np.float64], audio: bytes | None) -> bytes:
+    if audio is None:
+        return _clipped(quiet).tobytes()
+    return _clipped(np.add(quiet, np.frombuffer(audio, "<i2"), dtype=np.float64)).tobytes()
 
 
-def _clipped(sound: npt.NDArray[np.int16 | np.float32 | np.float64]) -> Samples:
-    samples: Samples = np.rint(sound).clip(-32_768, 32_767).astype("<i2")
+def _clipped(audio: npt.NDArray[np.int16 | np.float32 | np.float64]) -> Samples:
+    samples: Samples = np.rint(audio).clip(-32_768, 32_767).astype("<i2")
     return samples

@@ -11,7 +11,7 @@ side. With f, the lower rate, it
 These figures pull at each other: the length of such a filter is inverse to the width of the slope between
 pass-band and stop-band, and grows with the depth. 20 samples a side would reach 57 dB, 24 would reach 69.
 
-Sample n of the output is the sound at n / rate: the delay is in when a sample can be had, not in its place.
+Sample n of the output is the audio at n / rate: the delay is in when a sample can be had, not in its place.
 
 The coefficients are multiples of 2**-24. So their products with 16-bit samples, and the sums, are exact in
 64-bit floating point, in whatever order they are added: how the input was cut can't show in the output.
@@ -41,7 +41,7 @@ _COEFFICIENT_UNIT = 2.0**-24
 
 
 class Resampler:
-    """One direction of one call: linear sound in at one rate, out at another."""
+    """One direction of one call: linear audio in at one rate, out at another."""
 
     __slots__ = ("_bank", "_done", "_heard")
 
@@ -54,7 +54,7 @@ class Resampler:
 
     @property
     def delay_ms(self) -> float:
-        """How much sound beyond a sample is needed to compute it."""
+        """How much audio beyond a sample is needed to compute it."""
         return self._bank.delay_ms
 
     def push(self, samples: Samples) -> Samples:
@@ -72,14 +72,14 @@ class Resampler:
         self._done = ready - periods * bank.outputs
         return resampled
 
-    def flush(self) -> Samples:
+    def drain(self) -> Samples:
         """Return the tail, so that n samples have become ``ceil(n * ratio)``, and be as new."""
         tail = self.push(np.zeros(self._bank.reach, np.int16))
         self.reset()
         return tail
 
     def reset(self) -> None:
-        """Forget the sound so far: what comes next is a new beginning, after silence."""
+        """Forget the audio so far: what comes next is a new beginning, after silence."""
         self._heard = self._bank.before
         self._done = 0
 

@@ -13,7 +13,7 @@ echo cancellers have (Duttweiler, "A twelve-channel digital echo canceler", 1978
 Until it is known, it is taken to be as strong as telephones' hybrids make it, 6 dB below the agent, and the
 caller must be about as loud as the agent.
 
-Whispering, and sounds such as s and f, are not noticed: nothing but the words tells them from noise.
+Whispering, and consonants such as s and f, are not noticed: nothing but the words tells them from noise.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _QUIETEST_DBFS = -45.0
 """What is quieter is nobody who wants to interrupt."""
 
 _SUSTAINED_BLOCKS = 7
-"""So many touch each sound of 60 ms, and only longer ones fill them."""
+"""So many touch each audio of 60 ms, and only longer ones fill them."""
 _SUSTAINED_OF_BLOCKS = 12
 
 _OVER_NOISE_DB = 10.0
@@ -65,7 +65,7 @@ _IN_BAND = 0.1
 """Rumble and hum have less there; only they have, even on the telephones that carry them."""
 _PITCH_HZ = (70, 400)
 _PERIODIC = 0.45
-"""How much of the sound recurs after a period: of noise less than 0.4, of most syllables more."""
+"""How much of the audio recurs after a period: of noise less than 0.4, of most syllables more."""
 _TONAL = 0.93
 """The share of two tones over noise 20 dB below them, as weighted; 19 of 20 syllables have less."""
 
@@ -84,14 +84,14 @@ class SpeechDetector:
         self._echo = _Echo()
         self._loud = deque([False] * _SUSTAINED_OF_BLOCKS, _SUSTAINED_OF_BLOCKS)
 
-    def played(self, sound: bytes | None) -> None:
-        """Take the 20 ms of linear sound that the caller is being sent; None is silence."""
-        levels = [] if sound is None else _levels(_samples(sound), self._block)
+    def played(self, audio: bytes | None) -> None:
+        """Take the 20 ms of linear audio that the caller is being sent; None is silence."""
+        levels = [] if audio is None else _levels(_samples(audio), self._block)
         self._echo.played(max(levels, default=_NOTHING_DBFS))
 
-    def hears(self, sound: bytes) -> bool:
-        """Take the caller's sound, linear, of any length; tell whether the caller is speaking at its end."""
-        samples = _samples(sound)
+    def hears(self, audio: bytes) -> bool:
+        """Take the caller's audio, linear, of any length; tell whether the caller is speaking at its end."""
+        samples = _samples(audio)
         self._recent = np.concatenate((self._recent, samples))[-len(self._recent) :]
         if self._rest.size:
             samples = np.concatenate((self._rest, samples))
@@ -197,7 +197,7 @@ class _Echo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Voice:
-    """Tells by its spectrum whether sound is voiced. The lags are those of the autocorrelation."""
+    """Tells by its spectrum whether audio is voiced. The lags are those of the autocorrelation."""
 
     window: _Floats
     lowest: int
@@ -206,8 +206,8 @@ class _Voice:
     size: int
     lags: slice
 
-    def is_in(self, sound: _Floats) -> bool:
-        spectrum = np.fft.rfft(sound * self.window)[: len(self.weights)]
+    def is_in(self, audio: _Floats) -> bool:
+        spectrum = np.fft.rfft(audio * self.window)[: len(self.weights)]
         powers = spectrum.real**2 + spectrum.imag**2
         if powers[self.lowest :].sum() < _IN_BAND * powers.sum():
             return False

@@ -24,7 +24,7 @@ _BLOCK_FRAMES = 2**18
 
 @dataclass(frozen=True, slots=True)
 class Wav:
-    """What a WAV file says it is, and its sound. ``width`` is in bytes, 1 to 4."""
+    """What a WAV file says it is, and its audio. ``width`` is in bytes, 1 to 4."""
 
     rate: int
     channels: int
@@ -55,13 +55,13 @@ def parse_wav(file: bytes) -> Wav:
     """Read the contents of a WAV file; of one that was cut off, or written to a pipe, what there is.
 
     Raises:
-        ValueError: it isn't WAV, or its sound isn't linear PCM of 8, 16, 24 or 32 bits.
+        ValueError: it isn't WAV, or its audio isn't linear PCM of 8, 16, 24 or 32 bits.
     """
     if len(file) < 12 or file[:4] != b"RIFF" or file[8:12] != b"WAVE":
         raise ValueError("it is not a WAV file")
     chunks = dict(_chunks(memoryview(file)))
     if b"fmt " not in chunks or b"data" not in chunks:
-        raise ValueError("it is a WAV file without sound: the chunk 'fmt ' or 'data' is missing")
+        raise ValueError("it is a WAV file without audio: the chunk 'fmt ' or 'data' is missing")
     return _described(chunks[b"fmt "], chunks[b"data"])
 
 
@@ -76,12 +76,12 @@ def _chunks(file: memoryview) -> Iterator[tuple[bytes, memoryview]]:
 
 def _described(description: memoryview, data: memoryview) -> Wav:
     if len(description) < 16:
-        raise ValueError("the description of its sound is cut off")
+        raise ValueError("the description of its audio is cut off")
     coding, channels, rate, _, _, bits = struct.unpack_from("<HHIIHH", description)
     if coding == _EXTENSIBLE and len(description) >= 26:
         (coding,) = struct.unpack_from("<H", description, 24)
     if coding != _PCM:
-        raise ValueError(f"its sound is {_NAMES.get(coding, f'of format {coding}')}, not linear PCM")
+        raise ValueError(f"its audio is {_NAMES.get(coding, f'of format {coding}')}, not linear PCM")
     if bits not in (8, 16, 24, 32) or not channels or not rate:
         raise ValueError(f"it has {rate} Hz, {channels} channel(s), {bits} bit")
     return Wav(rate, channels, bits // 8, data)

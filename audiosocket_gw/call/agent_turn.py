@@ -47,7 +47,7 @@ class Turn:
 
     # What the call tells
 
-    def sound_came(self, *, is_speech: bool = True) -> None:
+    def audio_came(self, *, is_speech: bool = True) -> None:
         """There is something to be heard; not ``is_speech``: it may turn out to be background audio."""
         self.agent_spoke = self.agent_spoke or is_speech
         self._speaks.set()

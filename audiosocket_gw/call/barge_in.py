@@ -34,12 +34,12 @@ class LocalBargeIn:
         self._overruled = False
         self._quiet_frames = 0
 
-    def caller_said(self, sound: bytes) -> bool:
+    def caller_said(self, audio: bytes) -> bool:
         """Take a frame of the caller's; return whether the reply is held from now on because of it."""
         if self._media.caller_format.rate != self._rate:
             self._rate = self._media.caller_format.rate
             self._detector = SpeechDetector(self._rate)
-        if not self._detector.hears(self._media.linear(sound)):
+        if not self._detector.hears(self._media.linear(audio)):
             self._quiet_frames += 1
             if self._quiet_frames >= QUIET_FRAMES:
                 self._overruled = False
@@ -56,7 +56,7 @@ class LocalBargeIn:
 
         Called after each frame to the caller.
         """
-        self._detector.played(self._media.sound)
+        self._detector.played(self._media.audio)
         if self._held_ticks is None:
             return None
         if not self._media.playout.held:  # it was an interruption

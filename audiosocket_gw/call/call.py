@@ -19,17 +19,17 @@ from uuid import UUID
 
 from audiosocket_gw import events
 from audiosocket_gw.ami.call_control import CallControl, CallerData
-from audiosocket_gw.ami.pbx_pool import PbxDirectory
+from audiosocket_gw.ami.pbx_pool import PbxPool
 from audiosocket_gw.audio import FRAME_MS, TELEPHONE_RATE, AudioFormat
-from audiosocket_gw.audio.endpointing import AgentSpeech
-from audiosocket_gw.audio.hold_audio import Ambience, Comfort
+from audiosocket_gw.audio.endpointing import Endpointer
+from audiosocket_gw.audio.hold_audio import HoldAudio, HoldAudioFile
 from audiosocket_gw.call.agent_turn import Turn
 from audiosocket_gw.call.barge_in import LocalBargeIn
 from audiosocket_gw.call.caller_data import caller_headers, caller_variables
 from audiosocket_gw.call.codec_warning import correction, mislabelled_rate_warning, passthrough_warning
 from audiosocket_gw.call.media import Media, agent_format
-from audiosocket_gw.call.replies import HeardReply, Replies, told_of
-from audiosocket_gw.call.stale_audio import ReplyFence
+from audiosocket_gw.call.replies import HeardReply, Replies, interruption_notice
+from audiosocket_gw.call.stale_audio import StaleAudioFilter
 from audiosocket_gw.control.actions import Actions, Services
 from audiosocket_gw.control.outcome import Outcome
 from audiosocket_gw.elevenlabs import messages
@@ -47,7 +47,7 @@ from audiosocket_gw.tap import OpenTap, Tap, Taps
 logger = logging.getLogger("audiosocket_gw.call.call")
 
 CALLER_GAP_TICKS = 200 // FRAME_MS
-"""After so long without sound from the caller (hold, mute, silence suppression), silence is filled in:
+"""After so long without audio from the caller (hold, mute, silence suppression), silence is filled in:
 an agent never ends a turn, and hangs up after 60 s, when nothing arrives."""
 
 PRE_ROLL_FRAMES = 10_000 // FRAME_MS
@@ -57,7 +57,7 @@ PRE_ROLL_PIECE_FRAMES = 12
 """240 ms: about the size of chunk that ElevenLabs' documentation recommends."""
 
 STALL_TICKS = 5_000 // FRAME_MS
-"""A peer that takes no sound for so long, or leaves a frame unfinished for so long, has gone wrong."""
+"""A peer that takes no audio for so long, or leaves a frame unfinished for so long, has gone wrong."""
 
 MAX_AHEAD_FRAMES = 30_000 // FRAME_MS
 """A caller can't speak faster than real time; a peer that is so far ahead is not a telephone."""
@@ -91,7 +91,7 @@ class CallerLeg(Protocol):
 
     @property
     def blocked(self) -> bool:
-        """Whether sound waits to be sent: another frame might be cut in two, which ends the call."""
+        """Whether audio waits to be sent: another frame might be cut in two, which ends the call."""
         ...
 
     @property
@@ -125,9 +125,9 @@ class CallContext:
     ssl_context: ssl.SSLContext
     ticker: Ticker
     load: Load
-    ambience: Ambience | None
+    hold_audio_file: HoldAudioFile | None
     services: Services
-    pbxs: PbxDirectory
+    pbxs: PbxPool
     observe: events.Observer
     taps: tuple[OpenTap, ...] = ()
 
@@ -144,8 +144,8 @@ class Call:
         "_actions",
         "_agent",
         "_barge_in",
+        "_batch_frames",
         "_blocked_ticks",
-        "_bundle_frames",
         "_caller_ahead",
         "_caller_data",
         "_caller_present",
@@ -154,7 +154,7 @@ class Call:
         "_context",
         "_control",
         "_ending",
-        "_fence",
+        "_endpointer",
         "_late_report",
         "_leg",
         "_looked_up",
@@ -165,7 +165,7 @@ class Call:
         "_pre_roll_bytes",
         "_replies",
         "_reported_codec",
-        "_speech",
+        "_stale_audio",
         "_started",
         "_started_at",
         "_superseded",
@@ -182,7 +182,7 @@ class Call:
 
     def __init__(self, uuid: UUID, leg: CallerLeg, context: CallContext) -> None:
         self.uuid = uuid
-        self._media = Media(_comfort(context), asyncio.get_running_loop().time)
+        self._media = Media(_hold_audio(context), asyncio.get_running_loop().time)
         self.playout = self._media.playout
         self._leg = leg
         self._context = context
@@ -208,17 +208,17 @@ class Call:
         self._barge_in: LocalBargeIn | None = None
         if context.settings.barge_in is BargeInMode.LOCAL:
             self._barge_in = LocalBargeIn(self._media, context.settings.barge_in_deadline)
-        self._fence = ReplyFence()
+        self._stale_audio = StaleAudioFilter()
         self._replies = Replies()
         self._turn = Turn(uuid, self.playout)
-        self._speech = AgentSpeech()
+        self._endpointer = Endpointer()
         self._caller_present = True
         self._blocked_ticks = 0
         self._ticks_since_caller = self._ticks_since_frame = 0
         self._unfinished_ticks = 0
         self._caller_ahead = 0.0  # in frames of 20 ms
         self._ticks = 0
-        self._bundle_frames = context.load.bundle_frames
+        self._batch_frames = context.load.batch_frames
 
     # Life
 
@@ -234,7 +234,7 @@ class Call:
                 closing = self._ending.result()
             raise
         finally:
-            self._let_go()
+            self._hang_up_caller()
             if self._cap_timer is not None:
                 self._cap_timer.cancel()
             self._actions = None
@@ -278,8 +278,8 @@ class Call:
                 actions.close()
                 if closing.reason is EndReason.CALLER_HANGUP:
                     closing = await actions.released() or closing
-                await self._take_leave(closing)
-                self._let_go()  # a tool may take its time to stop
+                await self._drain(closing)
+                self._hang_up_caller()  # a tool may take its time to stop
                 raise _Over
         except* _Over as over:
             # Python 3.11's TaskGroup ties frame and exception into a circle, which would hold the whole call.
@@ -307,13 +307,13 @@ class Call:
         seconds = self._context.settings.max_call_seconds
         self.end(EndReason.MAX_DURATION, f"the call lasted {seconds:g} s (MAX_CALL_SECONDS)")
 
-    async def _take_leave(self, closing: Closing) -> None:
+    async def _drain(self, closing: Closing) -> None:
         """Let the caller hear what the agent has said, and the dialplan know how it ended."""
         if closing.reason in events.AGENT_ENDS:
-            self._fence.close()  # an agent that hung up by our tool is still there, and might never end
+            self._stale_audio.close()  # an agent that hung up by our tool is still there, and might never end
             await self._turn.play_out()
         elif closing.reason is EndReason.MAX_DURATION:
-            self._fence.allow_no_more(but_one=False)
+            self._stale_audio.allow_no_more(but_one=False)
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_REPLY_S):
                     await self._turn.play_out()
@@ -326,7 +326,7 @@ class Call:
         if self._outcome is not None:
             await self._outcome.report(closing.reason, caller_present=self._caller_present)
 
-    def _let_go(self) -> None:
+    def _hang_up_caller(self) -> None:
         if self._caller_present:
             self._caller_present = False
             self._leg.hang_up()
@@ -414,7 +414,7 @@ class Call:
         return messages.initiation({**variables, **address.dynamic_variables}, address.config_override)
 
     def _announced(self, metadata: messages.Metadata) -> None:
-        """Agree on the sound. Comes before `_begin`: the first audio may be in the same segment."""
+        """Agree on the audio. Comes before `_begin`: the first audio may be in the same segment."""
         try:
             self._media.agree(
                 agent_format(metadata.input_format, "user_input_audio_format"),
@@ -445,17 +445,17 @@ class Call:
 
     def refuse_new_replies(self) -> None:
         """Let the agent finish its goodbye, or say one, and begin no second one."""
-        self._fence.allow_no_more(but_one=not self._turn.agent_spoke)
+        self._stale_audio.allow_no_more(but_one=not self._turn.agent_spoke)
 
     def accept_replies(self) -> None:
         """Undo `refuse_new_replies` and `silence_agent`."""
-        self._fence.reopen()
+        self._stale_audio.reopen()
 
     def silence_agent(self) -> None:
         """Stop what the agent is saying, until `accept_replies`."""
         _, heard = self._fall_silent()
         self._report_heard(heard)
-        self._fence.close()
+        self._stale_audio.close()
 
     def send_to_agent(self, message: bytes) -> None:
         """Send the agent a message, when it is there; or nothing when it is gone."""
@@ -480,7 +480,7 @@ class Call:
             frame = self._media.next_frame()
             self._leg.write(frame)
             if self._tap is not None:
-                self._tap.caller_heard(frame)
+                self._tap.on_frame_sent(frame)
             if not self._turn.is_over:
                 self._watch_reply()
             if self._barge_in is not None:
@@ -490,23 +490,23 @@ class Call:
             self._defect(error)
 
     def _take_in(self) -> None:
-        """Where sound is bundled, and so delayed, anyway: read all that has come since the last bundle."""
+        """Where audio is batched, and so delayed, anyway: read all that has come since the last batch."""
         self._ticks += 1
-        frames = self._context.load.bundle_frames
+        frames = self._context.load.batch_frames
         # A change comes to each call in a turn of its own, or all of them would send in the same tick.
-        if frames != self._bundle_frames and self._ticks % frames == 0:
-            self._bundle_frames = frames
+        if frames != self._batch_frames and self._ticks % frames == 0:
+            self._batch_frames = frames
             if frames == 1:
                 self._leg.listen()
-                self._forward(self._media.unbundle())
-        if self._bundle_frames > 1 and self._ticks % self._bundle_frames == 0:
+                self._forward(self._media.take_batch())
+        if self._batch_frames > 1 and self._ticks % self._batch_frames == 0:
             self._leg.collect()
-            self._forward(self._media.unbundle())
+            self._forward(self._media.take_batch())
 
     def caller_audio(self, frame: Audio) -> None:
-        """Take a frame of the caller's sound: forwarded at once, never awaited."""
-        media, sound = self._media, frame.payload
-        size = len(sound)
+        """Take a frame of the caller's audio: forwarded at once, never awaited."""
+        media, audio = self._media, frame.payload
+        size = len(audio)
         frames = size / media.frame_bytes  # as in count_frame, for which there is no time here
         self._caller_ahead += frames if frames > MIN_FRAMES_COUNTED else MIN_FRAMES_COUNTED
         if self._ticks_since_frame > CALLER_GAP_TICKS:
@@ -515,26 +515,26 @@ class Call:
         if size != media.settled_bytes or frame.kind is not media.kind:
             if media.look_at(frame):
                 self._news_of_caller()
-            sound = media.understood(sound)
-            if not sound:  # silence is filled in for it, in real time, as if nothing had come
+            audio = media.understood(audio)
+            if not audio:  # silence is filled in for it, in real time, as if nothing had come
                 self._note_unheard(frame)
                 return
-            if sound is not frame.payload:
-                frame = Audio(frame.kind, sound)
+            if audio is not frame.payload:
+                frame = Audio(frame.kind, audio)
         self._ticks_since_caller = 0
         if self._tap is not None:
-            self._tap.caller_said(frame)
-        if self._barge_in is not None and self._barge_in.caller_said(sound):
+            self._tap.on_frame_received(frame)
+        if self._barge_in is not None and self._barge_in.caller_said(audio):
             self.emit(events.ReplyHeld(self.uuid, self._loop.time()))
         if self._agent is not None:
-            self._say_to_agent(self._media.to_agent(sound))
+            self._say_to_agent(self._media.to_agent(audio))
         else:
             self._keep(frame.payload)
 
     def _note_unheard(self, frame: Audio) -> None:
-        """Let a recording have what nobody can decode; what is no sound at all is in none."""
+        """Let a recording have what nobody can decode; what is no audio at all is in none."""
         if self._tap is not None and frame.payload and not self._media.understands_caller:
-            self._tap.caller_said(frame)
+            self._tap.on_frame_received(frame)
         if self._agent is None and not self._media.understands_caller:
             self._keep(frame.payload)
 
@@ -552,7 +552,7 @@ class Call:
     def _news_of_caller(self) -> None:
         heard = self._media.caller_format if self._media.understands_caller else None
         if self._tap is not None:
-            self._tap.caller_speaks(heard)
+            self._tap.on_caller_format(heard)
         logger.debug("call %s: Asterisk sends %s", self.uuid, heard or "what can't be decoded")
         self._warn_of_codec()
 
@@ -578,7 +578,7 @@ class Call:
         return None
 
     def caller_digit(self, digit: str) -> None:
-        """Take a key that the caller pressed; as long as sound of 100 ms: nobody presses faster."""
+        """Take a key that the caller pressed; as long as audio of 100 ms: nobody presses faster."""
         self._caller_ahead += 5
         self.emit(events.DigitPressed(self.uuid, self._loop.time(), digit))
         if self._actions is not None:
@@ -587,20 +587,20 @@ class Call:
     def caller_gone(self, reason: EndReason, detail: str) -> None:
         """Take the end of the connection to Asterisk: nothing more will be heard."""
         self._caller_present = False
-        self.playout.flush()
+        self.playout.clear()
         self._turn.played_out()
         self.end(reason, detail)
 
-    def _say_to_agent(self, sound: bytes) -> None:
-        """Take sound in the agent's format: send it, or have it sent with the next bundle."""
-        if self._bundle_frames > 1:
-            self._media.bundle(sound)
+    def _say_to_agent(self, audio: bytes) -> None:
+        """Take audio in the agent's format: send it, or have it sent with the next batch."""
+        if self._batch_frames > 1:
+            self._media.add_to_batch(audio)
         else:
-            self._forward(sound)
+            self._forward(audio)
 
-    def _forward(self, sound: bytes) -> None:
-        if sound and self._agent is not None:
-            self._agent.send_audio(sound)
+    def _forward(self, audio: bytes) -> None:
+        if audio and self._agent is not None:
+            self._agent.send_audio(audio)
 
     def _watch_caller(self) -> None:
         """Fill in silence for a caller who sends none; notice one who can't be a telephone."""
@@ -615,12 +615,12 @@ class Call:
             if self._unfinished_ticks >= STALL_TICKS:
                 self.end(EndReason.CALLER_PROTOCOL, "Asterisk's side left a frame unfinished for 5 s")
         if self._caller_ahead > MAX_AHEAD_FRAMES:
-            self.end(EndReason.CALLER_PROTOCOL, "the peer sends sound or keys faster than real time")
+            self.end(EndReason.CALLER_PROTOCOL, "the peer sends audio or keys faster than real time")
 
     def _stall(self) -> None:
         self._blocked_ticks += 1
         if self._blocked_ticks >= STALL_TICKS:
-            self.end(EndReason.CALLER_STALLED, "Asterisk has taken no sound for 5 s")
+            self.end(EndReason.CALLER_STALLED, "Asterisk has taken no audio for 5 s")
 
     # The agent's side
 
@@ -645,7 +645,7 @@ class Call:
                     self._report_heard(self._replies.close(self.playout.heard_ms))
                 self.emit(events.CallerSaid(self.uuid, now, message.text))
             case messages.AgentResponse():
-                self._fence.named(message.event_id)
+                self._stale_audio.named(message.event_id)
                 self._warn_of_new_ids()
                 self._replies.words(message.event_id, message.text)
                 self.emit(events.AgentSaid(self.uuid, now, message.text, corrected=False))
@@ -667,12 +667,12 @@ class Call:
     def _agent_audio(self, message: messages.Audio) -> None:
         if message.audio and self._is_wanted(message):
             self._queue(message)
-        if message.is_final and message.event_id in (None, self._fence.last_event_id):
-            self._speech.final_piece()
+        if message.is_final and message.event_id in (None, self._stale_audio.last_event_id):
+            self._endpointer.final_piece()
 
     def _queue(self, message: messages.Audio) -> None:
         start_ms = self.playout.end_ms
-        speaks = self._speech.take(
+        speaks = self._endpointer.take(
             self._media.from_agent(message.audio),
             self.playout.frame_bytes,
             self.playout.heard_ms,
@@ -683,60 +683,62 @@ class Call:
             self._media.interrupt()
             self.end(EndReason.AGENT_PROTOCOL, "the agent is half an hour ahead of what the caller hears")
         if speaks or not self._turn.is_over:
-            self._replies.sound(self._fence.last_event_id, start_ms, self.playout.end_ms, message.alignment)
+            self._replies.audio(
+                self._stale_audio.last_event_id, start_ms, self.playout.end_ms, message.alignment
+            )
         if not speaks or not self._caller_present:
             return
         if self._turn.is_over:
             self._report_heard(self._replies.close_earlier(self.playout.heard_ms))
             self.emit(events.ReplyStarted(self.uuid, self._loop.time()))
         self._media.agent_speaks = True
-        self._turn.sound_came(is_speech=not self._speech.in_doubt)
-        if not self._speech.in_doubt:
-            self._fence.spoke()
+        self._turn.audio_came(is_speech=not self._endpointer.in_doubt)
+        if not self._endpointer.in_doubt:
+            self._stale_audio.spoke()
 
     def _is_wanted(self, message: messages.Audio) -> bool:
-        before = self._fence.last_event_id
-        if not self._fence.admits(message.event_id, self._loop.time()):
+        before = self._stale_audio.last_event_id
+        if not self._stale_audio.accepts(message.event_id, self._loop.time()):
             logger.debug("call %s: audio of event %s dropped", self.uuid, message.event_id)
             return False
-        if self._fence.last_event_id != before:
+        if self._stale_audio.last_event_id != before:
             self._media.begin_reply()
-            self._speech.reply_began()
+            self._endpointer.reply_began()
             self._warn_of_new_ids()
         return True
 
     def _warn_of_new_ids(self) -> None:
-        if self._fence.restarted_from is not None:
+        if self._stale_audio.restarted_from is not None:
             logger.warning(
                 "call %s: the agent's event ids began anew at %d, after %d: its audio is not taken for stale",
                 self.uuid,
-                self._fence.last_event_id,
-                self._fence.restarted_from,
+                self._stale_audio.last_event_id,
+                self._stale_audio.restarted_from,
             )
-            self._fence.restarted_from = None
+            self._stale_audio.restarted_from = None
 
     def _interrupted(self, message: messages.Interruption) -> None:
         """Fall silent at once. Audio that follows plays: only what is older is stale."""
-        # An older id than the reply's ends the sound of a tool: nobody cut in.
-        cuts_in = message.event_id is None or message.event_id >= self._fence.last_event_id
+        # An older id than the reply's ends the audio of a tool: nobody cut in.
+        cuts_in = message.event_id is None or message.event_id >= self._stale_audio.last_event_id
         settings = self._context.settings
         if cuts_in and settings.barge_in is BargeInMode.OFF:
             return
         spoke = self._media.agent_speaks
         discarded_ms, heard = self._fall_silent()
         if message.event_id is not None:
-            self._fence.interrupted(message.event_id, drop_own=settings.drop_interrupted_audio)
+            self._stale_audio.interrupted(message.event_id, drop_own=settings.drop_interrupted_audio)
         self.emit(events.Interrupted(self.uuid, self._loop.time(), discarded_ms))
         self._report_heard(heard)
         if cuts_in and discarded_ms and spoke:
             self._turn.caller_cut_in()
             if settings.report_heard and heard:
-                self.send_to_agent(messages.contextual_update(told_of(heard)))
+                self.send_to_agent(messages.contextual_update(interruption_notice(heard)))
 
     def _fall_silent(self) -> tuple[int, list[HeardReply]]:
         """Return how many milliseconds nobody will hear, and the replies that end with that."""
         discarded_ms = self._media.interrupt()
-        self._speech.cut_off(self.playout.end_ms)
+        self._endpointer.cut_off(self.playout.end_ms)
         return discarded_ms, self._replies.close(self.playout.end_ms)
 
     def _await_verdict(self, barge_in: LocalBargeIn) -> None:
@@ -746,9 +748,9 @@ class Call:
 
     def _watch_reply(self) -> None:
         if not self._media.agent_is_heard:
-            self._speech.ran_dry()
+            self._endpointer.ran_dry()
             self._reply_finished()
-        elif self._speech.over_at_ms is not None and self.playout.heard_ms >= self._speech.over_at_ms:
+        elif self._endpointer.over_at_ms is not None and self.playout.heard_ms >= self._endpointer.over_at_ms:
             self._reply_finished()
 
     def _reply_finished(self) -> None:
@@ -763,7 +765,7 @@ class Call:
         """Tell the observers."""
         self._context.observe(event)
         if self._tap is not None:
-            self._tap.happened(event)
+            self._tap.on_event(event)
 
     def _report_heard(self, replies: Iterable[HeardReply]) -> None:
         for reply in replies:
@@ -786,7 +788,7 @@ class Call:
         self.end(EndReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
 
 
-def control_of(pbxs: PbxDirectory, host: str) -> CallControl | None:
+def control_of(pbxs: PbxPool, host: str) -> CallControl | None:
     """Return the control of the PBX at ``host``, or None when it has no manager interface for us."""
     try:
         return pbxs.for_peer(host)
@@ -795,10 +797,10 @@ def control_of(pbxs: PbxDirectory, host: str) -> CallControl | None:
         return None
 
 
-def _comfort(context: CallContext) -> Comfort | None:
-    if context.ambience is None:
+def _hold_audio(context: CallContext) -> HoldAudio | None:
+    if context.hold_audio_file is None:
         return None
-    return Comfort(context.ambience, context.settings.comfort_mode, TELEPHONE_RATE)
+    return HoldAudio(context.hold_audio_file, context.settings.hold_audio_mode, TELEPHONE_RATE)
 
 
 async def _headers(caller: Awaitable[dict[str, str]]) -> dict[str, str]:

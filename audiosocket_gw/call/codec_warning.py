@@ -23,13 +23,13 @@ def passthrough_warning(uuid: UUID, caller: CallerData | None, heard: AudioForma
     else:
         change = "the line from Dial(AudioSocket/HOST:PORT/UUID) to Dial(AudioSocket/HOST:PORT/UUID/c(slin))"
     return (
-        f"Asterisk sends the telephone's codec ({codec}) under the label of linear sound; {effect}. "
+        f"Asterisk sends the telephone's codec ({codec}) under the label of linear audio; {effect}. "
         f"Change {change}"
     )
 
 
 def mislabelled_rate_warning(heard: AudioFormat) -> str:
-    """Say that linear sound of this rate has the label of 8 kHz, and who does that."""
+    """Say that linear audio of this rate has the label of 8 kHz, and who does that."""
     return (
         f"Asterisk sends audio of {heard.rate} Hz labelled as 8000 Hz, as releases before 20.17, 21.12, "
         "22.7 and 23.1 do; the agent hears it right, and the caller hears the agent at 8000 Hz. "

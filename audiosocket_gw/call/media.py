@@ -1,8 +1,8 @@
-"""The sound of one call: what the caller's side speaks, what the agent speaks, and the way between them.
+"""The audio of one call: what the caller's side speaks, what the agent speaks, and the way between them.
 
 Pure. The formats become known on the way: the agent's from its metadata, the caller's from the first frames,
 whose kind tells the rate, and whose look tells whether Asterisk passes a telephone's codec through. What goes
-to the caller is linear sound in any case: Asterisk takes it for what its kind says.
+to the caller is linear audio in any case: Asterisk takes it for what its kind says.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from audiosocket_gw.audio import (
     alaw_to_linear,
     ulaw_to_linear,
 )
-from audiosocket_gw.audio.codec_detector import CodecWatch, Verdict
-from audiosocket_gw.audio.hold_audio import Comfort
+from audiosocket_gw.audio.codec_detector import CodecDetector, Verdict
+from audiosocket_gw.audio.hold_audio import HoldAudio
 from audiosocket_gw.call.playout import Playout
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Audio, Kind, encode_audio
 
 FADE_MS = 8
 """How a reply that is cut off, or held, ends."""
 
-MIN_SOUND_BYTES = 16
-"""2 ms of G.711, 1 ms of linear sound: no telephone sends packets shorter than 2.5 ms."""
+MIN_AUDIO_BYTES = 16
+"""2 ms of G.711, 1 ms of linear audio: no telephone sends packets shorter than 2.5 ms."""
 
 NOT_SETTLED = -1
 """No length of a frame, not even of an empty one."""
 
 MIN_ODD_BYTES = 80
-"""Linear sound of an odd length and under 5 ms is comfort noise with its spectrum (RFC 3389)."""
+"""Linear audio of an odd length and under 5 ms is comfort noise with its spectrum (RFC 3389)."""
 
 _DECODERS = {Encoding.ULAW: ulaw_to_linear, Encoding.ALAW: alaw_to_linear}
 
@@ -42,13 +42,13 @@ _DECODERS = {Encoding.ULAW: ulaw_to_linear, Encoding.ALAW: alaw_to_linear}
 class Media:
     """Both directions of one call. ``playout`` is what waits for the caller, linear at the caller's rate."""
 
-    def __init__(self, comfort: Comfort | None = None, clock: Callable[[], float] | None = None) -> None:
+    def __init__(self, hold_audio: HoldAudio | None = None, clock: Callable[[], float] | None = None) -> None:
         """``clock`` counts seconds: by it the rate is known that the caller's bytes have."""
-        self._comfort = comfort
+        self._hold_audio = hold_audio
         self.playout = Playout()
         self.caller_format = PCM_8000
         """What Asterisk sends, as far as it is known."""
-        self.sound: bytes | None = None
+        self.audio: bytes | None = None
         """What was in the last frame, linear; None: silence."""
         self.agent_is_heard = False
         """Whether audio of the agent's was in the last frame, or is held in mid-word."""
@@ -60,15 +60,15 @@ class Media:
         """That of the caller's frames."""
         self.settled_bytes = NOT_SETTLED
         """Frames of this length and `kind` need no look, and are understood as they are."""
-        self._codec = CodecWatch(clock)
+        self._codec = CodecDetector(clock)
         self._verdict = self._codec.verdict
-        self._sample_bytes = PCM_8000.sample_bytes  # of the caller's sound; 0: it can't be decoded
+        self._sample_bytes = PCM_8000.sample_bytes  # of the caller's audio; 0: it can't be decoded
         self._by_kind = self._verdict
         self._linear = PCM_8000  # what goes to the caller
         self._agent_input: AudioFormat | None = None
         self._agent_output = PCM_8000
         self._to_agent: Converter | None = None
-        self._bundle = b""
+        self._batch = b""
         self._from_agent: Converter | None = None
         self._half = b""  # of the agent's: the first byte of a sample whose second has not come
         self._has_tail = False
@@ -91,7 +91,7 @@ class Media:
         Another kind is another rate, and takes what is queued along.
         """
         size = len(frame.payload)
-        if size < MIN_SOUND_BYTES:
+        if size < MIN_AUDIO_BYTES:
             return False
         if frame.kind is not self.kind:
             self._change_kind(frame.kind)
@@ -104,13 +104,13 @@ class Media:
 
     def expect(self, codec: str) -> bool:
         """Learn from Asterisk which codec it sends under kind 0x10; tell whether that is news."""
-        told = self._codec.told(codec)
+        told = self._codec.set_codec(codec)
         self.settled_bytes = NOT_SETTLED
         return self.kind is Kind.SLIN and told is not self._verdict and self._take(told)
 
     @property
     def codec_passes_through(self) -> bool:
-        """Whether Asterisk is sure to send a telephone's codec under the label of linear sound."""
+        """Whether Asterisk is sure to send a telephone's codec under the label of linear audio."""
         heard = self._verdict.format
         return self._verdict.certain and (heard is None or heard.encoding is not Encoding.PCM)
 
@@ -121,13 +121,13 @@ class Media:
 
     @property
     def rate_is_mislabelled(self) -> bool:
-        """Whether Asterisk is sure to send linear sound of another rate than its label says."""
+        """Whether Asterisk is sure to send linear audio of another rate than its label says."""
         heard = self._verdict.format
         is_linear = heard is not None and heard.encoding is Encoding.PCM
         return self._verdict.certain and is_linear and heard != self._linear
 
     def look_again(self) -> None:
-        """The caller's sound has paused: what comes now may be another codec."""
+        """The caller's audio has paused: what comes now may be another codec."""
         if self.kind is Kind.SLIN:
             self.settled_bytes = NOT_SETTLED
             self._codec.look_again()
@@ -138,13 +138,13 @@ class Media:
         return self._verdict.format is not None
 
     def understood(self, payload: bytes) -> bytes:
-        """Return a frame's sound in `caller_format`; nothing of what can't be decoded, or is no sound.
+        """Return a frame's audio in `caller_format`; nothing of what can't be decoded, or is no audio.
 
-        No sound is comfort noise, whose parameters older releases of Asterisk send as if they were samples. A
+        No audio is comfort noise, whose parameters older releases of Asterisk send as if they were samples. A
         frame begins with a whole sample: half a one at its end would shift all that follows.
         """
         size = len(payload)
-        if size < MIN_SOUND_BYTES or not self._sample_bytes:
+        if size < MIN_AUDIO_BYTES or not self._sample_bytes:
             return b""
         if size % self._sample_bytes:
             return b"" if size < MIN_ODD_BYTES else payload[:-1]
@@ -160,16 +160,16 @@ class Media:
 
     def _change_kind(self, kind: Kind) -> None:
         if self._has_tail:
-            self._finish_reply()  # of the sound so far
+            self._finish_reply()  # of the audio so far
         self.kind = kind
         before, self._linear = self._linear, AudioFormat(Encoding.PCM, SAMPLE_RATES[kind])
         self._by_kind = Verdict(self._linear, certain=True)
         converter = Converter(before, self._linear)
         self.playout.change_rate(
-            self._linear.frame_bytes, lambda sound: converter.convert(sound) + converter.flush()
+            self._linear.frame_bytes, lambda audio: converter.convert(audio) + converter.drain()
         )
-        if self._comfort is not None:
-            self._comfort.change_rate(self._linear.rate)
+        if self._hold_audio is not None:
+            self._hold_audio.change_rate(self._linear.rate)
         self._lay_from_agent()
 
     def _lay_from_agent(self) -> None:
@@ -179,69 +179,69 @@ class Media:
 
     def _lay_to_agent(self) -> None:
         self.frame_bytes = self.caller_format.frame_bytes
-        """The length of 20 ms of the caller's sound."""
+        """The length of 20 ms of the caller's audio."""
         if self._agent_input is not None:
             self._to_agent = _way(self.caller_format, self._agent_input)
             self.agent_silence = self._agent_input.silence(FRAME_MS)
 
-    # Sound
+    # Audio
 
-    def to_agent(self, sound: bytes) -> bytes:
-        """Turn the caller's sound into the agent's format."""
-        return sound if self._to_agent is None else self._to_agent.convert(sound)
+    def to_agent(self, audio: bytes) -> bytes:
+        """Turn the caller's audio into the agent's format."""
+        return audio if self._to_agent is None else self._to_agent.convert(audio)
 
-    def bundle(self, sound: bytes) -> None:
-        """Keep sound in the agent's format for the next `unbundle`."""
-        self._bundle += sound
+    def add_to_batch(self, audio: bytes) -> None:
+        """Keep audio in the agent's format for the next `take_batch`."""
+        self._batch += audio
 
-    def unbundle(self) -> bytes:
+    def take_batch(self) -> bytes:
         """Return what has been kept."""
-        bundle, self._bundle = self._bundle, b""
-        return bundle
+        batch, self._batch = self._batch, b""
+        return batch
 
     def begin_reply(self) -> None:
         """Forget half a sample left over from the reply before: all that follows would be noise."""
         self._half = b""
 
-    def from_agent(self, sound: bytes) -> bytes:
-        """Queue the agent's sound for the caller; a sample may be split between two pieces.
+    def from_agent(self, audio: bytes) -> bytes:
+        """Queue the agent's audio for the caller; a sample may be split between two pieces.
 
         Return what was queued: linear, at the caller's rate.
         """
         size = self._agent_output.sample_bytes
-        if self._half or len(sound) % size:
-            sound = self._half + sound
-            whole = len(sound) // size * size
-            sound, self._half = sound[:whole], sound[whole:]
+        if self._half or len(audio) % size:
+            audio = self._half + audio
+            whole = len(audio) // size * size
+            audio, self._half = audio[:whole], audio[whole:]
         if self._from_agent is not None:
-            sound = self._from_agent.convert(sound)
+            audio = self._from_agent.convert(audio)
             self._has_tail = True
-        self.playout.add(sound)
-        return sound
+        self.playout.add(audio)
+        return audio
 
     def next_frame(self) -> bytes:
-        """Return the next frame for the caller, ready to be sent. `sound` is what is in it."""
+        """Return the next frame for the caller, ready to be sent. `audio` is what is in it."""
         if self._has_tail and self.playout.runs_dry:
             self._finish_reply()
-        sound = self.playout.next_frame()
-        self.agent_is_heard = sound is not None or self.playout.held
-        if self._comfort is not None:
-            sound = self._comforted(self._comfort, sound)
-        self.sound = sound
-        if sound is None:
+        audio = self.playout.next_frame()
+        self.agent_is_heard = audio is not None or self.playout.held
+        if self._hold_audio is not None:
+            audio = self._with_hold_audio(self._hold_audio, audio)
+        self.audio = audio
+        if audio is None:
             return self._silence_frame
-        return encode_audio(self.kind, sound)
+        return encode_audio(self.kind, audio)
 
-    def _comforted(self, comfort: Comfort, sound: bytes | None) -> bytes | None:
-        sound = comfort.next(sound, agent_speaks=self.agent_speaks and sound is not None)
-        if comfort.over:
-            self._comfort = None
-        return sound
+    def _with_hold_audio(self, hold_audio: HoldAudio, audio: bytes | None) -> bytes | None:
+        audio = hold_audio.next(audio, agent_speaks=self.agent_speaks and audio is not None)
+        if hold_audio.over:
+            self._hold_audio = None
+        return audio
 
     def _finish_reply(self) -> None:
         """Fetch the last milliseconds, which a resampler keeps until it has heard what follows."""
         assert self._from_agent is not None
-        self.playout.add(self._from_agent.flush())
+        self.playout.add(self._from_agent.drain())
         self._has_tail = False
 
     def hold(self) -> None:
@@ -252,10 +252,10 @@ class Media:
         """Go on where `hold` fell silent."""
         self.playout.release(FADE_MS)
 
-    def linear(self, sound: bytes) -> bytes:
-        """Return the caller's sound as linear sound."""
+    def linear(self, audio: bytes) -> bytes:
+        """Return the caller's audio as linear audio."""
         decode = _DECODERS.get(self.caller_format.encoding)
-        return sound if decode is None else decode(sound)
+        return audio if decode is None else decode(audio)
 
     def interrupt(self) -> int:
         """Fall silent, softly; return how many milliseconds of what was queued nobody will hear."""
@@ -263,7 +263,7 @@ class Media:
         if self._from_agent is not None:
             self._from_agent.reset()
             self._has_tail = False
-        return self.playout.flush(FADE_MS)
+        return self.playout.clear(FADE_MS)
 
 
 def agent_format(name: str, setting: str) -> AudioFormat:

@@ -36,7 +36,7 @@ class Playout:
         """Whether the queue waits: `hold`."""
 
     def add(self, audio: bytes) -> None:
-        """Queue sound; any length, odd ones included: a sample may be split between two chunks.
+        """Queue audio; any length, odd ones included: a sample may be split between two chunks.
 
         Only whole samples are queued. Half of one, padded because the rest is late, would shift all that
         follows by a byte, and that is noise.
@@ -79,7 +79,7 @@ class Playout:
         return frame + bytes(self._frame_bytes - len(frame))
 
     def hold(self, fade_ms: int) -> None:
-        """Fall silent, softly, and keep what is queued until `release` or `flush`."""
+        """Fall silent, softly, and keep what is queued until `release` or `clear`."""
         if not self.held:
             self.held = True
             self._last_words = _faded(self._take(self._bytes_for(fade_ms)))
@@ -92,14 +92,14 @@ class Playout:
             self._last_words = b""
             self._put_back(unheard + _swelling(self._take(self._bytes_for(fade_ms))))
 
-    def _put_back(self, sound: bytes) -> None:
-        """Queue ``sound`` before everything else."""
-        if sound:
+    def _put_back(self, audio: bytes) -> None:
+        """Queue ``audio`` before everything else."""
+        if audio:
             if self._offset:
                 self._chunks[0] = self._chunks[0][self._offset :]
                 self._offset = 0
-            self._chunks.appendleft(sound)
-            self._queued += len(sound)
+            self._chunks.appendleft(audio)
+            self._queued += len(audio)
 
     def _bytes_for(self, ms: int) -> int:
         return self._frame_bytes * ms // FRAME_MS // 2 * 2
@@ -119,7 +119,7 @@ class Playout:
         self._queued -= size - wanted
         return b"".join(parts)
 
-    def flush(self, fade_ms: int = 0) -> int:
+    def clear(self, fade_ms: int = 0) -> int:
         """Forget what is queued; return how many milliseconds of it nobody will hear.
 
         ``fade_ms`` of it stay, fading to silence: cut off in mid-word, a voice would end in a click.
@@ -150,7 +150,7 @@ class Playout:
 
     @property
     def queued_ms(self) -> int:
-        """How long the queue sounds, rounded up to whole frames."""
+        """How long the queue plays, rounded up to whole frames."""
         return -(-self._queued // self._frame_bytes) * FRAME_MS
 
     @property
@@ -169,14 +169,14 @@ class Playout:
         return self._sent * FRAME_MS // self._frame_bytes
 
 
-def _faded(sound: bytes) -> bytes:
-    return _ramped(sound, 1, 0)
+def _faded(audio: bytes) -> bytes:
+    return _ramped(audio, 1, 0)
 
 
-def _swelling(sound: bytes) -> bytes:
-    return _ramped(sound, 0, 1)
+def _swelling(audio: bytes) -> bytes:
+    return _ramped(audio, 0, 1)
 
 
-def _ramped(sound: bytes, first: float, last: float) -> bytes:
-    samples = np.frombuffer(sound, "<i2")
+def _ramped(audio: bytes, first: float, last: float) -> bytes:
+    samples = np.frombuffer(audio, "<i2")
     return (samples * np.linspace(first, last, len(samples), endpoint=False)).astype("<i2").tobytes()

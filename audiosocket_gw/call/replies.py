@@ -1,8 +1,8 @@
 """What the agent said, and how much of it the caller heard. Pure.
 
-The agent's words and its sound arrive apart from each other, both faster than they are heard. A reply is
-closed when no more of it can be heard; only then it is known where the sound ended. All times are those of
-`Playout.heard_ms`, the clock that counts the agent's sound as the caller hears it.
+The agent's words and its audio arrive apart from each other, both faster than they are heard. A reply is
+closed when no more of it can be heard; only then it is known where the audio ended. All times are those of
+`Playout.heard_ms`, the clock that counts the agent's audio as the caller hears it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import takewhile
 from audiosocket_gw.elevenlabs.messages import Alignment
 
 MAX_WORDS_AHEAD = 8
-"""Texts that may wait for their sound; more are those of an agent whose sound never comes."""
+"""Texts that may wait for their audio; more are those of an agent whose audio never comes."""
 
 MAX_TOLD = 500
 """Characters: an agent that is told how much of its reply was heard needs no more than the end of it."""
@@ -43,7 +43,7 @@ class _Reply:
     end_ms: int
     text: str = ""
     spoken: list[tuple[int, str]] = field(default_factory=list)
-    """Each character that the agent aligned with its sound, and when it ends."""
+    """Each character that the agent aligned with its audio, and when it ends."""
 
     def closed(self, heard_until_ms: int) -> HeardReply:
         length_ms = self.end_ms - self.start_ms
@@ -69,7 +69,7 @@ class _Reply:
         return guess.rpartition(" ")[0] if " " in text else guess
 
 
-def told_of(replies: Sequence[HeardReply]) -> str:
+def interruption_notice(replies: Sequence[HeardReply]) -> str:
     """Return what an agent is told that was interrupted in these replies."""
     heard = " ".join(reply.heard for reply in replies if reply.heard)
     if heard:
@@ -89,7 +89,7 @@ class Replies:
         self._words: dict[int | None, str] = {}
 
     def words(self, event_id: int | None, text: str) -> None:
-        """Take a reply's text. It may come before its first sound, after it, or without an id."""
+        """Take a reply's text. It may come before its first audio, after it, or without an id."""
         reply = next((reply for reply in reversed(self._open) if reply.event_id == event_id), None)
         if reply is None and event_id is None and self._open and not self._open[-1].text:
             reply = self._open[-1]
@@ -100,7 +100,7 @@ class Replies:
         else:
             reply.text = text
 
-    def sound(self, event_id: int, start_ms: int, end_ms: int, alignment: Alignment) -> None:
+    def audio(self, event_id: int, start_ms: int, end_ms: int, alignment: Alignment) -> None:
         """Take a piece of a reply, queued to be heard from ``start_ms`` to ``end_ms``."""
         if not self._open or self._open[-1].event_id != event_id:
             text = self._words.pop(event_id, "") or self._words.pop(None, "")

@@ -1,7 +1,7 @@
-"""Which of the agent's sound may be heard. Pure.
+"""Which of the agent's audio may be heard. Pure.
 
 The agent speaks faster than it is heard, and learns late of what happens here. Each of its replies has an
-event id, which only grows; by that, sound is told from sound that came too late.
+event id, which only grows; by that, audio is told from audio that came too late.
 
 Should the ids begin anew after an interruption, all that follows would look late, and the agent would be mute
 for the rest of the call. So ids that stay low are taken for new ones: what really came too late comes at once
@@ -14,7 +14,7 @@ STALE_S = 3.0
 """So long after its beginning, what an interruption has made stale has ended."""
 
 
-class ReplyFence:
+class StaleAudioFilter:
     """Lets the pieces of replies through, or not. All times are in seconds, of one clock."""
 
     __slots__ = (
@@ -36,7 +36,7 @@ class ReplyFence:
         self._last_allowed: int | None = None
         self._one_allowed = False
 
-    def admits(self, event_id: int | None, now_s: float = 0.0) -> bool:
+    def accepts(self, event_id: int | None, now_s: float = 0.0) -> bool:
         """Tell whether a piece of the reply ``event_id`` may be heard; None: of the current one."""
         if event_id is None:
             event_id = max(self.last_event_id, self._stale_below)
@@ -77,7 +77,7 @@ class ReplyFence:
     def interrupted(self, event_id: int, *, drop_own: bool) -> None:
         """Keep out what is older than an interruption.
 
-        Whether sound with the interruption's own id is stale (``drop_own``) is disputed between ElevenLabs'
+        Whether audio with the interruption's own id is stale (``drop_own``) is disputed between ElevenLabs'
         clients: `Settings.drop_interrupted_audio`.
         """
         self._stale_below = max(self._stale_below, event_id + drop_own)

@@ -13,7 +13,7 @@ from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.testing.softphone.level import SPEECH_DBFS, is_speech, level_dbfs
 from audiosocket_gw.testing.softphone.line import Ending
 from audiosocket_gw.testing.softphone.record import GAP_MS, CallRecord, TimedFrame
-from audiosocket_gw.testing.softphone.softphone import Caller
+from audiosocket_gw.testing.softphone.softphone import Softphone
 from audiosocket_gw.testing.softphone.wav import read_wav, write_wav
 
 _ENDINGS = {
@@ -42,7 +42,7 @@ async def run_call(
     """
     host, port = _parse_address(address)
     linear = read_wav(play) if play else None
-    caller = Caller(host, port)
+    caller = Softphone(host, port)
     print(f"calling {address}, UUID {caller.uuid}", flush=True)
     try:
         async with caller:
@@ -65,7 +65,7 @@ def _parse_address(address: str) -> tuple[str, int]:
 
 
 async def _converse(
-    caller: Caller, linear: bytes | None, hang_up_after_s: float | None, listen_s: float
+    caller: Softphone, linear: bytes | None, hang_up_after_s: float | None, listen_s: float
 ) -> None:
     print(f"connected after {caller.record.connect_ms:.1f} ms; Ctrl-C hangs up", flush=True)
     progress = asyncio.create_task(_print_progress(caller))
@@ -82,7 +82,7 @@ async def _converse(
 
 
 @contextmanager
-def _hang_up_on_interrupt(caller: Caller) -> Iterator[None]:
+def _hang_up_on_interrupt(caller: Softphone) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, caller.hang_up)
     try:
@@ -91,7 +91,7 @@ def _hang_up_on_interrupt(caller: Caller) -> Iterator[None]:
         loop.remove_signal_handler(signal.SIGINT)
 
 
-async def _print_progress(caller: Caller) -> None:
+async def _print_progress(caller: Softphone) -> None:
     """Print one line for each second of the call: how loud each side was."""
     sent = heard = second = 0
     while True:

@@ -101,7 +101,7 @@ def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser = commands.add_parser(
         "demo",
         help="hear and see a call, without a PBX or an account",
-        description="Hold a call between a simulated caller and agent; leave its sound and a page.",
+        description="Hold a call between a simulated caller and agent; leave its audio and a page.",
     )
     parser.add_argument(
         "--output", type=Path, default=Path("demo-output"), help="folder for call.wav and call.html"

@@ -1,4 +1,4 @@
-"""Is the gateway of this container listening? ``python -m audiosocket_gw.commands.health`` tells a HEALTHCHECK.
+"""Is the gateway of this container listening? For a HEALTHCHECK, ``-m audiosocket_gw.commands.health``.
 
 It asks the kernel (proc(5), ``/proc/net/tcp``) instead of the port: a connection from inside is none that
 ``ALLOWED_PEERS`` admits, and would be refused and logged every time. It imports no other module of the

@@ -85,7 +85,7 @@ async def _connected(client: AmiClient) -> None:
     try:
         async with asyncio.timeout(CONNECT_LIMIT_S):
             while not client.connected:
-                await client.news()
+                await client.wait_for_update()
     except TimeoutError:
         raise ControlError(
             f"no connection to Asterisk's manager interface at {client.address} in {CONNECT_LIMIT_S:g} s"

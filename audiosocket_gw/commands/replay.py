@@ -11,7 +11,7 @@ from typing import TextIO
 
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.events import CallEvent, CallStarted, EndReason
-from audiosocket_gw.flight.call_trace import Flight, load_flight
+from audiosocket_gw.flight.call_trace import CallTrace, load_trace
 from audiosocket_gw.flight.capture import event_record
 from audiosocket_gw.flight.format import FlightError, HeardFrame
 from audiosocket_gw.flight.summary import describe_event, figures_line, how_it_ended, printable, summarize
@@ -45,16 +45,16 @@ async def run_replay(
     Raises:
         ConfigurationError: ``path`` is no flight recording, or a damaged one; or a setting is bad.
     """
-    flight = _load(path)
+    trace = _load(path)
     show = _Show(stream or sys.stdout)
-    show.lines(f"replaying {path}", how_it_ended(flight), "")
-    with show.progress(flight):
+    show.lines(f"replaying {path}", how_it_ended(trace), "")
+    with show.progress(trace):
         try:
-            outcome = await replay(flight, settings, show.event, run_tools=run_tools)
+            outcome = await replay(trace, settings, show.event, run_tools=run_tools)
         except FlightError as error:
             raise _bad(path, error) from None
-    show.lines("", *_verdict(flight, outcome))
-    return 0 if _reproduced(flight, outcome) else 1
+    show.lines("", *_verdict(trace, outcome))
+    return 0 if _reproduced(trace, outcome) else 1
 
 
 async def run_replay_into(path: Path, address: str, *, stream: TextIO | None = None) -> int:
@@ -65,25 +65,25 @@ async def run_replay_into(path: Path, address: str, *, stream: TextIO | None = N
     Raises:
         ConfigurationError: ``path`` is no flight recording, or a damaged one; or a bad address.
     """
-    flight = _load(path)
+    trace = _load(path)
     host, port = _parse_address(address)
     show = _Show(stream or sys.stdout)
-    show.lines(f"replaying the caller of {path} into {address}", how_it_ended(flight), "")
-    with show.progress(flight):
+    show.lines(f"replaying the caller of {path} into {address}", how_it_ended(trace), "")
+    with show.progress(trace):
         try:
-            outcome = await replay_into(flight, (host, port))
+            outcome = await replay_into(trace, (host, port))
         except OSError as error:
             show.lines(f"no connection to {address}: {error.strerror or error}")
             return 1
         except FlightError as error:
             raise _bad(path, error) from None
-    show.lines("", *_remote_verdict(flight, outcome))
-    return 0 if outcome.gateway_hung_up == _gateway_hung_up(flight) else 1
+    show.lines("", *_remote_verdict(trace, outcome))
+    return 0 if outcome.gateway_hung_up == _gateway_hung_up(trace) else 1
 
 
-def _load(path: Path) -> Flight:
+def _load(path: Path) -> CallTrace:
     try:
-        return load_flight(path)
+        return load_trace(path)
     except FlightError as error:
         raise _bad(path, error) from None
 
@@ -118,9 +118,9 @@ class _Show:
         self.lines(f"{event.at - self._started_at:9.3f} s  {describe_event(recorded.name, recorded.fields)}")
 
     @contextmanager
-    def progress(self, flight: Flight) -> Iterator[None]:
+    def progress(self, trace: CallTrace) -> Iterator[None]:
         """Print now and then how far it has come."""
-        task = asyncio.create_task(self._progress(flight.duration_us / 1e6))
+        task = asyncio.create_task(self._progress(trace.duration_us / 1e6))
         try:
             yield
         finally:
@@ -133,44 +133,44 @@ class _Show:
             self.lines(f"{passed_s:9.3f} s  of {duration_s:.1f} s")
 
 
-def _reproduced(flight: Flight, outcome: Outcome) -> bool:
-    return flight.end is not None and outcome.ended is not None and outcome.ended.reason is flight.end.reason
+def _reproduced(trace: CallTrace, outcome: Outcome) -> bool:
+    return trace.end is not None and outcome.ended is not None and outcome.ended.reason is trace.end.reason
 
 
-def _verdict(flight: Flight, outcome: Outcome) -> Iterator[str]:
-    recorded = flight.end.reason if flight.end else "unknown: the recording breaks off before it"
+def _verdict(trace: CallTrace, outcome: Outcome) -> Iterator[str]:
+    recorded = trace.end.reason if trace.end else "unknown: the recording breaks off before it"
     replayed = outcome.ended.reason if outcome.ended else "none: the call went on, and was broken off"
-    if flight.end is None:
+    if trace.end is None:
         yield "end              not recorded"
     else:
-        yield f"end              {'the same' if _reproduced(flight, outcome) else 'NOT the same'}"
+        yield f"end              {'the same' if _reproduced(trace, outcome) else 'NOT the same'}"
     yield f"  recorded       {recorded}"
     yield f"  replayed       {replayed}"
-    if flight.end and flight.end.reason is EndReason.TRANSFERRED:
+    if trace.end and trace.end.reason is EndReason.TRANSFERRED:
         yield "  A transfer needs Asterisk, and a replay never touches one."
-    sound = outcome.sound
-    same, differing = sound.same_ms, sound.differing_ms
+    audio = outcome.audio
+    same, differing = audio.same_ms, audio.differing_ms
     yield f"heard by caller  {same:.0f} ms the same, {differing:.0f} ms differ; silence is not compared"
     if differing:
-        yield f"  recorded only  {sound.missing_ms:.0f} ms"
-        yield f"  replayed only  {sound.added_ms:.0f} ms"
-    yield from _timings(flight, outcome.heard)
+        yield f"  recorded only  {audio.missing_ms:.0f} ms"
+        yield f"  replayed only  {audio.added_ms:.0f} ms"
+    yield from _timings(trace, outcome.heard)
 
 
-def _remote_verdict(flight: Flight, outcome: RemoteOutcome) -> Iterator[str]:
+def _remote_verdict(trace: CallTrace, outcome: RemoteOutcome) -> Iterator[str]:
     yield f"ended by         {_who(outcome.gateway_hung_up)}, after {outcome.after_s:.1f} s"
-    yield f"  recorded       {_who(_gateway_hung_up(flight))}"
-    yield from _timings(flight, outcome.heard)
+    yield f"  recorded       {_who(_gateway_hung_up(trace))}"
+    yield from _timings(trace, outcome.heard)
 
 
-def _gateway_hung_up(flight: Flight) -> bool:
-    return flight.end is not None and flight.end.reason not in HUNG_UP_BY_CALLER
+def _gateway_hung_up(trace: CallTrace) -> bool:
+    return trace.end is not None and trace.end.reason not in HUNG_UP_BY_CALLER
 
 
 def _who(gateway: bool) -> str:
     return "the gateway" if gateway else "the caller"
 
 
-def _timings(flight: Flight, heard: tuple[HeardFrame, ...]) -> Iterator[str]:
-    yield f"frames recorded  {figures_line(timing(flight.heard, flight.heard_format))}"
-    yield f"frames replayed  {figures_line(timing(heard, flight.heard_format))}"
+def _timings(trace: CallTrace, heard: tuple[HeardFrame, ...]) -> Iterator[str]:
+    yield f"frames recorded  {figures_line(timing(trace.heard, trace.heard_format))}"
+    yield f"frames replayed  {figures_line(timing(heard, trace.heard_format))}"

@@ -17,7 +17,7 @@ import httpx
 
 from audiosocket_gw import events
 from audiosocket_gw.ami.call_control import CallControl
-from audiosocket_gw.control.dtmf import KeyAction, NumberBeingTyped
+from audiosocket_gw.control.dtmf import DtmfCollector, KeyAction
 from audiosocket_gw.control.outcome import Outcome
 from audiosocket_gw.control.transfer_policy import Destination
 from audiosocket_gw.elevenlabs import messages
@@ -108,7 +108,7 @@ class Actions:
         self._departure: asyncio.Task[None] | None = None
         self._release: asyncio.Future[Closing | None] | None = None
         self._closed = False
-        self._number = NumberBeingTyped()
+        self._number = DtmfCollector()
         self._number_timer: asyncio.TimerHandle | None = None
 
     # Tools
@@ -151,7 +151,7 @@ class Actions:
 
     async def _run_tool(self, message: messages.ClientToolCall) -> None:
         context = CallToolContext(
-            uuid=self._call.uuid, http=self._services.http, caller=self.caller, hands=self
+            uuid=self._call.uuid, http=self._services.http, caller=self.caller, call=self
         )
         try:
             result = await self._services.tools.call(message.name, message.parameters, context)
@@ -168,7 +168,7 @@ class Actions:
             )
         )
 
-    # Leaving: `builtin_tools.Hands`
+    # Leaving: `builtin_tools.CallActions`
 
     async def transfer(self, extension: str, context: str | None, priority: str | None) -> str:
         """Check the destination, and put the caller through after the agent's last words.

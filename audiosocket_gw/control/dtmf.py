@@ -50,7 +50,7 @@ def parse_key_actions(text: str) -> dict[str, KeyAction]:
 
 
 @dataclass(slots=True)
-class NumberBeingTyped:
+class DtmfCollector:
     """The digits so far. Whoever holds it adds keys, and ends it when no key came for a while."""
 
     _digits: list[str] = field(default_factory=list)

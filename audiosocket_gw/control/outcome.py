@@ -16,7 +16,7 @@ from uuid import UUID
 
 from audiosocket_gw import events
 from audiosocket_gw.ami.call_control import CallControl, CallerData, DialplanLine
-from audiosocket_gw.ami.connection import Refused
+from audiosocket_gw.ami.connection import AmiActionError
 from audiosocket_gw.ami.registry import uuids_named_by
 from audiosocket_gw.errors import ControlError, reason_of
 from audiosocket_gw.events import EndReason
@@ -58,7 +58,7 @@ class Outcome:
         while self._reason is None:
             try:
                 await self._control.set_variables_on(self._channel, variables_of(EndReason.GATEWAY_LOST))
-            except Refused as refusal:
+            except AmiActionError as refusal:
                 logger.info("call %s: AVR_RESULT could not be preset: %s", self._uuid, refusal)
                 return
             except ControlError:  # no answer, or no connection: the call may last for longer than that

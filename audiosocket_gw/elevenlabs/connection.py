@@ -198,13 +198,13 @@ class AgentConnection(asyncio.BufferedProtocol):
         """Send one text message, or nothing when the conversation is over."""
         if self._can_send:
             if self._tap is not None:
-                self._tap.agent_got(message)
+                self._tap.on_client_message(message)
             self._send_text(message)
 
-    def send_audio(self, sound: bytes) -> None:
+    def send_audio(self, audio: bytes) -> None:
         """Send caller audio, encoded in the metadata's input format."""
         if self._can_send:
-            self._send_text(messages.user_audio(sound))
+            self._send_text(messages.user_audio(audio))
 
     def _send_text(self, message: bytes) -> None:
         """Send past the core: of whole messages it only needs to know that none follows the end."""
@@ -288,7 +288,7 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     def _handle_message(self, data: bytes) -> None:
         if self._tap is not None:
-            self._tap.agent_sent(data)
+            self._tap.on_agent_message(data)
         try:
             message = messages.parse(data)
         except RemoteProtocolError as error:

@@ -2,7 +2,7 @@
 
 The schema is ElevenLabs' published AsyncAPI document and Python SDK 2.78. They disagree in places and the
 service adds event types freely, so the reader's rule is: an unknown type, an unknown field or a missing
-optional field is never an error. Only what isn't a JSON object, or claims to be sound and isn't, is.
+optional field is never an error. Only what isn't a JSON object, or claims to be audio and isn't, is.
 """
 
 from __future__ import annotations
@@ -326,12 +326,12 @@ def initiation(dynamic_variables: Json, config_override: Json | None = None) -> 
     return _encode(message)
 
 
-def user_audio(sound: bytes) -> bytes:
+def user_audio(audio: bytes) -> bytes:
     """Build a piece of caller audio, in the announced input format. The one message without a type.
 
     By concatenation: 0.55 us instead of 3.2 us with a JSON encoder, 50 times a second for each call.
     """
-    return b'{"user_audio_chunk":"' + b2a_base64(sound, newline=False) + b'"}'
+    return b'{"user_audio_chunk":"' + b2a_base64(audio, newline=False) + b'"}'
 
 
 def pong(ping: Ping) -> bytes:

@@ -1,4 +1,4 @@
-"""An agent's message as it is recorded: masked, and its sound as bytes beside it. Pure."""
+"""An agent's message as it is recorded: masked, and its audio as bytes beside it. Pure."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def take_message(at_us: int, message: bytes) -> AgentMessage:
     """
     try:
         content = json.loads(message)
-        sound = _take_sound(content)
-        return AgentMessage(at_us, json.dumps(mask_json(content), separators=(",", ":")).encode(), sound)
+        audio = _take_audio(content)
+        return AgentMessage(at_us, json.dumps(mask_json(content), separators=(",", ":")).encode(), audio)
     except (ValueError, RecursionError):
         return AgentMessage(at_us, mask_bytes(message))
 
@@ -30,15 +30,15 @@ def give_message(recorded: AgentMessage) -> bytes:
     """Return the message to be sent again: in meaning what the agent sent, but for what was masked.
 
     Raises:
-        FlightError: the recording is not ours: the sound has no place in the text.
+        FlightError: the recording is not ours: the audio has no place in the text.
     """
-    if recorded.sound is None:
+    if recorded.audio is None:
         return recorded.text
     try:
         content = json.loads(recorded.text)
-        content["audio_event"]["audio_base_64"] = b2a_base64(recorded.sound, newline=False).decode()
+        content["audio_event"]["audio_base_64"] = b2a_base64(recorded.audio, newline=False).decode()
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FlightError(f"the sound of an agent's message has no place in its text: {error!r}") from None
+        raise FlightError(f"the audio of an agent's message has no place in its text: {error!r}") from None
     return json.dumps(content, separators=(",", ":")).encode()
 
 
@@ -47,8 +47,8 @@ def mask_bytes(text: bytes) -> bytes:
     return mask_text(text.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
-def _take_sound(content: Any) -> bytes | None:
-    """Take the sound out of a message, if it has any that can be put back as it was."""
+def _take_audio(content: Any) -> bytes | None:
+    """Take the audio out of a message, if it has any that can be put back as it was."""
     event = content.get("audio_event") if isinstance(content, dict) else None
     if not isinstance(event, dict):
         return None
@@ -56,10 +56,10 @@ def _take_sound(content: Any) -> bytes | None:
     if not encoded or not isinstance(encoded, str):
         return None
     try:
-        sound = decode_audio(encoded)
+        audio = decode_audio(encoded)
     except RemoteProtocolError:
         return None
-    if not sound:
+    if not audio:
         return None
     event["audio_base_64"] = ""
-    return sound
+    return audio

@@ -35,7 +35,7 @@ class End:
 
 
 @dataclass(frozen=True, slots=True)
-class Flight:
+class CallTrace:
     """A recorded call. ``end`` is None when the recording breaks off before it."""
 
     start: Start
@@ -71,7 +71,7 @@ class Flight:
 
     @property
     def heard_format(self) -> AudioFormat:
-        """What the caller was sent in the end: linear sound, whose kind tells the rate."""
+        """What the caller was sent in the end: linear audio, whose kind tells the rate."""
         kind = self.heard[-1].kind if self.heard else Kind.SLIN
         return AudioFormat(Encoding.PCM, SAMPLE_RATES[kind])
 
@@ -80,17 +80,17 @@ class Flight:
         return self.records[-1].at_us
 
 
-def load_flight(path: Path) -> Flight:
+def load_trace(path: Path) -> CallTrace:
     """Read a recording; one that breaks off is read as far as it goes.
 
     Raises:
-        FlightError: the file can't be read, is not a sound recording, or is one too large; the message
+        FlightError: the file can't be read, is not audio recording, or is one too large; the message
             doesn't name the file.
     """
     records = tuple(_read(path))
     if not records or not isinstance(records[0], Start):
         raise FlightError("it breaks off before its first record, or begins with another than the start")
-    return Flight(records[0], records, _end_of(records))
+    return CallTrace(records[0], records, _end_of(records))
 
 
 def _read(path: Path) -> Iterator[Record]:

@@ -58,7 +58,7 @@ class RecordKind(IntEnum):
     CALLER_FRAME = 3
     HEARD_FRAME = 4
     AGENT_MESSAGE = 5
-    AGENT_SOUND = 6
+    AGENT_AUDIO = 6
     GATEWAY_MESSAGE = 7
     EVENT = 8
 
@@ -85,11 +85,11 @@ class CallerFormat:
 
 @dataclass(frozen=True, slots=True)
 class CallerFrame:
-    """A frame of the caller's sound, as it arrived from Asterisk."""
+    """A frame of the caller's audio, as it arrived from Asterisk."""
 
     at_us: int
     kind: Kind
-    sound: bytes
+    audio: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,21 +98,21 @@ class HeardFrame:
 
     at_us: int
     kind: Kind
-    sound: bytes
+    audio: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class AgentMessage:
-    """A message of the agent's. ``sound`` was in it as base64, and is the empty string in ``text``."""
+    """A message of the agent's. ``audio`` was in it as base64, and is the empty string in ``text``."""
 
     at_us: int
     text: bytes
-    sound: bytes | None = None
+    audio: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayMessage:
-    """A message to the agent, but none with sound: that is what the caller said."""
+    """A message to the agent, but none with audio: that is what the caller said."""
 
     at_us: int
     text: bytes
@@ -135,7 +135,7 @@ Record = Start | CallerFormat | CallerFrame | HeardFrame | AgentMessage | Gatewa
 
 def encode_block(records: Iterable[Record]) -> bytes:
     """Build one block; the first of a file begins with `Start` and comes after `PREAMBLE`."""
-    # Sound has no repetitions but silence, so to look for others costs time and gains nothing.
+    # Audio has no repetitions but silence, so to look for others costs time and gains nothing.
     compressor = zlib.compressobj(level=6, strategy=zlib.Z_RLE)
     compressed = compressor.compress(b"".join(map(_encode, records))) + compressor.flush()
     return _LENGTH.pack(len(compressed)) + compressed
@@ -149,11 +149,11 @@ def _encode(record: Record) -> bytes:
 def _payload(record: Record) -> tuple[RecordKind, bytes]:
     match record:
         case HeardFrame():
-            return RecordKind.HEARD_FRAME, bytes((record.kind,)) + record.sound
+            return RecordKind.HEARD_FRAME, bytes((record.kind,)) + record.audio
         case CallerFrame():
-            return RecordKind.CALLER_FRAME, bytes((record.kind,)) + record.sound
-        case AgentMessage(_, text, sound) if sound is not None:
-            return RecordKind.AGENT_SOUND, _LENGTH.pack(len(text)) + text + sound
+            return RecordKind.CALLER_FRAME, bytes((record.kind,)) + record.audio
+        case AgentMessage(_, text, audio) if audio is not None:
+            return RecordKind.AGENT_AUDIO, _LENGTH.pack(len(text)) + text + audio
         case AgentMessage(_, text):
             return RecordKind.AGENT_MESSAGE, text
         case GatewayMessage():
@@ -294,7 +294,7 @@ def _caller_format(at_us: int, payload: bytes) -> Record:
 
 def _frame_kind(payload: bytes) -> Kind:
     if len(payload) < 2 or payload[0] not in SAMPLE_RATES:
-        raise ValueError("not a frame of sound")
+        raise ValueError("not a frame of audio")
     return Kind(payload[0])
 
 
@@ -306,7 +306,7 @@ def _heard_frame(at_us: int, payload: bytes) -> Record:
     return HeardFrame(at_us, _frame_kind(payload), payload[1:])
 
 
-def _agent_sound(at_us: int, payload: bytes) -> Record:
+def _agent_audio(at_us: int, payload: bytes) -> Record:
     (length,) = _LENGTH.unpack_from(payload)
     if length > len(payload) - _LENGTH.size:
         raise ValueError("its text is longer than it is itself")
@@ -325,7 +325,7 @@ _READERS: dict[int, Callable[[int, bytes], Record]] = {
     RecordKind.CALLER_FRAME: _caller_frame,
     RecordKind.HEARD_FRAME: _heard_frame,
     RecordKind.AGENT_MESSAGE: AgentMessage,
-    RecordKind.AGENT_SOUND: _agent_sound,
+    RecordKind.AGENT_AUDIO: _agent_audio,
     RecordKind.GATEWAY_MESSAGE: GatewayMessage,
     RecordKind.EVENT: _event,
 }

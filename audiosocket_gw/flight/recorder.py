@@ -137,23 +137,23 @@ class _FlightTap(Tap):
         self._size = 0
         self._due = started.at + BLOCK_S
 
-    def caller_heard(self, frame: bytes) -> None:
+    def on_frame_sent(self, frame: bytes) -> None:
         self._note(RecordKind.HEARD_FRAME, frame, len(frame))
 
-    def caller_said(self, frame: Audio) -> None:
+    def on_frame_received(self, frame: Audio) -> None:
         self._note(RecordKind.CALLER_FRAME, frame, len(frame.payload))
 
-    def caller_speaks(self, audio_format: AudioFormat | None) -> None:
+    def on_caller_format(self, audio_format: AudioFormat | None) -> None:
         if audio_format is not None:  # a replay finds out by itself that the frames can't be decoded
             self._note(RecordKind.CALLER_FORMAT, audio_format, 0)
 
-    def agent_sent(self, message: bytes) -> None:
+    def on_agent_message(self, message: bytes) -> None:
         self._note(RecordKind.AGENT_MESSAGE, message, len(message))
 
-    def agent_got(self, message: bytes) -> None:
+    def on_client_message(self, message: bytes) -> None:
         self._note(RecordKind.GATEWAY_MESSAGE, message, len(message))
 
-    def happened(self, event: CallEvent) -> None:
+    def on_event(self, event: CallEvent) -> None:
         if isinstance(event, CallStarted):
             return  # the file begins with it
         self._note(RecordKind.EVENT, event, 0)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from audiosocket_gw.elevenlabs.messages import DEFAULT_FORMAT
-from audiosocket_gw.flight.call_trace import Flight
+from audiosocket_gw.flight.call_trace import CallTrace
 from audiosocket_gw.flight.format import AgentMessage, Event, GatewayMessage
 from audiosocket_gw.flight.timing import gaps, timing
 from audiosocket_gw.testing.softphone.record import GAP_MS, FrameTiming
@@ -27,25 +27,25 @@ Entry = tuple[int, str]
 """A time in microseconds, and a line."""
 
 
-def summarize(flight: Flight) -> Iterator[str]:
+def summarize(trace: CallTrace) -> Iterator[str]:
     """Yield the lines of the summary."""
-    yield from _head(flight)
+    yield from _head(trace)
     yield ""
-    for at_us, line in sorted(_entries(flight), key=lambda entry: entry[0]):
+    for at_us, line in sorted(_entries(trace), key=lambda entry: entry[0]):
         yield f"{at_us / 1e6:9.3f} s  {line}"
     yield ""
-    yield from _figures(flight)
-    yield how_it_ended(flight)
+    yield from _figures(trace)
+    yield how_it_ended(trace)
 
 
-def how_it_ended(flight: Flight) -> str:
+def how_it_ended(trace: CallTrace) -> str:
     """Say how the recorded call ended."""
-    if flight.end is None:
+    if trace.end is None:
         return (
-            f"The recording breaks off after {flight.duration_us / 1e6:.1f} s: "
+            f"The recording breaks off after {trace.duration_us / 1e6:.1f} s: "
             "the gateway died, its disk failed, or the call is still up."
         )
-    end = flight.end
+    end = trace.end
     detail = f": {printable(end.detail)}" if end.detail else ""
     return f"Ended after {end.at_us / 1e6:.1f} s: {end.reason}{detail}"
 
@@ -72,15 +72,15 @@ def _cut(line: str) -> str:
     return line if len(line) <= WIDTH else line[: WIDTH - 3] + "..."
 
 
-def _head(flight: Flight) -> Iterator[str]:
-    start = flight.start
+def _head(trace: CallTrace) -> Iterator[str]:
+    start = trace.start
     yield f"call {start.uuid}, from {printable(start.peer)}"
     yield f"started {start.started_at:%Y-%m-%d %H:%M:%S} UTC, with audiosocket-gw {printable(start.gateway)}"
-    yield f"caller's side {flight.caller_format}; agent {_agent_formats(flight)}"
+    yield f"caller's side {trace.caller_format}; agent {_agent_formats(trace)}"
 
 
-def _agent_formats(flight: Flight) -> str:
-    for message in flight.agent_messages:
+def _agent_formats(trace: CallTrace) -> str:
+    for message in trace.agent_messages:
         content = _content(message.text)
         event = content.get("conversation_initiation_metadata_event")
         if isinstance(event, dict):
@@ -90,20 +90,20 @@ def _agent_formats(flight: Flight) -> str:
     return "announced no format"
 
 
-def _entries(flight: Flight) -> Iterator[Entry]:
-    for record in flight.records:
+def _entries(trace: CallTrace) -> Iterator[Entry]:
+    for record in trace.records:
         match record:
             case Event(at_us, name, fields):
                 yield at_us, describe_event(name, fields)
-            case AgentMessage(at_us, _, sound) if sound is not None:
-                yield at_us, _cut(f"agent > gateway  {_message(record.text)} + {len(sound)} bytes of sound")
+            case AgentMessage(at_us, _, audio) if audio is not None:
+                yield at_us, _cut(f"agent > gateway  {_message(record.text)} + {len(audio)} bytes of audio")
             case AgentMessage(at_us, text) if _kind(text) not in UNTOLD:
                 yield at_us, _cut(f"agent > gateway  {_message(text)}")
             case GatewayMessage(at_us, text) if _kind(text) not in UNTOLD:
                 yield at_us, _cut(f"gateway > agent  {_message(text)}")
-    for at_us, length_ms in gaps(flight.said):
+    for at_us, length_ms in gaps(trace.said):
         yield at_us, f"gap              {length_ms:.0f} ms without a frame from Asterisk"
-    for at_us, length_ms in gaps(flight.heard):
+    for at_us, length_ms in gaps(trace.heard):
         yield at_us, f"gap              {length_ms:.0f} ms without a frame to Asterisk"
 
 
@@ -122,7 +122,7 @@ def _kind(text: bytes) -> str:
 
 
 def _message(text: bytes) -> str:
-    """Show a message: its type, and what else is in it but empty sound and alignment."""
+    """Show a message: its type, and what else is in it but empty audio and alignment."""
     content = _content(text)
     if not content:
         return f"(not a JSON object) {printable(text[:WIDTH].decode(errors='backslashreplace'))}"
@@ -137,14 +137,14 @@ def _message(text: bytes) -> str:
     return f"{printable(kind)} {printable(json.dumps(content, ensure_ascii=False))}"
 
 
-def _figures(flight: Flight) -> Iterator[str]:
+def _figures(trace: CallTrace) -> Iterator[str]:
     counted = Counter(
-        _kind(record.text) for record in flight.records if isinstance(record, AgentMessage | GatewayMessage)
+        _kind(record.text) for record in trace.records if isinstance(record, AgentMessage | GatewayMessage)
     )
     told = ", ".join(f"{count} {printable(kind) or '(no type)'}" for kind, count in counted.most_common())
     yield _cut(f"messages         {told or 'none'}")
-    yield f"from Asterisk    {figures_line(timing(flight.said, flight.caller_format))}"
-    yield f"to Asterisk      {figures_line(timing(flight.heard, flight.heard_format))}"
+    yield f"from Asterisk    {figures_line(timing(trace.said, trace.caller_format))}"
+    yield f"to Asterisk      {figures_line(timing(trace.heard, trace.heard_format))}"
 
 
 def figures_line(figures: FrameTiming) -> str:

@@ -15,8 +15,8 @@ Frames = Sequence[CallerFrame | HeardFrame]
 def timing(frames: Frames, audio_format: AudioFormat) -> FrameTiming:
     """Return the figures of one direction, over the frames of the kind that it ended with."""
     last = frames[-1].kind if frames else None
-    timed = [TimedFrame(frame.at_us / 1e6, frame.sound) for frame in frames if frame.kind is last]
-    # The rate of linear sound with as many bytes a second: the figures are made of lengths in bytes.
+    timed = [TimedFrame(frame.at_us / 1e6, frame.audio) for frame in frames if frame.kind is last]
+    # The rate of linear audio with as many bytes a second: the figures are made of lengths in bytes.
     return FrameTiming.of(timed, audio_format.rate * audio_format.sample_bytes // 2)
 
 

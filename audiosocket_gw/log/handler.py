@@ -39,7 +39,7 @@ class LogHandler(logging.Handler):
         try:
             now = self._clock()
             self._say_held_back(now)
-            if record.levelno <= logging.DEBUG or self._limit.admits(_topic(record), now):
+            if record.levelno <= logging.DEBUG or self._limit.accepts(_topic(record), now):
                 self._writer.put(self.format(record))
         except Exception:  # noqa: BLE001 (a defect in a line must not harm who logs it)
             self.handleError(record)

@@ -52,7 +52,7 @@ class RateLimit:
     def __init__(self) -> None:
         self._windows: dict[Topic, _Window] = {}  # in order of their ends, as they are all of one length
 
-    def admits(self, topic: Topic, now: float) -> bool:
+    def accepts(self, topic: Topic, now: float) -> bool:
         """Tell whether another line of ``topic`` may be logged; if not, it is counted.
 
         `ended` comes first: it closes the windows that are over.

@@ -82,10 +82,10 @@ class Dtmf:
 
 @dataclass(slots=True)  # not frozen, which costs three times as much, 50 times a second
 class Audio:
-    """Sound: normally 20 ms of it. ``kind`` tells the sample rate (`SAMPLE_RATES`).
+    """Audio: normally 20 ms of it. ``kind`` tells the sample rate (`SAMPLE_RATES`).
 
     The payload may be empty: what a jitter buffer makes up for a lost packet, and, before 20.14, 21.9 and
-    22.4, comfort noise. Of the latter there are frames of a few bytes, too, which are no sound.
+    22.4, comfort noise. Of the latter there are frames of a few bytes, too, which are no audio.
     """
 
     kind: Kind

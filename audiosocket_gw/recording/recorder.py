@@ -30,10 +30,10 @@ T = TypeVar("T")
 SUFFIXES = (".wav", ".jsonl")
 
 TICKS_TO_WRITE = 1_000 // FRAME_MS
-"""Sound goes to the writer once a second."""
+"""Audio goes to the writer once a second."""
 
 MAX_UNWRITTEN_S = 10
-"""A call that is so far ahead of its disk is recorded no longer: sound would fill the memory."""
+"""A call that is so far ahead of its disk is recorded no longer: audio would fill the memory."""
 
 MAX_UNWRITTEN_EVENTS = 1_000
 
@@ -100,21 +100,21 @@ class CallRecorder(Tap):
         self._said: list[TimedFrame] = []
         self._pieces: list[Piece] = []
 
-    def caller_heard(self, frame: bytes) -> None:
+    def on_frame_sent(self, frame: bytes) -> None:
         self._heard.append((self._clock(), frame))
         if len(self._heard) >= TICKS_TO_WRITE:
             self._hand_over()
 
-    def caller_said(self, frame: Audio) -> None:
+    def on_frame_received(self, frame: Audio) -> None:
         if self._decodable:
             self._said.append((self._clock(), frame.payload))
 
-    def caller_speaks(self, audio_format: AudioFormat | None) -> None:
+    def on_caller_format(self, audio_format: AudioFormat | None) -> None:
         self._cut()
         self._decodable = audio_format is not None
         self._format = audio_format or self._format
 
-    def happened(self, event: events.CallEvent) -> None:
+    def on_event(self, event: events.CallEvent) -> None:
         files = self._files
         if isinstance(event, events.CallEnded):
             self._cut()
@@ -138,8 +138,8 @@ class CallRecorder(Tap):
         files = self._files
         if files.given_up:
             return
-        if len(files.sound) < MAX_UNWRITTEN_S:
-            files.sound.append(pieces)
+        if len(files.audio) < MAX_UNWRITTEN_S:
+            files.audio.append(pieces)
         else:
             files.give_up(f"the disk has taken nothing for {MAX_UNWRITTEN_S} s")
         self._writer.submit(files.write)
@@ -148,7 +148,7 @@ class CallRecorder(Tap):
 class CallFiles:
     """The two files of one call.
 
-    The event loop puts in ``events`` and ``sound``, a second at a time; `write`, in the writer's thread,
+    The event loop puts in ``events`` and ``audio``, a second at a time; `write`, in the writer's thread,
     takes them out. After `give_up`, by either of them, nothing is written any more.
     """
 
@@ -173,14 +173,14 @@ class CallFiles:
         self._is_full = False
         self._ended = False
         self.events: deque[events.CallEvent] = deque()
-        self.sound: deque[Sequence[Piece]] = deque()
+        self.audio: deque[Sequence[Piece]] = deque()
         self.given_up = False
 
     def end(self, event: events.CallEnded, rest: Sequence[Piece]) -> None:
         """Take the last there is."""
         if not self.given_up:
             self.events.append(event)
-            self.sound.append(rest)
+            self.audio.append(rest)
         self._ended = True
 
     def give_up(self, why: str) -> None:
@@ -193,7 +193,7 @@ class CallFiles:
                 why,
                 self._path.parent,
             )
-        self.sound.clear()
+        self.audio.clear()
         self.events.clear()
 
     def write(self) -> None:
@@ -202,7 +202,7 @@ class CallFiles:
         try:
             if not self.given_up:
                 self._write_events()
-                self._write_sound(ended)
+                self._write_audio(ended)
         except OSError as error:
             self.give_up(error.strerror or str(error))
         except Exception:
@@ -231,10 +231,10 @@ class CallFiles:
                     self._transcript_file = TranscriptFile(self._path.with_name(f"{self._path.name}.jsonl"))
                 self._transcript_file.write(lines)
 
-    def _write_sound(self, ended: bool) -> None:
-        for pieces in _taken(self.sound):
+    def _write_audio(self, ended: bool) -> None:
+        for pieces in _taken(self.audio):
             if not self._is_full:
-                self._write_pieces(pieces, last=ended and not self.sound)
+                self._write_pieces(pieces, last=ended and not self.audio)
 
     def _write_pieces(self, pieces: Sequence[Piece], *, last: bool) -> None:
         if self._stereo is None:

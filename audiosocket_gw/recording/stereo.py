@@ -22,7 +22,7 @@ LEAD_IN_S = FRAME_MS / 1000
 """A recording begins that much before the call: the first frame to arrive had been spoken by then."""
 
 OPEN_FRAMES = 2_000 // FRAME_MS
-"""Sound of the caller's that the network holds back for longer than this is missing in the recording, though
+"""Audio of the caller's that the network holds back for longer than this is missing in the recording, though
 the agent got it. TCP sends again after 0.2, 0.6 and 1.4 s: three losses in a row are bridged. Time in which
 the gateway itself was held up doesn't count, since it sent no frames."""
 
@@ -37,7 +37,7 @@ TimedFrame = tuple[float, bytes]
 class Piece:
     """What was sent to the caller, with its header, and what came from the caller, without.
 
-    ``audio_format`` is the caller's; what was sent is linear sound, and its kind tells the rate.
+    ``audio_format`` is the caller's; what was sent is linear audio, and its kind tells the rate.
     """
 
     audio_format: AudioFormat
@@ -46,7 +46,7 @@ class Piece:
 
 
 class Stereo:
-    """The sound of one recording, at ``rate``, that begins at the time ``begins_at``."""
+    """The audio of one recording, at ``rate``, that begins at the time ``begins_at``."""
 
     def __init__(self, rate: int, begins_at: float) -> None:
         self._begins_at = begins_at
@@ -74,20 +74,20 @@ class Stereo:
     def take(self) -> Iterator[tuple[int, Samples]]:
         """Yield what is new or has changed: positions, and blocks of shape (samples, 2)."""
         runs = (self._said.track.place(), self._heard.track.place())
-        stop = max((position + len(sound) for channel in runs for position, sound in channel), default=0)
+        stop = max((position + len(audio) for channel in runs for position, audio in channel), default=0)
         block_length = BLOCK_S * self._rate
         for start in range(self._settled, stop, block_length):
             block = np.zeros((min(block_length, stop - start), 2), "<i2")
             for side, channel in enumerate(runs):
-                for position, sound in channel:
-                    _lay(sound, position - start, block[:, side])
+                for position, audio in channel:
+                    _lay(audio, position - start, block[:, side])
             yield start, block
         self._settle()
 
     def close(self) -> None:
         """Let resamplers give out what they keep. `take` the rest then."""
-        self._said.flush()
-        self._heard.flush()
+        self._said.drain()
+        self._heard.drain()
 
     def _settle(self) -> None:
         if len(self._sent_at) > OPEN_FRAMES:
@@ -102,7 +102,7 @@ class Stereo:
 
 
 class _Channel:
-    """One side: from what came to linear sound at the rate of the recording."""
+    """One side: from what came to linear audio at the rate of the recording."""
 
     def __init__(self, rate: int, ahead_s: float) -> None:
         self.track = Track(rate, ahead_s)
@@ -125,18 +125,18 @@ class _Channel:
     ) -> None:
         """Take frames that begin ``at`` the latest, or end then."""
         if audio_format != self._converter.source:
-            self.flush()
+            self.drain()
             self._begin(audio_format)
         ends = self._ends(payloads)
         lengths = np.diff(ends, prepend=self._samples)
         self._samples = int(ends[-1])
-        sound = self._converter.convert(self._whole_samples(b"".join(payloads)))
-        self.track.add(at - lengths if ends_then else at, lengths, np.frombuffer(sound, "<i2"))
+        audio = self._converter.convert(self._whole_samples(b"".join(payloads)))
+        self.track.add(at - lengths if ends_then else at, lengths, np.frombuffer(audio, "<i2"))
 
-    def flush(self) -> None:
+    def drain(self) -> None:
         """Add what the resampler keeps; frames have been told of already."""
         nothing: Positions = np.empty(0, np.int64)
-        self.track.add(nothing, nothing, np.frombuffer(self._converter.flush(), "<i2"))
+        self.track.add(nothing, nothing, np.frombuffer(self._converter.drain(), "<i2"))
 
     def _ends(self, payloads: Sequence[bytes]) -> Positions:
         """Return where each frame ends in what the converter makes of all it has got."""
@@ -146,15 +146,15 @@ class _Channel:
         ends: Positions = -(-(sizes // source.sample_bytes) * self._target.rate // source.rate)
         return ends
 
-    def _whole_samples(self, sound: bytes) -> bytes:
-        sound = self._half + sound
-        whole = len(sound) - len(sound) % self._converter.source.sample_bytes
-        self._half = sound[whole:]
-        return sound[:whole]
+    def _whole_samples(self, audio: bytes) -> bytes:
+        audio = self._half + audio
+        whole = len(audio) - len(audio) % self._converter.source.sample_bytes
+        self._half = audio[whole:]
+        return audio[:whole]
 
 
-def _lay(sound: Samples, at: int, channel: Samples) -> None:
-    """Put as much of the sound into the channel as is within its borders."""
-    start, stop = max(0, at), min(len(channel), at + len(sound))
+def _lay(audio: Samples, at: int, channel: Samples) -> None:
+    """Put as much of the audio into the channel as is within its borders."""
+    start, stop = max(0, at), min(len(channel), at + len(audio))
     if start < stop:
-        channel[start:stop] = sound[start - at : stop - at]
+        channel[start:stop] = audio[start - at : stop - at]

@@ -1,6 +1,6 @@
 """One channel of a recording: where on the clock each of its frames belongs. Pure.
 
-All that is known of a frame is when it was due at the latest: sound that has arrived had been spoken by then.
+All that is known of a frame is when it was due at the latest: audio that has arrived had been spoken by then.
 How much earlier it belongs, what comes after it tells. A network that holds frames back lets them go in a
 burst, and the least delayed of the frames that follow gives the time of all that were said in one breath.
 So frames stay open for a while, and are placed anew whenever more is known.
@@ -16,7 +16,7 @@ import numpy.typing as npt
 Samples = npt.NDArray[np.int16]
 Positions = npt.NDArray[np.int64]
 Run = tuple[int, Samples]
-"""Sound without a gap, and the position of its first sample."""
+"""Audio without a gap, and the position of its first sample."""
 
 LASTING_S = 0.020
 """Frames that are later than this, all of them, were preceded by silence that nobody sent."""
@@ -31,7 +31,7 @@ JITTER_S = 0.060
 class Track:
     """Frames of one channel on the clock of a recording, counted in samples from its beginning.
 
-    Sound is never stretched: frames follow each other without a gap, or there is a gap of silence between
+    Audio is never stretched: frames follow each other without a gap, or there is a gap of silence between
     them. A frame is at most `LASTING_S` earlier than the least delayed of those that follow, and at most
     ``ahead_s`` later than it was due. Where more has come than there was time for, the oldest open frames are
     left out.
@@ -39,13 +39,13 @@ class Track:
 
     __slots__ = (
         "_ahead",
+        "_audio",
         "_due",
         "_follows",
         "_jitter",
         "_kept_from",
         "_lasting",
         "_settled",
-        "_sound",
         "_starts",
         "_stream_end",
     )
@@ -55,36 +55,36 @@ class Track:
         self._jitter = round(JITTER_S * rate)
         self._lasting = round(LASTING_S * rate)
         self._settled = 0  # what is before this position stays as it is
-        self._follows = False  # whether there is sound right before that position
+        self._follows = False  # whether there is audio right before that position
         # The frames one after the other, as if there were no gaps, are the stream.
         self._starts: Positions = np.empty(0, np.int64)  # of each open frame, in the stream
         self._due: Positions = np.empty(0, np.int64)  # the latest position of its first sample
         self._stream_end = 0
-        self._sound: Samples = np.empty(0, np.int16)
+        self._audio: Samples = np.empty(0, np.int16)
         self._kept_from = 0  # the place in the stream of the first sample that is kept
 
-    def add(self, due: Positions, lengths: Positions, sound: Samples) -> None:
-        """Take frames, in order, the latest position and the length of each, and their sound.
+    def add(self, due: Positions, lengths: Positions, audio: Samples) -> None:
+        """Take frames, in order, the latest position and the length of each, and their audio.
 
-        A resampler may hold some of the sound back: it comes with a later call.
+        A resampler may hold some of the audio back: it comes with a later call.
         """
         ends = self._stream_end + np.cumsum(lengths)
         self._starts = np.concatenate((self._starts, ends - lengths))
         self._due = np.concatenate((self._due, due))
-        self._sound = np.concatenate((self._sound, sound))
+        self._audio = np.concatenate((self._audio, audio))
         if len(ends):
             self._stream_end = int(ends[-1])
 
     def place(self) -> list[Run]:
-        """Return the sound that is open, in order, each run where it belongs as far as can be known."""
+        """Return the audio that is open, in order, each run where it belongs as far as can be known."""
         offsets = self._offsets()
         steps = np.flatnonzero(np.diff(offsets)) + 1
         borders = [0, *steps.tolist(), len(offsets)] if len(offsets) else []
         runs = []
         for first, beyond in pairwise(borders):
             start, stop = int(self._starts[first]), self._end_of(beyond - 1)
-            sound = self._sound[start - self._kept_from : stop - self._kept_from]
-            runs.append((start + int(offsets[first]), sound))
+            audio = self._audio[start - self._kept_from : stop - self._kept_from]
+            runs.append((start + int(offsets[first]), audio))
         return runs
 
     def settle(self, position: int) -> None:
@@ -101,7 +101,7 @@ class Track:
                 self._due[0] += cut
                 self._follows = True
         self._settled = position
-        self._forget_settled_sound()
+        self._forget_settled_audio()
 
     def _offsets(self) -> Positions:
         """Return how far from its place in the stream each open frame is; leave out what has no room.
@@ -145,9 +145,9 @@ class Track:
         self._starts = self._starts[frames:]
         self._due = self._due[frames:]
 
-    def _forget_settled_sound(self) -> None:
+    def _forget_settled_audio(self) -> None:
         needed_from = int(self._starts[0]) if len(self._starts) else self._stream_end
         # What a resampler holds back of forgotten frames is still to come.
-        forgotten = min(needed_from - self._kept_from, len(self._sound))
-        self._sound = self._sound[forgotten:]
+        forgotten = min(needed_from - self._kept_from, len(self._audio))
+        self._audio = self._audio[forgotten:]
         self._kept_from += forgotten

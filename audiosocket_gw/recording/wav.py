@@ -1,6 +1,6 @@
 """A WAV file that can be played at any moment, also when its writer was killed in the middle of a write.
 
-Sound is written first and its length afterwards, so that the header never tells of sound that isn't
+Audio is written first and its length afterwards, so that the header never tells of audio that isn't
 there. What the kernel has is safe from the end of the process, though not from that of the machine.
 """
 
@@ -25,7 +25,7 @@ MAX_BYTES = 2**31 - 1
 
 
 class WavFile:
-    """A new stereo file of 16-bit sound; nobody but its owner can read it.
+    """A new stereo file of 16-bit audio; nobody but its owner can read it.
 
     Raises:
         OSError: it can't be made, or exists.
@@ -33,7 +33,7 @@ class WavFile:
 
     def __init__(self, path: Path, rate: int) -> None:
         self._rate = rate
-        self._sound_bytes = 0
+        self._audio_bytes = 0
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             self._write_header()
@@ -44,7 +44,7 @@ class WavFile:
     def write(self, position: int, block: Samples) -> bool:
         """Write ``block``, shape (samples, 2), where it belongs; what was there is replaced.
 
-        ``position`` is at most where the sound ends so far. Return False when the file is full: then what is
+        ``position`` is at most where the audio ends so far. Return False when the file is full: then what is
         in it stays, and the rest is not written.
 
         Raises:
@@ -52,17 +52,17 @@ class WavFile:
         """
         start = position * FRAME_BYTES
         room = (MAX_BYTES - _HEADER.size) // FRAME_BYTES * FRAME_BYTES - start
-        sound = memoryview(block.tobytes())[: max(0, room)]
+        audio = memoryview(block.tobytes())[: max(0, room)]
         try:
-            self._write(sound, _HEADER.size + start)
+            self._write(audio, _HEADER.size + start)
         except OSError:
             with suppress(OSError):
-                os.ftruncate(self._file, _HEADER.size + self._sound_bytes)
+                os.ftruncate(self._file, _HEADER.size + self._audio_bytes)
             raise
-        if sound and start + len(sound) > self._sound_bytes:
-            self._sound_bytes = start + len(sound)
+        if audio and start + len(audio) > self._audio_bytes:
+            self._audio_bytes = start + len(audio)
             self._write_header()
-        return len(sound) == block.nbytes
+        return len(audio) == block.nbytes
 
     def close(self) -> None:
         """Close the file; it is whole already."""
@@ -71,7 +71,7 @@ class WavFile:
     def _write_header(self) -> None:
         header = _HEADER.pack(
             b"RIFF",
-            _HEADER.size - 8 + self._sound_bytes,
+            _HEADER.size - 8 + self._audio_bytes,
             b"WAVE",
             b"fmt ",
             16,
@@ -82,7 +82,7 @@ class WavFile:
             FRAME_BYTES,
             8 * SAMPLE_BYTES,
             b"data",
-            self._sound_bytes,
+            self._audio_bytes,
         )
         self._write(memoryview(header), 0)
 

@@ -29,7 +29,7 @@ MOST_AT_ONCE = 64
 Ready = list[tuple[selectors.SelectorKey, int]]
 
 
-class GatheringSelector(selectors.DefaultSelector):
+class CoalescingSelector(selectors.DefaultSelector):
     """The system's selector, but for a short rest after each look that found something.
 
     It doesn't rest when there is something else to do, nor beyond the next timer. A look that found much is
@@ -43,7 +43,7 @@ class GatheringSelector(selectors.DefaultSelector):
         self._left: Ready = []
 
     @property
-    def behind_s(self) -> float:
+    def backlog_s(self) -> float:
         """How long those have waited that were found and not handed out yet."""
         return time.monotonic() - self._looked_at if self._left else 0.0
 
@@ -80,17 +80,17 @@ class GatheringSelector(selectors.DefaultSelector):
 
 
 class GatewayEventLoop(asyncio.SelectorEventLoop):
-    """Waits for its sockets with a `GatheringSelector`; shares what is being looked up."""
+    """Waits for its sockets with a `CoalescingSelector`; shares what is being looked up."""
 
     def __init__(self) -> None:
-        self._gathering = GatheringSelector()
+        self._gathering = CoalescingSelector()
         super().__init__(self._gathering)
         self._lookups: dict[tuple[Any, ...], asyncio.Task[Any]] = {}
 
     @property
-    def behind_s(self) -> float:
+    def backlog_s(self) -> float:
         """How long sockets have had something and not been served."""
-        return self._gathering.behind_s
+        return self._gathering.backlog_s
 
     async def getaddrinfo(
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0

@@ -1,6 +1,6 @@
 """How much the process has to do, and what follows from it.
 
-All calls share one thread. While it has time to spare, each 20 ms of a caller's sound leave at once. When
+All calls share one thread. While it has time to spare, each 20 ms of a caller's audio leave at once. When
 it becomes scarce, more of them share a message: most of what a call costs is paid for each message, so that
 buys room for a few tens of milliseconds of delay. When that is used up, new calls are refused, for the sake
 of those that are up.
@@ -18,10 +18,10 @@ logger = logging.getLogger("audiosocket_gw.runtime.load")
 WINDOW_S = 0.25
 
 BUNDLE_ABOVE = 0.8
-"""Busier than this, sound is bundled. Sound begins to be late above 0.9."""
+"""Busier than this, audio is batched. Audio begins to be late above 0.9."""
 
 UNBUNDLE_BELOW = 0.55
-"""Idler than this, it is bundled less. A step saves at most 30 %: the two don't alternate."""
+"""Idler than this, it is batched less. A step saves at most 30 %: the two don't alternate."""
 
 REFUSE_ABOVE = 0.87
 ADMIT_BELOW = 0.82
@@ -38,10 +38,10 @@ LATE_S = 0.005
 VERY_LATE_S = 0.01
 
 LATE_SHARE = 0.05
-"""Of all moments of the clock: the share that may be late."""
+"""Of all ticks: the share that may be late."""
 
 PRESSED_WINDOWS = 2
-"""So many busy windows in a row, 0.5 s, before sound is bundled."""
+"""So many busy windows in a row, 0.5 s, before audio is batched."""
 
 CALM_WINDOWS = 4
 """So many quiet windows in a row, 1 s, before anything is taken back."""
@@ -60,12 +60,12 @@ class Window:
 
 
 class Load:
-    """Is told of every moment of the clock; says how sound is bundled and whether a call may begin."""
+    """Is told of every tick; says how audio is batched and whether a call may begin."""
 
     def __init__(self, least_frames: int = 1, most_frames: int = 1) -> None:
-        """``least_frames`` and ``most_frames``: the bounds of `bundle_frames`; equal: it is pinned."""
-        self.bundle_frames = least_frames
-        """How many frames of 20 ms of a caller's sound share a message."""
+        """``least_frames`` and ``most_frames``: the bounds of `batch_frames`; equal: it is pinned."""
+        self.batch_frames = least_frames
+        """How many frames of 20 ms of a caller's audio share a message."""
         self.overloaded = False
         """Whether a new call would harm those that are up."""
         self.window = Window(0.0, 0.0, 0.0)
@@ -77,8 +77,8 @@ class Load:
         self._began: tuple[float, float] | None = None
         self._moments = self._late = self._very_late = 0
 
-    def note(self, late_s: float, now: float, cpu: float) -> None:
-        """Take a moment of the clock: how late it, or what is read, was; now; the thread's CPU time; in s."""
+    def record_tick(self, late_s: float, now: float, cpu: float) -> None:
+        """Take a tick: how late it, or what is read, was; now; the thread's CPU time; in s."""
         if self._began is None:
             self._begin(now, cpu)
             return
@@ -96,12 +96,12 @@ class Load:
             self._begin(now, cpu)
             self._judge(self.window)
 
-    def rest(self) -> None:
+    def reset(self) -> None:
         """Learn that no call is up, and the clock stands still."""
         self._began = None
         self._lately = 0.0
         self._calm = self._pressed = 0
-        self.bundle_frames = self._least_frames
+        self.batch_frames = self._least_frames
         self._refuse(False)
 
     def _begin(self, now: float, cpu: float) -> None:
@@ -115,20 +115,20 @@ class Load:
         self._calm = 0 if pressed else self._calm + 1
         self._pressed = self._pressed + 1 if pressed else 0
         overloaded = self._lately > REFUSE_ABOVE
-        if (overloaded or self._pressed >= PRESSED_WINDOWS) and self.bundle_frames < self._most_frames:
-            self._bundle(self.bundle_frames + 1)
+        if (overloaded or self._pressed >= PRESSED_WINDOWS) and self.batch_frames < self._most_frames:
+            self._batch(self.batch_frames + 1)
         elif overloaded:
             self._refuse(True)
         elif self._lately < ADMIT_BELOW:
             self._refuse(False)
         is_calm = self._calm >= CALM_WINDOWS and self._lately < UNBUNDLE_BELOW
-        if is_calm and self.bundle_frames > self._least_frames:
-            self._bundle(self.bundle_frames - 1)
+        if is_calm and self.batch_frames > self._least_frames:
+            self._batch(self.batch_frames - 1)
             self._calm = 0
 
-    def _bundle(self, frames: int) -> None:
-        self.bundle_frames = frames
-        logger.info("callers' sound leaves %d ms at a time now: %s", 20 * frames, self)
+    def _batch(self, frames: int) -> None:
+        self.batch_frames = frames
+        logger.info("callers' audio leaves %d ms at a time now: %s", 20 * frames, self)
 
     def _refuse(self, overloaded: bool) -> None:
         if overloaded is not self.overloaded:

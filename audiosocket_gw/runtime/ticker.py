@@ -29,7 +29,7 @@ SLOT_S = PERIOD_S / SLOTS
 
 MAX_CATCH_UP_S = 0.1
 """How much lost time is made up, frame after frame, after the loop was held up. What is beyond is dropped
-from the clock (not from the sound): a longer burst would only fill the far end's jitter buffer."""
+from the clock (not from the audio): a longer burst would only fill the far end's jitter buffer."""
 
 Tick = Callable[[], None]
 
@@ -38,7 +38,7 @@ class Ticker:
     """Calls each attached function every 20 ms. It rests while none is attached."""
 
     def __init__(self, load: Load | None = None) -> None:
-        """``load`` is told of every moment of the clock."""
+        """``load`` is told of every tick."""
         self._load = load
         self._slots: list[set[Tick]] = [set() for _ in range(SLOTS)]
         self._next_slot = 0
@@ -64,7 +64,7 @@ class Ticker:
                 self._timer.cancel()
                 self._timer = None
                 if self._load is not None:
-                    self._load.rest()
+                    self._load.reset()
 
     def _fire(self) -> None:
         loop = asyncio.get_running_loop()
@@ -91,5 +91,5 @@ class Ticker:
                 tick()
         if self._load is not None:
             # The clock goes before the sockets: those may be late though it isn't.
-            behind_s = loop.behind_s if isinstance(loop, GatewayEventLoop) else 0.0
-            self._load.note(max(late_s, behind_s), now, time.thread_time())
+            backlog_s = loop.backlog_s if isinstance(loop, GatewayEventLoop) else 0.0
+            self._load.record_tick(max(late_s, backlog_s), now, time.thread_time())

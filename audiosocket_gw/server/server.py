@@ -62,7 +62,7 @@ CALLER_HUNG_UP = 0x01
 
 SEND_BUFFER_BYTES = 16_384
 """What the kernel keeps for an Asterisk that doesn't read: about a second, not the usual 4 MB, which is
-minutes of sound that nobody would have heard and nobody would have missed."""
+minutes of audio that nobody would have heard and nobody would have missed."""
 
 USER_TIMEOUT_MS = 20_000
 """What we send must be acknowledged within this time; we send all the time, so a dead host is noticed."""
@@ -181,7 +181,7 @@ class AudioSocketServer:
         self._connections.add(connection)
         if self._refusing:  # the kernel had accepted it before the listener was closed
             return "the gateway is stopping"
-        if not self.settings.admits(connection.host):
+        if not self.settings.accepts(connection.host):
             return f"its address is not in ALLOWED_PEERS={','.join(map(str, self.settings.allowed_peers))}"
         return None
 
@@ -189,7 +189,7 @@ class AudioSocketServer:
         self._connections.discard(connection)
 
     @property
-    def no_room(self) -> EndReason | None:
+    def rejection_reason(self) -> EndReason | None:
         """Why no call can be taken now."""
         max_calls = self.settings.max_calls
         if len(self._up) >= max_calls or len(self._calls) >= max_calls + SPARE_CONNECTIONS:
@@ -301,7 +301,7 @@ class _Connection(asyncio.BufferedProtocol):
     def hang_up(self) -> None:
         """Say that we hang up, and read on until Asterisk closes.
 
-        To close with sound unread would send a TCP reset, which can overtake the hang-up frame: Asterisk
+        To close with audio unread would send a TCP reset, which can overtake the hang-up frame: Asterisk
         then takes the end for a failure and hangs the caller up instead of going on in the dialplan.
         """
         if self._closing:
@@ -343,7 +343,7 @@ class _Connection(asyncio.BufferedProtocol):
             return
         self.fd = connection.fileno()
         _watch(connection)
-        refusal = self._server.no_room
+        refusal = self._server.rejection_reason
         if refusal is not None and control_of(self._server.context.pbxs, self.host) is None:
             # At once, before the UUID, which is of no use: nobody can be told why.
             self.refuse(refusal)
@@ -431,7 +431,7 @@ class _Connection(asyncio.BufferedProtocol):
         """Begin the call, if it can be taken and its caller is still there."""
         if self._closing:
             return
-        refusal = self._server.no_room
+        refusal = self._server.rejection_reason
         if refusal is not None:
             self._server.report_refusal(uuid, self, refusal)
             return

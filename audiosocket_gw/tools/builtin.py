@@ -11,7 +11,7 @@ from pydantic import Field
 from audiosocket_gw.tools import ToolContext, ToolRegistry, tool
 
 
-class Hands(Protocol):
+class CallActions(Protocol):
     """What a tool can do to its call. Both return what to tell the agent, and act once the caller has
     heard the agent's last words; both raise `ToolError` when it can't be done.
     """
@@ -25,7 +25,7 @@ class Hands(Protocol):
 class CallToolContext(ToolContext):
     """The context of a tool that acts on its call."""
 
-    hands: Hands
+    call: CallActions
 
 
 @tool(after_speech=True)
@@ -42,13 +42,13 @@ async def avr_transfer(
     ] = None,
 ) -> str:
     """Transfer the caller to a person or department. Announce it first, then call this."""
-    return await context.hands.transfer(transfer_extension, transfer_context, transfer_priority)
+    return await context.call.transfer(transfer_extension, transfer_context, transfer_priority)
 
 
 @tool(after_speech=True)
 async def avr_hangup(context: CallToolContext) -> str:
     """Hang up, after the caller said goodbye or needs nothing more. Say goodbye first, then call this."""
-    return await context.hands.hang_up()
+    return await context.call.hang_up()
 
 
 def load_tools(timeout_s: float, directory: Path | None) -> ToolRegistry:

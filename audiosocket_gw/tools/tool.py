@@ -112,7 +112,7 @@ class Tool:
         """
         if isasyncgenfunction(function) or not iscoroutinefunction(function):
             raise ConfigurationError(
-                "is not a coroutine function: while it ran, the sound of all calls would stand still; make "
+                "is not a coroutine function: while it ran, the audio of all calls would stand still; make "
                 "it `async def` with `await` (and `return`, not `yield`), or hide it by a name that begins "
                 "with an underscore"
             )
@@ -264,7 +264,7 @@ def _watched(name: str, running: Awaitable[object]) -> Generator[Any, Any, objec
 def _report_if_slow(name: str, took_s: float) -> None:
     if took_s > MAX_STEP_S:
         logger.warning(
-            "tool %s blocked the gateway for %d ms, and with it the sound of every call: use libraries with "
+            "tool %s blocked the gateway for %d ms, and with it the audio of every call: use libraries with "
             "await (httpx.AsyncClient, not requests), or await asyncio.to_thread(...)",
             name,
             took_s * 1000,

@@ -12,9 +12,9 @@ import pytest
 from pydantic import SecretStr
 
 from audiosocket_gw.ami import call_control as control_module
-from audiosocket_gw.ami.call_control import CallControl, CallerData, DialplanLine, Landing, Originated
+from audiosocket_gw.ami.call_control import CallControl, CallerData, DialplanLine, Originated, TransferTarget
 from audiosocket_gw.ami.client import AmiAddress, AmiClient, AmiTiming
-from audiosocket_gw.ami.pbx_pool import PbxDirectory
+from audiosocket_gw.ami.pbx_pool import PbxPool
 from audiosocket_gw.ami.registry import Channel
 from audiosocket_gw.errors import ControlError
 from tests.ami.fake_asterisk import DENIED, TIMING, FakeAsterisk, fake_asterisk
@@ -40,7 +40,7 @@ NO_SUCH_CHANNEL = "Response: Error\nMessage: No such channel"
 
 async def connected(client: AmiClient) -> None:
     while not client.connected:
-        await client.news()
+        await client.wait_for_update()
 
 
 @asynccontextmanager
@@ -329,7 +329,7 @@ async def test_redirect_returns_when_the_caller_is_there() -> None:
         await fake.came("Status", 7)
         assert not redirect.done()
         fake.channels["PJSIP/1-1"] = LANDED
-        assert await redirect == Landing("PJSIP/1-1", "queues", "600", "2", "Queue")
+        assert await redirect == TransferTarget("PJSIP/1-1", "queues", "600", "2", "Queue")
 
 
 async def test_redirect_to_nothing_is_noticed() -> None:
@@ -510,7 +510,7 @@ async def test_originate_that_fails_says_why(reply: str) -> None:
 async def test_call_is_controlled_on_the_pbx_that_it_came_from() -> None:
     async with fake_asterisk() as listed, fake_asterisk() as common:
         by_name = replace(listed.address, host="localhost")
-        async with PbxDirectory(common.address, [by_name], TIMING) as pbxs:
+        async with PbxPool(common.address, [by_name], TIMING) as pbxs:
             assert pbxs.for_peer("localhost") is not pbxs.for_peer("192.0.2.1")
             while pbxs.for_peer("127.0.0.1") is pbxs.for_peer("192.0.2.1"):
                 await asyncio.sleep(0.01)
@@ -524,6 +524,6 @@ async def test_call_is_controlled_on_the_pbx_that_it_came_from() -> None:
 
 
 async def test_pbx_without_manager_interface() -> None:
-    async with PbxDirectory(None, [AmiAddress("127.0.0.1", "u", SecretStr("x"), port=1)], TIMING) as pbxs:
+    async with PbxPool(None, [AmiAddress("127.0.0.1", "u", SecretStr("x"), port=1)], TIMING) as pbxs:
         with pytest.raises(ControlError, match=r"PBX at 192\.0\.2\.1: add it to AMI_HOSTS"):
             pbxs.for_peer("192.0.2.1")

@@ -22,7 +22,7 @@ from pydantic import SecretStr
 
 from audiosocket_gw.ami import connection as connection_module
 from audiosocket_gw.ami.client import AmiAddress, AmiClient, AmiTiming
-from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, MAX_MESSAGE_BYTES, AmiConnection, Refused
+from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, MAX_MESSAGE_BYTES, AmiActionError, AmiConnection
 from audiosocket_gw.errors import ControlError, LocalProtocolError
 from tests.ami.fake_asterisk import DENIED, PASSWORD, TIMING, FakeAsterisk, fake_asterisk
 from tests.ami.recorded import CALL
@@ -41,12 +41,12 @@ UP = {
 
 async def connected(client: AmiClient) -> None:
     while not client.connected:
-        await client.news()
+        await client.wait_for_update()
 
 
 async def disconnected(client: AmiClient) -> None:
     while client.connected:
-        await client.news()
+        await client.wait_for_update()
 
 
 @asynccontextmanager
@@ -113,7 +113,9 @@ async def test_repeated_header_keeps_all_its_values() -> None:
 async def test_refusal_is_in_asterisks_words() -> None:
     async with fake_asterisk() as fake, connection(fake) as client:
         fake.replies["Originate"] = "Response: Error\nMessage: Permission denied"
-        with pytest.raises(Refused, match=r"refused Originate: Permission denied .*needs write=originate"):
+        with pytest.raises(
+            AmiActionError, match=r"refused Originate: Permission denied .*needs write=originate"
+        ):
             await client.perform("Originate", {})
 
 
@@ -328,7 +330,7 @@ async def test_calls_that_are_up_are_known_after_connecting() -> None:
         fake.channels = {"PJSIP/1-1": UP}
         async with connection(fake) as client:
             while client.registry.channel_of(CALL) is None:
-                await client.news()
+                await client.wait_for_update()
             fake.channels = {}
             fake.break_connections()
             await disconnected(client)
@@ -376,7 +378,7 @@ async def test_event_is_news() -> None:
     async with fake_asterisk() as fake, connection(fake) as client:
         fake.say(NEWEXTEN)
         while client.registry.channel_of(CALL) is None:
-            await client.news()
+            await client.wait_for_update()
 
 
 async def test_garbage_is_passed_over() -> None:
@@ -384,7 +386,7 @@ async def test_garbage_is_passed_over() -> None:
         fake.say_bytes(b"\x00\xff: \xfe\r\n\r\n\r\n\r\n: \r\n\r\nEvent\r\n\r\nResponse: Success\r\n\r\n")
         fake.say("Event: A\nEvent: B\nActionID: x", "Response: Success\nActionID: never-asked", NEWEXTEN)
         while client.registry.channel_of(CALL) is None:
-            await client.news()
+            await client.wait_for_update()
 
 
 @pytest.mark.parametrize("data", [b"x" * (MAX_MESSAGE_BYTES + 1), b"Event: A\r\n" * 10_000])
@@ -487,7 +489,7 @@ async def test_flood_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
             fake.say(*[f"Event: Newexten\nUniqueid: {number}\nApplication: NoOp\nAppData: x"] * 100)
         fake.say(NEWEXTEN.replace(str(CALL), str(uuid4())))
         while not len(client.registry):
-            await client.news()
+            await client.wait_for_update()
     assert caplog.text.count("Asterisk sends the events of everybody's calls") == 1
 
 

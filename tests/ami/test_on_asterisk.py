@@ -311,7 +311,7 @@ async def test_permission_denied(pbx: Pbx) -> None:
 async def test_call_is_found_by_a_gateway_that_was_restarted(pbx: Pbx, way: str) -> None:
     async with call(pbx, way) as (line, _), pbx.client() as client:
         while client.registry.channel_of(line.uuid) is None:
-            await client.news()
+            await client.wait_for_update()
         landing = await CallControl(client).redirect(line.uuid, "ami", "target")
         assert landing.exten == "target"
 
@@ -331,7 +331,7 @@ async def test_asterisk_restarts(pbx: Pbx, caplog: pytest.LogCaptureFixture) -> 
             pbx.kill()
             await line.ended.wait()
             while client.connected:
-                await client.news()
+                await client.wait_for_update()
             pbx.start_again()
         await connected(client)
         async with call(pbx, "try") as (line, _):

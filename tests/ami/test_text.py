@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiosocket_gw.ami.registry import Channel
-from audiosocket_gw.ami.text import as_answered, decoded, told, unescaped, without_cr
+from audiosocket_gw.ami.text import as_answered, decoded, shown, unescaped, without_cr
 
 ESCAPES = {
     "\a": "\\a",
@@ -81,14 +81,14 @@ def test_any_bytes_are_some_text(raw: bytes) -> None:
     "word", ["anonymous", "Anonymous", "restricted", "unavailable", "private", "<unknown>", "(null)", ""]
 )
 def test_withheld(word: str) -> None:
-    assert told(word) == ""
+    assert shown(word) == ""
     channel = Channel.from_headers({"CallerIDNum": word, "CallerIDName": word})
     assert (channel.caller_number, channel.caller_name) == ("", "")
 
 
 @pytest.mark.parametrize("name", ["Ann Nonymous", "Private Bank", "0"])
 def test_told(name: str) -> None:
-    assert told(name) == name
+    assert shown(name) == name
 
 
 @pytest.mark.parametrize(

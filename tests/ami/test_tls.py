@@ -74,7 +74,7 @@ async def client(certificates: Certificates, **address: Any) -> AsyncIterator[Am
 async def test_asterisks_own_certificate(make: Make, certified: str, address: dict[str, str]) -> None:
     async with client(make(certified), **address) as ami:
         while not ami.connected:
-            await ami.news()
+            await ami.wait_for_update()
         assert (await ami.perform("Ping", {})).headers["Response"] == "Success"
 
 
@@ -114,7 +114,7 @@ async def test_a_file_that_is_broken_for_a_while_ends_nothing_for_good(
             await asyncio.sleep(0.01)
         ca.write_bytes(make("127.0.0.1").ca.read_bytes())
         while not ami.connected:
-            await ami.news()
+            await ami.wait_for_update()
 
 
 def test_settings_reach_it(make: Make) -> None:

@@ -84,7 +84,7 @@ class Ports:
 class Lab:
     """Asterisk, running.
 
-    ``recordings`` is where the caller's part finds and leaves sound; ``spool`` is Asterisk's own directory.
+    ``recordings`` is where the caller's part finds and leaves audio; ``spool`` is Asterisk's own directory.
     """
 
     def __init__(self, installation: Installation) -> None:

@@ -22,7 +22,7 @@ from audiosocket_gw.protocol.audiosocket import (
 
 FRAME_S = 0.02
 FRAME_BYTES = 320
-"""20 ms of 8 kHz, 16-bit sound."""
+"""20 ms of 8 kHz, 16-bit audio."""
 
 
 class Line:
@@ -47,7 +47,7 @@ class Line:
 
     @property
     def heard(self) -> bytes:
-        """All the sound that Asterisk sent, joined."""
+        """All the audio that Asterisk sent, joined."""
         return b"".join(frame.payload for frame in self.audio)
 
     async def read(self) -> None:
@@ -73,7 +73,7 @@ class Line:
         self._writer.transport.abort()
 
     async def play(self, pcm: bytes, kind: Kind = Kind.SLIN, frame_bytes: int = FRAME_BYTES) -> None:
-        """Send 16-bit sound, one frame every 20 ms."""
+        """Send 16-bit audio, one frame every 20 ms."""
         clock = asyncio.get_running_loop().time
         start = clock()
         for number, offset in enumerate(range(0, len(pcm), frame_bytes)):
@@ -87,7 +87,7 @@ class Line:
             await asyncio.sleep(FRAME_S)
 
     async def frames_received(self, count: int) -> None:
-        """Wait until Asterisk has sent ``count`` frames of sound."""
+        """Wait until Asterisk has sent ``count`` frames of audio."""
         while len(self.audio) < count and not self.ended.is_set():
             await asyncio.sleep(FRAME_S)
 

@@ -1,4 +1,4 @@
-"""Sound whose every sample can be found again, and what has become of it on its way."""
+"""Audio whose every sample can be found again, and what has become of it on its way."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def tone(seconds: float, hertz: float, rate: int = SAMPLE_RATE, peak: int = 8_00
 
 @dataclass(frozen=True, slots=True)
 class Tone:
-    """The loudest tone of some sound, and how far all the rest together is below it."""
+    """The loudest tone of some audio, and how far all the rest together is below it."""
 
     hertz: float
     peak: float
@@ -55,7 +55,7 @@ def loudest_hertz(pcm: bytes, rate: int = SAMPLE_RATE) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Likeness:
-    """What a way has made of a sound: the change of its level, and what has been added, below the sound."""
+    """What a way has made of audio: the change of its level, and what has been added, below the audio."""
 
     level_db: float
     added_db: float
@@ -80,8 +80,8 @@ def likeness(sent: bytes, received: bytes) -> Likeness:
     return Likeness(_decibels(heard[start : start + size], original), _decibels(carried, original - carried))
 
 
-def _decibels(sound: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
-    return 10 * math.log10(float(sound @ sound) / max(float(other @ other), 1e-9))
+def _decibels(audio: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+    return 10 * math.log10(float(audio @ audio) / max(float(other @ other), 1e-9))
 
 
 def _start_of(original: npt.NDArray[np.float64], heard: npt.NDArray[np.float64]) -> int:

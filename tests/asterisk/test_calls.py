@@ -50,18 +50,18 @@ async def talk(lab: Lab, extension: str, mouth: Script = silence) -> AsyncIterat
         yield Talk(handset, on_stage.simulator.conversations[0], on_stage)
 
 
-async def _say(agent: Conversation, sound: bytes, sizes: list[int]) -> None:
-    """Send sound in one go, in pieces of odd sizes: far faster than real time, as ElevenLabs does."""
+async def _say(agent: Conversation, audio: bytes, sizes: list[int]) -> None:
+    """Send audio in one go, in pieces of odd sizes: far faster than real time, as ElevenLabs does."""
     start = 0
     for size in itertools.cycle(sizes):
-        if start >= len(sound):
+        if start >= len(audio):
             return
-        await agent.send_audio(sound[start : start + size])
+        await agent.send_audio(audio[start : start + size])
         start += size
 
 
-async def _heard(line: Line, sound: bytes) -> None:
-    while sound not in line.heard:
+async def _heard(line: Line, audio: bytes) -> None:
+    while audio not in line.heard:
         await asyncio.sleep(0.5)
 
 
@@ -118,7 +118,7 @@ async def test_an_interruption_silences_the_ear_within_60_ms(lab: Lab, extension
 
 @pytest.mark.limit(360)
 async def test_five_minutes_with_a_silent_caller(lab: Lab) -> None:
-    """Neither Asterisk's 2 s nor the agent's 60 s without sound ends the calls."""
+    """Neither Asterisk's 2 s nor the agent's 60 s without audio ends the calls."""
     agent = replace(MANUAL, mode=Mode.SILENT)
     async with stage(agent, port=lab.ports.gateway) as on_stage, lab.watch():
         for extension in ("5001", "5002"):

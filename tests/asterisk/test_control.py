@@ -52,13 +52,13 @@ class Talk:
 
     async def goes_on(self) -> None:
         """See that the caller still hears the agent."""
-        sound = noise(0.2, seed=99)
+        audio = noise(0.2, seed=99)
         self.agent.begin_reply()
-        await self.agent.send_audio(sound)
-        await self.hears(sound)
+        await self.agent.send_audio(audio)
+        await self.hears(audio)
 
-    async def hears(self, sound: bytes) -> None:
-        while sound not in self.handset.heard:
+    async def hears(self, audio: bytes) -> None:
+        while audio not in self.handset.heard:
             await asyncio.sleep(0.05)
 
 

@@ -63,9 +63,9 @@ def spoken(agent: str, *, hertz: float, tone_s: float) -> bytes:
     return Converter(AudioFormat.parse(f"pcm_{audio_format.rate}"), audio_format).convert(linear)
 
 
-def linear_8000(sound: bytes, agent: str) -> bytes:
+def linear_8000(audio: bytes, agent: str) -> bytes:
     converter = Converter(AudioFormat.parse(agent), PCM_8000)
-    return converter.convert(sound) + converter.flush()
+    return converter.convert(audio) + converter.drain()
 
 
 def assert_it_sounds_right(heard: bytes, *, hertz: float) -> None:

@@ -140,8 +140,8 @@ def clipped_wind(seconds: float) -> bytes:
     """Low noise at 8 kHz, far over full scale."""
     spectrum = np.fft.rfft(np.random.default_rng(2).standard_normal(round(8_000 * seconds)))
     hz = np.maximum(np.fft.rfftfreq(round(8_000 * seconds), 1 / 8_000), 20)
-    sound = np.fft.irfft(spectrum * ((hz < 400) / hz**0.5 + 0.01))
-    return to_samples(sound * 50_000 / sound.std()).tobytes()
+    audio = np.fft.irfft(spectrum * ((hz < 400) / hz**0.5 + 0.01))
+    return to_samples(audio * 50_000 / audio.std()).tobytes()
 
 
 @pytest.mark.parametrize("packet_ms", [10, 40])
@@ -159,7 +159,7 @@ async def test_wind_and_then_a_voice_without_a_manager_interface(lab: Lab, packe
 
 
 @pytest.mark.parametrize("packet_ms", [5, 10, 20, 40, 120])
-async def test_g711_under_the_label_of_linear_sound_in_packets_of_any_length(
+async def test_g711_under_the_label_of_linear_audio_in_packets_of_any_length(
     lab: Lab, packet_ms: int
 ) -> None:
     said = linear_to_ulaw(bytes(16_000) + SPEECH.tobytes() + SPEECH.tobytes() + bytes(24_000))

@@ -65,7 +65,7 @@ async def test_dialled_number_is_what_the_phone_asked_for(lab: Lab, phone: Phone
         line = await lines.get()
         await line.identified()
         while not client.connected:
-            await client.news()
+            await client.wait_for_update()
         channel = (await CallControl(client).describe(line.uuid)).channel
     assert (channel.exten, channel.dialled_number) == ("5001", "5011")
     assert (channel.caller_number, channel.caller_name) == ("+4930123", "Zo\u00eb A. ")

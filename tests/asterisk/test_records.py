@@ -35,14 +35,14 @@ def place_of(part: bytes, whole: Samples) -> int:
 
 
 def end_of(start: int, whole: Samples) -> int:
-    """Return where the sound that begins at ``start`` ends: noise has no two zeros in a row."""
+    """Return where the audio that begins at ``start`` ends: noise has no two zeros in a row."""
     silent = whole[start:] == 0
     return start + int(np.argmax(silent[:-1] & silent[1:]))
 
 
 def recording(folder: Path) -> tuple[Samples, Samples, list[dict[str, Any]]]:
-    (sound,) = folder.glob("*.wav")
-    with wave.open(str(sound)) as file:
+    (audio,) = folder.glob("*.wav")
+    with wave.open(str(audio)) as file:
         left, right = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2).T
     (text,) = folder.glob("*.jsonl")
     return left, right, [json.loads(line) for line in text.read_text().splitlines()]
@@ -87,6 +87,6 @@ async def test_a_call_with_two_interruptions(lab: Lab, tmp_path: Path, extension
         stops_here, stops_there = end_of(here, right), end_of(there, heard)
         assert stops_here - here == stops_there - there
         assert abs((stops_here - here) / 8 - end["heard_ms"]) <= 20
-        # The words end where the sound did: as many of the text as of the 5 s, and whole ones.
+        # The words end where the audio did: as many of the text as of the 5 s, and whole ones.
         share = TEXT[: len(TEXT) * end["heard_ms"] // 5_000]
         assert end["heard"] == share.rpartition(" ")[0]

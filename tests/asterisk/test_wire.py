@@ -91,7 +91,7 @@ async def test_caller_who_sends_nothing_stays_while_the_gateway_sends_silence(la
 
 
 async def test_asterisk_does_not_pace_a_burst(lab: Lab) -> None:
-    """1.6 s of sound, written at once, are at the caller's ear in less than half of that time.
+    """1.6 s of audio, written at once, are at the caller's ear in less than half of that time.
 
     (Not more than 96 frames: that is where the queue of the Local channel starts to drop.)
     """

@@ -19,12 +19,12 @@ class Wire:
 
     @property
     def said(self) -> bytes:
-        """The sound of the caller, as Asterisk sends it."""
+        """The audio of the caller, as Asterisk sends it."""
         return b"".join(frame.payload for frame in self.from_asterisk if isinstance(frame, Audio))
 
     @property
     def heard(self) -> bytes:
-        """The sound for the caller, as the gateway sends it."""
+        """The audio for the caller, as the gateway sends it."""
         return b"".join(frame.payload for frame in self.to_asterisk if isinstance(frame, Audio))
 
     @property

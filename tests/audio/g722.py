@@ -95,7 +95,7 @@ class _Band:
 
 
 def linear_to_g722(samples: Samples) -> bytes:
-    """Encode 16 kHz sound: a byte for two samples, 160 for 20 ms."""
+    """Encode 16 kHz audio: a byte for two samples, 160 for 20 ms."""
     return bytes(_codes(samples.astype(int).tolist()))
 
 
@@ -131,5 +131,5 @@ def _high_code(band: _Band, sample: int) -> int:
 
 
 def wideband(samples: Samples) -> Samples:
-    """Bring 8 kHz sound to 16 kHz: what a PSTN call is to a wideband phone, its upper band silent."""
+    """Bring 8 kHz audio to 16 kHz: what a PSTN call is to a wideband phone, its upper band silent."""
     return to_samples(ideally_resampled(samples.astype(np.float64), 8_000, 16_000))

@@ -1,4 +1,4 @@
-"""Sound for the tests, and how it is measured: a tone is fitted, the rest compared with an ideal."""
+"""Audio for the tests, and how it is measured: a tone is fitted, the rest compared with an ideal."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def tone(hz: float, rate: int, *, peak: float, s: float) -> Samples:
     return to_samples(peak * np.sin(2 * np.pi * hz * np.arange(round(rate * s)) / rate))
 
 
-def to_samples(sound: Floats) -> Samples:
-    samples: Samples = np.rint(sound).clip(-32_768, 32_767).astype("<i2")
+def to_samples(audio: Floats) -> Samples:
+    samples: Samples = np.rint(audio).clip(-32_768, 32_767).astype("<i2")
     return samples
 
 
@@ -53,25 +53,25 @@ class Heard:
 def listen(samples: Samples, hz: float, rate: int, *, peak: float) -> Heard:
     """Fit the sine wave of ``hz`` that began at 0; 20 ms at both ends are left out."""
     margin = rate // 50
-    sound = samples[margin:-margin] / peak
-    cycles = 2 * np.pi * hz * (np.arange(len(sound)) + margin) / rate
+    audio = samples[margin:-margin] / peak
+    cycles = 2 * np.pi * hz * (np.arange(len(audio)) + margin) / rate
     if hz >= rate / 2:
-        return Heard(db(0), 0, db(rms(sound) * math.sqrt(2)))
+        return Heard(db(0), 0, db(rms(audio) * math.sqrt(2)))
     basis = np.stack([np.sin(cycles), np.cos(cycles)], axis=1)
-    (sine, cosine), *_ = np.linalg.lstsq(basis, sound, rcond=None)
-    rest = sound - basis @ [sine, cosine]
+    (sine, cosine), *_ = np.linalg.lstsq(basis, audio, rcond=None)
+    rest = audio - basis @ [sine, cosine]
     delay_ms = -math.atan2(cosine, sine) / (2 * np.pi * hz) * 1000
     return Heard(db(math.hypot(sine, cosine)), delay_ms, db(rms(rest) * math.sqrt(2)))
 
 
-def rms(sound: Floats) -> float:
-    return float(np.sqrt(np.mean(np.square(sound))))
+def rms(audio: Floats) -> float:
+    return float(np.sqrt(np.mean(np.square(audio))))
 
 
 def ideally_resampled(samples: Floats, source_rate: int, target_rate: int) -> Floats:
     """Resample the whole at once in the frequency domain, with a filter as steep as can be."""
     count = -(-len(samples) * target_rate // source_rate)
-    # To a whole number of seconds, so that both lengths are whole; silence doesn't change the sound.
+    # To a whole number of seconds, so that both lengths are whole; silence doesn't change the audio.
     seconds = math.ceil(len(samples) / source_rate) + 1
     spectrum = np.fft.rfft(samples, seconds * source_rate)
     return np.fft.irfft(spectrum, seconds * target_rate)[:count] * (target_rate / source_rate)

@@ -20,7 +20,7 @@ from audiosocket_gw.audio import (
     linear_to_ulaw,
     ulaw_to_linear,
 )
-from audiosocket_gw.audio.codec_detector import CodecWatch, Sentinel, Verdict
+from audiosocket_gw.audio.codec_detector import CodecDetector, CodecEvidence, Verdict
 from tests.audio.signals import SPEECH, Samples, speech, to_samples, tone
 
 FRAMES_TO_DECIDE = 50
@@ -36,8 +36,8 @@ every_format = pytest.mark.parametrize("audio_format", SIZES, ids=str)
 
 def frames(samples: Samples, audio_format: AudioFormat, size: int) -> list[bytes]:
     encode = {ULAW_8000: linear_to_ulaw, ALAW_8000: linear_to_alaw}.get(audio_format, bytes)
-    sound = encode(samples.tobytes())
-    return [sound[start : start + size] for start in range(0, len(sound) - size + 1, size)]
+    audio = encode(samples.tobytes())
+    return [audio[start : start + size] for start in range(0, len(audio) - size + 1, size)]
 
 
 def amplified(samples: Samples, level: float) -> Samples:
@@ -47,11 +47,11 @@ def amplified(samples: Samples, level: float) -> Samples:
 
 def judged(payloads: list[bytes]) -> tuple[Verdict, int]:
     """Return the last verdict and how many frames it took."""
-    sentinel = Sentinel()
+    evidence = CodecEvidence()
     for count, payload in enumerate(payloads, 1):
-        if sentinel.hear(payload).certain:
-            return sentinel.verdict, count
-    return sentinel.verdict, len(payloads)
+        if evidence.hear(payload).certain:
+            return evidence.verdict, count
+    return evidence.verdict, len(payloads)
 
 
 @every_format_and_size
@@ -79,8 +79,8 @@ def test_tones(audio_format: AudioFormat, hz: float, peak: float) -> None:
 @pytest.mark.parametrize("level", [8, 30, 100, 300, 1_000, 3_000, 8_000, 20_000])
 def test_noise_and_quiet_are_taken_for_nothing_else(audio_format: AudioFormat, level: float) -> None:
     noise = to_samples(np.random.default_rng(5).standard_normal(8_000) * level)
-    sentinel = Sentinel()
-    heard = {sentinel.hear(payload).format for payload in frames(noise, audio_format, SIZES[audio_format][0])}
+    evidence = CodecEvidence()
+    heard = {evidence.hear(payload).format for payload in frames(noise, audio_format, SIZES[audio_format][0])}
     assert heard <= {audio_format, None}
 
 
@@ -104,7 +104,7 @@ def test_pauses_of_silence_suppression_make_no_difference(audio_format: AudioFor
 
 
 @pytest.mark.parametrize("audio_format", [ULAW_8000, ALAW_8000], ids=str)
-def test_g711_in_frames_of_40_ms_is_not_taken_for_linear_sound(audio_format: AudioFormat) -> None:
+def test_g711_in_frames_of_40_ms_is_not_taken_for_linear_audio(audio_format: AudioFormat) -> None:
     counts = []
     for name in SPEECH:
         for level in (1, 0.1, 0.02):
@@ -127,13 +127,13 @@ def test_what_was_coded_by_the_other_law_on_its_way(law: AudioFormat, other: Aud
 def test_other_codecs_are_neither(size: int) -> None:
     # What a codec that leaves no redundance writes can't be told from random bytes.
     random = np.random.default_rng(size).integers(0, 256, (12_000 // size, size), np.uint8)
-    sentinel = Sentinel()
-    verdicts = [sentinel.hear(row.tobytes()) for row in random]
+    evidence = CodecEvidence()
+    verdicts = [evidence.hear(row.tobytes()) for row in random]
     assert {verdict.format for verdict in verdicts} == {None}
     assert verdicts[-1].certain
 
 
-# Linear sound, in frames of a size that it usually has
+# Linear audio, in frames of a size that it usually has
 
 TIMES = np.arange(2 * 8_000) / 8_000
 
@@ -162,7 +162,7 @@ def square(hz: float) -> Samples:
     return to_samples(20_000 * np.sign(np.sin(2 * np.pi * hz * TIMES)))
 
 
-LINEAR_SOUND = {
+LINEAR_AUDIO = {
     **{
         f"{name}, {level}": np.tile(amplified(speech(name), level), 4)
         for name in SPEECH
@@ -187,21 +187,21 @@ LINEAR_SOUND = {
 
 
 @pytest.mark.parametrize("size", [320, 480])
-@pytest.mark.parametrize("name", LINEAR_SOUND)
-def test_linear_sound_is_never_taken_for_anything_else(name: str, size: int) -> None:
-    payloads = frames(LINEAR_SOUND[name], PCM_8000, size)
+@pytest.mark.parametrize("name", LINEAR_AUDIO)
+def test_linear_audio_is_never_taken_for_anything_else(name: str, size: int) -> None:
+    payloads = frames(LINEAR_AUDIO[name], PCM_8000, size)
     for start in range(0, len(payloads) - FRAMES_TO_DECIDE, 3):
-        sentinel = Sentinel()
-        formats = {sentinel.hear(payload).format for payload in payloads[start:][:FRAMES_TO_DECIDE]}
+        evidence = CodecEvidence()
+        formats = {evidence.hear(payload).format for payload in payloads[start:][:FRAMES_TO_DECIDE]}
         assert formats == {PCM_8000}
 
 
-def test_the_loudest_linear_noise_is_linear_sound_all_the_same() -> None:
+def test_the_loudest_linear_noise_is_linear_audio_all_the_same() -> None:
     random = np.random.default_rng(1).integers(0, 256, (FRAMES_TO_DECIDE, 320), np.uint8)
     assert judged([row.tobytes() for row in random])[0].format == PCM_8000
 
 
-def test_a_click_in_silence_is_linear_sound() -> None:
+def test_a_click_in_silence_is_linear_audio() -> None:
     click = np.zeros(240, "<i2")
     click[100] = 30_000
     assert judged([click.tobytes()] + [bytes(480)] * 5)[0].format == PCM_8000
@@ -209,14 +209,14 @@ def test_a_click_in_silence_is_linear_sound() -> None:
 
 @given(st.lists(st.binary(min_size=1, max_size=700), min_size=FRAMES_TO_DECIDE, max_size=60))
 def test_the_same_bytes_have_the_same_verdict_whatever_they_are(payloads: list[bytes]) -> None:
-    sentinel, again = Sentinel(), Sentinel()
+    evidence, again = CodecEvidence(), CodecEvidence()
     for payload in payloads:
-        verdict = sentinel.hear(payload)
+        verdict = evidence.hear(payload)
         assert verdict == again.hear(payload)
 
 
 def test_before_the_first_frame_the_label_counts() -> None:
-    assert Sentinel().verdict == Verdict(PCM_8000, certain=False)
+    assert CodecEvidence().verdict == Verdict(PCM_8000, certain=False)
 
 
 # Throughout a call
@@ -231,7 +231,7 @@ def certain(audio_format: AudioFormat) -> Verdict:
 
 
 def test_a_codec_that_changes_in_mid_call() -> None:
-    watch = CodecWatch()
+    watch = CodecDetector()
     for payloads, audio_format in (
         (LINEAR, PCM_8000),
         (ULAW, ULAW_8000),
@@ -244,7 +244,7 @@ def test_a_codec_that_changes_in_mid_call() -> None:
 
 
 def test_until_another_codec_is_certain_the_verdict_stands() -> None:
-    watch = CodecWatch()
+    watch = CodecDetector()
     watch.hear(LINEAR[0])
     idle = [watch.hear(b"\xff" * 160) for _ in range(FRAMES_TO_DECIDE)]
     assert set(idle) == {certain(PCM_8000)}
@@ -255,7 +255,7 @@ def test_until_another_codec_is_certain_the_verdict_stands() -> None:
 
 
 def test_frames_of_several_sizes_are_soon_looked_at_no_more() -> None:
-    watch = CodecWatch()
+    watch = CodecDetector()
     halves = [part for payload in ULAW for part in (payload[:80], payload[80:], payload)]
     for payload in halves[: 6 * FRAMES_TO_DECIDE]:
         watch.hear(payload)
@@ -273,9 +273,9 @@ def test_frames_of_several_sizes_are_soon_looked_at_no_more() -> None:
     ],
 )
 def test_asterisks_word_counts_whatever_it_looks_like(codec: str, audio_format: AudioFormat | None) -> None:
-    watch = CodecWatch()
+    watch = CodecDetector()
     watch.hear(ALAW[0])
-    assert watch.told(codec) == Verdict(audio_format, certain=True)
+    assert watch.set_codec(codec) == Verdict(audio_format, certain=True)
     for payload in (*LINEAR, *ULAW):
         assert watch.hear(payload) == Verdict(audio_format, certain=True)
 
@@ -285,9 +285,9 @@ def test_asterisks_word_counts_whatever_it_looks_like(codec: str, audio_format: 
 def test_a_caller_who_begins_with_seconds_of_silence_is_recognised_by_the_words(
     encode: Callable[[bytes], bytes], size: int
 ) -> None:
-    watch = CodecWatch()
-    sound = encode(bytes(2 * 8_000 * 4) + speech().tobytes())
-    for start in range(0, len(sound) - size + 1, size):
-        watch.hear(sound[start : start + size])
+    watch = CodecDetector()
+    audio = encode(bytes(2 * 8_000 * 4) + speech().tobytes())
+    for start in range(0, len(audio) - size + 1, size):
+        watch.hear(audio[start : start + size])
     assert watch.verdict.certain
     assert watch.verdict.format == (ULAW_8000 if encode is linear_to_ulaw else ALAW_8000)

@@ -18,7 +18,7 @@ from audiosocket_gw.audio import (
     linear_to_ulaw,
 )
 from audiosocket_gw.audio.byte_rate import ByteRate
-from audiosocket_gw.audio.codec_detector import CodecWatch, Verdict
+from audiosocket_gw.audio.codec_detector import CodecDetector, Verdict
 from tests.audio.g722 import linear_to_g722, wideband
 from tests.audio.signals import SPEECH, Floats, Samples, ideally_resampled, rms, speech, to_samples, tone
 
@@ -51,13 +51,13 @@ def noise(colour: str, s: float, dbfs: float, seed: int = 1) -> Floats:
     spectrum = np.fft.rfft(np.random.default_rng(seed).standard_normal(round(8_000 * s)))
     hz = np.maximum(np.fft.rfftfreq(round(8_000 * s), 1 / 8_000), 20)
     shape = {"white": hz**0, "pink": hz**-0.5, "wind": (hz < 400) / hz**0.5 + 0.01}[colour]
-    sound = np.fft.irfft(spectrum * shape, round(8_000 * s))
-    return sound * float(32_768 * 10 ** (dbfs / 20) / rms(sound))
+    audio = np.fft.irfft(spectrum * shape, round(8_000 * s))
+    return audio * float(32_768 * 10 ** (dbfs / 20) / rms(audio))
 
 
 def voice(name: str, dbfs: float, s: float = 4) -> Floats:
-    sound = speech(name).astype(np.float64)
-    return np.resize(sound * float(32_768 * 10 ** (dbfs / 20) / rms(sound)), round(8_000 * s))
+    audio = speech(name).astype(np.float64)
+    return np.resize(audio * float(32_768 * 10 ** (dbfs / 20) / rms(audio)), round(8_000 * s))
 
 
 def babble(s: float) -> Floats:
@@ -85,7 +85,7 @@ def scenes() -> dict[str, Floats]:
 
 
 def adpcm(samples: Samples) -> bytes:
-    """Encode 8 kHz sound in 4 bits a sample, with a step that doubles or shrinks: as G.726 and DVI4 look."""
+    """Encode 8 kHz audio in 4 bits a sample, with a step that doubles or shrinks: as G.726 and DVI4 look."""
     predicted, step = 0.0, 16.0
     codes = []
     for sample in samples.tolist():
@@ -130,14 +130,14 @@ Arrivals = Callable[[float], float]
 
 
 def verdicts(
-    sound: bytes, size: int, bytes_per_s: int, arrives: Arrivals = lambda at: at
+    audio: bytes, size: int, bytes_per_s: int, arrives: Arrivals = lambda at: at
 ) -> Iterator[tuple[float, Verdict]]:
     """Yield the verdict on each frame, and when it was given."""
     clock = Clock()
-    watch = CodecWatch(clock)
-    for start in range(0, len(sound) - size + 1, size):
+    watch = CodecDetector(clock)
+    for start in range(0, len(audio) - size + 1, size):
         clock.now = max(clock.now, 100 + arrives((start + size) / bytes_per_s))
-        yield clock.now - 100, watch.hear(sound[start : start + size])
+        yield clock.now - 100, watch.hear(audio[start : start + size])
 
 
 @pytest.mark.parametrize(("codec", "size"), CODECS_AND_SIZES)
@@ -154,7 +154,7 @@ def test_no_beginning_makes_the_agent_deaf_or_noisy(scene: str, codec: str, size
 
 NETWORKS: dict[str, Arrivals] = {
     "jitter": lambda at: at + random.Random(at).random() * 0.03,
-    "bundles of 60 ms": lambda at: 0.06 * (int(at / 0.06) + 1),
+    "batches of 60 ms": lambda at: 0.06 * (int(at / 0.06) + 1),
     "a stall at once": lambda at: max(at, 0.7),
     "a stall later": lambda at: max(at, 1.9) if at > 1.2 else at,
     "stalls": lambda at: 0.3 * (int(at / 0.3) + 1),
@@ -178,7 +178,7 @@ def wide(scene: str) -> bytes:
     return wideband(to_samples(scenes()[scene])).tobytes()
 
 
-@pytest.mark.parametrize("network", ["punctual", "jitter", "bundles of 60 ms"])
+@pytest.mark.parametrize("network", ["punctual", "jitter", "batches of 60 ms"])
 @pytest.mark.parametrize("scene", ["loud voice", "digital silence first", "clipped wind first"])
 def test_16_khz_under_the_label_of_8_is_known_by_the_rate_of_its_bytes(scene: str, network: str) -> None:
     heard = list(verdicts(wide(scene), 640, 32_000, NETWORKS.get(network, lambda at: at)))
@@ -198,8 +198,8 @@ def test_frames_of_640_bytes_every_40_ms_are_8_khz(scene: str) -> None:
     [(12_000, 480), (16_000, 320), (16_000, 1_280), (24_000, 960), (44_100, 1_764), (48_000, 1_920)],
 )
 def test_other_rates_under_the_label_of_8_khz(rate: int, size: int) -> None:
-    sound = to_samples(ideally_resampled(scenes()["loud voice"], 8_000, rate)).tobytes()
-    *_, (_, verdict) = verdicts(sound, size, rate * 2)
+    audio = to_samples(ideally_resampled(scenes()["loud voice"], 8_000, rate)).tobytes()
+    *_, (_, verdict) = verdicts(audio, size, rate * 2)
     assert verdict == Verdict(AudioFormat.parse(f"pcm_{rate}"), certain=True)
 
 
@@ -207,12 +207,12 @@ def test_other_rates_under_the_label_of_8_khz(rate: int, size: int) -> None:
 def test_lost_packets_make_no_other_rate_of_16_khz(lost: float) -> None:
     chance = random.Random(4)
     clock = Clock()
-    watch = CodecWatch(clock)
-    sound = wide("loud voice")
-    for start in range(0, len(sound) - 639, 640):
+    watch = CodecDetector(clock)
+    audio = wide("loud voice")
+    for start in range(0, len(audio) - 639, 640):
         clock.now += 0.02
         if chance.random() > lost:
-            watch.hear(sound[start : start + 640])
+            watch.hear(audio[start : start + 640])
             assert watch.verdict.format in (PCM_8000, PCM_16000)
     assert watch.verdict.format == PCM_16000
 
@@ -221,8 +221,8 @@ def test_lost_packets_make_no_other_rate_of_16_khz(lost: float) -> None:
 @pytest.mark.parametrize("hz", [440, 1_000, 1_004, 2_100])
 def test_a_tone_is_heard_and_decides_nothing(codec: str, hz: int) -> None:
     samples = tone(hz, 8_000, peak=8_000, s=2).tobytes()
-    sound = {"ulaw": linear_to_ulaw, "alaw": linear_to_alaw}.get(codec, bytes)(samples)
-    heard = [verdict for _, verdict in verdicts(sound, 160, BYTES_PER_S[codec])]
+    audio = {"ulaw": linear_to_ulaw, "alaw": linear_to_alaw}.get(codec, bytes)(samples)
+    heard = [verdict for _, verdict in verdicts(audio, 160, BYTES_PER_S[codec])]
     assert {verdict.format for verdict in heard[1:]} == {TRUTH[codec]}
 
 
@@ -230,7 +230,7 @@ def test_a_tone_is_heard_and_decides_nothing(codec: str, hz: int) -> None:
 @pytest.mark.parametrize("codec", ["ulaw", "alaw"])
 @pytest.mark.parametrize("packet_ms", [20, 40, 60])
 def test_a_beginning_of_few_values_decides_nothing(beginning: str, codec: str, packet_ms: int) -> None:
-    """The wrong law may look smoother; and G.711 of 40 and 60 ms has sizes that linear sound has, too."""
+    """The wrong law may look smoother; and G.711 of 40 and 60 ms has sizes that linear audio has, too."""
     at = np.arange(8_000 * 3)
     first = {
         "constant": np.full(len(at), 1_000.0),
@@ -238,8 +238,8 @@ def test_a_beginning_of_few_values_decides_nothing(beginning: str, codec: str, p
         "clipped noise": 32_000 * np.sign(np.random.default_rng(7).normal(0, 1, len(at))),
     }[beginning]
     samples = to_samples(np.concatenate((first, voice("greeting", -22)))).tobytes()
-    sound = linear_to_ulaw(samples) if codec == "ulaw" else linear_to_alaw(samples)
-    heard = list(verdicts(sound, packet_ms * 8, BYTES_PER_S[codec]))
+    audio = linear_to_ulaw(samples) if codec == "ulaw" else linear_to_alaw(samples)
+    heard = list(verdicts(audio, packet_ms * 8, BYTES_PER_S[codec]))
     assert not any(verdict.certain for at, verdict in heard if at < 3)
     assert all(verdict == Verdict(TRUTH[codec], certain=True) for at, verdict in heard if at > 3.5)
 
@@ -249,7 +249,7 @@ def test_a_beginning_of_few_values_decides_nothing(beginning: str, codec: str, p
 
 def test_a_verdict_that_was_wrong_is_corrected_by_speech() -> None:
     """Noise of full level can't be told from another codec; the voice after it can."""
-    watch = CodecWatch()
+    watch = CodecDetector()
     random_bytes = np.random.default_rng(1).integers(0, 256, 24_000, np.uint8).tobytes()
     for start in range(0, 24_000, 160):
         watch.hear(random_bytes[start : start + 160])
@@ -266,12 +266,12 @@ def test_a_verdict_that_was_wrong_is_corrected_by_speech() -> None:
 def test_after_a_pause_it_is_looked_at_again(before: str, after: str) -> None:
     """A re-INVITE during hold: the codec is another, and frames may have the size that they had."""
     clock = Clock()
-    watch = CodecWatch(clock)
+    watch = CodecDetector(clock)
     for codec in (before, after):
-        sound = stream("loud voice", codec)
-        for start in range(0, len(sound) - 159, 160):
+        audio = stream("loud voice", codec)
+        for start in range(0, len(audio) - 159, 160):
             clock.now += 160 / BYTES_PER_S[codec]
-            watch.hear(sound[start : start + 160])
+            watch.hear(audio[start : start + 160])
         assert watch.verdict.format == TRUTH.get(codec)
         clock.now += 4
         watch.look_again()
@@ -281,13 +281,13 @@ def test_after_a_pause_it_is_looked_at_again(before: str, after: str) -> None:
 
 
 @pytest.mark.parametrize("size", [160, 320])
-def test_linear_sound_is_looked_at_for_a_few_seconds_only(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_linear_audio_is_looked_at_for_a_few_seconds_only(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    watch = CodecWatch(clock)
-    sound = stream("loud voice", "pcm")
-    for start in range(0, len(sound) - size + 1, size):
+    watch = CodecDetector(clock)
+    audio = stream("loud voice", "pcm")
+    for start in range(0, len(audio) - size + 1, size):
         clock.now += size / 16_000
-        watch.hear(sound[start : start + size])
+        watch.hear(audio[start : start + size])
     looks = 0
 
     def look(*_: object) -> bool:
@@ -296,14 +296,14 @@ def test_linear_sound_is_looked_at_for_a_few_seconds_only(size: int, monkeypatch
         return False
 
     monkeypatch.setattr(ByteRate, "hear", look)
-    for start in range(0, len(sound) - size + 1, size):
-        assert watch.hear(sound[start : start + size]).format == PCM_8000
+    for start in range(0, len(audio) - size + 1, size):
+        assert watch.hear(audio[start : start + size]).format == PCM_8000
     assert looks == 0
 
 
 def test_hostile_sizes_are_not_kept_without_end() -> None:
     clock = Clock()
-    watch = CodecWatch(clock)
+    watch = CodecDetector(clock)
     for size in range(16, 3_000):
         clock.now += 0.02
         watch.hear(bytes(size))

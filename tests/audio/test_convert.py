@@ -59,24 +59,24 @@ def encoded(samples: Samples, audio_format: AudioFormat) -> bytes:
     return linear_to_alaw(linear) if audio_format.encoding is Encoding.ALAW else linear
 
 
-def decoded(sound: bytes, audio_format: AudioFormat) -> Samples:
+def decoded(audio: bytes, audio_format: AudioFormat) -> Samples:
     if audio_format.encoding is Encoding.ULAW:
-        sound = ulaw_to_linear(sound)
+        audio = ulaw_to_linear(audio)
     elif audio_format.encoding is Encoding.ALAW:
-        sound = alaw_to_linear(sound)
-    return np.frombuffer(sound, "<i2")
+        audio = alaw_to_linear(audio)
+    return np.frombuffer(audio, "<i2")
 
 
 def through(converter: Converter, samples: Samples) -> Samples:
     """Convert frame by frame."""
-    sound = encoded(samples, converter.source)
+    audio = encoded(samples, converter.source)
     size = converter.source.frame_bytes
-    frames = [converter.convert(sound[start : start + size]) for start in range(0, len(sound), size)]
-    return decoded(b"".join((*frames, converter.flush())), converter.target)
+    frames = [converter.convert(audio[start : start + size]) for start in range(0, len(audio), size)]
+    return decoded(b"".join((*frames, converter.drain())), converter.target)
 
 
 def noise_of(source: AudioFormat, target: AudioFormat) -> float:
-    """What the coding itself adds, in dB below the sound: G.711 is good for 33 dB, twice for 30."""
+    """What the coding itself adds, in dB below the audio: G.711 is good for 33 dB, twice for 30."""
     lossy = (source.encoding is not Encoding.PCM) + (target.encoding is not Encoding.PCM)
     return [-60, -33, -30][lossy]
 
@@ -117,20 +117,20 @@ def test_nothing_is_added_beyond_what_the_lower_rate_carries(
         hz = share * source.rate
         samples = through(Converter(source, target), tone(hz, source.rate, peak=PEAK, s=0.25))
         margin = target.rate // 50
-        sound = samples[margin:-margin] / PEAK
-        spectrum = np.abs(np.fft.rfft(sound * np.blackman(len(sound))))
+        audio = samples[margin:-margin] / PEAK
+        spectrum = np.abs(np.fft.rfft(audio * np.blackman(len(audio))))
         # The window spreads a tone by 3 bins; the filter's slope ends at half of the lower rate.
-        beyond = round(0.5 * source.rate * len(sound) / target.rate) + 3
+        beyond = round(0.5 * source.rate * len(audio) / target.rate) + 3
         assert db(float(np.linalg.norm(spectrum[beyond:]) / np.linalg.norm(spectrum))) <= -60, hz
 
 
 @pytest.fixture(scope="module")
 def spoken() -> Floats:
     """Two seconds of speech, up to 3.4 kHz: what every pair must carry."""
-    sound = np.concatenate([speech(name)[800:7_200] for name in SPEECH])[:16_000].astype(float)
-    spectrum = np.fft.rfft(sound)
-    spectrum[int(3_400 * len(sound) / 8_000) :] = 0
-    return np.fft.irfft(spectrum, len(sound))
+    audio = np.concatenate([speech(name)[800:7_200] for name in SPEECH])[:16_000].astype(float)
+    spectrum = np.fft.rfft(audio)
+    spectrum[int(3_400 * len(audio) / 8_000) :] = 0
+    return np.fft.irfft(spectrum, len(audio))
 
 
 @every_pair
@@ -154,7 +154,7 @@ def test_each_frame_of_20_ms_gives_one(source: AudioFormat, target: AudioFormat)
     # The delay, and half a sample at the rates of which 20 ms are not a whole number of periods.
     held_back = target.frame_bytes - len(first)
     assert 0 <= held_back <= converter.delay_ms * target.rate / 1000 * target.sample_bytes
-    assert {len(sound) for sound in later} == {target.frame_bytes}
+    assert {len(audio) for audio in later} == {target.frame_bytes}
 
 
 @every_pair
@@ -162,53 +162,53 @@ def test_each_frame_of_20_ms_gives_one(source: AudioFormat, target: AudioFormat)
 def test_no_border_between_chunks_can_be_heard(source: AudioFormat, target: AudioFormat, size: int) -> None:
     """Not a single byte depends on them; and what comes late comes at most 3 ms late."""
     samples = np.random.default_rng(size).integers(-32_768, 32_768, source.rate // 25).astype("<i2")
-    sound = encoded(samples, source)
+    audio = encoded(samples, source)
     at_once, in_chunks = Converter(source, target), Converter(source, target)
-    expected = at_once.convert(sound) + at_once.flush()
+    expected = at_once.convert(audio) + at_once.drain()
     result = b""
-    for start in range(0, len(sound), size):
-        result += in_chunks.convert(sound[start : start + size])
-        heard_ms = min(start + size, len(sound)) // source.sample_bytes * 1000 / source.rate
+    for start in range(0, len(audio), size):
+        result += in_chunks.convert(audio[start : start + size])
+        heard_ms = min(start + size, len(audio)) // source.sample_bytes * 1000 / source.rate
         assert len(result) >= (heard_ms - 3) * target.rate / 1000 * target.sample_bytes
-    assert result + in_chunks.flush() == expected
+    assert result + in_chunks.drain() == expected
 
 
 @pytest.mark.parametrize("audio_format", FORMATS, ids=str)
 def test_equal_formats_pass_untouched(audio_format: AudioFormat) -> None:
     converter = Converter(audio_format, audio_format)
-    for sound in (bytes(range(256)), b"odd", b""):
-        assert converter.convert(sound) is sound
-    assert converter.flush() == b""
+    for audio in (bytes(range(256)), b"odd", b""):
+        assert converter.convert(audio) is audio
+    assert converter.drain() == b""
     assert converter.delay_ms == 0
 
 
 @pytest.mark.parametrize("source", [ULAW_8000, ALAW_8000, PCM_8000], ids=str)
 @pytest.mark.parametrize("target", [ULAW_8000, ALAW_8000, PCM_8000], ids=str)
 def test_between_equal_rates_only_tables_are_used(source: AudioFormat, target: AudioFormat) -> None:
-    sound = bytes(range(256))
+    audio = bytes(range(256))
     converter = Converter(source, target)
-    expected = sound if source == target else encoded(decoded(sound, source), target)
-    assert converter.convert(sound) == expected
+    expected = audio if source == target else encoded(decoded(audio, source), target)
+    assert converter.convert(audio) == expected
     assert converter.delay_ms == 0
 
 
 @given(any_pair, st.binary(max_size=2_000), st.lists(st.integers(0, 2_000), max_size=8))
 def test_how_the_bytes_were_cut_makes_no_difference(
-    pair: tuple[AudioFormat, AudioFormat], sound: bytes, cuts: list[int]
+    pair: tuple[AudioFormat, AudioFormat], audio: bytes, cuts: list[int]
 ) -> None:
     at_once, in_pieces = Converter(*pair), Converter(*pair)
-    borders = [0, *sorted(cuts), len(sound)]
-    pieces = [in_pieces.convert(sound[start:end]) for start, end in pairwise(borders)]
-    expected = at_once.convert(sound) + at_once.flush()
-    assert b"".join(pieces) + in_pieces.flush() == expected
+    borders = [0, *sorted(cuts), len(audio)]
+    pieces = [in_pieces.convert(audio[start:end]) for start, end in pairwise(borders)]
+    expected = at_once.convert(audio) + at_once.drain()
+    assert b"".join(pieces) + in_pieces.drain() == expected
 
 
 @given(any_pair, st.binary(max_size=700))
-def test_after_a_reset_nothing_is_left_of_the_old_sound(
+def test_after_a_reset_nothing_is_left_of_the_old_audio(
     pair: tuple[AudioFormat, AudioFormat], old: bytes
 ) -> None:
     new = bytes(range(256))
     reset, fresh = Converter(*pair), Converter(*pair)
     reset.convert(old)
     reset.reset()
-    assert reset.convert(new) + reset.flush() == fresh.convert(new) + fresh.flush()
+    assert reset.convert(new) + reset.drain() == fresh.convert(new) + fresh.drain()

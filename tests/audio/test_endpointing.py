@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from audiosocket_gw.audio.endpointing import FINAL_PAUSE_MS, PAUSE_MS, AgentSpeech
+from audiosocket_gw.audio.endpointing import FINAL_PAUSE_MS, PAUSE_MS, Endpointer
 from tests.harness.agent_audio import (
     BACKGROUNDS,
     RATE,
@@ -36,13 +36,13 @@ class Turn:
     known_ms: int
 
 
-def turns_in(sound: Samples, pieces_ms: Sequence[int] = (250,), ahead_ms: int = 0) -> list[Turn]:
-    """Send sound in pieces of these lengths, in turn, each just in time or ``ahead_ms`` before."""
-    speech, turns, from_ms = AgentSpeech(), [], None
+def turns_in(audio: Samples, pieces_ms: Sequence[int] = (250,), ahead_ms: int = 0) -> list[Turn]:
+    """Send audio in pieces of these lengths, in turn, each just in time or ``ahead_ms`` before."""
+    speech, turns, from_ms = Endpointer(), [], None
     until_ms = number = 0
-    while until_ms < len(sound) // 8:
+    while until_ms < len(audio) // 8:
         piece_ms = pieces_ms[number % len(pieces_ms)]
-        piece = sound[until_ms * 8 : (until_ms + piece_ms) * 8]
+        piece = audio[until_ms * 8 : (until_ms + piece_ms) * 8]
         heard_ms = max(0, until_ms - ahead_ms)
         until_ms += len(piece) // 8
         number += 1
@@ -80,8 +80,8 @@ def size_of_all() -> int:
     ("background", "level"), [(name, level) for name, levels in LEVELS_DBFS.items() for level in levels]
 )
 def test_a_goodbye_is_heard_to_its_end_and_no_longer(background: str, level: float) -> None:
-    sound = at_level(BACKGROUNDS[background](size_of_all()), level)
-    check_goodbye(turns_in(over_background(sound)))
+    audio = at_level(BACKGROUNDS[background](size_of_all()), level)
+    check_goodbye(turns_in(over_background(audio)))
 
 
 @pytest.mark.parametrize("background", ["white noise", "hum"])
@@ -105,8 +105,8 @@ def test_silence_is_never_speech() -> None:
 @pytest.mark.parametrize("ahead_ms", [0, 300])
 @pytest.mark.parametrize("background", ["white noise", "babble"])
 def test_pieces_and_bursts_of_any_length(background: str, pieces_ms: Sequence[int], ahead_ms: int) -> None:
-    sound = at_level(BACKGROUNDS[background](size_of_all()), -45)
-    turns = turns_in(over_background(sound), pieces_ms, ahead_ms)
+    audio = at_level(BACKGROUNDS[background](size_of_all()), -45)
+    turns = turns_in(over_background(audio), pieces_ms, ahead_ms)
     end_ms = BEFORE_S * 1000 + len(GOODBYE) // 8
     assert turns[-1].from_ms <= BEFORE_S * 1000 + 500
     assert end_ms - 200 <= turns[-1].end_ms <= end_ms + 300
@@ -116,7 +116,7 @@ def test_pieces_and_bursts_of_any_length(background: str, pieces_ms: Sequence[in
 @pytest.mark.parametrize("level", [-60, -45])
 def test_background_that_stalls_begins_no_speech(level: float, stall_ms: int) -> None:
     """After each second the network stalls, the caller hears all there is, and the rest comes at once."""
-    speech = AgentSpeech()
+    speech = Endpointer()
     said = linear(GOODBYE + at_level(white_noise(len(GOODBYE)), level))
     noise = at_level(white_noise(4 * RATE), level)
     until_ms = len(said) // 16
@@ -135,7 +135,7 @@ def test_background_that_stalls_begins_no_speech(level: float, stall_ms: int) ->
 
 def test_background_alone_is_doubted_once() -> None:
     """Before anything has been said it may be a reply; when it has turned out to be none, it stays none."""
-    speech = AgentSpeech()
+    speech = Endpointer()
     noise = linear(at_level(white_noise(RATE // 4), -45))
     spoke = [speech.take(noise, 320, n * 250, n * 250 + 250) for n in range(40)]
     assert spoke == [True] * 6 + [False] * 34
@@ -148,11 +148,11 @@ def test_background_alone_is_doubted_once() -> None:
 @pytest.mark.parametrize("piece_ms", [20, 250, 1_000])
 @pytest.mark.parametrize("background", ["white noise", "babble", "tune", "hum"])
 def test_an_event_id_for_each_piece_does_not_make_background_a_reply(background: str, piece_ms: int) -> None:
-    sound = linear(at_level(BACKGROUNDS[background](20 * RATE), -45))
-    speech, spoke = AgentSpeech(), []
+    audio = linear(at_level(BACKGROUNDS[background](20 * RATE), -45))
+    speech, spoke = Endpointer(), []
     for until_ms in range(piece_ms, 20_000, piece_ms):
         speech.reply_began()
-        piece = sound[(until_ms - piece_ms) * 16 : until_ms * 16]
+        piece = audio[(until_ms - piece_ms) * 16 : until_ms * 16]
         spoke.append(speech.take(piece, 320, until_ms - piece_ms, until_ms))
     assert not any(spoke[5_000 // piece_ms :])
 
@@ -167,7 +167,7 @@ def test_sparse_background_is_doubted_no_longer_than_other(piece_ms: int) -> Non
 
 @pytest.mark.parametrize("stall_ms", [3_000, 4_000])
 def test_background_that_stays_ahead_after_a_long_stall_is_none_the_less_background(stall_ms: int) -> None:
-    speech = AgentSpeech()
+    speech = Endpointer()
     noise = linear(at_level(white_noise(RATE // 4), -45))
     heard_ms = until_ms = 0
     spoke = []
@@ -181,7 +181,7 @@ def test_background_that_stays_ahead_after_a_long_stall_is_none_the_less_backgro
 
 
 def test_what_comes_far_ahead_of_the_caller_is_a_reply_whatever_it_is_like() -> None:
-    speech = AgentSpeech()
+    speech = Endpointer()
     flat = linear(at_level(white_noise(10 * RATE), -45))
     assert speech.take(flat, 320, 0, 10_000)
     assert speech.end_ms == 10_000
@@ -191,7 +191,7 @@ def test_what_comes_far_ahead_of_the_caller_is_a_reply_whatever_it_is_like() -> 
 
 @pytest.mark.parametrize("level", [-20, -40])
 def test_a_tone_is_a_reply_until_it_turns_out_to_be_background(level: float) -> None:
-    speech = AgentSpeech()
+    speech = Endpointer()
     tone = linear(at_level(np.sin(np.arange(2 * RATE) / 2), level))
     assert speech.take(tone, 320, 0, 2_000)
     assert speech.end_ms == 2_000, "and all of it is to be heard"
@@ -205,7 +205,7 @@ def test_a_tone_is_a_reply_until_it_turns_out_to_be_background(level: float) -> 
 
 
 def test_where_a_character_is_spoken_there_is_speech() -> None:
-    speech = AgentSpeech()
+    speech = Endpointer()
     whisper = linear(silence(2 * RATE))
     assert speech.take(whisper, 320, 0, 2_000, aligned_ms=1_800)
     assert speech.end_ms == 1_800
@@ -215,7 +215,7 @@ def test_where_a_character_is_spoken_there_is_speech() -> None:
 
 @pytest.mark.parametrize(("final", "pause_ms"), [(True, FINAL_PAUSE_MS), (False, PAUSE_MS)])
 def test_after_the_final_piece_a_short_pause_is_enough(final: bool, pause_ms: int) -> None:
-    speech = AgentSpeech()
+    speech = Endpointer()
     said = linear(GOODBYE)
     until_ms = len(said) // 16
     speech.take(said, 320, 0, until_ms)
@@ -230,7 +230,7 @@ def test_after_the_final_piece_a_short_pause_is_enough(final: bool, pause_ms: in
 
 
 def test_what_was_cut_off_is_over_and_what_follows_is_not() -> None:
-    speech = AgentSpeech()
+    speech = Endpointer()
     said = linear(GOODBYE)
     speech.take(said, 320, 0, len(said) // 16)
     speech.cut_off(1_000)
@@ -242,15 +242,15 @@ def test_what_was_cut_off_is_over_and_what_follows_is_not() -> None:
 @pytest.mark.parametrize("rate", [16_000, 48_000])
 def test_other_rates(rate: int) -> None:
     factor = rate // RATE
-    speech = AgentSpeech()
+    speech = Endpointer()
     said = linear(np.repeat(GOODBYE, factor))
     assert speech.take(said, 320 * factor, 0, len(GOODBYE) // 8)
     assert abs(speech.end_ms - len(GOODBYE) // 8) < 200
 
 
 @pytest.mark.parametrize("size", [2, 160, 318, 320, 640, 642])
-def test_a_short_sound_after_quiet_is_a_reply(size: int) -> None:
-    speech = AgentSpeech()
+def test_a_short_audio_after_quiet_is_a_reply(size: int) -> None:
+    speech = Endpointer()
     assert speech.take(linear(np.full(size // 2, 400.0)), 320, 0, 40)
     speech.ran_dry()
     assert not speech.speaks

@@ -61,13 +61,13 @@ def test_any_text_is_a_format_or_a_value_error(name: str) -> None:
     ],
 )
 def test_lengths(name: str, bytes_of_20_ms: int) -> None:
-    sound = AudioFormat.parse(name)
-    assert sound.frame_bytes == sound.bytes_for(FRAME_MS) == len(sound.silence(FRAME_MS)) == bytes_of_20_ms
-    assert sound.ms_of(bytes_of_20_ms) == FRAME_MS
-    assert sound.bytes_for(0) == sound.ms_of(0) == 0
+    audio = AudioFormat.parse(name)
+    assert audio.frame_bytes == audio.bytes_for(FRAME_MS) == len(audio.silence(FRAME_MS)) == bytes_of_20_ms
+    assert audio.ms_of(bytes_of_20_ms) == FRAME_MS
+    assert audio.bytes_for(0) == audio.ms_of(0) == 0
 
 
-def test_a_frame_is_20_ms_of_linear_telephone_sound() -> None:
+def test_a_frame_is_20_ms_of_linear_telephone_audio() -> None:
     assert PCM_8000.bytes_for(FRAME_MS) == FRAME_BYTES == 320
 
 

@@ -68,7 +68,7 @@ def test_every_sample_has_the_code_of_the_table(law: Law) -> None:
 
 def test_every_code_survives() -> None:
     assert linear_to_alaw(alaw_to_linear(EVERY_CODE)) == EVERY_CODE
-    # Mu-law has two zeros, and linear sound one.
+    # Mu-law has two zeros, and linear audio one.
     assert linear_to_ulaw(ulaw_to_linear(EVERY_CODE)) == EVERY_CODE.replace(b"\x7f", b"\xff")
 
 

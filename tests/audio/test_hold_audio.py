@@ -1,4 +1,4 @@
-"""Comfort while waiting: when it is heard, that nothing clicks, and which files can be used."""
+"""Hold audio: when it is heard, that nothing clicks, and which files can be used."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiosocket_gw.audio import hold_audio as ambience_module
-from audiosocket_gw.audio.hold_audio import MAX_S, Ambience, Comfort, ComfortMode, load_ambience
+from audiosocket_gw.audio.hold_audio import MAX_S, HoldAudio, HoldAudioFile, HoldAudioMode, load_hold_audio
 from audiosocket_gw.audio.resample import Resampler
 from audiosocket_gw.audio.wav import parse_wav
 from audiosocket_gw.errors import ConfigurationError
 from tests.audio.signals import Samples, db, ideally_resampled, rms, to_samples, tone
 from tests.audio.test_resample import RATES
 
-every_mode = pytest.mark.parametrize("mode", ComfortMode)
+every_mode = pytest.mark.parametrize("mode", HoldAudioMode)
 VOICE = np.full(160, 1_000, "<i2").tobytes()
 """20 ms of an agent that is a constant: what is added to it can be told from it."""
 
@@ -57,14 +57,15 @@ def description(coding: int = 1, *, rate: int = 8_000, channels: int = 1, bits: 
     return struct.pack("<HHIIHH", coding, channels, rate, rate * step, step, bits)
 
 
-def constant(level: int, rate: int = 8_000, s: float = 1.0) -> Ambience:
-    return Ambience.parse(wav(np.full(round(rate * s), level, "<i2"), rate))
+def constant(level: int, rate: int = 8_000, s: float = 1.0) -> HoldAudioFile:
+    return HoldAudioFile.parse(wav(np.full(round(rate * s), level, "<i2"), rate))
 
 
-def listen(comfort: Comfort, agent: list[bytes | None]) -> Samples:
+def listen(hold_audio: HoldAudio, agent: list[bytes | None]) -> Samples:
     """What the caller hears; silence is zeros."""
     return np.frombuffer(
-        b"".join(comfort.next(sound, agent_speaks=sound is not None) or bytes(320) for sound in agent), "<i2"
+        b"".join(hold_audio.next(audio, agent_speaks=audio is not None) or bytes(320) for audio in agent),
+        "<i2",
     )
 
 
@@ -72,7 +73,7 @@ def beside_voice(heard: Samples, agent: list[bytes | None]) -> list[list[int]]:
     """What is heard in each frame but the agent."""
     frames = heard.reshape(-1, 160).astype(int)
     return [
-        (frame - 1_000 * (sound is not None)).tolist() for frame, sound in zip(frames, agent, strict=True)
+        (frame - 1_000 * (audio is not None)).tolist() for frame, audio in zip(frames, agent, strict=True)
     ]
 
 
@@ -89,55 +90,55 @@ AGENT: list[bytes | None] = [None, None, VOICE, VOICE, None, None, None, VOICE]
 @pytest.mark.parametrize(
     ("mode", "expected"),
     [
-        (ComfortMode.WAITING, [FADE_IN, FULL, FADE_OUT, SILENT, SILENT, SILENT, SILENT, SILENT]),
-        (ComfortMode.GAPS, [FADE_IN, FULL, FADE_OUT, SILENT, FADE_IN, FULL, FULL, FADE_OUT]),
-        (ComfortMode.UNDER, [FADE_IN, *[FULL] * 7]),
+        (HoldAudioMode.WAITING, [FADE_IN, FULL, FADE_OUT, SILENT, SILENT, SILENT, SILENT, SILENT]),
+        (HoldAudioMode.GAPS, [FADE_IN, FULL, FADE_OUT, SILENT, FADE_IN, FULL, FULL, FADE_OUT]),
+        (HoldAudioMode.UNDER, [FADE_IN, *[FULL] * 7]),
     ],
 )
-def test_when_it_is_heard(mode: ComfortMode, expected: list[list[int]]) -> None:
-    heard = listen(Comfort(constant(8_000), mode, 8_000), AGENT)
+def test_when_it_is_heard(mode: HoldAudioMode, expected: list[list[int]]) -> None:
+    heard = listen(HoldAudio(constant(8_000), mode, 8_000), AGENT)
     assert beside_voice(heard, AGENT) == expected
 
 
 @every_mode
-def test_an_agent_that_speaks_from_the_first_moment_on(mode: ComfortMode) -> None:
-    comfort = Comfort(constant(8_000), mode, 8_000)
-    heard = listen(comfort, [VOICE, VOICE])
-    expected = [FADE_IN, FULL] if mode is ComfortMode.UNDER else [SILENT, SILENT]
+def test_an_agent_that_speaks_from_the_first_moment_on(mode: HoldAudioMode) -> None:
+    hold_audio = HoldAudio(constant(8_000), mode, 8_000)
+    heard = listen(hold_audio, [VOICE, VOICE])
+    expected = [FADE_IN, FULL] if mode is HoldAudioMode.UNDER else [SILENT, SILENT]
     assert beside_voice(heard, [VOICE, VOICE]) == expected
-    assert comfort.over is (mode is ComfortMode.WAITING)
+    assert hold_audio.over is (mode is HoldAudioMode.WAITING)
 
 
 @every_mode
-def test_only_waiting_comes_to_an_end_and_says_so_with_the_frame_that_fades(mode: ComfortMode) -> None:
-    comfort = Comfort(constant(8_000), mode, 8_000)
+def test_only_waiting_comes_to_an_end_and_says_so_with_the_frame_that_fades(mode: HoldAudioMode) -> None:
+    hold_audio = HoldAudio(constant(8_000), mode, 8_000)
     over = []
-    for sound in AGENT:
-        comfort.next(sound, agent_speaks=sound is not None)
-        over.append(comfort.over)
-    assert over == [mode is ComfortMode.WAITING and n >= 2 for n in range(len(AGENT))]
+    for audio in AGENT:
+        hold_audio.next(audio, agent_speaks=audio is not None)
+        over.append(hold_audio.over)
+    assert over == [mode is HoldAudioMode.WAITING and n >= 2 for n in range(len(AGENT))]
 
 
-def test_where_nothing_is_added_the_agents_sound_is_handed_on_as_it_is() -> None:
-    comfort = Comfort(constant(8_000), ComfortMode.GAPS, 8_000)
-    comfort.next(VOICE, agent_speaks=True)
-    assert comfort.next(VOICE, agent_speaks=True) is VOICE
-    comfort = Comfort(constant(8_000), ComfortMode.WAITING, 8_000)
-    comfort.next(VOICE, agent_speaks=True)
-    assert comfort.next(None, agent_speaks=False) is None
+def test_where_nothing_is_added_the_agents_audio_is_handed_on_as_it_is() -> None:
+    hold_audio = HoldAudio(constant(8_000), HoldAudioMode.GAPS, 8_000)
+    hold_audio.next(VOICE, agent_speaks=True)
+    assert hold_audio.next(VOICE, agent_speaks=True) is VOICE
+    hold_audio = HoldAudio(constant(8_000), HoldAudioMode.WAITING, 8_000)
+    hold_audio.next(VOICE, agent_speaks=True)
+    assert hold_audio.next(None, agent_speaks=False) is None
 
 
 @pytest.mark.parametrize("level", [30_000, -30_000])
 def test_too_loud_together_is_clipped_and_never_wraps(level: int) -> None:
-    comfort = Comfort(constant(level), ComfortMode.UNDER, 8_000)
+    hold_audio = HoldAudio(constant(level), HoldAudioMode.UNDER, 8_000)
     loud = np.full(160, level, "<i2").tobytes()
-    heard = listen(comfort, [None, loud])
+    heard = listen(hold_audio, [None, loud])
     assert set(heard[160:].tolist()) == {32_767 if level > 0 else -32_768}
 
 
-@given(st.sampled_from(ComfortMode), st.lists(st.one_of(st.none(), st.just(VOICE)), max_size=60))
-def test_whatever_the_agent_does_nothing_clicks(mode: ComfortMode, agent: list[bytes | None]) -> None:
-    heard = listen(Comfort(constant(8_000, s=0.5), mode, 8_000), agent)
+@given(st.sampled_from(HoldAudioMode), st.lists(st.one_of(st.none(), st.just(VOICE)), max_size=60))
+def test_whatever_the_agent_does_nothing_clicks(mode: HoldAudioMode, agent: list[bytes | None]) -> None:
+    heard = listen(HoldAudio(constant(8_000, s=0.5), mode, 8_000), agent)
     beside = np.concatenate([np.zeros(1), *map(np.array, beside_voice(heard, agent))])
     assert np.abs(np.diff(beside)).max(initial=0) <= 8_000 / 160 + 1
     assert (beside[1:] >= 0).all()
@@ -150,8 +151,8 @@ def test_whatever_the_agent_does_nothing_clicks(mode: ComfortMode, agent: list[b
 @pytest.mark.parametrize("source", [8_000, 22_050, 44_100, 48_000])
 def test_it_goes_round_without_a_click_at_every_rate(source: int, rate: int) -> None:
     # Neither a whole number of periods nor of frames.
-    sound = tone(437.3, source, peak=12_000, s=0.7531)
-    loop = Ambience.parse(wav(sound, source)).at(rate)
+    audio = tone(437.3, source, peak=12_000, s=0.7531)
+    loop = HoldAudioFile.parse(wav(audio, source)).at(rate)
     assert len(loop) == 37
     heard = np.concatenate([loop.frame(n % 37) for n in range(120)]).astype(float)
     steepest = 12_000 * 2 * np.pi * 437.3 / rate
@@ -166,17 +167,17 @@ def test_the_pieces_are_as_if_it_were_resampled_at_once(source: int, rate: int) 
     generator = np.random.default_rng(source)
     band = np.zeros(source // 2 + 1, complex)
     band[100:3_000] = generator.standard_normal(2_900) + 1j * generator.standard_normal(2_900)
-    sound = np.fft.irfft(band, source)
-    sound *= 6_000 / rms(sound)
-    ambience = Ambience.parse(wav(to_samples(sound), source))
-    whole = ambience.frames.reshape(-1).astype(float)
+    audio = np.fft.irfft(band, source)
+    audio *= 6_000 / rms(audio)
+    hold_audio_file = HoldAudioFile.parse(wav(to_samples(audio), source))
+    whole = hold_audio_file.frames.reshape(-1).astype(float)
     resampler = Resampler(source, rate)
     expected = (
-        np.concatenate((resampler.push(to_samples(np.tile(whole, 3))), resampler.flush()))
+        np.concatenate((resampler.push(to_samples(np.tile(whole, 3))), resampler.drain()))
         if source != rate
         else np.tile(whole, 3)
     )[rate : 2 * rate]
-    loop = ambience.at(rate)
+    loop = hold_audio_file.at(rate)
     backwards = [loop.frame(n) for n in reversed(range(len(loop)))]
     assert (np.concatenate(backwards[::-1]) == expected).all()
     assert (
@@ -187,7 +188,7 @@ def test_the_pieces_are_as_if_it_were_resampled_at_once(source: int, rate: int) 
 def test_the_length_and_the_first_attack_of_the_file_stay() -> None:
     ticking = np.zeros(8_000)
     ticking[:40] = 20_000
-    frames = Ambience.parse(wav(ticking)).frames
+    frames = HoldAudioFile.parse(wav(ticking)).frames
     assert frames.size == 8_000
     assert (frames.reshape(-1)[:40] == 20_000).all()
 
@@ -202,8 +203,8 @@ def test_each_rate_is_resampled_once_for_all_calls_and_only_as_far_as_it_is_hear
         return Resampler(source_rate, target_rate)
 
     monkeypatch.setattr(ambience_module, "Resampler", counted)
-    ambience = constant(500, 16_000, s=60)
-    calls = [Comfort(ambience, ComfortMode.UNDER, rate) for rate in (8_000, 8_000, 16_000, 48_000)]
+    hold_audio_file = constant(500, 16_000, s=60)
+    calls = [HoldAudio(hold_audio_file, HoldAudioMode.UNDER, rate) for rate in (8_000, 8_000, 16_000, 48_000)]
     assert pieces == []
     for _ in range(20):
         for call in calls:
@@ -212,17 +213,17 @@ def test_each_rate_is_resampled_once_for_all_calls_and_only_as_far_as_it_is_hear
 
 
 @every_mode
-def test_another_rate_in_mid_call_goes_on_where_it_was(mode: ComfortMode) -> None:
-    ambience = Ambience.parse(wav(tone(300, 8_000, peak=8_000, s=2)))
-    comfort = Comfort(ambience, mode, 8_000)
+def test_another_rate_in_mid_call_goes_on_where_it_was(mode: HoldAudioMode) -> None:
+    hold_audio_file = HoldAudioFile.parse(wav(tone(300, 8_000, peak=8_000, s=2)))
+    hold_audio = HoldAudio(hold_audio_file, mode, 8_000)
     for _ in range(7):
-        comfort.next(None, agent_speaks=False)
-    comfort.change_rate(48_000)
-    heard = comfort.next(None, agent_speaks=False)
-    assert heard == ambience.at(48_000).frame(7).tobytes()
+        hold_audio.next(None, agent_speaks=False)
+    hold_audio.change_rate(48_000)
+    heard = hold_audio.next(None, agent_speaks=False)
+    assert heard == hold_audio_file.at(48_000).frame(7).tobytes()
     assert len(heard) == 1_920
-    comfort.change_rate(8_000)
-    assert comfort.next(None, agent_speaks=False) == ambience.frames[8].tobytes()
+    hold_audio.change_rate(8_000)
+    assert hold_audio.next(None, agent_speaks=False) == hold_audio_file.frames[8].tobytes()
 
 
 def test_the_ambience_itself_can_not_be_changed() -> None:
@@ -233,7 +234,7 @@ def test_the_ambience_itself_can_not_be_changed() -> None:
 
 @pytest.mark.parametrize(("gain_db", "level"), [(0, 8_000), (-20, 800), (6.0206, 16_000), (40, 32_767)])
 def test_the_gain(gain_db: float, level: int) -> None:
-    frames = Ambience.parse(wav(np.full(8_000, 8_000, "<i2")), gain_db).frames
+    frames = HoldAudioFile.parse(wav(np.full(8_000, 8_000, "<i2")), gain_db).frames
     assert set(frames.reshape(-1).tolist()) == {level}
 
 
@@ -267,9 +268,9 @@ def test_channels_are_mixed_down(width: int) -> None:
 
 
 def test_a_long_file_is_converted_in_blocks_that_leave_no_trace() -> None:
-    sound = np.random.default_rng(1).integers(-9_000, 9_000, (2**18 + 7) * 2)
-    stereo = parse_wav(wav(sound, 48_000, channels=2)).mono()
-    assert (stereo == sound.reshape(-1, 2).mean(axis=1)).all()
+    audio = np.random.default_rng(1).integers(-9_000, 9_000, (2**18 + 7) * 2)
+    stereo = parse_wav(wav(audio, 48_000, channels=2)).mono()
+    assert (stereo == audio.reshape(-1, 2).mean(axis=1)).all()
 
 
 def test_the_extensible_format_and_chunks_that_are_of_no_interest() -> None:
@@ -295,8 +296,8 @@ def test_a_file_from_a_pipe_or_cut_off_is_taken_as_far_as_it_goes(size: int) -> 
     [
         (b"", "not a WAV file"),
         (b"ID3\x04" + bytes(4_000), "not a WAV file"),
-        (riff((b"fmt ", description())), "without sound"),
-        (riff((b"data", bytes(8_000))), "without sound"),
+        (riff((b"fmt ", description())), "without audio"),
+        (riff((b"data", bytes(8_000))), "without audio"),
         (riff((b"fmt ", b"\x01\0"), (b"data", bytes(8_000))), "cut off"),
         (riff((b"fmt ", description(3, bits=32)), (b"data", bytes(8_000))), "floating point"),
         (riff((b"fmt ", description(7, bits=8)), (b"data", bytes(8_000))), "mu-law"),
@@ -313,23 +314,23 @@ def test_a_file_that_can_not_be_used(file: bytes, problem: str, tmp_path: Path) 
     path = tmp_path / "waiting room.wav"
     path.write_bytes(file)
     with pytest.raises(ConfigurationError) as caught:
-        load_ambience(path)
+        load_hold_audio(path)
     message = str(caught.value)
-    assert message.startswith(f"COMFORT_SOUND={path}: ")
+    assert message.startswith(f"HOLD_AUDIO={path}: ")
     assert problem in message
     assert f"sox '{path}' -r 16000 -c 1 -b 16 -e signed-integer 'waiting room-16000.wav'" in message
 
 
 def test_a_file_that_is_not_there_or_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"COMFORT_SOUND=.*none\.wav: No such file"):
-        load_ambience(tmp_path / "none.wav")
-    with pytest.raises(ConfigurationError, match=r"COMFORT_SOUND=.*: Is a directory"):
-        load_ambience(tmp_path)
+    with pytest.raises(ConfigurationError, match=r"HOLD_AUDIO=.*none\.wav: No such file"):
+        load_hold_audio(tmp_path / "none.wav")
+    with pytest.raises(ConfigurationError, match=r"HOLD_AUDIO=.*: Is a directory"):
+        load_hold_audio(tmp_path)
 
 
 def test_a_file_without_end_is_not_read_to_its_end() -> None:
     with pytest.raises(ConfigurationError, match="more than 256 MB"):
-        load_ambience(Path("/dev/zero"))
+        load_hold_audio(Path("/dev/zero"))
 
 
 @pytest.mark.skipif(shutil.which("sox") is None, reason="sox is not installed")
@@ -341,13 +342,13 @@ def test_the_command_in_the_message_makes_a_file_that_can_be_used(options: list[
     path = tmp_path / "office noise.wav"
     subprocess.run(["sox", "-n", *options, str(path), "synth", "2", "sine", "440", "gain", "-6"], check=True)
     try:
-        ambience = load_ambience(path)
+        hold_audio_file = load_hold_audio(path)
     except ConfigurationError as error:
         command = str(error).partition("convert it: ")[2]
         subprocess.run(command, shell=True, check=True, cwd=tmp_path, capture_output=True)
-        ambience = load_ambience(tmp_path / "office noise-16000.wav")
-    assert len(ambience.frames) == 100
-    assert db(rms(ambience.frames.astype(float)) / (32_768 / np.sqrt(2))) == pytest.approx(-6, abs=0.2)
+        hold_audio_file = load_hold_audio(tmp_path / "office noise-16000.wav")
+    assert len(hold_audio_file.frames) == 100
+    assert db(rms(hold_audio_file.frames.astype(float)) / (32_768 / np.sqrt(2))) == pytest.approx(-6, abs=0.2)
 
 
 VALID = wav(np.arange(400), width=3, channels=2)
@@ -357,7 +358,7 @@ VALID = wav(np.arange(400), width=3, channels=2)
     st.lists(st.tuples(st.integers(0, len(VALID) - 1), st.integers(0, 255)), max_size=8),
     st.integers(0, 2_500),
 )
-def test_any_file_is_sound_or_a_value_error(changes: list[tuple[int, int]], length: int) -> None:
+def test_any_file_is_audio_or_a_value_error(changes: list[tuple[int, int]], length: int) -> None:
     file = bytearray(VALID)
     for place, value in changes:
         file[place % 60 if value % 2 else place] = value
@@ -369,8 +370,8 @@ def test_any_file_is_sound_or_a_value_error(changes: list[tuple[int, int]], leng
 
 
 def test_the_seam_of_noise_keeps_its_level() -> None:
-    sound = np.random.default_rng(2).standard_normal(16_000) * 3_000
-    frames = Ambience.parse(wav(to_samples(sound))).frames
+    audio = np.random.default_rng(2).standard_normal(16_000) * 3_000
+    frames = HoldAudioFile.parse(wav(to_samples(audio))).frames
     levels = [db(rms(frame.astype(float)) / 3_000) for frame in frames]
     assert abs(levels[-1]) < 2.5
     assert max(abs(after - before) for before, after in pairwise(levels)) < 4

@@ -28,7 +28,7 @@ STOPPED = [0.505, 0.52, 0.55, 0.6, 0.75, 0.95, 1.02, 1.4, 1.98, 2.6, 4.1, 7.3, 1
 
 
 def whole(resampler: Resampler, samples: Samples) -> Samples:
-    return np.concatenate((resampler.push(samples), resampler.flush()))
+    return np.concatenate((resampler.push(samples), resampler.drain()))
 
 
 def noise(count: int, seed: int = 1) -> Samples:
@@ -69,7 +69,7 @@ def test_the_delay_is_at_most_3_ms_and_nothing_is_held_back_beyond_it(source: in
         heard += size
         returned += len(resampler.push(noise(size)))
         assert returned == max(0, math.ceil((heard - delay) * target / source))
-    assert returned + len(resampler.flush()) == math.ceil(heard * target / source)
+    assert returned + len(resampler.drain()) == math.ceil(heard * target / source)
 
 
 @every_pair
@@ -87,13 +87,13 @@ def test_sums_are_exact_so_that_their_order_makes_no_difference(source: int, tar
 
 
 @given(pairs, st.lists(st.integers(0, 300), max_size=30), st.integers(0, 3))
-def test_how_the_sound_was_cut_makes_no_difference(
+def test_how_the_audio_was_cut_makes_no_difference(
     pair: tuple[int, int], sizes: list[int], seed: int
 ) -> None:
     samples = noise(sum(sizes), seed)
     in_pieces = Resampler(*pair)
     pieces = [in_pieces.push(piece) for piece in np.split(samples, np.cumsum(sizes))]
-    assert np.concatenate((*pieces, in_pieces.flush())).tolist() == whole(Resampler(*pair), samples).tolist()
+    assert np.concatenate((*pieces, in_pieces.drain())).tolist() == whole(Resampler(*pair), samples).tolist()
 
 
 @given(pairs, st.integers(0, 500), st.booleans())
@@ -101,7 +101,7 @@ def test_a_new_beginning_knows_nothing_of_the_old(pair: tuple[int, int], size: i
     resampler = Resampler(*pair)
     resampler.push(noise(size))
     if flush:
-        resampler.flush()
+        resampler.drain()
     else:
         resampler.reset()
     assert whole(resampler, noise(200)).tolist() == whole(Resampler(*pair), noise(200)).tolist()

@@ -25,27 +25,27 @@ PITCHES = (80, 110, 150, 200, 260, 340)
 """A deep man's voice to a child's."""
 
 
-# Sound
+# Audio
 
 
-def at_level(sound: Floats, dbfs: float) -> Floats:
-    """Bring sound to a level, its pauses not counted."""
-    blocks = sound[: len(sound) // 160 * 160].reshape(-1, 160)
+def at_level(audio: Floats, dbfs: float) -> Floats:
+    """Bring audio to a level, its pauses not counted."""
+    blocks = audio[: len(audio) // 160 * 160].reshape(-1, 160)
     powers = np.square(blocks).mean(axis=1)
     active = powers[powers > powers.max() / 10**3.5].mean()
-    return sound * float(32_768 * 10 ** (dbfs / 20) / np.sqrt(active))
+    return audio * float(32_768 * 10 ** (dbfs / 20) / np.sqrt(active))
 
 
 def vowel(pitch_hz: float, *, s: float = 0.4, rate: int = RATE) -> Floats:
     """A voice that says a long a: pulses at the pitch, which falls a little, through three resonances."""
     time = np.arange(round(rate * s)) / rate
     cycles = pitch_hz * (time - 0.1 * time**2)
-    sound = np.zeros(len(time))
+    audio = np.zeros(len(time))
     for partial in range(1, int(3_400 / pitch_hz)):
         hz = partial * pitch_hz
         gain = sum(1 / (1 + ((hz - formant) / 90) ** 2) ** 0.5 for formant in (700, 1_220, 2_600)) / partial
-        sound += gain * np.sin(2 * np.pi * partial * cycles + partial**2)
-    return sound * np.minimum(1, time / 0.02)
+        audio += gain * np.sin(2 * np.pi * partial * cycles + partial**2)
+    return audio * np.minimum(1, time / 0.02)
 
 
 def noise(colour: str, samples: int, dbfs: float, seed: int = 1) -> Floats:
@@ -54,14 +54,14 @@ def noise(colour: str, samples: int, dbfs: float, seed: int = 1) -> Floats:
     shape = {"white": hz**0, "pink": hz**-0.5, "brown": 1 / hz, "telephone": (hz > 300) * (hz < 3_400)}[
         colour
     ]
-    sound = np.fft.irfft(spectrum * shape, samples)
-    return sound * float(32_768 * 10 ** (dbfs / 20) / rms(sound))
+    audio = np.fft.irfft(spectrum * shape, samples)
+    return audio * float(32_768 * 10 ** (dbfs / 20) / rms(audio))
 
 
 def tones(*hz: float, samples: int, dbfs: float) -> Floats:
-    sound = sum(np.sin(2 * np.pi * each * np.arange(samples) / RATE + each) for each in hz)
-    assert isinstance(sound, np.ndarray)
-    return sound * float(32_768 * 10 ** (dbfs / 20) / rms(sound))
+    audio = sum(np.sin(2 * np.pi * each * np.arange(samples) / RATE + each) for each in hz)
+    assert isinstance(audio, np.ndarray)
+    return audio * float(32_768 * 10 ** (dbfs / 20) / rms(audio))
 
 
 def agent(samples: int, dbfs: float) -> Floats:
@@ -100,10 +100,10 @@ def delay_ms(caller: Floats, onset: int, sent: Floats | None = None, *, rate: in
 
 
 def after_a_second(
-    sound: Floats, background: str = "telephone", dbfs: float = -60, shift: int = 37
+    audio: Floats, background: str = "telephone", dbfs: float = -60, shift: int = 37
 ) -> Floats:
-    """Sound that begins after a second of noise, anywhere in a frame."""
-    caller = np.concatenate((np.zeros(RATE + shift), sound))
+    """Audio that begins after a second of noise, anywhere in a frame."""
+    caller = np.concatenate((np.zeros(RATE + shift), audio))
     return caller + noise(background, len(caller), dbfs)
 
 
@@ -123,15 +123,15 @@ def test_a_voice_is_noticed_in_time(pitch: int, level: float, noise_level: float
 @pytest.mark.parametrize("name", SPEECH)
 @pytest.mark.parametrize(("level", "noise_level"), [(-12, -40), (-20, -60), (-20, -45), (-30, -55)])
 def test_a_spoken_sentence_is_noticed_in_time(name: str, level: float, noise_level: float) -> None:
-    sound = at_level(speech(name).astype(float), level)
-    onset = onset_of(sound, level)
-    caller = after_a_second(sound, dbfs=noise_level)
+    audio = at_level(speech(name).astype(float), level)
+    onset = onset_of(audio, level)
+    caller = after_a_second(audio, dbfs=noise_level)
     assert delay_ms(caller, RATE + 37 + onset) <= IN_TIME_MS
 
 
-def onset_of(sound: Floats, level: float) -> int:
+def onset_of(audio: Floats, level: float) -> int:
     """The first sample of 40 ms in a row that are within 15 dB of the speech's level."""
-    blocks = sound[: len(sound) // 80 * 80].reshape(-1, 80)
+    blocks = audio[: len(audio) // 80 * 80].reshape(-1, 80)
     loud = [db(rms(block) / 32_768) > level - 15 for block in blocks]
     return next(n for n in range(len(loud)) if all(loud[n : n + 4])) * 80
 
@@ -144,8 +144,8 @@ def test_espeaks_voices_are_noticed_in_time(voice: str, tmp_path: Path) -> None:
         recorded = tmp_path / "words.wav"
         subprocess.run(["espeak-ng", "-v", voice, "-w", recorded, words], check=True)
         spoken = np.frombuffer(read_wav(recorded, rate=22_050), "<i2").astype(float)
-        sound = at_level(ideally_resampled(spoken, 22_050, RATE), -20)
-        delays.append(delay_ms(after_a_second(sound), RATE + 37 + onset_of(sound, -20)))
+        audio = at_level(ideally_resampled(spoken, 22_050, RATE), -20)
+        delays.append(delay_ms(after_a_second(audio), RATE + 37 + onset_of(audio, -20)))
     assert np.median(delays) <= 90
     assert sum(delay <= IN_TIME_MS for delay in delays) >= 5, delays
 
@@ -180,9 +180,9 @@ def test_frames_of_any_length_from_10_ms_on(lengths: list[int]) -> None:
 
 
 def test_a_consonant_in_the_first_syllable_does_not_begin_it_anew() -> None:
-    sound = at_level(vowel(150), -20)
-    sound[40 * 8 : 60 * 8] = 0
-    assert delay_ms(after_a_second(sound, shift=0), RATE) <= IN_TIME_MS
+    audio = at_level(vowel(150), -20)
+    audio[40 * 8 : 60 * 8] = 0
+    assert delay_ms(after_a_second(audio, shift=0), RATE) <= IN_TIME_MS
 
 
 @pytest.mark.parametrize("length", [80, 159, 160, 240, 319, 320])
@@ -246,16 +246,16 @@ SIGNALS = [(425,), (350, 440), (440, 480), (480, 620), (950,), (1_400,), (1_100,
 @pytest.mark.parametrize("hz", [*KEYS, *SIGNALS], ids=str)
 @pytest.mark.parametrize(("level", "noise_level"), [(-8, -60), (-8, -40), (-20, -60), (-20, -40), (-35, -60)])
 def test_keys_and_the_networks_tones(hz: tuple[float, ...], level: float, noise_level: float) -> None:
-    sound = np.tile(np.concatenate((tones(*hz, samples=2_000, dbfs=level), np.zeros(800))), 4)
-    assert not list(noticed(after_a_second(sound, dbfs=noise_level)))
+    audio = np.tile(np.concatenate((tones(*hz, samples=2_000, dbfs=level), np.zeros(800))), 4)
+    assert not list(noticed(after_a_second(audio, dbfs=noise_level)))
 
 
 @pytest.mark.parametrize("length_ms", [1, 5, 20, 35, 50])
 @pytest.mark.parametrize("shift", [0, 37, 81, 140])
 def test_clicks_and_coughs(length_ms: int, shift: int) -> None:
     samples = length_ms * RATE // 1000
-    for sound in (vowel(220)[800 : 800 + samples], noise("white", samples, -10), np.ones(samples)):
-        loud = sound / np.abs(sound).max() * 30_000
+    for audio in (vowel(220)[800 : 800 + samples], noise("white", samples, -10), np.ones(samples)):
+        loud = audio / np.abs(audio).max() * 30_000
         assert not list(noticed(after_a_second(np.concatenate((loud, np.zeros(RATE // 2))), shift=shift)))
 
 
@@ -263,12 +263,12 @@ def test_what_is_too_quiet_to_be_meant() -> None:
     assert not list(noticed(after_a_second(at_level(vowel(150), -48), dbfs=-75)))
 
 
-@pytest.mark.parametrize("sound", [b"", b"\0", bytes(321), b"\xff" * 319, bytes(100_000)])
-def test_payloads_that_no_telephone_sends(sound: bytes) -> None:
+@pytest.mark.parametrize("audio", [b"", b"\0", bytes(321), b"\xff" * 319, bytes(100_000)])
+def test_payloads_that_no_telephone_sends(audio: bytes) -> None:
     detector = SpeechDetector(RATE)
     for _ in range(40):
-        detector.played(sound)
-        assert not detector.hears(sound)
+        detector.played(audio)
+        assert not detector.hears(audio)
 
 
 # The agent's echo

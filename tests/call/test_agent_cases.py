@@ -150,7 +150,7 @@ async def test_a_queue_is_waited_in_with_hold_audio(at: QueueAt, hum: Path) -> N
     queue = ("waiting", "admitted")
     scenario = Scenario(queue=queue, queue_at=at, queue_wait_s=2.5)
     async with (
-        stage(scenario, agent_connect_timeout=1, comfort_sound=hum) as on_stage,
+        stage(scenario, agent_connect_timeout=1, hold_audio=hum) as on_stage,
         await on_stage.line() as line,
     ):
         line.identify()

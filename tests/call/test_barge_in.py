@@ -20,10 +20,10 @@ INTERRUPTION = Path(audiosocket_gw.testing.demo.__file__).with_name("interruptio
 SECOND = np.full(8_000, 8_000, "<i2").tobytes()
 
 
-def audio(sound: bytes, event_id: int) -> dict[str, Any]:
+def audio_message(audio: bytes, event_id: int) -> dict[str, Any]:
     return {
         "type": "audio",
-        "audio_event": {"audio_base_64": b64encode(sound).decode(), "event_id": event_id},
+        "audio_event": {"audio_base_64": b64encode(audio).decode(), "event_id": event_id},
     }
 
 
@@ -48,13 +48,13 @@ async def told(agent: Conversation, kind: str) -> str:
     return str(found[0]["text"])
 
 
-async def test_a_reply_that_is_interrupted_is_heard_up_to_where_the_sound_ended() -> None:
+async def test_a_reply_that_is_interrupted_is_heard_up_to_where_the_audio_ended() -> None:
     text = "one two three four five six seven eight nine ten"
     async with stage(report_heard=True) as on_stage:
         line, agent = await on_stage.call()
         async with line:
             await agent.send(words(text, 1))
-            await agent.send(audio(SECOND * 10, 1))
+            await agent.send(audio_message(SECOND * 10, 1))
             await hears_ms(line, 2_200)
             await agent.send(interruption(1))
             reply = await on_stage.wait_for(events.ReplyHeard, line.uuid)
@@ -76,7 +76,7 @@ async def test_replies_that_were_heard_are_reported_whole_and_in_order() -> None
         line, agent = await on_stage.call()
         async with line:
             for number, text in enumerate(("first", "second", "third"), 1):
-                await agent.send(audio(ramp(100), number))
+                await agent.send(audio_message(ramp(100), number))
                 await agent.send(words(text, number))
             await on_stage.wait_for(events.ReplyFinished, line.uuid)
             assert [reply.text for reply in on_stage.of(events.ReplyHeard)] == ["first", "second"]
@@ -97,10 +97,10 @@ async def test_a_reply_that_was_heard_is_over_when_the_next_begins() -> None:
         line, agent = await on_stage.call()
         async with line:
             await agent.send(words("first", 1))
-            await agent.send(audio(ramp(100), 1))
+            await agent.send(audio_message(ramp(100), 1))
             await on_stage.wait_for(events.ReplyFinished, line.uuid)
             await agent.send(words("a second one", 2))
-            await agent.send(audio(SECOND * 3, 2))
+            await agent.send(audio_message(SECOND * 3, 2))
             assert (await on_stage.wait_for(events.ReplyHeard, line.uuid)).text == "first"
             await hears_ms(line, 1_600)
             await agent.send(interruption(2))
@@ -111,7 +111,7 @@ async def test_the_end_of_the_call_ends_the_reply() -> None:
     async with stage() as on_stage:
         line, agent = await on_stage.call()
         await agent.send(words("a long story", 1))
-        await agent.send(audio(SECOND * 10, 1))
+        await agent.send(audio_message(SECOND * 10, 1))
         await hears_ms(line, 100)
         async with line:
             pass
@@ -122,24 +122,24 @@ async def test_the_end_of_the_call_ends_the_reply() -> None:
 
 
 async def test_an_agent_that_nobody_may_interrupt_speaks_on() -> None:
-    sound, more = ramp(400), ramp(100, 9)
+    audio, more = ramp(400), ramp(100, 9)
     async with stage(barge_in="off", report_heard=True) as on_stage:
         line, agent = await on_stage.call()
         async with line:
-            await agent.send(audio(sound, 1))
+            await agent.send(audio_message(audio, 1))
             await on_stage.wait_for(events.ReplyStarted, line.uuid)
             await agent.send(interruption(1))
-            await agent.send(audio(more, 1))
-            await line.hears(sound + more)
+            await agent.send(audio_message(more, 1))
+            await line.hears(audio + more)
             assert not on_stage.of(events.Interrupted)
             assert not [m for _, m in agent.received if m["type"] == "contextual_update"]
 
 
-async def test_the_sound_of_a_tool_ends_even_where_nobody_may_interrupt() -> None:
+async def test_the_audio_of_a_tool_ends_even_where_nobody_may_interrupt() -> None:
     async with stage(barge_in="off") as on_stage:
         line, agent = await on_stage.call()
         async with line:
-            await agent.send(audio(SECOND * 10, 4))
+            await agent.send(audio_message(SECOND * 10, 4))
             await on_stage.wait_for(events.ReplyStarted, line.uuid)
             await agent.send(interruption(2))
             assert (await on_stage.wait_for(events.Interrupted, line.uuid)).discarded_ms > 9_000
@@ -149,7 +149,7 @@ async def test_the_voice_fades_out_within_8_ms() -> None:
     async with stage() as on_stage:
         line, agent = await on_stage.call()
         async with line:
-            await agent.send(audio(SECOND * 10, 1))
+            await agent.send(audio_message(SECOND * 10, 1))
             await hears_ms(line, 200)
             await agent.send(interruption(1))
             await on_stage.wait_for(events.Interrupted, line.uuid)
@@ -169,14 +169,14 @@ MURMUR = np.frombuffer(ramp(10_000), "<i2") // 64 + 1
 
 def spoken() -> bytes:
     """Return a caller's words, without the silence before them."""
-    sound = np.frombuffer(read_wav(INTERRUPTION), "<i2")
-    return sound[np.argmax(np.abs(sound) > 1_000) :].tobytes()
+    audio = np.frombuffer(read_wav(INTERRUPTION), "<i2")
+    return audio[np.argmax(np.abs(audio) > 1_000) :].tobytes()
 
 
-async def speak(line: Line, sound: bytes) -> None:
-    """Send sound at the pace of a telephone, after enough of quiet for the line's noise to be known."""
-    for start in range(0, len(sound) - 319, 320):
-        line.send(encode_audio(Kind.SLIN, sound[start : start + 320]))
+async def speak(line: Line, audio: bytes) -> None:
+    """Send audio at the pace of a telephone, after enough of quiet for the line's noise to be known."""
+    for start in range(0, len(audio) - 319, 320):
+        line.send(encode_audio(Kind.SLIN, audio[start : start + 320]))
         await asyncio.sleep(0.02)
 
 
@@ -186,7 +186,7 @@ async def test_the_agent_pauses_as_soon_as_the_caller_speaks_and_goes_on_unless_
         line, agent = await on_stage.call()
         async with line:
             await speak(line, bytes(6_400))
-            await agent.send(audio(reply, 1))
+            await agent.send(audio_message(reply, 1))
             await hears_ms(line, 200)
             await speak(line, spoken()[:9_600])
             held = await on_stage.wait_for(events.ReplyHeld, line.uuid)
@@ -207,7 +207,7 @@ async def test_a_pause_that_is_confirmed_ends_the_reply() -> None:
         line, agent = await on_stage.call()
         async with line:
             await speak(line, bytes(6_400))
-            await agent.send(audio(MURMUR.tobytes(), 1))
+            await agent.send(audio_message(MURMUR.tobytes(), 1))
             await hears_ms(line, 200)
             await speak(line, spoken()[:9_600])
             await on_stage.wait_for(events.ReplyHeld, line.uuid)
@@ -218,7 +218,7 @@ async def test_a_pause_that_is_confirmed_ends_the_reply() -> None:
             assert interrupted.discarded_ms > 9_000
             reply = await on_stage.wait_for(events.ReplyHeard, line.uuid)
             assert abs(heard / 8 - reply.heard_ms) < 1.1
-            await agent.send(audio(ramp(100), 2))
+            await agent.send(audio_message(ramp(100), 2))
             await line.hears(ramp(100))
             assert not on_stage.of(events.ReplyResumed)
             assert np.count_nonzero(np.frombuffer(line.heard, "<i2")) == heard + 800
@@ -230,7 +230,7 @@ async def test_the_agents_own_echo_does_not_make_it_pause() -> None:
         line, agent = await on_stage.call()
         async with line:
             await speak(line, bytes(6_400))
-            await agent.send(audio(voice.tobytes(), 1))
+            await agent.send(audio_message(voice.tobytes(), 1))
             frames = len(line.frames)
             while not on_stage.of(events.ReplyFinished):
                 for frame in line.frames[frames:]:
@@ -250,7 +250,7 @@ async def test_background_audio_is_not_held() -> None:
 
             async def play() -> None:
                 for start in range(0, len(noise), 4_000):
-                    await agent.send(audio(noise[start : start + 4_000], 1))
+                    await agent.send(audio_message(noise[start : start + 4_000], 1))
                     await asyncio.sleep(0.25)
 
             playing = asyncio.create_task(play())
@@ -265,7 +265,7 @@ async def test_an_agent_that_leaves_during_a_pause_is_heard_to_the_end() -> None
         line, agent = await on_stage.call()
         async with line:
             await speak(line, bytes(6_400))
-            await agent.send(audio(MURMUR[:8_000].tobytes(), 1))
+            await agent.send(audio_message(MURMUR[:8_000].tobytes(), 1))
             await hears_ms(line, 100)
             await speak(line, spoken()[:9_600])
             await on_stage.wait_for(events.ReplyHeld, line.uuid)

@@ -1,4 +1,4 @@
-"""A call between a raw line and the simulated agent: the sound, the interruptions, and every way it ends."""
+"""A call between a raw line and the simulated agent: the audio, the interruptions, and every way it ends."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from audiosocket_gw.testing.simulator import Conversation, Scenario
 from audiosocket_gw.testing.simulator.scenario import Metadata, SignedUrlAnswer
 from tests.harness.stage import MANUAL, SILENCE, Line, ramp, stage
 
-# Sound
+# Audio
 
 
 async def test_the_caller_hears_silence_before_the_agent_is_there() -> None:
@@ -36,53 +36,53 @@ async def test_the_caller_hears_silence_before_the_agent_is_there() -> None:
 
 @pytest.mark.parametrize("size", [1, 319, 320, 321, 1021, 16_001])
 async def test_what_the_agent_says_arrives_sample_for_sample(size: int) -> None:
-    sound = ramp(400) if size > 1 else ramp(10)
+    audio = ramp(400) if size > 1 else ramp(10)
     async with stage() as on_stage:
         line, agent = await on_stage.call()
         async with line:
-            for start in range(0, len(sound), size):
-                await agent.send(_audio(sound[start : start + size], event_id=1))
-            await line.hears_piece_by_piece(sound)
+            for start in range(0, len(audio), size):
+                await agent.send(_audio(audio[start : start + size], event_id=1))
+            await line.hears_piece_by_piece(audio)
             finished = await on_stage.wait_for(events.ReplyFinished)
-            assert finished.heard_ms == len(sound) // 16
+            assert finished.heard_ms == len(audio) // 16
 
 
 async def test_what_the_caller_says_arrives_sample_for_sample() -> None:
-    sound = ramp(600)
+    audio = ramp(600)
     async with stage() as on_stage:
         line, agent = await on_stage.call()
         async with line:
-            line.say(sound)
-            while sound not in agent.received_audio:
+            line.say(audio)
+            while audio not in agent.received_audio:
                 await asyncio.sleep(0.01)
 
 
 async def test_what_the_caller_says_before_the_agent_is_there_is_kept() -> None:
-    sound = ramp(500)
+    audio = ramp(500)
     async with stage(replace(MANUAL, metadata=Metadata.NEVER)) as on_stage, await on_stage.line() as line:
         line.identify()
-        line.say(sound)
+        line.say(audio)
         await on_stage.simulator.wait_for_conversation(1)
         agent = on_stage.simulator.conversations[0]
         await asyncio.sleep(0.1)
         assert not agent.received_audio
         await agent.send(_metadata("pcm_8000", "pcm_8000"))
-        while sound not in agent.received_audio:
+        while audio not in agent.received_audio:
             await asyncio.sleep(0.01)
 
 
 async def test_what_the_caller_says_is_bundled_when_set_so() -> None:
     """Every third tick what has come is sent, as one message."""
-    sound = ramp(600)
+    audio = ramp(600)
     async with stage(audio_chunk_ms=60) as on_stage:
         line, agent = await on_stage.call()
         async with line:
-            for start in range(0, len(sound), 320):
-                line.say(sound[start : start + 320])
+            for start in range(0, len(audio), 320):
+                line.say(audio[start : start + 320])
                 await asyncio.sleep(0.02)
-            while sound not in agent.received_audio:
+            while audio not in agent.received_audio:
                 await asyncio.sleep(0.01)
-            while len(agent.received_audio) <= len(sound) + 10 * 320:  # silence is filled in, in bundles, too
+            while len(agent.received_audio) <= len(audio) + 10 * 320:  # silence is filled in, in batches, too
                 await asyncio.sleep(0.02)
             ticks = len(line.heard) // 320
             assert len(agent.received_audio_sizes) <= ticks // 3 + 1
@@ -92,12 +92,12 @@ async def test_a_bundle_that_has_begun_is_sent_when_there_are_no_more_of_them() 
     async with stage(audio_chunk_ms=100) as on_stage:
         line, agent = await on_stage.call()
         async with line:
-            line.say(sound := ramp(40))
-            while sound not in agent.received_audio:
+            line.say(audio := ramp(40))
+            while audio not in agent.received_audio:
                 await asyncio.sleep(0.01)
             while not agent.received_audio.endswith(bytes(3_200)):
                 await asyncio.sleep(0.01)
-            on_stage.gateway.load._most_frames = on_stage.gateway.load.bundle_frames = 1
+            on_stage.gateway.load._most_frames = on_stage.gateway.load.batch_frames = 1
             sizes = agent.received_audio_sizes
             while [size for _, size in sizes[-3:]] != [320] * 3:
                 await asyncio.sleep(0.01)
@@ -114,28 +114,28 @@ async def test_silence_is_filled_in_for_a_caller_who_sends_nothing() -> None:
 
 
 async def test_mu_law_agents_are_understood_in_both_directions() -> None:
-    sound = ramp(200)
+    audio = ramp(200)
     async with stage(replace(MANUAL, input_format="ulaw_8000", output_format="ulaw_8000")) as on_stage:
         line, agent = await on_stage.call()
         async with line:
-            line.say(sound)
-            await agent.send_audio(linear_to_ulaw(sound))
-            await line.hears(ulaw_to_linear(linear_to_ulaw(sound)))
-            while linear_to_ulaw(sound) not in agent.received_audio:
+            line.say(audio)
+            await agent.send_audio(linear_to_ulaw(audio))
+            await line.hears(ulaw_to_linear(linear_to_ulaw(audio)))
+            while linear_to_ulaw(audio) not in agent.received_audio:
                 await asyncio.sleep(0.01)
             while linear_to_ulaw(SILENCE) * 5 not in agent.received_audio:  # silence is filled in, in mu-law
                 await asyncio.sleep(0.01)
 
 
 async def test_audio_in_the_same_segment_as_the_metadata_is_understood() -> None:
-    sound = ramp(100)
+    audio = ramp(100)
     async with stage(replace(MANUAL, metadata=Metadata.NEVER)) as on_stage, await on_stage.line() as line:
         line.identify()
         await on_stage.simulator.wait_for_conversation(1)
         agent = on_stage.simulator.conversations[0]
         await agent.send(_metadata("ulaw_8000", "ulaw_8000"))
-        await agent.send(_audio(linear_to_ulaw(sound)))
-        await line.hears(ulaw_to_linear(linear_to_ulaw(sound)))
+        await agent.send(_audio(linear_to_ulaw(audio)))
+        await line.hears(ulaw_to_linear(linear_to_ulaw(audio)))
 
 
 async def test_a_format_that_nobody_knows_ends_the_call_with_its_name() -> None:
@@ -164,20 +164,20 @@ async def test_agents_at_other_rates_are_understood_in_both_directions(name: str
 
 
 async def test_wideband_passes_untouched() -> None:
-    sound = ramp(400)
+    audio = ramp(400)
     async with stage(replace(MANUAL, input_format="pcm_16000", output_format="pcm_16000")) as on_stage:
         line, agent = await on_stage.call()
         async with line:
-            for start in range(0, len(sound), 640):
-                line.send(encode_audio(Kind.SLIN16, sound[start : start + 640]))
-            while sound not in agent.received_audio:
+            for start in range(0, len(audio), 640):
+                line.send(encode_audio(Kind.SLIN16, audio[start : start + 640]))
+            while audio not in agent.received_audio:
                 await asyncio.sleep(0.01)
-            await agent.send_audio(sound)
-            while sound not in line.heard_as(Kind.SLIN16):
+            await agent.send_audio(audio)
+            while audio not in line.heard_as(Kind.SLIN16):
                 await asyncio.sleep(0.02)
 
 
-async def test_a_codec_under_the_label_of_linear_sound_is_decoded_and_linear_sound_goes_back(
+async def test_a_codec_under_the_label_of_linear_audio_is_decoded_and_linear_audio_goes_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     said = linear_to_ulaw(_tone(8_000, 0.4))
@@ -226,7 +226,7 @@ async def test_audio_of_the_interruptions_own_id_is_dropped_when_set_so() -> Non
         line, agent = await on_stage.call()
         async with line:
             await agent.send(_interruption(5))
-            await agent.send(_interruption(3))  # of a tool's sound: an older id must not lower the bar
+            await agent.send(_interruption(3))  # of a tool's audio: an older id must not lower the bar
             await agent.send(_audio(b"\x05\x05" * 800, event_id=5))
             await agent.send(_audio(b"\x06\x06" * 800, event_id=6))
             await line.hears(b"\x06\x06" * 800)
@@ -242,7 +242,7 @@ async def test_an_interruption_without_an_id_flushes_too() -> None:
             assert (await on_stage.wait_for(events.Interrupted)).discarded_ms > 9_000
 
 
-async def test_a_correction_changes_the_transcript_and_not_the_sound() -> None:
+async def test_a_correction_changes_the_transcript_and_not_the_audio() -> None:
     async with stage() as on_stage:
         line, agent = await on_stage.call()
         async with line:
@@ -540,8 +540,8 @@ def _tone(rate: int, seconds: float) -> bytes:
     return (8_000 * np.sin(2 * np.pi * 440 * times)).astype("<i2").tobytes()
 
 
-def _pitch(sound: bytes, rate: int) -> float:
-    samples = np.trim_zeros(np.frombuffer(sound, "<i2"))
+def _pitch(audio: bytes, rate: int) -> float:
+    samples = np.trim_zeros(np.frombuffer(audio, "<i2"))
     spectrum = np.abs(np.fft.rfft(samples, rate))
     return float(np.argmax(spectrum))
 
@@ -555,8 +555,8 @@ def _metadata(output_format: str, input_format: str) -> dict[str, Any]:
     return {"type": "conversation_initiation_metadata", "conversation_initiation_metadata_event": event}
 
 
-def _audio(sound: bytes, event_id: int | None = None) -> dict[str, Any]:
-    event: dict[str, Any] = {"audio_base_64": b64encode(sound).decode()}
+def _audio(audio: bytes, event_id: int | None = None) -> dict[str, Any]:
+    event: dict[str, Any] = {"audio_base_64": b64encode(audio).decode()}
     if event_id is not None:
         event["event_id"] = event_id
     return {"type": "audio", "audio_event": event}

@@ -1,4 +1,4 @@
-"""Sound under a wrong label, from Asterisk's bytes to the agent's, and what the log says of it."""
+"""Audio under a wrong label, from Asterisk's bytes to the agent's, and what the log says of it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.audio.signals import speech
 from tests.harness.stage import MANUAL, Line, stage
 
 
-async def speak(line: Line, sound: bytes, size: int, frame_ms: float) -> None:
+async def speak(line: Line, audio: bytes, size: int, frame_ms: float) -> None:
     """Send frames in real time."""
     clock = asyncio.get_running_loop().time
     start = clock()
-    for number, at in enumerate(range(0, len(sound) - size + 1, size)):
+    for number, at in enumerate(range(0, len(audio) - size + 1, size)):
         await asyncio.sleep(start + number * frame_ms / 1000 - clock())
-        line.send(encode_audio(Kind.SLIN, sound[at : at + size]))
+        line.send(encode_audio(Kind.SLIN, audio[at : at + size]))
 
 
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -63,7 +63,7 @@ async def test_packets_of_40_ms_are_8_khz(caplog: pytest.LogCaptureFixture) -> N
 
 
 async def test_a_codec_that_changes_is_one_line_more(caplog: pytest.LogCaptureFixture) -> None:
-    """A-law at first; then, after a re-INVITE, linear sound, whose frames have another size."""
+    """A-law at first; then, after a re-INVITE, linear audio, whose frames have another size."""
     said = speech("opening-hours").tobytes()
     async with stage() as on_stage:
         line, conversation = await on_stage.call()

@@ -1,4 +1,4 @@
-"""The comfort sound: the caller hears it while waiting, and the agent never does."""
+"""The hold audio: the caller hears it while waiting, and the agent never does."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def hears_only(line: Line, value: int, frames: int = 5) -> None:
 async def test_the_caller_hears_it_and_the_agent_never(
     hum: Path, mode: str, speaking: int, after: int
 ) -> None:
-    async with stage(comfort_sound=hum, comfort_mode=mode) as on_stage:
+    async with stage(hold_audio=hum, hold_audio_mode=mode) as on_stage:
         line, agent = await on_stage.call()
         async with line:
             await hears_only(line, 1_000)
@@ -58,7 +58,7 @@ async def test_the_caller_hears_it_and_the_agent_never(
 @pytest.mark.parametrize(("mode", "after"), [("waiting", 0), ("gaps", 1_000)])
 async def test_background_audio_of_the_agents_own_is_no_speech(hum: Path, mode: str, after: int) -> None:
     background = silence(60 * 8_000)
-    async with stage(comfort_sound=hum, comfort_mode=mode) as on_stage:
+    async with stage(hold_audio=hum, hold_audio_mode=mode) as on_stage:
         line, agent = await on_stage.call()
         async with line:
 
@@ -75,7 +75,7 @@ async def test_background_audio_of_the_agents_own_is_no_speech(hum: Path, mode: 
 
 async def test_it_is_heard_before_the_agent_is_there(hum: Path) -> None:
     async with (
-        stage(replace(MANUAL, metadata=Metadata.NEVER), comfort_sound=hum, comfort_gain_db=-20) as on_stage,
+        stage(replace(MANUAL, metadata=Metadata.NEVER), hold_audio=hum, hold_audio_gain_db=-20) as on_stage,
         await on_stage.line() as line,
     ):
         line.identify()
@@ -83,7 +83,7 @@ async def test_it_is_heard_before_the_agent_is_there(hum: Path) -> None:
 
 
 async def test_it_is_resampled_for_wideband_callers(hum: Path) -> None:
-    async with stage(comfort_sound=hum, comfort_mode="gaps") as on_stage:
+    async with stage(hold_audio=hum, hold_audio_mode="gaps") as on_stage:
         line, _ = await on_stage.call()
         async with line:
             line.send(encode_audio(Kind.SLIN16, bytes(640)))
@@ -96,7 +96,7 @@ async def test_it_is_resampled_for_wideband_callers(hum: Path) -> None:
 async def test_a_file_that_can_not_be_used_keeps_the_gateway_from_starting(tmp_path: Path) -> None:
     path = tmp_path / "hum.mp3"
     path.write_bytes(b"ID3" + bytes(100))
-    settings = Settings(elevenlabs_agent_id="agent", port=0, comfort_sound=path)
-    with pytest.raises(ConfigurationError, match=r"COMFORT_SOUND=.*hum\.mp3.*not a WAV"):
+    settings = Settings(elevenlabs_agent_id="agent", port=0, hold_audio=path)
+    with pytest.raises(ConfigurationError, match=r"HOLD_AUDIO=.*hum\.mp3.*not a WAV"):
         async with Gateway(settings):
             pass

@@ -24,15 +24,15 @@ def media_for(agent: AudioFormat) -> Media:
 
 
 def heard(media: Media) -> bytes:
-    sound = b""
+    audio = b""
     while media.playout.queued_ms:
-        sound += media.next_frame()[HEADER.size :]
-    return sound
+        audio += media.next_frame()[HEADER.size :]
+    return audio
 
 
-def roughness(sound: bytes) -> float:
+def roughness(audio: bytes) -> float:
     """The mean step from sample to sample: noise has the largest."""
-    return float(np.abs(np.diff(np.frombuffer(sound, "<i2").astype(int))).mean())
+    return float(np.abs(np.diff(np.frombuffer(audio, "<i2").astype(int))).mean())
 
 
 @every_agent
@@ -66,7 +66,7 @@ def test_another_rate_in_mid_sample_does_no_harm(name: str) -> None:
     media.look_at(Audio(Kind.SLIN16, bytes(640)))
     media.from_agent(reply[4_001:])
     to_wide = Converter(PCM_8000, AudioFormat.parse("pcm_16000"))
-    expected = to_wide.convert(spoken(8_000)) + to_wide.flush()
+    expected = to_wide.convert(spoken(8_000)) + to_wide.drain()
     assert roughness(heard(media)) == pytest.approx(roughness(expected), rel=0.1)
 
 

@@ -18,17 +18,17 @@ def frames_of(playout: Playout) -> list[bytes]:
 
 
 def counting(size: int) -> bytes:
-    """Sound in which each sample is one more than the last, and none is silence."""
+    """Audio in which each sample is one more than the last, and none is silence."""
     return b"".join((at % 65_535 + 1).to_bytes(2, "little") for at in range(size // 2 + 1))[:size]
 
 
 @given(chunks)
-def test_the_frames_are_the_sound_and_one_padding(sound: list[bytes]) -> None:
+def test_the_frames_are_the_audio_and_one_padding(audio: list[bytes]) -> None:
     playout = Playout()
-    for chunk in sound:
+    for chunk in audio:
         playout.add(chunk)
-    whole = b"".join(sound)
-    whole = whole[: len(whole) // 2 * 2]  # half a sample is no sound
+    whole = b"".join(audio)
+    whole = whole[: len(whole) // 2 * 2]  # half a sample is no audio
     queued_ms = playout.queued_ms
     frames = frames_of(playout)
     assert {len(frame) for frame in frames} <= {FRAME_BYTES}
@@ -50,11 +50,11 @@ def test_ten_seconds_at_once() -> None:
 def test_a_late_agent_breaks_no_sample(sizes: list[int], frames_between: int) -> None:
     """Chunks may end in mid-sample; when the queue runs dry there, what follows must not turn into noise."""
     playout = Playout()
-    sound = counting(sum(sizes))
+    audio = counting(sum(sizes))
     heard = b""
     for size in sizes:
-        playout.add(sound[:size])
-        sound = sound[size:]
+        playout.add(audio[:size])
+        audio = audio[size:]
         for _ in range(frames_between):
             heard += playout.next_frame() or b""
     heard += b"".join(frames_of(playout))
@@ -94,9 +94,9 @@ class PlayoutModel(RuleBasedStateMachine):
             self.sent += len(expected)
 
     @rule()
-    def flush(self) -> None:
+    def clear(self) -> None:
         queued_ms = self.playout.queued_ms
-        assert self.playout.flush() == queued_ms
+        assert self.playout.clear() == queued_ms
         self.bytes = b""
 
     @invariant()
@@ -110,8 +110,8 @@ test_against_the_model = PlayoutModel.TestCase
 
 def test_a_held_queue_is_silent_and_loses_nothing() -> None:
     playout = Playout()
-    sound = np.full(8 * 100, 8_000, "<i2")
-    playout.add(sound.tobytes())
+    audio = np.full(8 * 100, 8_000, "<i2")
+    playout.add(audio.tobytes())
     playout.next_frame()
     playout.hold(8)
     playout.hold(8)  # said twice, it is still one
@@ -144,7 +144,7 @@ def test_a_held_queue_is_flushed_without_another_word() -> None:
     playout.next_frame()
     playout.hold(8)
     playout.next_frame()
-    assert playout.flush(8) == 80
+    assert playout.clear(8) == 80
     assert not playout.held
     assert playout.next_frame() is None
 

@@ -40,7 +40,7 @@ def whole_env(example: str) -> str:
             f"AMI_PASSWORD={AMI_PASSWORD}",
             f"SIP_PASSWORD={SIP_PASSWORD}",
             f"CALL_VARIABLES='{DOLLAR}'",
-            "COMFORT_SOUND=audiosocket_gw/testing/demo/goodbye.wav",
+            "HOLD_AUDIO=audiosocket_gw/testing/demo/goodbye.wav",
             "TLS_CA_FILE=authority.pem",
             "ORDERS_URL=http://orders.example",  # of tools/order_status.py
             "",

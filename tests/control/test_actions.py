@@ -130,9 +130,9 @@ class Scene:
     async def still_talks(self) -> None:
         """See that the agent is heard, and hears."""
         self.agent.begin_reply()
-        sound = ramp(60, start=12_345)
-        await self.agent.send_audio(sound)
-        await self.line.hears(sound)
+        audio = ramp(60, start=12_345)
+        await self.agent.send_audio(audio)
+        await self.line.hears(audio)
         assert not self.stage.of(events.CallEnded, self.line.uuid)
 
 
@@ -293,7 +293,7 @@ async def test_no_second_goodbye(said_before: bool) -> None:
 
 @asynccontextmanager
 async def background(
-    agent: Conversation, sound: bytes, *, said: bytes = b"", event_id: int = 1, ids_change: bool = False
+    agent: Conversation, audio: bytes, *, said: bytes = b"", event_id: int = 1, ids_change: bool = False
 ) -> AsyncIterator[None]:
     """Have the agent send background audio without a pause, 250 ms every 250 ms, and its words over it."""
 
@@ -302,7 +302,7 @@ async def background(
         begun = loop.time()
         for n in itertools.count():
             words = np.frombuffer(said[n * 4_000 : (n + 1) * 4_000], "<i2")
-            piece = np.frombuffer(sound[n * 4_000 % len(sound) :][:4_000], "<i2").copy()
+            piece = np.frombuffer(audio[n * 4_000 % len(audio) :][:4_000], "<i2").copy()
             piece[: len(words)] += words
             await agent.send_audio(piece.tobytes(), event_id=event_id + n * ids_change)
             await asyncio.sleep(begun + (n + 1) * 0.25 - loop.time())
@@ -376,7 +376,7 @@ async def test_goodbye_after_the_result_is_heard_over_background_audio(
 
 
 @pytest.mark.virtual_time
-async def test_sound_without_end_does_not_keep_the_caller_for_ever() -> None:
+async def test_audio_without_end_does_not_keep_the_caller_for_ever() -> None:
     """It can't be told from speech; its pieces are long, so that more is queued all the time."""
     beep = linear(np.repeat([3_000.0, 0.0], 4_000)) * 2
     async with stage() as on_stage:

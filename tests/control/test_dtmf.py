@@ -6,26 +6,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audiosocket_gw.control.dtmf import MAX_DIGITS, KeyAction, NumberBeingTyped, parse_key_actions
+from audiosocket_gw.control.dtmf import MAX_DIGITS, DtmfCollector, KeyAction, parse_key_actions
 from audiosocket_gw.protocol.audiosocket import DTMF_DIGITS
 
 keys = st.text(alphabet=sorted(DTMF_DIGITS), max_size=200)
 
 
 def test_hash_ends_a_number() -> None:
-    number = NumberBeingTyped()
+    number = DtmfCollector()
     assert [number.add(key) for key in "12#3"] == [None, None, "12", None]
     assert number.end() == "3"
     assert number.end() is None
 
 
 def test_hash_alone_is_a_key() -> None:
-    assert NumberBeingTyped().add("#") == "#"
+    assert DtmfCollector().add("#") == "#"
 
 
 @given(keys)
 def test_no_key_is_lost_or_doubled_and_no_number_grows_without_bound(typed: str) -> None:
-    number = NumberBeingTyped()
+    number = DtmfCollector()
     numbers = [*(number.add(key) for key in typed), number.end()]
     told = [text for text in numbers if text]
     assert all(len(text) <= MAX_DIGITS for text in told)

@@ -210,9 +210,9 @@ async def comes_again(fake: FakeAsterisk, on_stage: Stage, before: Line) -> Line
     return line
 
 
-@pytest.mark.parametrize("bundled", [False, True])
+@pytest.mark.parametrize("batched", [False, True])
 async def test_caller_comes_back_with_the_same_uuid_at_once(
-    bundled: bool, monkeypatch: pytest.MonkeyPatch
+    batched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     close = AgentConnection.close
 
@@ -221,7 +221,7 @@ async def test_caller_comes_back_with_the_same_uuid_at_once(
         await close(connection)
 
     monkeypatch.setattr(AgentConnection, "close", close_slowly)
-    settings = {"audio_chunk_ms": 100} if bundled else {}
+    settings = {"audio_chunk_ms": 100} if batched else {}
     async with controlled(**settings) as call:
         await comes_to(call.pbx, LOST)
         async with await comes_again(call.pbx, call.stage, call.line) as again:

@@ -497,9 +497,9 @@ async def test_metadata_may_come_twice() -> None:
 
 @pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
 async def test_a_message_of_ten_megabytes(over_tls: bool) -> None:
-    sound = bytes(10 * 2**20)
+    audio = bytes(10 * 2**20)
     message = text(
-        type="audio", audio_event={"audio_base_64": base64.b64encode(sound).decode(), "event_id": 1}
+        type="audio", audio_event={"audio_base_64": base64.b64encode(audio).decode(), "event_id": 1}
     )
 
     async def behave(peer: Peer) -> None:
@@ -510,7 +510,7 @@ async def test_a_message_of_ten_megabytes(over_tls: bool) -> None:
     async with agent(behave, serving() if over_tls else None) as url:
         connection = await open_(url, said.append)
         await connection.closed
-    assert said[1] == messages.Audio(sound, 1)
+    assert said[1] == messages.Audio(audio, 1)
 
 
 # How it ends
@@ -1008,15 +1008,15 @@ async def test_tls_that_is_cut_off_is_told_from_tls_that_is_ended() -> None:
 # Listening in
 
 
-class Ear(Tap):
+class ListeningTap(Tap):
     def __init__(self) -> None:
         self.from_agent: list[bytes] = []
         self.to_agent: list[bytes] = []
 
-    def agent_sent(self, message: bytes) -> None:
+    def on_agent_message(self, message: bytes) -> None:
         self.from_agent.append(message)
 
-    def agent_got(self, message: bytes) -> None:
+    def on_client_message(self, message: bytes) -> None:
         self.to_agent.append(message)
 
 
@@ -1032,7 +1032,7 @@ async def test_a_tap_hears_the_messages_both_ways_but_not_the_caller() -> None:
         peer.writer.write(frame(TEXT, garbage) + AUDIO)
         await until_close(peer)
 
-    ear = Ear()
+    ear = ListeningTap()
     async with agent(behave) as url:
         connection = await open_(url, tap=ear)
         while len(ear.to_agent) < 2:

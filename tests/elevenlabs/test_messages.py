@@ -261,8 +261,8 @@ def test_a_pong_is_json_whatever_was_pinged(event_id: Any) -> None:
 
 
 @given(st.binary(max_size=700))
-def test_caller_audio_has_no_type(sound: bytes) -> None:
-    assert strictly(messages.user_audio(sound)) == {"user_audio_chunk": b64encode(sound).decode()}
+def test_caller_audio_has_no_type(audio: bytes) -> None:
+    assert strictly(messages.user_audio(audio)) == {"user_audio_chunk": b64encode(audio).decode()}
 
 
 @given(texts, texts, st.booleans())

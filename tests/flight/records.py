@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from audiosocket_gw.audio import AGENT_FORMATS
 from audiosocket_gw.events import EndReason
-from audiosocket_gw.flight.call_trace import Flight, load_flight
+from audiosocket_gw.flight.call_trace import CallTrace, load_trace
 from audiosocket_gw.flight.format import (
     PREAMBLE,
     AgentMessage,
@@ -57,18 +57,18 @@ def ended(at_ms: int, reason: EndReason, detail: str) -> Event:
     )
 
 
-def spoken(until_ms: int, sound: bytes = SILENCE) -> tuple[Record, ...]:
+def spoken(until_ms: int, audio: bytes = SILENCE) -> tuple[Record, ...]:
     """Frames from the caller, one each 20 ms."""
-    return tuple(CallerFrame(ms * 1000, Kind.SLIN, sound) for ms in range(20, until_ms, 20))
+    return tuple(CallerFrame(ms * 1000, Kind.SLIN, audio) for ms in range(20, until_ms, 20))
 
 
 def heard(until_ms: int) -> tuple[Record, ...]:
     return tuple(HeardFrame(ms * 1000, Kind.SLIN, SILENCE) for ms in range(10, until_ms, 20))
 
 
-def agent_says(at_ms: int, sound: bytes, event_id: int = 1) -> AgentMessage:
+def agent_says(at_ms: int, audio: bytes, event_id: int = 1) -> AgentMessage:
     text = f'{{"type":"audio","audio_event":{{"audio_base_64":"","event_id":{event_id}}}}}'
-    return AgentMessage(at_ms * 1000, text.encode(), sound)
+    return AgentMessage(at_ms * 1000, text.encode(), audio)
 
 
 def write(path: Path, records: Sequence[Record]) -> Path:
@@ -77,21 +77,21 @@ def write(path: Path, records: Sequence[Record]) -> Path:
     return path
 
 
-def flight(path: Path, *records: Record) -> Flight:
-    return load_flight(write(path, records))
+def trace(path: Path, *records: Record) -> CallTrace:
+    return load_trace(write(path, records))
 
 
 # Strategies
 
 times = st.integers(0, 2**50)
 kinds = st.sampled_from(sorted(SAMPLE_RATES))
-sounds = st.binary(min_size=1, max_size=400)
+payloads = st.binary(min_size=1, max_size=400)
 scalars: st.SearchStrategy[Any] = st.none() | st.booleans() | st.integers() | st.text()
 names = st.text(min_size=1).filter(lambda name: name != "event")
 
 records: st.SearchStrategy[Record] = st.one_of(
-    st.builds(CallerFrame, times, kinds, sounds),
-    st.builds(HeardFrame, times, kinds, sounds),
+    st.builds(CallerFrame, times, kinds, payloads),
+    st.builds(HeardFrame, times, kinds, payloads),
     st.builds(AgentMessage, times, st.binary(), st.none() | st.binary()),
     st.builds(GatewayMessage, times, st.binary()),
     st.builds(CallerFormat, times, st.sampled_from(AGENT_FORMATS)),

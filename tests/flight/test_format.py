@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.flight import format as flight_format
-from audiosocket_gw.flight.call_trace import End, load_flight
+from audiosocket_gw.flight.call_trace import End, load_trace
 from audiosocket_gw.flight.format import (
     PREAMBLE,
     SIGNATURE,
@@ -137,7 +137,7 @@ def test_a_file_that_swells_block_by_block_is_refused(
     content: list[list[Record]] = [[START], *[[record] * 20] * 250]
     path.write_bytes(file_of(content))
     with pytest.raises(FlightError, match="more than 1 GiB of memory"):
-        load_flight(path)
+        load_trace(path)
 
 
 # The file as a call
@@ -145,7 +145,7 @@ def test_a_file_that_swells_block_by_block_is_refused(
 
 def test_a_call_is_read(tmp_path: Path) -> None:
     end = ended(500, EndReason.AGENT_LOST, "the connection to the agent broke")
-    found = load_flight(write(tmp_path / "a.flight", [*AGENT_THERE, *spoken(500), end]))
+    found = load_trace(write(tmp_path / "a.flight", [*AGENT_THERE, *spoken(500), end]))
     assert found.start == START
     assert found.end == End(500_000, EndReason.AGENT_LOST, "the connection to the agent broke")
     assert found.said == list(spoken(500))
@@ -155,7 +155,7 @@ def test_a_call_is_read(tmp_path: Path) -> None:
 def test_a_call_that_breaks_off_has_no_end(tmp_path: Path) -> None:
     path = write(tmp_path / "a.flight", spoken(500))
     path.write_bytes(path.read_bytes() + b"\0\0")
-    found = load_flight(path)
+    found = load_trace(path)
     assert found.end is None
     assert (found.duration_us, found.had_agent) == (480_000, False)
 
@@ -174,14 +174,14 @@ def test_a_file_without_a_call_is_refused(tmp_path: Path, content: bytes, compla
     path = tmp_path / "a.flight"
     path.write_bytes(content)
     with pytest.raises(FlightError, match=complaint):
-        load_flight(path)
+        load_trace(path)
 
 
 def test_an_end_of_a_later_gateway_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.flight"
     path.write_bytes(PREAMBLE + encode_block([START, Event(1, "CallEnded", {"reason": "eaten"})]))
     with pytest.raises(FlightError, match="'eaten'"):
-        load_flight(path)
+        load_trace(path)
 
 
 @pytest.mark.parametrize("detail", [{}, {"detail": None}])
@@ -190,11 +190,11 @@ def test_an_end_without_a_detail_has_none(tmp_path: Path, detail: dict[str, None
     path.write_bytes(
         PREAMBLE + encode_block([START, Event(1, "CallEnded", {"reason": "agent-lost", **detail})])
     )
-    found = load_flight(path)
+    found = load_trace(path)
     assert found.end == End(1, EndReason.AGENT_LOST, "")
     assert how_it_ended(found) == "Ended after 0.0 s: agent-lost"
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FlightError, match="No such file"):
-        load_flight(tmp_path / "a.flight")
+        load_trace(tmp_path / "a.flight")

@@ -26,7 +26,7 @@ from audiosocket_gw.audio import ULAW_8000
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.flight import recorder as recorder_module
-from audiosocket_gw.flight.call_trace import Flight, load_flight
+from audiosocket_gw.flight.call_trace import CallTrace, load_trace
 from audiosocket_gw.flight.capture import SUFFIX, UNFINISHED, FlightFile
 from audiosocket_gw.flight.format import CallerFormat, GatewayMessage, HeardFrame
 from audiosocket_gw.flight.recorder import FlightRecorder
@@ -49,10 +49,10 @@ def files(directory: Path) -> list[Path]:
     return sorted(directory.iterdir())
 
 
-def only(directory: Path) -> Flight:
+def only(directory: Path) -> CallTrace:
     (path,) = files(directory)
     assert path.suffix == SUFFIX
-    return load_flight(path)
+    return load_trace(path)
 
 
 async def test_a_call_is_recorded_both_ways(tmp_path: Path) -> None:
@@ -71,9 +71,9 @@ async def test_a_call_is_recorded_both_ways(tmp_path: Path) -> None:
     found = only(tmp_path)
     assert found.start.uuid == line.uuid
     assert abs(found.start.started_at - datetime.now(UTC)) < timedelta(minutes=1)
-    assert b"".join(frame.sound for frame in found.said) == said
-    assert b"".join(frame.sound for frame in found.heard) == heard
-    assert answered in b"".join(message.sound or b"" for message in found.agent_messages)
+    assert b"".join(frame.audio for frame in found.said) == said
+    assert b"".join(frame.audio for frame in found.heard) == heard
+    assert answered in b"".join(message.audio or b"" for message in found.agent_messages)
     assert found.end is not None
     assert (found.end.reason, found.end.detail) == (
         EndReason.AGENT_FAILED,
@@ -109,7 +109,7 @@ async def test_only_calls_that_ended_badly_are_kept_unless_all_are(
             async with line:
                 await conversation.close(code)
                 await made.wait_for(events.CallEnded, line.uuid)
-    ends = [load_flight(path).end for path in files(tmp_path)]
+    ends = [load_trace(path).end for path in files(tmp_path)]
     assert len(ends) == kept
     assert EndReason.AGENT_FAILED in [end.reason for end in ends if end is not None]
 
@@ -174,25 +174,25 @@ async def test_the_callers_format_is_recorded(tmp_path: Path) -> None:
     with FlightRecorder(tmp_path, keep_all=True, limits=Limits()) as recorder:
         begun = started()
         tap = recorder.open(begun)
-        tap.caller_speaks(ULAW_8000)
-        tap.caller_said(Audio(Kind.SLIN, b"\xff" * 160))
-        tap.caller_heard(encode_audio(Kind.SLIN, b"\xd5" * 160))
-        tap.happened(end(begun.uuid))
+        tap.on_caller_format(ULAW_8000)
+        tap.on_frame_received(Audio(Kind.SLIN, b"\xff" * 160))
+        tap.on_frame_sent(encode_audio(Kind.SLIN, b"\xd5" * 160))
+        tap.on_event(end(begun.uuid))
     found = only(tmp_path)
     assert found.caller_format == ULAW_8000
     assert [type(record) for record in found.records[1:2]] == [CallerFormat]
     assert isinstance(found.heard[0], HeardFrame)
-    assert found.heard[0].sound == b"\xd5" * 160
+    assert found.heard[0].audio == b"\xd5" * 160
 
 
 async def test_a_second_of_a_call_is_on_the_disk_before_it_ends(tmp_path: Path) -> None:
     with FlightRecorder(tmp_path, keep_all=False, limits=Limits()) as recorder:
         begun = replace(started(), at=asyncio.get_running_loop().time() - 1)
-        recorder.open(begun).caller_heard(FRAME)
+        recorder.open(begun).on_frame_sent(FRAME)
         while not _written(tmp_path):
             await asyncio.sleep(0.01)
         (path,) = files(tmp_path)
-        found = load_flight(path)
+        found = load_trace(path)
         assert (len(found.heard), found.end) == (1, None)
 
 
@@ -215,7 +215,7 @@ async def test_a_killed_process_leaves_what_it_heard(tmp_path: Path) -> None:
             with FlightRecorder(Path(sys.argv[1]), keep_all=False, limits=Limits()) as recorder:
                 tap = recorder.open(CallStarted(uuid4(), now(), "127.0.0.1:1"))
                 while True:
-                    tap.caller_heard(bytes.fromhex("100140") + bytes(320))
+                    tap.on_frame_sent(bytes.fromhex("100140") + bytes(320))
                     await asyncio.sleep(0.02)
 
         asyncio.run(main())
@@ -229,7 +229,7 @@ async def test_a_killed_process_leaves_what_it_heard(tmp_path: Path) -> None:
     await process.wait()
     (path,) = files(tmp_path)
     assert path.name.endswith(UNFINISHED)
-    found = load_flight(path)
+    found = load_trace(path)
     assert len(found.heard) > 10
     assert found.end is None
 
@@ -289,12 +289,12 @@ async def test_what_a_disk_took_until_it_was_full_is_kept(
         tap = recorder.open(begun)
         for second in range(1, 6):
             tap._now = lambda: begun.at + second  # type: ignore[attr-defined]  # noqa: B023
-            tap.caller_heard(encode_audio(Kind.SLIN, random.Random(second).randbytes(320)))
-        tap.happened(end(begun.uuid, reason))
+            tap.on_frame_sent(encode_audio(Kind.SLIN, random.Random(second).randbytes(320)))
+        tap.on_event(end(begun.uuid, reason))
     assert disk._room == 0
     assert len(caplog.records) == 1
-    found = [load_flight(path) for path in files(tmp_path)]
-    assert [(len(flight.heard), flight.end) for flight in found] == [(2, None)] * kept
+    found = [load_trace(path) for path in files(tmp_path)]
+    assert [(len(trace.heard), trace.end) for trace in found] == [(2, None)] * kept
 
 
 async def test_what_a_slow_disk_took_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,11 +302,11 @@ async def test_what_a_slow_disk_took_is_kept(tmp_path: Path, monkeypatch: pytest
         begun = started()
         tap = recorder.open(begun)
         tap._due = 0  # type: ignore[attr-defined]
-        tap.caller_heard(FRAME)
+        tap.on_frame_sent(FRAME)
         monkeypatch.setattr(recorder_module, "MAX_WAITING", 0)
         tap._due = 0  # type: ignore[attr-defined]
-        tap.caller_heard(FRAME)
-        tap.happened(end(begun.uuid))
+        tap.on_frame_sent(FRAME)
+        tap.on_event(end(begun.uuid))
     assert (len(only(tmp_path).heard), only(tmp_path).end) == (1, None)
 
 
@@ -326,8 +326,8 @@ async def _three_seconds(directory: Path) -> None:
         tap = recorder.open(begun)
         for second in (1, 2, 3):
             tap._now = lambda: begun.at + second  # type: ignore[attr-defined]  # noqa: B023
-            tap.caller_heard(FRAME)
-        tap.happened(end(begun.uuid))
+            tap.on_frame_sent(FRAME)
+        tap.on_event(end(begun.uuid))
 
 
 async def test_a_disk_that_is_too_slow_costs_the_recording_and_one_warning(
@@ -340,8 +340,8 @@ async def test_a_disk_that_is_too_slow_costs_the_recording_and_one_warning(
         tap = recorder.open(begun)
         for _ in range(5):
             tap._due = 0  # type: ignore[attr-defined]
-            tap.agent_sent(b"x" * 2_000)
-        tap.happened(end(begun.uuid))
+            tap.on_agent_message(b"x" * 2_000)
+        tap.on_event(end(begun.uuid))
         assert not tap._notes  # type: ignore[attr-defined]
     (warning,) = caplog.records
     assert f"call {begun.uuid}: the disk is too slow" in warning.getMessage()
@@ -353,9 +353,9 @@ async def test_a_burst_does_not_wait_for_the_second_to_end(tmp_path: Path) -> No
         begun = started()
         tap = recorder.open(begun)
         for _ in range(3):
-            tap.agent_sent(b"x" * 2**20)
+            tap.on_agent_message(b"x" * 2**20)
             assert tap._notes == []  # type: ignore[attr-defined]
-        tap.happened(end(begun.uuid))
+        tap.on_event(end(begun.uuid))
     assert [len(message.text) for message in only(tmp_path).agent_messages] == [2**20] * 3
 
 

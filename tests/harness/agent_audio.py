@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from audiosocket_gw.audio import PCM_8000
-from audiosocket_gw.testing.simulator.prompts import WORDS, sound_of
+from audiosocket_gw.testing.simulator.prompts import WORDS, audio_of
 
 Samples = npt.NDArray[np.float64]
 RATE = 8_000
@@ -50,10 +50,10 @@ def hum(size: int) -> Samples:
 def typing(size: int) -> Samples:
     """Return keystrokes over a little noise."""
     random = _random()
-    sound = random.normal(0, 0.05, size)
+    audio = random.normal(0, 0.05, size)
     for start in range(0, size - 120, 1_300):
-        sound[start : start + 120] += random.normal(0, 3, 120) * np.exp(-np.arange(120) / 30)
-    return sound
+        audio[start : start + 120] += random.normal(0, 3, 120) * np.exp(-np.arange(120) / 30)
+    return audio
 
 
 BACKGROUNDS: dict[str, Callable[[int], Samples]] = {
@@ -65,17 +65,17 @@ BACKGROUNDS: dict[str, Callable[[int], Samples]] = {
 }
 
 
-def at_level(sound: Samples, dbfs: float) -> Samples:
-    """Bring sound to a level, its root mean square in dB below full scale."""
-    return np.asarray(sound * 32_768 * 10 ** (dbfs / 20) / np.sqrt(np.mean(sound**2)))
+def at_level(audio: Samples, dbfs: float) -> Samples:
+    """Bring audio to a level, its root mean square in dB below full scale."""
+    return np.asarray(audio * 32_768 * 10 ** (dbfs / 20) / np.sqrt(np.mean(audio**2)))
 
 
-def linear(sound: Samples) -> bytes:
-    return np.rint(sound).clip(-32_768, 32_767).astype("<i2").tobytes()
+def linear(audio: Samples) -> bytes:
+    return np.rint(audio).clip(-32_768, 32_767).astype("<i2").tobytes()
 
 
 def _prompt(name: str) -> Samples:
-    return np.frombuffer(sound_of(name, PCM_8000), "<i2").astype(float)
+    return np.frombuffer(audio_of(name, PCM_8000), "<i2").astype(float)
 
 
 def _note(hz: float) -> Samples:

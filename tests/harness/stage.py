@@ -72,32 +72,32 @@ class Line:
         self.uuid = uuid or self.uuid
         self.send(encode_identity(self.uuid))
 
-    def say(self, sound: bytes) -> None:
-        """Send sound all at once; a real telephone takes its time."""
-        for start in range(0, len(sound), 320):
-            self.send(encode_audio(Kind.SLIN, sound[start : start + 320]))
+    def say(self, audio: bytes) -> None:
+        """Send audio all at once; a real telephone takes its time."""
+        for start in range(0, len(audio), 320):
+            self.send(encode_audio(Kind.SLIN, audio[start : start + 320]))
 
     @property
     def heard(self) -> bytes:
-        """All sound so far, silence included."""
+        """All audio so far, silence included."""
         return b"".join(frame.payload for frame in self.frames if isinstance(frame, Audio))
 
     def heard_as(self, kind: Kind) -> bytes:
-        """The sound of one kind."""
+        """The audio of one kind."""
         return b"".join(f.payload for f in self.frames if isinstance(f, Audio) and f.kind is kind)
 
     @property
     def hung_up(self) -> bool:
         return bool(self.frames) and self.frames[-1] == Hangup()
 
-    async def hears(self, sound: bytes) -> None:
-        """Wait until the sound has arrived, whole and without a gap."""
-        while sound not in self.heard:
+    async def hears(self, audio: bytes) -> None:
+        """Wait until the audio has arrived, whole and without a gap."""
+        while audio not in self.heard:
             await asyncio.sleep(0.02)
 
-    async def hears_piece_by_piece(self, sound: bytes) -> None:
-        """Wait until the sound has arrived, whole, in which silence may stand wherever the agent was late."""
-        while sound not in without_silence(self.heard):
+    async def hears_piece_by_piece(self, audio: bytes) -> None:
+        """Wait until the audio has arrived, whole, in which silence may stand wherever the agent was late."""
+        while audio not in without_silence(self.heard):
             await asyncio.sleep(0.02)
 
 
@@ -154,12 +154,12 @@ async def stage(
 
 
 def ramp(ms: int, start: int = 1) -> bytes:
-    """Sound in which every sample differs from its neighbours, and none is 0: a lost or doubled one shows."""
+    """Audio in which every sample differs from its neighbours, and none is 0: a lost or doubled one shows."""
     count = ms * 8
     return b"".join(((start + n * 7) % 30_000 + 1).to_bytes(2, "little") for n in range(count))
 
 
-def without_silence(sound: bytes) -> bytes:
+def without_silence(audio: bytes) -> bytes:
     """Return the samples that are not 0."""
-    samples = np.frombuffer(sound, np.int16)
+    samples = np.frombuffer(audio, np.int16)
     return bytes(samples[samples != 0])

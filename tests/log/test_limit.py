@@ -16,12 +16,12 @@ def about(call: UUID, template: str = "call %s: interrupted, %d ms discarded") -
 
 def test_a_burst_passes_and_the_rest_is_counted_once() -> None:
     limit = RateLimit()
-    admitted = [limit.admits(STRANGER, number / 1000) for number in range(9_000)]
+    admitted = [limit.accepts(STRANGER, number / 1000) for number in range(9_000)]
     assert admitted == [True] * BURST + [False] * (9_000 - BURST)
     assert limit.ended(WINDOW_S - 0.001) == []
     assert limit.ended(WINDOW_S) == [(STRANGER, 9_000 - BURST)]
     assert limit.ended(WINDOW_S * 10) == []
-    assert limit.admits(STRANGER, WINDOW_S)
+    assert limit.accepts(STRANGER, WINDOW_S)
 
 
 def test_what_stays_below_is_never_held_back() -> None:
@@ -29,18 +29,18 @@ def test_what_stays_below_is_never_held_back() -> None:
     for number in range(10_000):
         now = number * WINDOW_S / BURST
         assert limit.ended(now) == []
-        assert limit.admits(STRANGER, now)
+        assert limit.accepts(STRANGER, now)
 
 
 def test_level_and_template_and_call_have_limits_of_their_own() -> None:
     limit = RateLimit()
     one, other = uuid4(), uuid4()
     for _ in range(1_000):
-        limit.admits(about(one), 0)
-    assert not limit.admits(about(one), 1)
-    assert limit.admits(about(one)._replace(level=logging.WARNING), 1)
-    assert limit.admits(about(one, "call %s: key pressed"), 1)
-    assert limit.admits(about(other), 1)
+        limit.accepts(about(one), 0)
+    assert not limit.accepts(about(one), 1)
+    assert limit.accepts(about(one)._replace(level=logging.WARNING), 1)
+    assert limit.accepts(about(one, "call %s: key pressed"), 1)
+    assert limit.accepts(about(other), 1)
     assert limit.ended(WINDOW_S) == [(about(one), 1_001 - BURST)]
 
 
@@ -51,12 +51,12 @@ def test_150_honest_calls_a_second_are_all_logged() -> None:
         call = uuid4()
         assert limit.ended(now) == []
         for template in ("call %s: started by %s", "call %s: ended, reason=%s"):
-            assert limit.admits(about(call, template), now)
+            assert limit.accepts(about(call, template), now)
 
 
 def test_strangers_that_pretend_to_be_calls_are_limited_all_together() -> None:
     limit = RateLimit()
-    admitted = sum(limit.admits(about(uuid4()), 0) for _ in range(10_000))
+    admitted = sum(limit.accepts(about(uuid4()), 0) for _ in range(10_000))
     assert admitted == CALLS_BURST
     together = Topic("audiosocket_gw.call.call", logging.INFO, "call %s: interrupted, %d ms discarded")
     assert limit.ended(WINDOW_S) == [(together, 10_000 - CALLS_BURST)]

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from audiosocket_gw.testing.softphone import Caller
+from audiosocket_gw.testing.softphone import Softphone
 
 Process = asyncio.subprocess.Process
 
@@ -77,7 +77,7 @@ async def garbage(port: int, connections: int) -> None:
         writer.close()
 
 
-async def hears(caller: Caller, frames: int = 50) -> None:
+async def hears(caller: Softphone, frames: int = 50) -> None:
     """Wait until the caller has heard so many more: one every 20 ms, if the gateway is alive."""
     wanted = len(caller.heard) + frames
     async with asyncio.timeout(30):
@@ -114,7 +114,7 @@ def fill(pipe: int) -> None:
 
 async def test_a_log_that_nobody_reads_disturbs_no_call() -> None:
     with unread_pipe() as (_, writing):
-        async with gateway(writing) as (process, port), Caller("127.0.0.1", port) as caller:
+        async with gateway(writing) as (process, port), Softphone("127.0.0.1", port) as caller:
             await hears(caller)
             fill(writing)
             await garbage(port, 700)
@@ -134,7 +134,7 @@ async def test_how_many_lines_were_dropped_is_told_when_somebody_reads_again() -
     with unread_pipe() as (reading, writing):
         async with (
             gateway(writing, program=("-c", SHORT_OF_MEMORY), LOG_LEVEL="debug") as (process, port),
-            Caller("127.0.0.1", port) as caller,
+            Softphone("127.0.0.1", port) as caller,
         ):
             fill(writing)
             await probes(port, 1_000)
@@ -163,7 +163,7 @@ def read_until(descriptor: int, words: bytes) -> bytes:
 
 
 async def works(process: Process, port: int) -> None:
-    async with Caller("127.0.0.1", port) as caller:
+    async with Softphone("127.0.0.1", port) as caller:
         await garbage(port, 5)
         await hears(caller)
     await garbage(port, 5)
@@ -203,7 +203,7 @@ async def test_standard_error_whose_terminal_is_gone() -> None:
 
 async def test_a_terminal_that_is_held_by_ctrl_s() -> None:
     terminal, end = pty.openpty()
-    async with gateway(end) as (process, port), Caller("127.0.0.1", port) as caller:
+    async with gateway(end) as (process, port), Softphone("127.0.0.1", port) as caller:
         os.write(terminal, b"\x13")
         await garbage(port, 100)
         await hears(caller)

@@ -37,16 +37,16 @@ async def speak(directory: Path, ticks: int) -> None:
     with Recorder(directory, Limits()) as recorder:
         started = events.CallStarted(CALL, loop.time(), "192.0.2.1:40000")
         tap = recorder.open(started)
-        tap.happened(started)
+        tap.on_event(started)
         for tick in range(ticks):
-            tap.caller_heard(to_caller(tick % 30_000 + 1))
+            tap.on_frame_sent(to_caller(tick % 30_000 + 1))
             if tick % 5 == 0:
-                tap.happened(events.CallerSaid(CALL, loop.time(), words(tick // 5)))
+                tap.on_event(events.CallerSaid(CALL, loop.time(), words(tick // 5)))
             await asyncio.sleep(0.02)
-            tap.caller_said(from_caller(tick % 30_000 + 1))
+            tap.on_frame_received(from_caller(tick % 30_000 + 1))
             if tick % 50 == 49:
                 await_writer(recorder)
-        tap.happened(events.CallEnded(CALL, loop.time(), events.EndReason.CALLER_HANGUP, "", 0, 0))
+        tap.on_event(events.CallEnded(CALL, loop.time(), events.EndReason.CALLER_HANGUP, "", 0, 0))
     print("the call has ended")
 
 

@@ -1,4 +1,4 @@
-"""Sound whose place shows: each frame of it is a constant of its own."""
+"""Audio whose place shows: each frame of it is a constant of its own."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ def read(path: Path) -> tuple[int, Samples, Samples]:
     """Return rate, left and right channel of a file, as any player would."""
     with wave.open(str(path), "rb") as file:
         assert (file.getnchannels(), file.getsampwidth()) == (2, 2)
-        sound = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
-        assert len(sound) == file.getnframes()
-        return file.getframerate(), sound[:, 0], sound[:, 1]
+        audio = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2)
+        assert len(audio) == file.getnframes()
+        return file.getframerate(), audio[:, 0], audio[:, 1]

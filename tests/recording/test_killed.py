@@ -28,8 +28,8 @@ def run(directory: Path, *arguments: str) -> subprocess.Popen[str]:
 
 
 def files_of(directory: Path) -> tuple[Path, Path]:
-    (sound,) = directory.glob(f"*-{CALL}.wav")
-    return sound, sound.with_suffix(".jsonl")
+    (audio,) = directory.glob(f"*-{CALL}.wav")
+    return audio, audio.with_suffix(".jsonl")
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
@@ -39,8 +39,8 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 
 def assert_true_so_far(directory: Path) -> float:
     """Check the files as far as they go; return how many seconds that is."""
-    sound, transcript = files_of(directory)
-    rate, left, right = read(sound)
+    audio, transcript = files_of(directory)
+    rate, left, right = read(audio)
     assert rate == RATE
     # Each frame in its place: on the right from when it was sent, on the left until it came, and the last one
     # had not come.

@@ -44,7 +44,7 @@ class OneCall:
         self.heard_at: list[float] = []
         started = events.CallStarted(self.uuid, self.started_at, "192.0.2.1:40000")
         self.tap = recorder.open(started)
-        self.tap.happened(started)
+        self.tap.on_event(started)
         self._recorder = recorder
 
     def __enter__(self) -> Self:
@@ -56,16 +56,16 @@ class OneCall:
     def tick(self) -> None:
         """Send the caller the next frame: the first is full of 1."""
         self.heard_at.append(self.loop.time())
-        self.tap.caller_heard(to_caller(len(self.heard_at)))
+        self.tap.on_frame_sent(to_caller(len(self.heard_at)))
         if len(self.heard_at) % 50 == 0:
             settle(self._recorder)  # virtual time is faster than a disk
 
     def end(self) -> None:
         now = self.loop.time()
-        self.happened(events.CallEnded, EndReason.CALLER_HANGUP, "hung up", round(now * 1000), 0)
+        self.on_event(events.CallEnded, EndReason.CALLER_HANGUP, "hung up", round(now * 1000), 0)
 
-    def happened(self, kind: type[events.CallEvent], *fields: Any) -> None:
-        self.tap.happened(kind(self.uuid, self.loop.time(), *fields))
+    def on_event(self, kind: type[events.CallEvent], *fields: Any) -> None:
+        self.tap.on_event(kind(self.uuid, self.loop.time(), *fields))
 
 
 def settle(recorder: Recorder) -> None:
@@ -109,7 +109,7 @@ async def test_both_channels_are_as_the_caller_s_leg_had_them(tmp_path: Path) ->
     with recording(tmp_path) as recorder, OneCall(recorder) as call, ticker.attach(call.tick):
 
         def say(number: int) -> None:
-            call.tap.caller_said(from_caller(number))
+            call.tap.on_frame_received(from_caller(number))
 
         for number, delay_s in enumerate(jitter, 1):
             if not 200 < number < 350:
@@ -139,7 +139,7 @@ async def test_both_channels_are_as_the_caller_s_leg_had_them(tmp_path: Path) ->
 @pytest.mark.virtual_time
 async def test_the_files_grow_as_the_call_goes(tmp_path: Path) -> None:
     with recording(tmp_path / "recordings") as recorder, OneCall(recorder) as call:
-        call.happened(events.AgentConnected, "conv_1", 0.0)
+        call.on_event(events.AgentConnected, "conv_1", 0.0)
         settle(recorder)
         assert [line["type"] for line in transcript_of(tmp_path / "recordings", call.uuid)] == [
             "call",
@@ -152,7 +152,7 @@ async def test_the_files_grow_as_the_call_goes(tmp_path: Path) -> None:
                 settle(recorder)
                 _, _, right = read(wav_of(tmp_path / "recordings", call.uuid))
                 assert len(call_ms(right)) == tick
-        call.happened(events.CallerSaid, "hello")
+        call.on_event(events.CallerSaid, "hello")
         settle(recorder)
         assert transcript_of(tmp_path / "recordings", call.uuid)[-1]["text"] == "hello"
     for path in list_of(tmp_path / "recordings"):
@@ -162,10 +162,10 @@ async def test_the_files_grow_as_the_call_goes(tmp_path: Path) -> None:
 
 
 @pytest.mark.virtual_time
-async def test_a_time_of_the_transcript_is_a_place_in_the_sound(tmp_path: Path) -> None:
+async def test_a_time_of_the_transcript_is_a_place_in_the_audio(tmp_path: Path) -> None:
     with recording(tmp_path) as recorder, OneCall(recorder) as call, Ticker().attach(call.tick):
         await asyncio.sleep(1.51)
-        call.happened(events.ReplyStarted)
+        call.on_event(events.ReplyStarted)
         await asyncio.sleep(1)
     _, _, right = read(wav_of(tmp_path, call.uuid))
     at = transcript_of(tmp_path, call.uuid)[1]["at"]
@@ -174,7 +174,7 @@ async def test_a_time_of_the_transcript_is_a_place_in_the_sound(tmp_path: Path) 
 
 
 @pytest.mark.virtual_time
-async def test_a_call_without_sound_has_its_files_too(tmp_path: Path) -> None:
+async def test_a_call_without_audio_has_its_files_too(tmp_path: Path) -> None:
     with recording(tmp_path) as recorder, OneCall(recorder) as call:
         pass
     _, left, _ = read(wav_of(tmp_path, call.uuid))
@@ -185,11 +185,11 @@ async def test_a_call_without_sound_has_its_files_too(tmp_path: Path) -> None:
 @pytest.mark.virtual_time
 async def test_the_rate_is_what_the_caller_speaks_in_the_first_second(tmp_path: Path) -> None:
     with recording(tmp_path) as recorder, OneCall(recorder) as call:
-        call.tap.caller_heard(to_caller(1))
-        call.tap.caller_speaks(AudioFormat(Encoding.PCM, 16_000))
+        call.tap.on_frame_sent(to_caller(1))
+        call.tap.on_caller_format(AudioFormat(Encoding.PCM, 16_000))
         for number in range(2, 102):
-            call.tap.caller_said(Audio(Kind.SLIN16, np.full(320, number, "<i2").tobytes()))
-            call.tap.caller_heard(encode_audio(Kind.SLIN16, np.full(320, number, "<i2").tobytes()))
+            call.tap.on_frame_received(Audio(Kind.SLIN16, np.full(320, number, "<i2").tobytes()))
+            call.tap.on_frame_sent(encode_audio(Kind.SLIN16, np.full(320, number, "<i2").tobytes()))
             await asyncio.sleep(0.02)
     rate, left, right = read(wav_of(tmp_path, call.uuid))
     assert rate == 16_000
@@ -200,17 +200,17 @@ async def test_the_rate_is_what_the_caller_speaks_in_the_first_second(tmp_path: 
 
 @pytest.mark.virtual_time
 async def test_what_can_not_be_decoded_is_silence(tmp_path: Path) -> None:
-    """As it is for the agent; read as linear sound it would be noise at full level."""
+    """As it is for the agent; read as linear audio it would be noise at full level."""
     with recording(tmp_path) as recorder, OneCall(recorder) as call:
-        call.tap.caller_speaks(None)
+        call.tap.on_caller_format(None)
         for _ in range(10):
-            call.tap.caller_heard(to_caller(1))
-            call.tap.caller_said(Audio(Kind.SLIN, bytes(range(160))))
+            call.tap.on_frame_sent(to_caller(1))
+            call.tap.on_frame_received(Audio(Kind.SLIN, bytes(range(160))))
             await asyncio.sleep(0.02)
-        call.tap.caller_speaks(PCM_8000)
-        call.tap.caller_heard(to_caller(1))
+        call.tap.on_caller_format(PCM_8000)
+        call.tap.on_frame_sent(to_caller(1))
         await asyncio.sleep(0.02)
-        call.tap.caller_said(from_caller(2))
+        call.tap.on_frame_received(from_caller(2))
     _, left, right = read(wav_of(tmp_path, call.uuid))
     assert np.unique(left).tolist() == [0, 2]
     assert np.count_nonzero(right == 1) == 11 * FRAME
@@ -221,13 +221,13 @@ async def test_g711_is_decoded(tmp_path: Path) -> None:
     linear = np.full(FRAME, 12_412, "<i2").tobytes()
     coded = linear_to_ulaw(linear)
     with recording(tmp_path) as recorder, OneCall(recorder) as call:
-        call.tap.caller_speaks(ULAW_8000)
+        call.tap.on_caller_format(ULAW_8000)
         for _ in range(10):
-            call.tap.caller_heard(encode_audio(Kind.SLIN, linear))
+            call.tap.on_frame_sent(encode_audio(Kind.SLIN, linear))
             await asyncio.sleep(0.02)
-            call.tap.caller_said(Audio(Kind.SLIN, coded))
-        call.tap.caller_speaks(PCM_8000)
-        call.tap.caller_heard(to_caller(1))
+            call.tap.on_frame_received(Audio(Kind.SLIN, coded))
+        call.tap.on_caller_format(PCM_8000)
+        call.tap.on_frame_sent(to_caller(1))
     rate, left, right = read(wav_of(tmp_path, call.uuid))
     assert rate == 8_000
     assert np.count_nonzero(left == 12_412) == np.count_nonzero(right == 12_412) == 10 * FRAME
@@ -237,12 +237,12 @@ async def test_g711_is_decoded(tmp_path: Path) -> None:
 # What goes wrong
 
 
-async def sound(call: OneCall, seconds: float) -> None:
+async def audio(call: OneCall, seconds: float) -> None:
     """Let both sides say so much. On a loop whose clock jumps that takes no time."""
     for _ in range(round(seconds * 50)):
-        call.tap.caller_heard(to_caller(7))
+        call.tap.on_frame_sent(to_caller(7))
         await asyncio.sleep(0.02)
-        call.tap.caller_said(from_caller(7))
+        call.tap.on_frame_received(from_caller(7))
 
 
 def refuse(number: int) -> Callable[..., int]:
@@ -262,18 +262,18 @@ async def test_a_full_disk_is_told_once_and_ends_that_recording(
 ) -> None:
     with recording(tmp_path) as recorder:
         with OneCall(recorder) as call:
-            call.happened(events.CallerSaid, "before")
-            await sound(call, 2)
+            call.on_event(events.CallerSaid, "before")
+            await audio(call, 2)
             settle(recorder)
             with monkeypatch.context() as patch:
                 patch.setattr(os, "pwrite", refuse(errno.ENOSPC))
-                await sound(call, 3)
-                call.happened(events.CallerSaid, "lost")
+                await audio(call, 3)
+                call.on_event(events.CallerSaid, "lost")
                 settle(recorder)
-            await sound(call, 2)
-            call.happened(events.CallerSaid, "lost, too")
+            await audio(call, 2)
+            call.on_event(events.CallerSaid, "lost, too")
         with OneCall(recorder) as later:
-            await sound(later, 2)
+            await audio(later, 2)
     assert warnings(caplog) == [
         f"call {call.uuid}: recording stopped, the call goes on: No space left on device. "
         f"Look at the disk of RECORD_DIR={tmp_path}"
@@ -293,7 +293,7 @@ async def test_a_directory_that_was_removed_is_made_again(
         shutil.rmtree(directory.parent)
         for _ in range(2):
             with OneCall(recorder) as call:
-                await sound(call, 3)
+                await audio(call, 3)
             await written(recorder)
             assert len(read(wav_of(directory, call.uuid))[1]) > 0
         assert warnings(caplog) == [f"RECORD_DIR={directory}: it was removed, and is made again"]
@@ -309,7 +309,7 @@ async def test_a_recording_that_is_removed_during_the_call_is_told(
     directory = tmp_path / "recordings"
     with recording(directory) as recorder:
         with OneCall(recorder) as call:
-            await sound(call, 3)
+            await audio(call, 3)
             await written(recorder)
             shutil.rmtree(directory)
         await written(recorder)
@@ -317,7 +317,7 @@ async def test_a_recording_that_is_removed_during_the_call_is_told(
             f"call {call.uuid}: its recording was removed before the call ended: "
         )
         with OneCall(recorder) as later:
-            await sound(later, 3)
+            await audio(later, 3)
     assert len(read(wav_of(directory, later.uuid))[1]) > 0
 
 
@@ -330,7 +330,7 @@ async def test_a_directory_that_cannot_be_made_again_harms_no_call(
         directory.rmdir()
         directory.write_text("a file in its place")
         with OneCall(recorder) as call:
-            await sound(call, 3)
+            await audio(call, 3)
     assert f"call {call.uuid}: recording stopped, the call goes on: " in warnings(caplog)[-1]
     assert f"Look at the disk of RECORD_DIR={directory}" in warnings(caplog)[-1]
 
@@ -367,16 +367,16 @@ async def test_a_disk_that_hangs_holds_no_call_up(
     with recording(tmp_path) as recorder:
         disk = HungDisk(monkeypatch)
         with OneCall(recorder) as call, OneCall(recorder) as talkative:
-            call.happened(events.CallerSaid, "hello")
+            call.on_event(events.CallerSaid, "hello")
             assert disk.asked.wait(30)
-            await sound(call, 10)
+            await audio(call, 10)
             assert warnings(caplog) == []
-            await sound(call, 10)
-            call.happened(events.CallerSaid, "hello?")
+            await audio(call, 10)
+            call.on_event(events.CallerSaid, "hello?")
             for _ in range(1_100):
-                talkative.happened(events.CallerSaid, "hello!")
+                talkative.on_event(events.CallerSaid, "hello!")
             files = [item.tap._files for item in (call, talkative)]  # type: ignore[attr-defined]
-            assert [len(item.sound) + len(item.events) for item in files] == [0, 0], "nothing is kept"
+            assert [len(item.audio) + len(item.events) for item in files] == [0, 0], "nothing is kept"
         assert [line.partition(". Look")[0] for line in warnings(caplog)] == [
             f"call {call.uuid}: recording stopped, the call goes on: the disk has taken nothing for 10 s",
             f"call {talkative.uuid}: recording stopped, the call goes on: the disk hangs",
@@ -384,7 +384,7 @@ async def test_a_disk_that_hangs_holds_no_call_up(
         assert all(f"RECORD_DIR={tmp_path}" in line for line in warnings(caplog))
         disk.repair()
         with OneCall(recorder) as later:
-            await sound(later, 1)
+            await audio(later, 1)
     assert len(read(wav_of(tmp_path, later.uuid))[1]) > 0, "the next call is recorded again"
     assert len(warnings(caplog)) == 2
     assert recorder._up == set()
@@ -399,7 +399,7 @@ async def test_while_the_disk_hangs_no_new_recording_waits_for_it(
         disk = HungDisk(monkeypatch)
         with OneCall(recorder) as call:
             for _ in range(30):
-                call.happened(events.CallerSaid, "hello")
+                call.on_event(events.CallerSaid, "hello")
             with OneCall(recorder) as refused:
                 assert type(refused.tap) is Tap
         disk.repair()
@@ -414,7 +414,7 @@ async def test_a_disk_that_hangs_does_not_keep_the_gateway_from_stopping(
     disk: HungDisk
     with recording(tmp_path) as recorder, OneCall(recorder) as call:
         disk = HungDisk(monkeypatch)
-        await sound(call, 2)
+        await audio(call, 2)
     assert "recordings: the disk hangs" in caplog.text
     disk.repair()
     recorder._writer._thread.join(30)
@@ -422,15 +422,15 @@ async def test_a_disk_that_hangs_does_not_keep_the_gateway_from_stopping(
 
 
 @pytest.mark.virtual_time
-async def test_at_two_gigabytes_the_sound_ends_and_the_transcript_goes_on(
+async def test_at_two_gigabytes_the_audio_ends_and_the_transcript_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(wav, "MAX_BYTES", 44 + 4 * 12_000)
     with recording(tmp_path) as recorder, OneCall(recorder) as call:
         for _ in range(5):
-            await sound(call, 1)
+            await audio(call, 1)
             settle(recorder)
-        call.happened(events.CallerSaid, "still here")
+        call.on_event(events.CallerSaid, "still here")
     assert warnings(caplog) == [f"call {call.uuid}: its recording has reached 2 GiB and ends there"]
     assert len(read(wav_of(tmp_path, call.uuid))[1]) == 12_000
     assert [line["type"] for line in transcript_of(tmp_path, call.uuid)] == ["call", "said", "end"]
@@ -443,11 +443,11 @@ async def test_a_defect_ends_one_recording(
     with recording(tmp_path) as recorder:
         with OneCall(recorder) as call, monkeypatch.context() as patch:
             patch.setattr(Stereo, "add", lambda *_: 1 // 0)
-            await sound(call, 2)
+            await audio(call, 2)
             settle(recorder)
-            await sound(call, 2)
+            await audio(call, 2)
         with OneCall(recorder) as later:
-            await sound(later, 1)
+            await audio(later, 1)
     assert caplog.text.count("a defect of the gateway") == 1
     assert "Traceback" in caplog.text
     assert str(call.uuid) in caplog.text
@@ -477,10 +477,10 @@ async def test_old_calls_go_at_the_start_and_after_a_call(
         settle(recorder)
         assert not old.exists()
         with OneCall(recorder) as up:
-            await sound(up, 1)
+            await audio(up, 1)
             for _ in range(3):
                 with OneCall(recorder) as call:
-                    await sound(call, 4)
+                    await audio(call, 4)
                     await asyncio.sleep(0.002)
                 settle(recorder)
             settle(recorder)
@@ -496,14 +496,14 @@ async def test_a_recording_that_was_given_up_is_spared_while_its_call_is_up(
 ) -> None:
     monkeypatch.setattr(writer.Writer, "CHORE_SOON_S", 0.0)
     with recording(tmp_path, Limits(max_bytes=0)) as recorder, OneCall(recorder) as call:
-        await sound(call, 1)
+        await audio(call, 1)
         settle(recorder)
         with monkeypatch.context() as patch:
             patch.setattr(os, "pwrite", refuse(errno.EIO))
-            await sound(call, 1)
+            await audio(call, 1)
             settle(recorder)
         with OneCall(recorder) as other:
-            await sound(other, 1)
+            await audio(other, 1)
         settle(recorder)
         settle(recorder)
         (kept,) = {path.stem for path in list_of(tmp_path)}

@@ -17,7 +17,7 @@ from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.protocol.audiosocket import Kind, encode_audio
 from audiosocket_gw.settings import Settings
-from tests.call.test_barge_in import audio, hears_ms, interruption, words
+from tests.call.test_barge_in import audio_message, hears_ms, interruption, words
 from tests.harness.stage import Line, ramp, stage, without_silence
 
 Samples = npt.NDArray[np.int16]
@@ -27,9 +27,9 @@ FRAME = 160
 
 def recording(folder: Path) -> tuple[Samples, Samples, list[dict[str, Any]]]:
     """Return the caller's and the agent's side of the one call in the folder, and its transcript."""
-    (sound,) = folder.glob("*.wav")
+    (audio,) = folder.glob("*.wav")
     (text,) = folder.glob("*.jsonl")
-    with wave.open(str(sound)) as file:
+    with wave.open(str(audio)) as file:
         assert (file.getnchannels(), file.getframerate(), file.getsampwidth()) == (2, 8_000, 2)
         left, right = np.frombuffer(file.readframes(file.getnframes()), "<i2").reshape(-1, 2).T
     return left, right, [json.loads(line) for line in text.read_text().splitlines()]
@@ -66,7 +66,7 @@ async def test_the_recording_of_an_interrupted_call_is_what_the_caller_heard(tmp
         async with line:
             for number, reply in enumerate(replies, 1):
                 await agent.send(words(text, number))
-                await agent.send(audio(reply, number))
+                await agent.send(audio_message(reply, number))
                 await hears_ms(line, 500 * number)
                 await agent.send(interruption(number))
                 await asyncio.sleep(0.1)  # silence, by which the end is found
@@ -122,7 +122,7 @@ async def test_a_disk_that_fails_never_harms_the_call(
             directory.rmdir()
         line, agent = await on_stage.call()
         async with line:
-            await agent.send(audio(ramp(1_500), 1))
+            await agent.send(audio_message(ramp(1_500), 1))
             await line.hears(ramp(1_500))
         ended = await on_stage.wait_for(events.CallEnded)
         assert ended.reason is events.EndReason.CALLER_HANGUP

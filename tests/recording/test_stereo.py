@@ -34,20 +34,20 @@ class Canvas:
 
     def __init__(self, rate: int = RATE, begins_at: float = 0.0) -> None:
         self.stereo = Stereo(rate, begins_at)
-        self._sound = np.zeros((0, 2), np.int16)
+        self._audio = np.zeros((0, 2), np.int16)
 
     def take(self) -> None:
         for position, block in self.stereo.take():
-            assert position <= len(self._sound), "a hole"
-            grown = max(len(self._sound), position + len(block))
-            self._sound = np.concatenate((self._sound, np.zeros((grown - len(self._sound), 2), np.int16)))
-            self._sound[position : position + len(block)] = block
+            assert position <= len(self._audio), "a hole"
+            grown = max(len(self._audio), position + len(block))
+            self._audio = np.concatenate((self._audio, np.zeros((grown - len(self._audio), 2), np.int16)))
+            self._audio[position : position + len(block)] = block
 
     def close(self) -> tuple[Samples, Samples]:
         """Return the left and the right channel."""
         self.stereo.close()
         self.take()
-        return self._sound[:, 0], self._sound[:, 1]
+        return self._audio[:, 0], self._audio[:, 1]
 
 
 def recorded(heard: list[TimedFrame], said: list[TimedFrame], ticks: int = 50) -> tuple[Samples, Samples]:
@@ -116,12 +116,12 @@ def test_a_loop_that_was_held_up_is_silence_and_everything_after_it_is_in_place(
 
 
 def right_gap_ms(channel: Samples) -> float:
-    """Return the longest silence between two sounds."""
+    """Return the longest silence between two pieces of audio."""
     return float(np.diff(np.flatnonzero(channel)).max() - 1) / 8
 
 
 def test_frames_that_could_not_be_sent_move_what_follows() -> None:
-    # Asterisk took no sound for 60 ms: too little for the ticker to skip, and yet it is time that passed.
+    # Asterisk took no audio for 60 ms: too little for the ticker to skip, and yet it is time that passed.
     heard = [(at + 0.06 * (at > 1.99), frame) for at, frame in ticks(6)]
     _, right = recorded(heard, [])
     assert position_ms(right)[300] == pytest.approx(20 * 299 + 60, abs=1)
@@ -137,7 +137,7 @@ def test_of_what_the_caller_heard_nothing_is_left_out() -> None:
 
 
 def test_what_was_said_before_the_call_is_left_out() -> None:
-    # The connection was accepted 200 ms late; that much sound is waiting.
+    # The connection was accepted 200 ms late; that much audio is waiting.
     said = [(max(0.0, -0.18 + 0.02 * n), payload(n + 1)) for n in range(100)]
     left, _ = recorded(ticks(2), said)
     spoken = position_ms(left)
@@ -204,9 +204,9 @@ def test_every_frame_is_within_20_ms_of_when_it_was_said(caller: tuple[list[floa
 @pytest.mark.parametrize("kind", SAMPLE_RATES)
 def test_a_recording_has_the_rate_of_its_call(kind: Kind) -> None:
     rate = SAMPLE_RATES[kind]
-    sound = tone(440, rate, peak=9_000, s=1.0).tobytes()
+    audio = tone(440, rate, peak=9_000, s=1.0).tobytes()
     size = AudioFormat(Encoding.PCM, rate).frame_bytes
-    frames = [sound[start : start + size] for start in range(0, len(sound), size)]
+    frames = [audio[start : start + size] for start in range(0, len(audio), size)]
     canvas = Canvas(rate)
     canvas.stereo.add(
         Piece(
@@ -216,8 +216,8 @@ def test_a_recording_has_the_rate_of_its_call(kind: Kind) -> None:
         )
     )
     left, right = canvas.close()
-    assert left.tobytes() == sound
-    assert right.tobytes() == sound
+    assert left.tobytes() == audio
+    assert right.tobytes() == audio
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_a_recording_has_the_rate_of_its_call(kind: Kind) -> None:
     [(ULAW_8000, linear_to_ulaw, ulaw_to_linear), (ALAW_8000, linear_to_alaw, alaw_to_linear)],
     ids=["ulaw", "alaw"],
 )
-def test_g711_under_the_label_of_linear_sound_is_decoded(law, encode, decode) -> None:  # type: ignore[no-untyped-def]
+def test_g711_under_the_label_of_linear_audio_is_decoded(law, encode, decode) -> None:  # type: ignore[no-untyped-def]
     coded = encode(tone(440, 8_000, peak=9_000, s=0.5).tobytes())
     frames = [coded[start : start + 160] for start in range(0, len(coded), 160)]
     canvas = Canvas()
@@ -249,12 +249,12 @@ def test_a_format_that_changes_in_mid_call_is_converted(rate: int) -> None:
     for audio_format, seconds in ((PCM_8000, 3), (changed, 4), (PCM_8000, 3)):
         kind = next(kind for kind, its_rate in SAMPLE_RATES.items() if its_rate == audio_format.rate)
         size = audio_format.frame_bytes
-        sound = tone(500, audio_format.rate, peak=9_000, s=seconds).tobytes()
-        frames = [sound[start : start + size] for start in range(0, len(sound), size)]
+        audio = tone(500, audio_format.rate, peak=9_000, s=seconds).tobytes()
+        frames = [audio[start : start + size] for start in range(0, len(audio), size)]
         for second in range(seconds):
             said = [(at + 0.02 * n, frames[50 * second + n]) for n in range(50)]
             heard = [(time, encode_audio(kind, frame)) for time, frame in said]
-            canvas.stereo.add(Piece(audio_format, heard, [(time + 0.02, sound) for time, sound in said]))
+            canvas.stereo.add(Piece(audio_format, heard, [(time + 0.02, audio) for time, audio in said]))
             canvas.take()
             at += 1
     expected = tone(500, 8_000, peak=9_000, s=10)
@@ -267,13 +267,13 @@ def test_a_format_that_changes_in_mid_call_is_converted(rate: int) -> None:
 
 
 def test_a_sample_in_two_frames_is_not_torn() -> None:
-    sound = tone(440, 8_000, peak=9_000, s=0.2).tobytes()
+    audio = tone(440, 8_000, peak=9_000, s=0.2).tobytes()
     canvas = Canvas()
-    for n, start in enumerate(range(0, len(sound), 321)):
-        frame = sound[start : start + 321]
+    for n, start in enumerate(range(0, len(audio), 321)):
+        frame = audio[start : start + 321]
         canvas.stereo.add(Piece(PCM_8000, [(0.02 * n, encode_audio(Kind.SLIN, frame))], []))
     _, right = canvas.close()
-    assert right.tobytes() == sound
+    assert right.tobytes() == audio
 
 
 def test_a_minute_without_a_frame_is_a_minute_of_silence() -> None:

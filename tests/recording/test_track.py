@@ -26,21 +26,21 @@ def add(to: Track, *due_ms: float, first: int = 1) -> None:
 
 
 def begins_ms(runs: list[Run]) -> list[float]:
-    """Return where each frame begins; a frame is what sounds alike."""
+    """Return where each frame begins; a frame is what is alike."""
     begins: list[float] = []
     before = 0
-    for position, sound in runs:
-        edges = np.flatnonzero(np.diff(sound, prepend=before))
+    for position, audio in runs:
+        edges = np.flatnonzero(np.diff(audio, prepend=before))
         begins += ((position + edges) / MS).tolist()
-        before = int(sound[-1])
+        before = int(audio[-1])
     return begins
 
 
 def draw(canvas: Samples, settled: int, runs: list[Run]) -> None:
     """Draw the runs in place of all that wasn't settled."""
     canvas[settled:] = 0
-    for position, sound in runs:
-        canvas[position : position + len(sound)] = sound
+    for position, audio in runs:
+        canvas[position : position + len(audio)] = audio
 
 
 def test_frames_in_time_are_one_run() -> None:
@@ -63,7 +63,7 @@ def test_a_burst_may_come_in_two_pieces() -> None:
 def test_where_nothing_was_sent_there_is_silence() -> None:
     runs = track(0, 20, 3_000, 3_020).place()
     assert begins_ms(runs) == [0, 20, 3_000, 3_020]
-    assert [len(sound) for _, sound in runs] == [2 * FRAME, 2 * FRAME]
+    assert [len(audio) for _, audio in runs] == [2 * FRAME, 2 * FRAME]
 
 
 def test_two_lost_frames_are_a_gap_once_what_follows_confirms_it() -> None:
@@ -115,9 +115,9 @@ def test_what_is_settled_stays() -> None:
     new = track(0, 20, 40, 60)
     new.place()
     new.settle(50 * MS)
-    (position, sound), = new.place()  # fmt: skip
-    assert (position, len(sound)) == (50 * MS, 30 * MS)
-    assert sound.tolist() == [3] * 10 * MS + [4] * FRAME
+    (position, audio), = new.place()  # fmt: skip
+    assert (position, len(audio)) == (50 * MS, 30 * MS)
+    assert audio.tolist() == [3] * 10 * MS + [4] * FRAME
     add(new, 80, first=5)
     assert len(new.place()) == 1, "it goes on where it was cut"
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from audiosocket_gw.runtime import event_loop
-from audiosocket_gw.runtime.event_loop import GATHER_S, MOST_AT_ONCE, GatewayEventLoop, GatheringSelector
+from audiosocket_gw.runtime.event_loop import GATHER_S, MOST_AT_ONCE, CoalescingSelector, GatewayEventLoop
 from audiosocket_gw.runtime.load import Load
 from audiosocket_gw.runtime.ticker import Ticker
 
@@ -43,16 +43,16 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 @pytest.fixture
-def readable() -> Iterator[GatheringSelector]:
+def readable() -> Iterator[CoalescingSelector]:
     """A selector with a socket that can always be read."""
     one, other = socket.socketpair()
-    with one, other, GatheringSelector() as selector:
+    with one, other, CoalescingSelector() as selector:
         selector.register(one, selectors.EVENT_READ)
         other.send(b"x")
         yield selector
 
 
-def test_it_rests_after_it_has_found_something(readable: GatheringSelector, clock: Clock) -> None:
+def test_it_rests_after_it_has_found_something(readable: CoalescingSelector, clock: Clock) -> None:
     assert readable.select(1)
     assert clock.slept == []
     clock.now += GATHER_S / 4
@@ -60,7 +60,7 @@ def test_it_rests_after_it_has_found_something(readable: GatheringSelector, cloc
     assert clock.slept == pytest.approx([GATHER_S * 3 / 4])
 
 
-def test_it_does_not_rest_when_the_last_look_was_long_ago(readable: GatheringSelector, clock: Clock) -> None:
+def test_it_does_not_rest_when_the_last_look_was_long_ago(readable: CoalescingSelector, clock: Clock) -> None:
     readable.select(1)
     clock.now += GATHER_S
     assert readable.select(1)
@@ -68,27 +68,27 @@ def test_it_does_not_rest_when_the_last_look_was_long_ago(readable: GatheringSel
 
 
 def test_it_does_not_rest_while_there_is_something_else_to_do(
-    readable: GatheringSelector, clock: Clock
+    readable: CoalescingSelector, clock: Clock
 ) -> None:
     for timeout in (1, 0, -1):
         assert readable.select(timeout)
     assert clock.slept == []
 
 
-def test_it_does_not_rest_beyond_a_timer(readable: GatheringSelector, clock: Clock) -> None:
+def test_it_does_not_rest_beyond_a_timer(readable: CoalescingSelector, clock: Clock) -> None:
     readable.select(1)
     assert readable.select(GATHER_S / 2)
     assert clock.slept == pytest.approx([GATHER_S / 2])
 
 
 def test_it_does_not_rest_when_it_found_nothing(clock: Clock) -> None:
-    with GatheringSelector() as selector:
+    with CoalescingSelector() as selector:
         assert selector.select(0.001) == []
         assert selector.select(0.001) == []
     assert clock.slept == []
 
 
-def test_without_a_timer_it_waits_for_what_comes(readable: GatheringSelector, clock: Clock) -> None:
+def test_without_a_timer_it_waits_for_what_comes(readable: CoalescingSelector, clock: Clock) -> None:
     readable.select()
     assert readable.select()
     assert clock.slept == pytest.approx([GATHER_S])
@@ -121,14 +121,14 @@ def test_the_loop_wakes_up_no_more_often_than_it_should() -> None:
 # More to do than time
 
 
-Crowd = tuple[GatheringSelector, list[socket.socket]]
+Crowd = tuple[CoalescingSelector, list[socket.socket]]
 
 
 @pytest.fixture
 def crowd() -> Iterator[Crowd]:
     """A selector with more sockets than are served at once; each can always be read."""
     with ExitStack() as stack:
-        selector = stack.enter_context(GatheringSelector())
+        selector = stack.enter_context(CoalescingSelector())
         sockets = []
         for _ in range(2 * MOST_AT_ONCE + 1):
             one, other = map(stack.enter_context, socket.socketpair())
@@ -138,7 +138,7 @@ def crowd() -> Iterator[Crowd]:
         yield selector, sockets
 
 
-def found(selector: GatheringSelector) -> list[Any]:
+def found(selector: CoalescingSelector) -> list[Any]:
     return [key.fileobj for key, _ in selector.select(1)]
 
 
@@ -152,13 +152,13 @@ def test_many_sockets_are_served_in_portions_each_once_and_without_a_rest(crowd:
 
 def test_it_tells_how_long_sockets_have_waited(crowd: Crowd, clock: Clock) -> None:
     selector, _ = crowd
-    assert selector.behind_s == 0
+    assert selector.backlog_s == 0
     for _ in range(2):
         found(selector)
         clock.now += 0.01
-    assert selector.behind_s == pytest.approx(0.02)
+    assert selector.backlog_s == pytest.approx(0.02)
     found(selector)
-    assert selector.behind_s == 0
+    assert selector.backlog_s == 0
 
 
 def test_who_has_gone_before_its_turn_is_not_served(crowd: Crowd) -> None:
@@ -214,7 +214,7 @@ def test_sockets_that_wait_count_as_a_late_clock(monkeypatch: pytest.MonkeyPatch
     noted: list[float] = []
 
     class Listener(Load):
-        def note(self, late_s: float, now: float, cpu: float) -> None:
+        def record_tick(self, late_s: float, now: float, cpu: float) -> None:
             noted.append(late_s)
 
     async def main() -> None:
@@ -222,7 +222,7 @@ def test_sockets_that_wait_count_as_a_late_clock(monkeypatch: pytest.MonkeyPatch
             while len(noted) < 3:
                 await asyncio.sleep(0.01)
 
-    monkeypatch.setattr(GatheringSelector, "behind_s", 30.0)
+    monkeypatch.setattr(CoalescingSelector, "backlog_s", 30.0)
     run(main())
     assert noted == [30.0] * len(noted)
 

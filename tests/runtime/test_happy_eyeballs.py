@@ -83,7 +83,7 @@ async def test_manager_interface(resolver: Resolver) -> None:
         with swallowing(fake.port):
             async with AmiClient(replace(fake.address, host=HOST), TIMING) as client:
                 while not client.connected:
-                    await client.news()
+                    await client.wait_for_update()
                 assert client.peer_host == ALIVE
 
 

@@ -28,7 +28,7 @@ class Clock:
             self._now += MOMENT_S
             self._cpu += MOMENT_S * busy
             is_late = (number + 1) * late_share % 1 < late_share
-            self._load.note(late_s if is_late else 0.0, self._now, self._cpu)
+            self._load.record_tick(late_s if is_late else 0.0, self._now, self._cpu)
 
     def rest(self, seconds: float) -> None:
         self._now += seconds
@@ -41,7 +41,7 @@ def is_refusing(load: Load) -> bool:
 def test_with_time_to_spare_nothing_is_bundled_or_refused() -> None:
     load = Load(1, 3)
     Clock(load).windows(20, busy=0.7, late_s=0.004)
-    assert (load.bundle_frames, load.overloaded) == (1, False)
+    assert (load.batch_frames, load.overloaded) == (1, False)
     assert load.window.busy == pytest.approx(0.7)
 
 
@@ -49,13 +49,13 @@ def test_time_that_becomes_scarce_is_bought_by_bundling_and_given_back() -> None
     load = Load(1, 3)
     clock = Clock(load)
     clock.windows(3, busy=0.85)
-    assert load.bundle_frames > 1
+    assert load.batch_frames > 1
     clock.windows(4, busy=0.85)
-    assert (load.bundle_frames, load.overloaded) == (3, False)
+    assert (load.batch_frames, load.overloaded) == (3, False)
     clock.windows(CALM_WINDOWS + 2, busy=0.6)
-    assert load.bundle_frames == 3
+    assert load.batch_frames == 3
     clock.windows(2 * CALM_WINDOWS + 2, busy=0.3)
-    assert load.bundle_frames == 1
+    assert load.batch_frames == 1
 
 
 def test_nobody_is_refused_before_all_is_bundled_that_can_be() -> None:
@@ -64,21 +64,21 @@ def test_nobody_is_refused_before_all_is_bundled_that_can_be() -> None:
     for _ in range(40):
         clock.windows(1, busy=0.99)
         clock.windows(1, busy=0.79)
-        assert load.bundle_frames == 3 or not load.overloaded
-    assert (load.bundle_frames, load.overloaded) == (3, True)
+        assert load.batch_frames == 3 or not load.overloaded
+    assert (load.batch_frames, load.overloaded) == (3, True)
 
 
 def test_lateness_counts_where_the_thread_is_not_busy() -> None:
     load = Load(1, 3)
     Clock(load).windows(4, busy=0.2, late_s=0.006, late_share=0.2)
-    assert load.bundle_frames > 1
+    assert load.batch_frames > 1
     assert not load.overloaded
 
 
 def test_rare_lateness_counts_for_nothing() -> None:
     load = Load(1, 3)
     Clock(load).windows(20, late_s=0.05, late_share=0.02)
-    assert (load.bundle_frames, load.overloaded) == (1, False)
+    assert (load.batch_frames, load.overloaded) == (1, False)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_at_the_end_of_its_strength_it_refuses_until_it_is_calm(
 def test_lateness_that_is_not_its_own_fault_refuses_nobody() -> None:
     load = Load(1, 3)
     Clock(load).windows(LONG, busy=0.05, late_s=0.03, late_share=0.5)
-    assert (load.bundle_frames, load.overloaded) == (3, False)
+    assert (load.batch_frames, load.overloaded) == (3, False)
 
 
 def test_it_recovers_though_a_few_ticks_are_late() -> None:
@@ -119,9 +119,9 @@ def test_pinned_it_is_never_bundled_otherwise() -> None:
     load = Load(2, 2)
     clock = Clock(load)
     clock.windows(LONG, busy=0.99)
-    assert (load.bundle_frames, load.overloaded) == (2, True)
+    assert (load.batch_frames, load.overloaded) == (2, True)
     clock.windows(40, busy=0.0)
-    assert (load.bundle_frames, load.overloaded) == (2, False)
+    assert (load.batch_frames, load.overloaded) == (2, False)
 
 
 def test_many_calls_that_begin_at_once_are_no_overload() -> None:
@@ -155,8 +155,8 @@ def test_when_no_call_is_up_there_is_no_overload() -> None:
     clock = Clock(load)
     clock.windows(LONG, busy=0.99)
     assert is_refusing(load)
-    load.rest()
-    assert (load.bundle_frames, is_refusing(load)) == (1, False)
+    load.reset()
+    assert (load.batch_frames, is_refusing(load)) == (1, False)
     clock.rest(3600)
     clock.windows(3, busy=0.1)
     assert load.window.busy == pytest.approx(0.1)

@@ -109,7 +109,7 @@ async def test_a_peer_that_stops_within_its_first_frame_is_a_warning(
     ]
 
 
-NO_SOUND = {
+NO_AUDIO = {
     "empty audio": b"\x10\x00\x00",
     "empty audio of another rate": b"\x16\x00\x00",
     "comfort noise with a spectrum": b"\x10\x00\x03\x12\x34\x56",
@@ -130,7 +130,7 @@ MEANINGLESS = {
 WORD = ramp(20, start=9_000)
 
 
-@pytest.mark.parametrize("data", (NO_SOUND | MEANINGLESS).values(), ids=(NO_SOUND | MEANINGLESS).keys())
+@pytest.mark.parametrize("data", (NO_AUDIO | MEANINGLESS).values(), ids=(NO_AUDIO | MEANINGLESS).keys())
 async def test_no_frame_after_the_uuid_ends_a_call_or_moves_a_sample(
     data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -194,7 +194,7 @@ async def test_long_packets_at_48_khz_are_heard_whole(frame_ms: int) -> None:
                 await asyncio.sleep(0.01)
 
 
-async def test_silence_is_filled_in_between_frames_that_are_no_sound() -> None:
+async def test_silence_is_filled_in_between_frames_that_are_no_audio() -> None:
     """Comfort noise every 100 ms would otherwise be all that an agent gets, which hangs up after a minute."""
     async with stage() as on_stage:
         line, conversation = await on_stage.call()
@@ -429,7 +429,7 @@ async def test_a_flood_of_connections_leaves_the_call_alone(monkeypatch: pytest.
 
 
 async def test_an_unread_connection_ends_without_a_reset() -> None:
-    """Sound that Asterisk still sends while we hang up must not turn the end into an error."""
+    """Audio that Asterisk still sends while we hang up must not turn the end into an error."""
     async with stage() as on_stage:
         line, conversation = await on_stage.call()
         async with line:
@@ -454,24 +454,24 @@ async def test_asterisk_that_never_closes_is_cut(monkeypatch: pytest.MonkeyPatch
                 await asyncio.sleep(0.02)
 
 
-# Sound that is collected at the tick
+# Audio that is collected at the tick
 
 
-async def test_collected_sound_arrives_whole_in_both_ways_of_reading() -> None:
-    sound = ramp(1_000)
+async def test_collected_audio_arrives_whole_in_both_ways_of_reading() -> None:
+    audio = ramp(1_000)
     async with stage() as on_stage:
         line, agent = await on_stage.call()
         async with line:
-            for number, start in enumerate(range(0, len(sound), 3_200)):
-                on_stage.gateway.load.bundle_frames = 1 + number % 3
-                line.say(sound[start : start + 3_200])
+            for number, start in enumerate(range(0, len(audio), 3_200)):
+                on_stage.gateway.load.batch_frames = 1 + number % 3
+                line.say(audio[start : start + 3_200])
                 await asyncio.sleep(0.06)
-            while sound not in agent.received_audio:
+            while audio not in agent.received_audio:
                 await asyncio.sleep(0.01)
 
 
 @pytest.mark.parametrize("reset", [False, True])
-async def test_the_end_is_noticed_though_sound_is_collected(reset: bool) -> None:
+async def test_the_end_is_noticed_though_audio_is_collected(reset: bool) -> None:
     async with stage(audio_chunk_ms=60) as on_stage:
         line, _ = await on_stage.call()
         if reset:
@@ -484,7 +484,7 @@ async def test_the_end_is_noticed_though_sound_is_collected(reset: bool) -> None
         await line.__aexit__()
 
 
-async def test_a_connection_that_broke_is_called_that_though_sound_is_collected() -> None:
+async def test_a_connection_that_broke_is_called_that_though_audio_is_collected() -> None:
     async with stage() as on_stage:
         line, _ = await on_stage.call()
         (connection,) = on_stage.gateway._server._connections
@@ -506,7 +506,7 @@ def reset_connection(line: Line) -> None:
     line.writer.transport.abort()
 
 
-async def test_collected_sound_does_not_turn_our_end_into_a_reset() -> None:
+async def test_collected_audio_does_not_turn_our_end_into_a_reset() -> None:
     async with stage(audio_chunk_ms=60) as on_stage:
         line, agent = await on_stage.call()
         async with line:

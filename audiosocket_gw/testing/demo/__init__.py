@@ -1,6 +1,6 @@
 """The demonstration: a gateway, a simulated agent and a simulated caller hold a call over real sockets.
 
-`run_demo` is the command ``audiosocket-gw demo``. It shows the call in the terminal and leaves its sound and
+`run_demo` is the command ``audiosocket-gw demo``. It shows the call in the terminal and leaves its audio and
 a page that explains it.
 """
 

@@ -16,7 +16,7 @@ from audiosocket_gw.testing.demo.page import render_page
 from audiosocket_gw.testing.demo.show import Show
 from audiosocket_gw.testing.demo.timeline import Timeline, build_timeline, stereo
 from audiosocket_gw.testing.simulator import Simulator, load_scenario
-from audiosocket_gw.testing.softphone import Caller, CallRecord, Ending, read_wav, write_wav
+from audiosocket_gw.testing.softphone import CallRecord, Ending, Softphone, read_wav, write_wav
 
 PROMPTS = Path(__file__).parent
 
@@ -48,10 +48,10 @@ async def run_demo(output: Path, *, stream: TextIO | None = None) -> int:
     show = Show(stream or sys.stdout)
     timeline = await _hold_call(show)
     show.summary(timeline)
-    sound, page = output / "call.wav", output / "call.html"
-    write_wav(sound, stereo(timeline), channels=2)
-    _write_page(page, timeline, sound.read_bytes())
-    show.headline("", f"  {sound}   caller left, agent right", f"  {page}  open it in a browser")
+    audio, page = output / "call.wav", output / "call.html"
+    write_wav(audio, stereo(timeline), channels=2)
+    _write_page(page, timeline, audio.read_bytes())
+    show.headline("", f"  {audio}   caller left, agent right", f"  {page}  open it in a browser")
     return _status(timeline.record, show)
 
 
@@ -88,7 +88,7 @@ async def _hold_call(show: Show) -> Timeline:
 
 
 async def _call(host: str, port: int, show: Show) -> CallRecord:
-    async with Caller(host, port) as caller:
+    async with Softphone(host, port) as caller:
         drawing = asyncio.create_task(_draw(caller, show))
         try:
             async with asyncio.timeout(LIMIT_S):
@@ -101,19 +101,19 @@ async def _call(host: str, port: int, show: Show) -> CallRecord:
     return caller.record
 
 
-async def _draw(caller: Caller, show: Show) -> None:
+async def _draw(caller: Softphone, show: Show) -> None:
     while show.live:
         show.draw(caller.sent, caller.heard)
         await asyncio.sleep(DRAW_S)
 
 
-async def _converse(caller: Caller) -> None:
+async def _converse(caller: Softphone) -> None:
     """Ask, listen; ask again, and cut in; say goodbye, and leave it to the agent to hang up."""
     await _listen(caller)
     await _say(caller, "opening-hours")
     await _listen(caller)
     await _say(caller, "transfer")
-    await caller.until_sound()
+    await caller.until_audio()
     await asyncio.sleep(PATIENCE_S)
     await _say(caller, "interruption")
     await _listen(caller)
@@ -121,21 +121,21 @@ async def _converse(caller: Caller) -> None:
     await caller.until_ended()
 
 
-async def _listen(caller: Caller) -> None:
-    await caller.until_sound()
+async def _listen(caller: Softphone) -> None:
+    await caller.until_audio()
     await caller.until_quiet(QUIET_MS)
 
 
-async def _say(caller: Caller, prompt: str) -> None:
+async def _say(caller: Softphone, prompt: str) -> None:
     await caller.say(read_wav(PROMPTS / f"{prompt}.wav"))
 
 
-def _write_page(path: Path, timeline: Timeline, sound: bytes) -> None:
+def _write_page(path: Path, timeline: Timeline, audio: bytes) -> None:
     text = render_page(
         timeline,
-        sound,
+        audio,
         title="A call through audiosocket-gw",
-        subtitle=f"{timeline.duration:.1f} s of 8 kHz sound each way, over real sockets on one machine;"
+        subtitle=f"{timeline.duration:.1f} s of 8 kHz audio each way, over real sockets on one machine;"
         " the caller and the agent are simulated",
     )
     try:

@@ -1,4 +1,4 @@
-"""One call as one HTML file: no script, font, picture or sound comes from anywhere else."""
+"""One call as one HTML file: no script, font, picture or audio comes from anywhere else."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _barge_in_tile(barge_ins: Sequence[BargeIn]) -> str:
     return _tile(
         "Barge-in to silence",
         worst.message_to_silence_ms,
-        f"{worst.speech_to_silence_ms:.0f} ms from the caller's first sound ·"
+        f"{worst.speech_to_silence_ms:.0f} ms from the caller's first audio ·"
         f" {worst.discarded_ms / 1000:.1f} s never heard",
         kind="barge",
     )
@@ -176,7 +176,7 @@ def _marks(timeline: Timeline) -> str:
             response.answered_at,
             timeline.duration,
             f"<b>{response.latency_ms:.0f} ms</b>",
-            f"response latency: {response.latency_ms:.0f} ms from the caller's last sound"
+            f"response latency: {response.latency_ms:.0f} ms from the caller's last audio"
             " to the agent's first",
         )
         for response in timeline.responses

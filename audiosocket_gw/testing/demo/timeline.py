@@ -52,7 +52,7 @@ class BargeIn:
     spoken_at: float
     interrupted_at: float
     silent_at: float
-    """The end of the last sound of the interrupted reply at the caller's ear."""
+    """The end of the last audio of the interrupted reply at the caller's ear."""
     discarded_ms: int
     """What the gateway had queued, and the caller never heard."""
 
@@ -137,7 +137,7 @@ def build_timeline(
 def segments(frames: Sequence[TimedFrame], origin: float) -> tuple[Segment, ...]:
     """Find the utterances in ``frames``; ``origin`` is the loop time to count from.
 
-    A frame heard sounds for 20 ms from its arrival. One sent was spoken in the 20 ms before it left, so let
+    A frame heard plays for 20 ms from its arrival. One sent was spoken in the 20 ms before it left, so let
     ``origin`` be 20 ms later for those.
     """
     found: list[Segment] = []
@@ -190,13 +190,13 @@ def _next_reply(happened: Sequence[events.CallEvent], after: float) -> float:
 
 
 def _silent_at(record: CallRecord, interrupted_at: float, next_reply_at: float) -> float:
-    """Strict: any sample that isn't 0 is sound, even after a pause, until the next reply begins."""
-    sounding = [
+    """Strict: any sample that isn't 0 is audio, even after a pause, until the next reply begins."""
+    playing = [
         frame.at - record.started_at + FRAME_S
         for frame in record.heard
         if frame.at - record.started_at < next_reply_at and any(frame.payload)
     ]
-    return max(interrupted_at, max(sounding, default=interrupted_at))
+    return max(interrupted_at, max(playing, default=interrupted_at))
 
 
 def _transcript(happened: Sequence[events.CallEvent], caller: Sequence[Segment]) -> tuple[Utterance, ...]:
@@ -208,7 +208,7 @@ def _transcript(happened: Sequence[events.CallEvent], caller: Sequence[Segment])
                 at = max((speech.start for speech in caller if speech.start <= event.at), default=event.at)
                 found.append(Utterance(at, by_agent=False, text=text))
             case events.AgentSaid(text=text, corrected=False):
-                # A reply's text comes shortly before or after the first of its sound.
+                # A reply's text comes shortly before or after the first of its audio.
                 at = min(replies, key=lambda start: abs(start - event.at), default=event.at)
                 found.append(Utterance(at, by_agent=True, text=text))
             case events.AgentSaid(text=text):
@@ -228,17 +228,17 @@ def _correct(transcript: list[Utterance], heard: str) -> None:
 
 
 def _lay_out(frames: Sequence[TimedFrame], record: CallRecord, *, lead_s: float = 0.0) -> Samples:
-    """Join the sound of all frames, sample for sample, behind the silence before the first was due."""
+    """Join the audio of all frames, sample for sample, behind the silence before the first was due."""
     if not frames:
         return np.zeros(0, np.int16)
     earliest = min(frame.at - due for frame, due in zip(frames, due_times(frames, record.rate), strict=True))
     lead = max(0, round((earliest - lead_s - record.started_at) * record.rate))
-    sound = np.frombuffer(b"".join(frame.payload for frame in frames), "<i2")
-    return np.concatenate((np.zeros(lead, np.int16), sound))
+    audio = np.frombuffer(b"".join(frame.payload for frame in frames), "<i2")
+    return np.concatenate((np.zeros(lead, np.int16), audio))
 
 
 def stereo(timeline: Timeline) -> bytes:
-    """Return the call's sound, interleaved: the caller left, the agent, as the caller heard it, right."""
+    """Return the call's audio, interleaved: the caller left, the agent, as the caller heard it, right."""
     both = np.stack((timeline.caller_samples, timeline.agent_samples), axis=1)
     return both.astype("<i2").tobytes()
 

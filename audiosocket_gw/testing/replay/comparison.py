@@ -22,10 +22,10 @@ SILENT = {
 """The samples nearest to zero, as they are written."""
 
 WINDOW_MS = 10
-"""Sound of this length is taken for the same sound when it is found again."""
+"""Audio of this length is taken for the same audio when it is found again."""
 
 SEARCH_MS = 30_000
-"""How far the same sound is looked for."""
+"""How far the same audio is looked for."""
 
 STRIDE = 8_192
 """Samples that are compared at a time."""
@@ -35,7 +35,7 @@ Samples = npt.NDArray[np.generic]
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Milliseconds of sound, without silence."""
+    """Milliseconds of audio, without silence."""
 
     same_ms: float
     missing_ms: float
@@ -49,16 +49,16 @@ class Comparison:
 
 
 def compare(recorded: Iterable[bytes], replayed: Iterable[bytes], audio_format: AudioFormat) -> Comparison:
-    """Compare the sound of two series of frames, both in the same format."""
+    """Compare the audio of two series of frames, both in the same format."""
     before, after = (_voiced(b"".join(frames), audio_format) for frames in (recorded, replayed))
     same = _same(before, after, audio_format.rate)
     ms = 1000 / audio_format.rate
     return Comparison(same * ms, (len(before) - same) * ms, (len(after) - same) * ms)
 
 
-def _voiced(sound: bytes, audio_format: AudioFormat) -> Samples:
+def _voiced(audio: bytes, audio_format: AudioFormat) -> Samples:
     width = audio_format.sample_bytes
-    samples = np.frombuffer(sound[: len(sound) // width * width], "<u2" if width == 2 else "u1")
+    samples = np.frombuffer(audio[: len(audio) // width * width], "<u2" if width == 2 else "u1")
     return samples[~np.isin(samples, SILENT[audio_format.encoding])]
 
 
@@ -103,9 +103,9 @@ def _next_agreement(
     return None
 
 
-def _find(sound: bytes, wanted: bytes, width: int) -> int | None:
+def _find(audio: bytes, wanted: bytes, width: int) -> int | None:
     """Return at which sample ``wanted`` begins."""
-    found = sound.find(wanted)
+    found = audio.find(wanted)
     while found % width and found >= 0:
-        found = sound.find(wanted, found + 1)
+        found = audio.find(wanted, found + 1)
     return found // width if found >= 0 else None

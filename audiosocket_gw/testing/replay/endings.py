@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from audiosocket_gw.events import EndReason
-from audiosocket_gw.flight.call_trace import End, Flight
+from audiosocket_gw.flight.call_trace import CallTrace, End
 from audiosocket_gw.protocol.audiosocket import HANGUP_FRAME, HEADER, Kind
 
 
@@ -92,16 +92,16 @@ _STATUSES = {
 """For details whose code was masked, or that tell of something else with the same reason."""
 
 
-def agent_ending(flight: Flight) -> AgentEnding:
+def agent_ending(trace: CallTrace) -> AgentEnding:
     """Tell what the agent's host has to do for the call to end as it did."""
-    end = flight.end
+    end = trace.end
     if end is None or not end.reason.startswith("agent-"):
         return AgentEnding(AgentAct.NOTHING)
     closed = _CLOSED.match(end.detail)
     if closed:
         text = closed[2] or ""
         return AgentEnding(AgentAct.CLOSE, int(closed[1]), "" if text.startswith(_NO_REASON) else text)
-    return _after_connecting(end) if flight.had_agent else _while_connecting(end)
+    return _after_connecting(end) if trace.had_agent else _while_connecting(end)
 
 
 def _after_connecting(end: End) -> AgentEnding:
@@ -142,9 +142,9 @@ def _words(reason: EndReason) -> str:
     return "quota_exceeded" if reason is EndReason.AGENT_QUOTA else ""
 
 
-def caller_ending(flight: Flight) -> CallerEnding:
+def caller_ending(trace: CallTrace) -> CallerEnding:
     """Tell what Asterisk has to do for the call to end as it did."""
-    end = flight.end
+    end = trace.end
     if end is None:
         return CallerEnding(CallerAct.CLOSE)
     match end.reason:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from uuid import uuid4
 
 from audiosocket_gw.events import CallEnded, CallEvent, CallStarted, EndReason
-from audiosocket_gw.flight.call_trace import Flight
+from audiosocket_gw.flight.call_trace import CallTrace
 from audiosocket_gw.flight.format import HeardFrame
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.settings import AgentKind, Settings
@@ -30,9 +30,9 @@ CALL_SETTINGS = frozenset(
         "barge_in",
         "barge_in_deadline",
         "report_heard",
-        "comfort_sound",
-        "comfort_mode",
-        "comfort_gain_db",
+        "hold_audio",
+        "hold_audio_mode",
+        "hold_audio_gain_db",
         "call_variables",
         "caller_data_timeout",
         "transfer_destinations",
@@ -54,7 +54,7 @@ class Outcome:
 
     ended: CallEnded | None
     heard: tuple[HeardFrame, ...]
-    sound: Comparison
+    audio: Comparison
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class RemoteOutcome:
     after_s: float
 
 
-async def replay(flight: Flight, settings: Settings, watch: Watch, *, run_tools: bool = False) -> Outcome:
+async def replay(trace: CallTrace, settings: Settings, watch: Watch, *, run_tools: bool = False) -> Outcome:
     """Play the call into a gateway in this process, between the recorded agent and the recorded caller.
 
     ``watch`` is told of every event. ``run_tools``: run the tools of ``TOOLS_DIR``, which act for real.
@@ -89,30 +89,30 @@ async def replay(flight: Flight, settings: Settings, watch: Watch, *, run_tools:
             ended.set_result(event)
 
     async with (
-        ReplayedAgent(flight) as agent,
+        ReplayedAgent(trace) as agent,
         AsyncExitStack() as line,
-        Gateway(_settings(settings, agent, flight, run_tools), observers=[observe]) as gateway,
+        Gateway(_settings(settings, agent, trace, run_tools), observers=[observe]) as gateway,
     ):
-        caller = ReplayedCaller(flight, gateway.address, flight.start.uuid)
+        caller = ReplayedCaller(trace, gateway.address, trace.start.uuid)
         await line.enter_async_context(caller)
         await caller.play(await started)
-        if flight.end is None or flight.end.reason is not EndReason.DRAINED:
+        if trace.end is None or trace.end.reason is not EndReason.DRAINED:
             await asyncio.wait((ended,), timeout=PATIENCE_S + settings.agent_connect_timeout)
             in_time = ended.done()
             caller.hang_up()
         # Otherwise the gateway is stopped with the call still up, as by SIGTERM.
     heard = tuple(caller.heard)
-    return Outcome(ended.result() if in_time else None, heard, _compare(flight, heard))
+    return Outcome(ended.result() if in_time else None, heard, _compare(trace, heard))
 
 
-async def replay_into(flight: Flight, address: tuple[str, int]) -> RemoteOutcome:
+async def replay_into(trace: CallTrace, address: tuple[str, int]) -> RemoteOutcome:
     """Play the caller into a gateway that runs elsewhere, whose agent is its own; under a UUID of its own.
 
     Raises:
         FlightError: the recording holds what can't be played.
         OSError: the gateway can't be reached.
     """
-    async with ReplayedCaller(flight, address, uuid4()) as caller:
+    async with ReplayedCaller(trace, address, uuid4()) as caller:
         await caller.play(caller.started_at)
         await asyncio.wait((caller.hung_up_on,), timeout=PATIENCE_S)
         caller.read_on()
@@ -121,9 +121,9 @@ async def replay_into(flight: Flight, address: tuple[str, int]) -> RemoteOutcome
         return RemoteOutcome(caller.gateway_hung_up, tuple(caller.heard), after_s)
 
 
-def _settings(settings: Settings, agent: ReplayedAgent, flight: Flight, run_tools: bool) -> Settings:
+def _settings(settings: Settings, agent: ReplayedAgent, trace: CallTrace, run_tools: bool) -> Settings:
     """Return settings for a gateway that reaches nothing but the replayed agent."""
-    by_url = flight.end is not None and flight.end.reason is EndReason.AGENT_URL_FAILED
+    by_url = trace.end is not None and trace.end.reason is EndReason.AGENT_URL_FAILED
     # Constructed without the environment and .env: what isn't named here has its default, which is off.
     return Settings.model_construct(
         **{name: getattr(settings, name) for name in CALL_SETTINGS},
@@ -140,13 +140,13 @@ def _settings(settings: Settings, agent: ReplayedAgent, flight: Flight, run_tool
     )
 
 
-def _compare(flight: Flight, heard: tuple[HeardFrame, ...]) -> Comparison:
+def _compare(trace: CallTrace, heard: tuple[HeardFrame, ...]) -> Comparison:
     """Compare what was heard, over the frames of the kind that the recorded call ended with."""
-    if flight.end is None:  # what came after the recording broke off can't be compared
-        heard = tuple(frame for frame in heard if frame.at_us <= flight.duration_us)
-    kind = flight.heard[-1].kind if flight.heard else None
+    if trace.end is None:  # what came after the recording broke off can't be compared
+        heard = tuple(frame for frame in heard if frame.at_us <= trace.duration_us)
+    kind = trace.heard[-1].kind if trace.heard else None
     return compare(
-        (frame.sound for frame in flight.heard if frame.kind is kind),
-        (frame.sound for frame in heard if frame.kind is kind),
-        flight.heard_format,
+        (frame.audio for frame in trace.heard if frame.kind is kind),
+        (frame.audio for frame in heard if frame.kind is kind),
+        trace.heard_format,
     )

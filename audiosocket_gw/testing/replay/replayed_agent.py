@@ -19,7 +19,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from audiosocket_gw.flight.agent_message import give_message
-from audiosocket_gw.flight.call_trace import Flight
+from audiosocket_gw.flight.call_trace import CallTrace
 from audiosocket_gw.testing.replay.endings import AgentAct, AgentEnding, agent_ending
 
 HOST = "127.0.0.1"
@@ -46,14 +46,14 @@ class ReplayedAgent:
     `begin` says when the call started; before that it says nothing.
     """
 
-    def __init__(self, flight: Flight) -> None:
+    def __init__(self, trace: CallTrace) -> None:
         """Prepare; raises `FlightError`."""
-        self.ending = agent_ending(flight)
-        self.upgrades = flight.had_agent or self.ending.act in _UPGRADING_ACTS
+        self.ending = agent_ending(trace)
+        self.upgrades = trace.had_agent or self.ending.act in _UPGRADING_ACTS
         self.messages: Sequence[TimedMessage] = [
-            (message.at_us / 1e6, give_message(message)) for message in flight.agent_messages
+            (message.at_us / 1e6, give_message(message)) for message in trace.agent_messages
         ]
-        self.ends_after_s = None if flight.end is None else flight.end.at_us / 1e6
+        self.ends_after_s = None if trace.end is None else trace.end.at_us / 1e6
         self.connections: set[_Connection] = set()
         self._started_at: asyncio.Future[float]
         self._server: asyncio.Server | None = None

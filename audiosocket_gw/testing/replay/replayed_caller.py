@@ -12,7 +12,7 @@ from uuid import UUID
 
 from audiosocket_gw.errors import LocalProtocolError, RemoteProtocolError
 from audiosocket_gw.events import DigitPressed
-from audiosocket_gw.flight.call_trace import Flight
+from audiosocket_gw.flight.call_trace import CallTrace
 from audiosocket_gw.flight.format import CallerFrame, Event, FlightError, HeardFrame
 from audiosocket_gw.protocol.audiosocket import (
     Audio,
@@ -36,14 +36,14 @@ TimedBytes = tuple[float, bytes]
 class ReplayedCaller(asyncio.Protocol):
     """The caller of one recorded call, on the line while its ``async with`` block runs."""
 
-    def __init__(self, flight: Flight, address: tuple[str, int], uuid: UUID) -> None:
+    def __init__(self, trace: CallTrace, address: tuple[str, int], uuid: UUID) -> None:
         """Prepare; raises `FlightError`."""
         self._address = address
         self._uuid = uuid
-        self._script: Sequence[TimedBytes] = list(_script(flight))
-        self._ending = caller_ending(flight)
-        self._ends_after_s = flight.duration_us / 1e6
-        self._stops_reading_after_s = flight.heard[-1].at_us / 1e6 if flight.heard else 0.0
+        self._script: Sequence[TimedBytes] = list(_script(trace))
+        self._ending = caller_ending(trace)
+        self._ends_after_s = trace.duration_us / 1e6
+        self._stops_reading_after_s = trace.heard[-1].at_us / 1e6 if trace.heard else 0.0
         self._decoder = Decoder(identified=True)
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
@@ -112,7 +112,7 @@ class ReplayedCaller(asyncio.Protocol):
             case CallerAct.SEND:
                 self._transport.write(ending.data)
             case CallerAct.CLOSE:
-                # Only this direction: to close with sound unread would reset the connection.
+                # Only this direction: to close with audio unread would reset the connection.
                 self._left = True
                 self._transport.write_eof()
             case CallerAct.RESET:
@@ -152,12 +152,12 @@ class ReplayedCaller(asyncio.Protocol):
             self.hung_up_on.set_result(None)
 
 
-def _script(flight: Flight) -> Iterator[TimedBytes]:
+def _script(trace: CallTrace) -> Iterator[TimedBytes]:
     """Yield what Asterisk sent, each with its time in seconds."""
-    for record in flight.records:
+    for record in trace.records:
         try:
             if isinstance(record, CallerFrame):
-                yield record.at_us / 1e6, encode_audio(record.kind, record.sound)
+                yield record.at_us / 1e6, encode_audio(record.kind, record.audio)
             elif isinstance(record, Event) and record.name == DigitPressed.__name__:
                 yield record.at_us / 1e6, encode_dtmf(str(record.fields.get("digit")))
         except LocalProtocolError as error:

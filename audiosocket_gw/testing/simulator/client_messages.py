@@ -18,9 +18,9 @@ from audiosocket_gw.errors import RemoteProtocolError
 
 @dataclass(frozen=True, slots=True)
 class UserAudio:
-    """Sound of the caller, in the agent's input format."""
+    """Audio of the caller, in the agent's input format."""
 
-    sound: bytes
+    audio: bytes
 
 
 @dataclass(frozen=True, slots=True)

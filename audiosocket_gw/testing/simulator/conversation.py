@@ -39,7 +39,7 @@ from audiosocket_gw.testing.simulator.scenario import (
     Scenario,
 )
 from audiosocket_gw.testing.simulator.server_messages import Message
-from audiosocket_gw.testing.simulator.websocket import Link
+from audiosocket_gw.testing.simulator.websocket import WebSocketConnection
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class _Ping:
     answered: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Conversation(Link):
+class Conversation(WebSocketConnection):
     """The agent's side of one conversation. Tests look into it, and drive it, above all in the manual mode.
 
     All times are loop times, in seconds.
@@ -76,7 +76,7 @@ class Conversation(Link):
         *,
         record: bool = True,
     ) -> None:
-        """``record``: keep the sound and the messages; without it they are forgotten at once."""
+        """``record``: keep the audio and the messages; without it they are forgotten at once."""
         super().__init__(websocket, conversation_id)
         self.agent_id = agent_id
         self.conversation_id = conversation_id
@@ -147,25 +147,25 @@ class Conversation(Link):
             self.sent.append((self.now(), message))
         await self._send_json(message)
 
-    async def send_audio(self, sound: bytes, *, event_id: int | None = None, text: str = "") -> None:
-        """Send ``sound``, in the output format and of any length, in one message of the present reply.
+    async def send_audio(self, audio: bytes, *, event_id: int | None = None, text: str = "") -> None:
+        """Send ``audio``, in the output format and of any length, in one message of the present reply.
 
         ``text`` is what the alignment, when the scenario wants one, says that it says.
         """
         if self.gone:
             return
         now = self.now()
-        self.playing_until = max(now, self.playing_until) + self.seconds_of(sound)
+        self.playing_until = max(now, self.playing_until) + self.seconds_of(audio)
         if self._record:
-            self.sent_audio += sound
-            self.sent_audio_sizes.append((now, len(sound)))
+            self.sent_audio += audio
+            self.sent_audio_sizes.append((now, len(audio)))
         alignment = self.scenario.alignment
         if alignment == Alignment.FULL and not text:
             alignment = Alignment.NULL
-        ms = round(self.seconds_of(sound) * 1000)
+        ms = round(self.seconds_of(audio) * 1000)
         ident = self.event_id if event_id is None else event_id
         padded = Noise.UNPADDED_AUDIO not in self.scenario.noise
-        await self._send_json(server_messages.audio(sound, ident, text, ms, alignment, padded=padded))
+        await self._send_json(server_messages.audio(audio, ident, text, ms, alignment, padded=padded))
 
     async def interrupt(self) -> None:
         """Tell the client to drop what it hasn't played; audio sent from now on belongs to the next reply."""
@@ -224,9 +224,9 @@ class Conversation(Link):
             case _:
                 assert_never(close.how)
 
-    def seconds_of(self, sound: bytes) -> float:
-        """Return how long ``sound``, in the output format, lasts."""
-        return len(sound) / (self.output_format.rate * self.output_format.sample_bytes)
+    def seconds_of(self, audio: bytes) -> float:
+        """Return how long ``audio``, in the output format, lasts."""
+        return len(audio) / (self.output_format.rate * self.output_format.sample_bytes)
 
     # The conversation as a whole.
 
@@ -333,7 +333,7 @@ class Conversation(Link):
         if not isinstance(message, Pong):
             self._last_input_at = self.now()
         if isinstance(message, UserAudio):
-            await self._receive_audio(message.sound)
+            await self._receive_audio(message.audio)
             return
         if self._record:
             self.received.append((self.now(), data))
@@ -353,21 +353,21 @@ class Conversation(Link):
             case _:
                 assert_never(message)
 
-    async def _receive_audio(self, sound: bytes) -> None:
+    async def _receive_audio(self, audio: bytes) -> None:
         if not self.announced.is_set() and not self.scenario.early_audio:
             raise RemoteProtocolError("audio before the metadata: the client can't know the format yet")
-        if len(sound) % self.input_format.sample_bytes:
-            raise RemoteProtocolError(f"{len(sound)} bytes of {self.input_format} end in half a sample")
+        if len(audio) % self.input_format.sample_bytes:
+            raise RemoteProtocolError(f"{len(audio)} bytes of {self.input_format} end in half a sample")
         if self._record:
-            self.received_audio += sound
-            self.received_audio_sizes.append((self.now(), len(sound)))
+            self.received_audio += audio
+            self.received_audio_sizes.append((self.now(), len(audio)))
         if not self._admitted:
             return
         if self._dialogue is not None:
             ulaw = self.input_format.encoding is Encoding.ULAW
-            await self._dialogue.hear(ulaw_to_linear(sound) if ulaw else sound)
+            await self._dialogue.hear(ulaw_to_linear(audio) if ulaw else audio)
         elif self.scenario.mode == Mode.ECHO:
-            await self.send_audio(prompts.convert(sound, self.input_format, self.output_format))
+            await self.send_audio(prompts.convert(audio, self.input_format, self.output_format))
 
     def _receive_pong(self, event_id: int) -> None:
         ping = self._pings.pop(event_id, None)

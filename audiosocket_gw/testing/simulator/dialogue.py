@@ -21,7 +21,7 @@ from audiosocket_gw.testing.simulator.scenario import (
     ToolsAt,
     Turn,
 )
-from audiosocket_gw.testing.simulator.vad import Ear, Heard
+from audiosocket_gw.testing.simulator.vad import EnergyVad, Heard
 
 if TYPE_CHECKING:
     from audiosocket_gw.testing.simulator.conversation import Conversation, ToolCall
@@ -30,7 +30,7 @@ _SILENCE_TRANSCRIPT = "..."
 """The transcript of a turn that timed out in silence: not the caller's words."""
 
 _LATE_AUDIO_MS = 100
-_TOOL_SOUND_MS = 1_000
+_TOOL_AUDIO_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class _Reply:
     """A reply that has been sent, or is being sent."""
 
     words: str
-    sound: bytes
+    audio: bytes
     starts_at: float
 
 
@@ -49,7 +49,7 @@ class Dialogue:
         scenario = conversation.scenario
         self._conversation = conversation
         self._scenario = scenario
-        self._ear = Ear(
+        self._ear = EnergyVad(
             conversation.input_format.rate, scenario.speech_level, scenario.speech_ms, scenario.silence_ms
         )
         self._caller_turns: asyncio.Queue[str | None] = asyncio.Queue()
@@ -60,7 +60,7 @@ class Dialogue:
         self._said: Speech | None = None
 
     async def hear(self, linear: bytes) -> None:
-        """Listen to linear sound of the caller."""
+        """Listen to linear audio of the caller."""
         for heard in self._ear.feed(linear):
             if heard == Heard.SPEECH_ENDED:
                 self._caller_turns.put_nowait(None)
@@ -152,12 +152,12 @@ class Dialogue:
         """Call the tools, all at once; return whether each that has to answer did so without an error."""
         conversation = self._conversation
         calls = [await self._call(tool) for tool in tools]
-        sound = self._scenario.barge_in == BargeIn.TOOL_SOUND
-        if sound:
-            await conversation.send_audio(prompts.tone(_TOOL_SOUND_MS, conversation.output_format))
+        audio = self._scenario.barge_in == BargeIn.TOOL_AUDIO
+        if audio:
+            await conversation.send_audio(prompts.tone(_TOOL_AUDIO_MS, conversation.output_format))
         awaited = [(call, tool) for call, tool in zip(calls, tools, strict=True) if tool.expects_response]
         await asyncio.gather(*(_answer(call, tool.timeout_s) for call, tool in awaited))
-        if sound:
+        if audio:
             conversation.playing_until = conversation.now()
             await conversation.send(server_messages.interruption(conversation.event_id - 1))
         return all(call.result is not None and not call.result.is_error for call, _ in awaited)
@@ -174,13 +174,13 @@ class Dialogue:
         if speech is None:
             return
         conversation, scenario = self._conversation, self._scenario
-        sound = prompts.sound_of(speech.prompt, conversation.output_format)
+        audio = prompts.audio_of(speech.prompt, conversation.output_format)
         starts_at = max(conversation.now(), conversation.playing_until)
-        self._said, self._reply = speech, _Reply(speech.words, sound, starts_at)
+        self._said, self._reply = speech, _Reply(speech.words, audio, starts_at)
         if scenario.text_first:
             await self._send_text(speech.words)
         cuts = burst_cuts(
-            len(sound), scenario.bursts, conversation.output_format.sample_bytes, scenario.odd_bytes
+            len(audio), scenario.bursts, conversation.output_format.sample_bytes, scenario.odd_bytes
         )
         for start, end in pairwise(cuts):
             if start and close is not None and close.at == CloseAt.MID_REPLY:
@@ -190,9 +190,9 @@ class Dialogue:
             if self._interrupted.is_set():
                 return
             words = speech.words[
-                len(speech.words) * start // len(sound) : len(speech.words) * end // len(sound)
+                len(speech.words) * start // len(audio) : len(speech.words) * end // len(audio)
             ]
-            await conversation.send_audio(sound[start:end], text=words)
+            await conversation.send_audio(audio[start:end], text=words)
         if not scenario.text_first:
             await self._send_text(speech.words)
         await self._finish_reply()
@@ -228,7 +228,7 @@ class Dialogue:
             server_messages.agent_response_correction(reply.words, self._heard_of(reply), interrupted_id)
         )
         if self._scenario.barge_in == BargeIn.LATE_AUDIO:
-            late = reply.sound[: conversation.output_format.bytes_for(_LATE_AUDIO_MS)]
+            late = reply.audio[: conversation.output_format.bytes_for(_LATE_AUDIO_MS)]
             await conversation.send_audio(late, event_id=interrupted_id - 1)
             await conversation.send_audio(late, event_id=interrupted_id)
             conversation.playing_until = conversation.now()
@@ -236,7 +236,7 @@ class Dialogue:
     def _heard_of(self, reply: _Reply) -> str:
         """Return the words of ``reply`` that, by the clock, the caller has heard."""
         seconds = self._conversation.now() - reply.starts_at
-        share = min(max(seconds / self._conversation.seconds_of(reply.sound), 0.0), 1.0)
+        share = min(max(seconds / self._conversation.seconds_of(reply.audio), 0.0), 1.0)
         words = reply.words.split()
         return " ".join(words[: int(len(words) * share)])
 

@@ -1,4 +1,4 @@
-"""What the simulated agent can say: the words, and their sound in any of the agent's formats.
+"""What the simulated agent can say: the words, and their audio in any of the agent's formats.
 
 The shipped prompts are 16-bit mono WAV files at 8 kHz, made once by `scripts/make_prompts.sh`, so that a
 telephone call carries them unchanged.
@@ -39,8 +39,8 @@ def path_of(prompt: str) -> Path:
 
 
 @lru_cache(maxsize=128)
-def sound_of(prompt: str, audio_format: AudioFormat) -> bytes:
-    """Return the sound of ``prompt`` in ``audio_format``.
+def audio_of(prompt: str, audio_format: AudioFormat) -> bytes:
+    """Return the audio of ``prompt`` in ``audio_format``.
 
     Raises:
         ValueError: there is no such prompt, or its file is not a 16-bit mono WAV.
@@ -76,15 +76,15 @@ def noise(ms: int, dbfs: float, audio_format: AudioFormat) -> bytes:
     return linear_to_ulaw(linear) if audio_format.encoding is Encoding.ULAW else linear
 
 
-def convert(sound: bytes, source: AudioFormat, target: AudioFormat) -> bytes:
-    """Convert ``sound``, whole samples, from one format to another.
+def convert(audio: bytes, source: AudioFormat, target: AudioFormat) -> bytes:
+    """Convert ``audio``, whole samples, from one format to another.
 
     Other rates are reached by drawing straight lines between the samples. It dulls the highest tones and lets
     images of them through, which is good enough for a simulator and leaves the length exact.
     """
     if source == target:
-        return sound
-    linear = ulaw_to_linear(sound) if source.encoding is Encoding.ULAW else sound
+        return audio
+    linear = ulaw_to_linear(audio) if source.encoding is Encoding.ULAW else audio
     if source.rate != target.rate:
         linear = _resample(linear, source.rate, target.rate)
     return linear_to_ulaw(linear) if target.encoding is Encoding.ULAW else linear

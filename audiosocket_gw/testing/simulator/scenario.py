@@ -41,7 +41,7 @@ class Mode(StrEnum):
     CONVERSATION = "conversation"
     """The greeting and the turns of the scenario, on the caller's speech and silence."""
     ECHO = "echo"
-    """The caller's sound comes straight back."""
+    """The caller's audio comes straight back."""
     SILENT = "silent"
     """Nothing is said."""
     MANUAL = "manual"
@@ -102,14 +102,14 @@ class BargeIn(StrEnum):
     """The same, and then late audio of the reply before and of the interrupted one."""
     NEW_ID = "new-id"
     """The id that the next reply will have (elevenlabs-python#829)."""
-    TOOL_SOUND = "tool-sound"
-    """As ``interrupted-id``; and a sound plays while a tool runs, until an interruption with a lower id."""
+    TOOL_AUDIO = "tool-audio"
+    """As ``interrupted-id``; and audio plays while a tool runs, until an interruption with a lower id."""
     IDLE = "idle"
     """As ``interrupted-id``; and an interruption comes even when the caller speaks while nothing plays."""
 
 
 class Alignment(StrEnum):
-    """The ``alignment`` of audio messages: which character sounds when."""
+    """The ``alignment`` of audio messages: which character is spoken when."""
 
     ABSENT = "absent"
     NULL = "null"
@@ -172,7 +172,7 @@ _STRICT_KEYS = ConfigDict(extra="forbid")
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """Words with their sound: the name of a shipped prompt, or a WAV file (16-bit mono, any rate)."""
+    """Words with their audio: the name of a shipped prompt, or a WAV file (16-bit mono, any rate)."""
 
     __pydantic_config__: ClassVar[ConfigDict] = _STRICT_KEYS
 
@@ -181,7 +181,7 @@ class Speech:
     """The words of a WAV file, or other words for a shipped prompt."""
 
     def __post_init__(self) -> None:
-        prompts.sound_of(self.prompt, AudioFormat(Encoding.PCM, 8_000))
+        prompts.audio_of(self.prompt, AudioFormat(Encoding.PCM, 8_000))
 
     @property
     def words(self) -> str:
@@ -337,7 +337,7 @@ class Scenario:
     pong_timeout_s: _NotNegative = 0.0
     """A ping must be answered within this time; 0: whenever."""
     input_timeout_s: _Positive = 60.0
-    """Neither sound nor any other message but pongs for so long ends the conversation with 1002."""
+    """Neither audio nor any other message but pongs for so long ends the conversation with 1002."""
     max_duration_s: _Positive = 600.0
     max_duration_close: Close = Close(reason="Conversation has exceeded maximum duration")
     error_events: ErrorEvent = ErrorEvent.NESTED

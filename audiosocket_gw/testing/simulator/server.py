@@ -40,7 +40,7 @@ class Simulator:
     """An ElevenLabs look-alike. Use it as an asynchronous context manager.
 
     ``api_key``: what clients must send as ``xi-api-key`` for a signed URL; None: nothing. ``record``: keep
-    every conversation with its sound and messages, for tests; without it nothing of an ended one is kept.
+    every conversation with its audio and messages, for tests; without it nothing of an ended one is kept.
 
     Leaving the context closes all conversations. If the simulator itself failed in any of them, that is
     raised then, as an `ExceptionGroup`.

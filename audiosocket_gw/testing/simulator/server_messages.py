@@ -24,10 +24,10 @@ def metadata(conversation_id: str, output_format: str, input_format: str) -> Mes
 
 
 def audio(
-    sound: bytes, event_id: int, text: str, ms: int, alignment: Alignment, *, padded: bool = True
+    audio: bytes, event_id: int, text: str, ms: int, alignment: Alignment, *, padded: bool = True
 ) -> Message:
-    """Build an audio message; ``text`` sounds for ``ms``, evenly spread, if the alignment is wanted."""
-    encoded = base64.b64encode(sound).decode("ascii")
+    """Build an audio message; ``text`` is spoken for ``ms``, evenly spread, if the alignment is wanted."""
+    encoded = base64.b64encode(audio).decode("ascii")
     event: Message = {"audio_base_64": encoded if padded else encoded.rstrip("="), "event_id": event_id}
     if alignment == Alignment.NULL:
         event["alignment"] = None

@@ -16,8 +16,8 @@ class Heard(StrEnum):
     SPEECH_ENDED = "speech-ended"
 
 
-class Ear:
-    """Tell speech from silence in linear sound of ``rate`` samples per second.
+class EnergyVad:
+    """Tell speech from silence in linear audio of ``rate`` samples per second.
 
     ``level`` is the root mean square above which a window counts as loud. ``speech_ms`` of loud windows in a
     row start speech, ``silence_ms`` of quiet ones end it. Time is counted in samples, not by any clock.
@@ -48,7 +48,7 @@ class Ear:
         return self._speaking
 
     def feed(self, linear: bytes) -> list[Heard]:
-        """Listen to the next piece of sound, of any length, and return what changed, in order."""
+        """Listen to the next piece of audio, of any length, and return what changed, in order."""
         buffer = self._buffer + linear
         whole = len(buffer) // self._window_bytes * self._window_bytes
         self._buffer = buffer[whole:]

@@ -28,7 +28,7 @@ class EndedBy(StrEnum):
     SIMULATOR = "simulator"
 
 
-class Link:
+class WebSocketConnection:
     """A WebSocket that the server has accepted. Sending to a client that has left does nothing."""
 
     def __init__(self, websocket: WebSocket, name: str) -> None:

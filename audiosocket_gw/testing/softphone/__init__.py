@@ -1,23 +1,23 @@
 """A simulated caller: Asterisk's side of AudioSocket, as strict as Asterisk 22, and whoever is on the phone.
 
-`place_call` plays a recording and tells what was heard; `Caller` is for a conversation that reacts.
+`place_call` plays a recording and tells what was heard; `Softphone` is for a conversation that reacts.
 Both yield a `CallRecord`.
 """
 
 from audiosocket_gw.testing.softphone.level import SPEECH_DBFS, is_speech, level_dbfs
 from audiosocket_gw.testing.softphone.line import Ending, Line
 from audiosocket_gw.testing.softphone.record import CallRecord, FrameTiming, TimedFrame
-from audiosocket_gw.testing.softphone.softphone import Caller, KeyPress, place_call
+from audiosocket_gw.testing.softphone.softphone import KeyPress, Softphone, place_call
 from audiosocket_gw.testing.softphone.wav import read_wav, write_wav
 
 __all__ = [
     "SPEECH_DBFS",
     "CallRecord",
-    "Caller",
     "Ending",
     "FrameTiming",
     "KeyPress",
     "Line",
+    "Softphone",
     "TimedFrame",
     "is_speech",
     "level_dbfs",

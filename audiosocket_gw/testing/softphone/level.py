@@ -1,4 +1,4 @@
-"""How loud linear sound is."""
+"""How loud linear audio is."""
 
 from __future__ import annotations
 

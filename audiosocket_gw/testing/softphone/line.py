@@ -59,7 +59,7 @@ class Line(asyncio.Protocol):
         payload_deadline_ms: float = PAYLOAD_DEADLINE_MS,
         idle_timeout_ms: float = IDLE_TIMEOUT_MS,
     ) -> None:
-        """``on_audio`` takes the sound of each frame at once. Create it on the running event loop."""
+        """``on_audio`` takes the audio of each frame at once. Create it on the running event loop."""
         self._kind = kind
         self._on_audio = on_audio
         self._payload_deadline_ms = payload_deadline_ms
@@ -121,7 +121,7 @@ class Line(asyncio.Protocol):
             case Audio(kind, payload) if kind == self._kind:
                 self._on_audio(payload)
             case Audio(kind):
-                self._fail(f"the server sent sound of kind 0x{kind:02x} in a call of kind 0x{self._kind:02x}")
+                self._fail(f"the server sent audio of kind 0x{kind:02x} in a call of kind 0x{self._kind:02x}")
             case Hangup():
                 self._end(Ending.HANGUP_FRAME)
             case Identity() | Dtmf() | Error():

@@ -20,7 +20,7 @@ GAP_MS = 60
 
 @dataclass(frozen=True, slots=True)
 class TimedFrame:
-    """The sound of one audio frame, and the loop time (seconds) at which it left or arrived."""
+    """The audio of one audio frame, and the loop time (seconds) at which it left or arrived."""
 
     at: float
     payload: bytes
@@ -59,7 +59,7 @@ class FrameTiming:
 
 
 def lateness_ms(frames: Sequence[TimedFrame], rate: int) -> npt.NDArray[np.float64]:
-    """Return how late each frame was, in milliseconds, on the grid that its own sound lays out.
+    """Return how late each frame was, in milliseconds, on the grid that its own audio lays out.
 
     The grid (`due_times`) is anchored at the frame that was earliest on it, which has lateness 0. So a slow
     sender, a fast one and a burst all show as lateness.
@@ -70,7 +70,7 @@ def lateness_ms(frames: Sequence[TimedFrame], rate: int) -> npt.NDArray[np.float
 
 
 def due_times(frames: Sequence[TimedFrame], rate: int) -> npt.NDArray[np.float64]:
-    """Return how many seconds after the first frame each is due: when all sound before it has been played."""
+    """Return how many seconds after the first frame each is due: when all audio before it has been played."""
     seconds = np.array([len(frame.payload) for frame in frames]) / (2 * rate)
     return np.concatenate(([0.0], np.cumsum(seconds)[:-1]))
 
@@ -90,7 +90,7 @@ class CallRecord:
     uuid: UUID
     kind: Kind
     started_at: float
-    """When the UUID frame left. The sound of the first frame was spoken from then on."""
+    """When the UUID frame left. The audio of the first frame was spoken from then on."""
     connect_ms: float
     """How long the TCP connection took."""
     ended_at: float
@@ -112,12 +112,12 @@ class CallRecord:
 
     @property
     def sent_audio(self) -> bytes:
-        """The sound that the caller sent, frame after frame."""
+        """The audio that the caller sent, frame after frame."""
         return b"".join(frame.payload for frame in self.sent)
 
     @property
     def heard_audio(self) -> bytes:
-        """The sound that the caller heard, frame after frame: sample for sample what the server sent."""
+        """The audio that the caller heard, frame after frame: sample for sample what the server sent."""
         return b"".join(frame.payload for frame in self.heard)
 
     @property

@@ -28,10 +28,10 @@ class KeyPress:
         encode_dtmf(self.digit)
 
 
-class Caller:
+class Softphone:
     """A call in progress, from ``async with`` to its end::
 
-        async with Caller(host, port) as caller:
+        async with Softphone(host, port) as caller:
             await caller.until_quiet(600)
             await caller.say(question)
         record = caller.record
@@ -149,7 +149,7 @@ class Caller:
         await asyncio.shield(self._line.ended)
         return self.record
 
-    async def until_sound(self) -> bool:
+    async def until_audio(self) -> bool:
         """Wait until speech is heard: at once if the last frame had some."""
         return await self._until(lambda: self._hears_speech)
 
@@ -213,7 +213,7 @@ async def place_call(
     hang_up_after_ms: int | None = None,
     on_frame: Callable[[TimedFrame], None] | None = None,
 ) -> CallRecord:
-    """Call a server, play it ``play`` (linear sound, from the start on), and record what it says.
+    """Call a server, play it ``play`` (linear audio, from the start on), and record what it says.
 
     The call lasts until the server ends it, or ``hang_up_after_ms`` from its start.
 
@@ -221,7 +221,7 @@ async def place_call(
         OSError: the server can't be reached.
         RemoteProtocolError: the server did what makes Asterisk break off the call.
     """
-    async with Caller(
+    async with Softphone(
         host, port, uuid=uuid, kind=kind, silence_suppression=silence_suppression, on_frame=on_frame
     ) as caller:
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""WAV files of linear 16-bit sound."""
+"""WAV files of linear 16-bit audio."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from audiosocket_gw.errors import ConfigurationError
 
 
 def read_wav(path: Path, *, rate: int = TELEPHONE_RATE) -> bytes:
-    """Return the sound of a mono 16-bit file: linear, little-endian.
+    """Return the audio of a mono 16-bit file: linear, little-endian.
 
     Raises:
         ConfigurationError: there is no such file, it isn't WAV, or it is of another format; the message
@@ -40,7 +40,7 @@ def _remedy(path: Path, rate: int) -> str:
 
 
 def write_wav(path: Path, linear: bytes, *, rate: int = TELEPHONE_RATE, channels: int = 1) -> None:
-    """Write 16-bit sound; the samples of several channels are interleaved.
+    """Write 16-bit audio; the samples of several channels are interleaved.
 
     Raises:
         ConfigurationError: the file can't be written.

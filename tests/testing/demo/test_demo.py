@@ -114,14 +114,14 @@ def rounded(segment: Segment) -> tuple[float, float]:
 
 def test_speech_is_where_mouth_and_ear_had_it() -> None:
     timeline = conversation()
-    # Sent frame 40 leaves at 0.82 s: it was spoken from 0.80 s on. Frames heard sound from their arrival on.
+    # Sent frame 40 leaves at 0.82 s: it was spoken from 0.80 s on. Frames heard audio from their arrival on.
     assert [rounded(s) for s in timeline.caller_speech] == [(0.8, 1.0), (2.3, 2.8)]
     assert [rounded(s) for s in timeline.agent_speech] == [(0.01, 0.21), (1.61, 2.41), (3.61, 3.81)]
     assert timeline.first_speech_ms == near(10)
     assert timeline.setup_ms == 5.0
 
 
-def test_response_latency_runs_from_the_last_sound_of_the_caller_to_the_first_of_the_agent() -> None:
+def test_response_latency_runs_from_the_last_audio_of_the_caller_to_the_first_of_the_agent() -> None:
     latencies = [response.latency_ms for response in conversation().responses]
     assert latencies == [near(610), near(810)]
 
@@ -137,14 +137,14 @@ def test_a_pause_between_words_belongs_to_the_utterance() -> None:
     assert [rounded(s) for s in timeline.caller_speech] == [(0, 0.58)]
 
 
-def test_barge_in_is_measured_from_the_message_to_the_end_of_the_last_sound() -> None:
+def test_barge_in_is_measured_from_the_message_to_the_end_of_the_last_audio() -> None:
     (barge_in,) = conversation().barge_ins
     assert barge_in == BargeIn(near(2.3), near(2.38), near(2.41), 9_000)
     assert barge_in.message_to_silence_ms == near(30)
     assert barge_in.speech_to_silence_ms == near(110)
 
 
-def test_sound_of_the_old_reply_after_a_silence_counts_against_the_barge_in() -> None:
+def test_audio_of_the_old_reply_after_a_silence_counts_against_the_barge_in() -> None:
     heard = "#" * 40 + "." * 20 + "#" + "." * 20
     timeline = build_timeline(
         record_of("." * 90, heard), [events.Interrupted(CALL, START + 0.75, 1_000)], [START + 0.74]
@@ -188,7 +188,7 @@ def test_a_correction_that_is_no_beginning_replaces_the_reply() -> None:
     assert build_timeline(record_of(), orphan).transcript == ()
 
 
-def test_sound_is_laid_out_sample_for_sample() -> None:
+def test_audio_is_laid_out_sample_for_sample() -> None:
     timeline = build_timeline(
         record_of(".##.", "#.#", ended=0.1, late=lambda number: 0.005 if number == 1 else 0.0), []
     )
@@ -209,7 +209,7 @@ def test_sound_is_laid_out_sample_for_sample() -> None:
     assert np.array_equal(both[:, 1], timeline.agent_samples)
 
 
-def test_sound_longer_than_the_call_is_kept() -> None:
+def test_audio_longer_than_the_call_is_kept() -> None:
     assert build_timeline(record_of("", "##", ended=0.01), []).duration == near(0.05)
 
 
@@ -261,7 +261,7 @@ def page_of(timeline: Timeline, wav: bytes = b"RIFF") -> str:
     return render_page(timeline, wav, title="A <call>", subtitle="4 s & more")
 
 
-def test_the_page_is_sound_html_and_fetches_nothing() -> None:
+def test_the_page_is_audio_html_and_fetches_nothing() -> None:
     page = page_of(conversation(), b"RIFF....")
     checked = Checker(page)
     assert checked.open == []
@@ -281,7 +281,7 @@ def test_the_page_shows_the_figures_and_escapes_the_words() -> None:
     assert "610 ms" in page
     assert "median of 2: 610 · 810" in page
     assert "barge-in: silent after 30 ms" in page
-    assert "110 ms from the caller&#x27;s first sound" in page
+    assert "110 ms from the caller&#x27;s first audio" in page
     assert "Caller speaks: 0.8 to 1.0 s, 2.3 to 2.8 s." in page
     assert "hangup-frame" in page
 

@@ -14,7 +14,7 @@ FORMATS = (PCM_8000, ULAW_8000, ALAW_8000)
 
 
 def noise(ms: int, seed: int, audio_format: AudioFormat = PCM_8000) -> bytes:
-    """Sound that is never silent, and never the same for two seeds."""
+    """Audio that is never silent, and never the same for two seeds."""
     random = np.random.default_rng(seed)
     if audio_format.sample_bytes == 2:
         return random.integers(1_000, 30_000, ms * 8, dtype="<i2").tobytes()
@@ -47,17 +47,17 @@ def test_what_one_side_has_alone_is_counted(audio_format: AudioFormat) -> None:
 
 
 def test_one_sample_that_differs_is_one_sample() -> None:
-    sound = noise(300, 1)
-    changed = bytearray(sound)
+    audio = noise(300, 1)
+    changed = bytearray(audio)
     changed[2_001] ^= 0x40
-    compared = compare([sound], [bytes(changed)], PCM_8000)
+    compared = compare([audio], [bytes(changed)], PCM_8000)
     assert compared == Comparison(300 - 0.125, 0.125, 0.125)
     assert compared.differing_ms == 0.125
 
 
-def test_a_shift_by_a_byte_is_not_the_same_sound() -> None:
-    sound = noise(300, 1)
-    compared = compare([sound], [b"\x07" + sound[:-1]], PCM_8000)
+def test_a_shift_by_a_byte_is_not_the_same_audio() -> None:
+    audio = noise(300, 1)
+    compared = compare([audio], [b"\x07" + audio[:-1]], PCM_8000)
     assert compared.same_ms < 1
 
 

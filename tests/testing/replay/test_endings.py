@@ -22,13 +22,13 @@ from audiosocket_gw.testing.replay.endings import (
     caller_ending,
 )
 from audiosocket_gw.testing.replay.replay import Outcome, replay
-from tests.flight.records import AGENT_THERE, INITIATION, SILENCE, ended, flight, heard, spoken
+from tests.flight.records import AGENT_THERE, INITIATION, SILENCE, ended, heard, spoken, trace
 from tests.harness.stage import ramp
 
 
 async def replayed(path: Path, *records: Record) -> Outcome:
     settings = load_settings(agent="simulator", agent_connect_timeout=3, agent_url_timeout=2)
-    return await replay(flight(path / "call.flight", *records), settings, lambda event: None)
+    return await replay(trace(path / "call.flight", *records), settings, lambda event: None)
 
 
 def same_words(detail: str) -> str:
@@ -69,7 +69,7 @@ WITH_AGENT = [
     (EndReason.CALLER_HANGUP, "the connection to Asterisk broke: [Errno 104] Connection reset by peer"),
     (EndReason.CALLER_HANGUP, "Asterisk reports error 0x01, a hang-up"),
     (EndReason.CALLER_PROTOCOL, "Asterisk's side left a frame unfinished for 5 s"),
-    (EndReason.CALLER_STALLED, "Asterisk has taken no sound for 5 s"),
+    (EndReason.CALLER_STALLED, "Asterisk has taken no audio for 5 s"),
     (EndReason.DRAINED, "the gateway is stopping, and DRAIN_TIMEOUT is over"),
 ]
 
@@ -129,7 +129,7 @@ async def test_an_agent_that_stops_reading(tmp_path: Path) -> None:
 
 @pytest.mark.virtual_time
 async def test_a_peer_that_is_faster_than_real_time(tmp_path: Path) -> None:
-    detail = "the peer sends sound or keys faster than real time"
+    detail = "the peer sends audio or keys faster than real time"
     hurried = [CallerFrame(500_000, Kind.SLIN, SILENCE) for _ in range(2_000)]
     outcome = await replayed(tmp_path, *AGENT_THERE, *hurried, ended(520, EndReason.CALLER_PROTOCOL, detail))
     assert outcome.ended is not None
@@ -154,7 +154,7 @@ async def test_a_peer_that_is_faster_than_real_time(tmp_path: Path) -> None:
 def test_what_the_details_do_not_tell(
     tmp_path: Path, reason: EndReason, detail: str, ending: AgentEnding
 ) -> None:
-    assert agent_ending(flight(tmp_path / "a.flight", *AGENT_THERE, ended(9, reason, detail))) == ending
+    assert agent_ending(trace(tmp_path / "a.flight", *AGENT_THERE, ended(9, reason, detail))) == ending
 
 
 @pytest.mark.parametrize(
@@ -173,10 +173,10 @@ def test_what_the_details_do_not_tell(
 def test_what_the_details_of_a_refusal_do_not_tell(
     tmp_path: Path, reason: EndReason, detail: str, ending: AgentEnding
 ) -> None:
-    assert agent_ending(flight(tmp_path / "a.flight", ended(9, reason, detail))) == ending
+    assert agent_ending(trace(tmp_path / "a.flight", ended(9, reason, detail))) == ending
 
 
 def test_a_recording_that_breaks_off_ends_with_the_caller(tmp_path: Path) -> None:
-    found = flight(tmp_path / "a.flight", *AGENT_THERE, *spoken(100))
+    found = trace(tmp_path / "a.flight", *AGENT_THERE, *spoken(100))
     assert agent_ending(found) == AgentEnding(AgentAct.NOTHING)
     assert caller_ending(found).act is CallerAct.CLOSE

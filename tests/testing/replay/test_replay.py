@@ -1,4 +1,4 @@
-"""Calls recorded through a gateway and played into another: the same end, and the same sound."""
+"""Calls recorded through a gateway and played into another: the same end, and the same audio."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from audiosocket_gw import events
 from audiosocket_gw.commands.replay import run_replay, run_replay_into, run_summary
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.events import EndReason
-from audiosocket_gw.flight.call_trace import load_flight
+from audiosocket_gw.flight.call_trace import load_trace
 from audiosocket_gw.flight.format import AgentMessage, Event, HeardFrame, Record
 from audiosocket_gw.protocol.audiosocket import Kind, encode_dtmf
 from audiosocket_gw.settings import Settings, load_settings
 from audiosocket_gw.testing.replay.replay import CALL_SETTINGS, replay
 from audiosocket_gw.testing.simulator import Conversation
-from tests.flight.records import AGENT_THERE, START, agent_says, ended, flight, heard, spoken, write
+from tests.flight.records import AGENT_THERE, START, agent_says, ended, heard, spoken, trace, write
 from tests.flight.test_recorder import files, recorded_stage
 from tests.harness.stage import Line, Stage, ramp
 
@@ -31,7 +31,7 @@ async def malformed_json(_: Stage, __: Line, conversation: Conversation) -> None
     await conversation.send_text('{"type":"audio","audio_event":{"event_id":3,')
 
 
-async def sound_that_is_not_base64(_: Stage, __: Line, conversation: Conversation) -> None:
+async def audio_that_is_not_base64(_: Stage, __: Line, conversation: Conversation) -> None:
     await conversation.send({"type": "audio", "audio_event": {"audio_base_64": "a!", "event_id": 3}})
 
 
@@ -66,7 +66,7 @@ async def gateway_is_stopped(stage: Stage, _: Line, __: Conversation) -> None:
 
 FAULTS: list[tuple[Fault, EndReason]] = [
     (malformed_json, EndReason.AGENT_PROTOCOL),
-    (sound_that_is_not_base64, EndReason.AGENT_PROTOCOL),
+    (audio_that_is_not_base64, EndReason.AGENT_PROTOCOL),
     (close_1011, EndReason.AGENT_FAILED),
     (abrupt_cut, EndReason.AGENT_LOST),
     (garbage, EndReason.AGENT_PROTOCOL),
@@ -95,7 +95,7 @@ async def record(directory: Path, fault: Fault) -> tuple[Path, bytes]:
 
 
 @pytest.mark.parametrize(("fault", "reason"), FAULTS, ids=[fault.__name__ for fault, _ in FAULTS])
-async def test_the_same_end_and_the_same_sound(tmp_path: Path, fault: Fault, reason: EndReason) -> None:
+async def test_the_same_end_and_the_same_audio(tmp_path: Path, fault: Fault, reason: EndReason) -> None:
     path, _ = await record(tmp_path, fault)
     shown = io.StringIO()
     assert await run_replay(path, load_settings(agent="simulator"), stream=shown) == 0
@@ -135,7 +135,7 @@ async def test_a_call_that_does_not_end_is_broken_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.virtual_time
-async def test_sound_that_differs_is_measured(tmp_path: Path) -> None:
+async def test_audio_that_differs_is_measured(tmp_path: Path) -> None:
     other = [HeardFrame(ms * 1000, Kind.SLIN, ramp(20, start=3_000)) for ms in (10, 30, 50)]
     end = ended(2_000, EndReason.CALLER_HANGUP, "Asterisk closed the connection")
     records = (*AGENT_THERE, agent_says(100, ramp(500)), *spoken(2_000), *other, end)
@@ -177,7 +177,7 @@ async def test_settings_that_shape_a_call_are_the_environments(
 ) -> None:
     monkeypatch.setenv("DTMF_ACTIONS", "5=hangup")
     path, _ = await record(tmp_path, close_1011)
-    found = load_flight(path)
+    found = load_trace(path)
     seen: list[events.CallEvent] = []
     outcome = await replay(found, load_settings(agent="simulator"), seen.append)
     assert outcome.ended is not None
@@ -200,7 +200,7 @@ async def test_a_caller_is_played_into_another_gateway(tmp_path: Path) -> None:
         assert ramp(100, start=9_000) in received
         assert ramp(100, start=12_000) in received
         assert other.of(events.DigitPressed)[0].digit == "5"
-        assert other.of(events.CallEnded)[0].uuid != load_flight(path).start.uuid
+        assert other.of(events.CallEnded)[0].uuid != load_trace(path).start.uuid
     assert "ended by         the caller" in shown.getvalue()
 
 
@@ -264,8 +264,8 @@ async def test_a_bad_file_is_named(tmp_path: Path, content: bytes, complaint: st
     "bad",
     [
         Event(10, "DigitPressed", {"digit": "x"}),
-        AgentMessage(10, b"no JSON", b"sound"),
-        AgentMessage(10, b'{"audio_event": 7}', b"sound"),
+        AgentMessage(10, b"no JSON", b"audio"),
+        AgentMessage(10, b'{"audio_event": 7}', b"audio"),
         Event(10, "DigitPressed", {"digit": "\x1b[2J\ud800"}),
     ],
 )
@@ -282,7 +282,7 @@ async def test_a_forged_file_is_refused(tmp_path: Path, bad: Record) -> None:
 
 def test_a_message_that_fills_the_memory_is_not_looked_into(tmp_path: Path) -> None:
     message = b'{"type":"' + b"[" * 5 * 2**20 + b'"}'
-    flight(tmp_path / "a.flight", AgentMessage(10, message))
+    trace(tmp_path / "a.flight", AgentMessage(10, message))
     shown = io.StringIO()
     assert run_summary(tmp_path / "a.flight", stream=shown) == 0
     assert f"agent > gateway  ({len(message)} bytes) {{}}" in shown.getvalue()
@@ -294,11 +294,11 @@ async def test_a_summary_tells_what_happened(tmp_path: Path) -> None:
     assert run_summary(path, stream=shown) == 0
     text = shown.getvalue()
     for told in (
-        f"call {load_flight(path).start.uuid}, from 127.0.0.1:",
+        f"call {load_trace(path).start.uuid}, from 127.0.0.1:",
         "caller's side pcm_8000; agent speaks pcm_8000, listens to pcm_8000",
         "gateway > agent  conversation_initiation_client_data",
         "digit pressed    digit=5",
-        "+ 4800 bytes of sound",
+        "+ 4800 bytes of audio",
         '(not a JSON object) {"type":"audio","audio_event":{"event_id":3,',
         "from Asterisk    10 frames; lateness p50",
         "agent-protocol: the agent sent something that is not JSON",
@@ -309,7 +309,7 @@ async def test_a_summary_tells_what_happened(tmp_path: Path) -> None:
 def test_a_summary_tells_of_gaps_and_breaks_no_terminal(tmp_path: Path) -> None:
     evil = Event(30_000, "Caller\x1b]0;Said", {"text": "\x1b[2J\x9b1m", "\x1b[31mkey": 1})
     late = tuple(record for record in heard(500) if not 200_000 < record.at_us < 400_000)
-    found = flight(tmp_path / "a.flight", evil, *late)
+    found = trace(tmp_path / "a.flight", evil, *late)
     shown = io.StringIO()
     run_summary(tmp_path / "a.flight", stream=shown)
     text = shown.getvalue()

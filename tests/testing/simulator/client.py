@@ -28,7 +28,7 @@ QUIET = Scenario(greeting=Turn(), silence_ms=40, speech_ms=40, think_s=0)
 
 
 def tone(ms: int, rate: int = 8_000) -> bytes:
-    """Return linear sound that counts as speech."""
+    """Return linear audio that counts as speech."""
     samples = 10_000 * np.sin(np.arange(rate * ms // 1000) * 0.3)
     return bytes(samples.astype("<i2").data)
 
@@ -38,7 +38,7 @@ SILENCE = bytes(2 * 8 * 100)
 
 
 def beep(folder: Path, ms: int = 20, name: str = "beep") -> Speech:
-    """Write a short sound, for replies that shall be over soon."""
+    """Write a short audio, for replies that shall be over soon."""
     path = folder / f"{name}.wav"
     with wave.open(str(path), "wb") as writer:
         writer.setparams((1, 2, 8_000, 0, "NONE", ""))
@@ -47,7 +47,7 @@ def beep(folder: Path, ms: int = 20, name: str = "beep") -> Speech:
 
 
 class Client:
-    """Reads messages one by one; ``audio`` holds the sound of those read so far, ``messages`` the rest."""
+    """Reads messages one by one; ``audio`` holds the audio of those read so far, ``messages`` the rest."""
 
     def __init__(self, websocket: ClientConnection) -> None:
         self.websocket = websocket
@@ -58,9 +58,9 @@ class Client:
     async def send(self, message: object) -> None:
         await self.websocket.send(json.dumps(message))
 
-    async def send_audio(self, *sounds: bytes) -> None:
-        for sound in sounds:
-            await self.send({"user_audio_chunk": base64.b64encode(sound).decode()})
+    async def send_audio(self, *pieces: bytes) -> None:
+        for audio in pieces:
+            await self.send({"user_audio_chunk": base64.b64encode(audio).decode()})
 
     async def say_something(self) -> None:
         """Speak, and be silent until it counts as the end of a turn."""

@@ -20,7 +20,7 @@ async def test_the_greeting_comes_in_two_odd_bursts_much_faster_than_real_time()
         response = await client.until("agent_response")
         conversation = simulator.conversations[0]
     assert response["agent_response_event"] == {"agent_response": prompts.WORDS["greeting"], "event_id": 1}
-    assert client.audio == conversation.sent_audio == prompts.sound_of("greeting", PCM_8000)
+    assert client.audio == conversation.sent_audio == prompts.audio_of("greeting", PCM_8000)
     sizes = [size for _, size in conversation.sent_audio_sizes]
     assert len(sizes) == 2
     assert all(size % 320 for size in sizes)
@@ -31,7 +31,7 @@ async def test_the_greeting_comes_in_two_odd_bursts_much_faster_than_real_time()
 async def test_the_greeting_comes_in_the_agents_format(name: str) -> None:
     async with conversing(replace(GREETING, output_format=name)) as (_, client):
         await client.until("agent_response")
-    assert client.audio == prompts.sound_of("greeting", AudioFormat.parse(name))
+    assert client.audio == prompts.audio_of("greeting", AudioFormat.parse(name))
 
 
 async def test_the_caller_is_answered_turn_by_turn_and_the_last_turn_repeats(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ async def test_a_text_of_the_caller_is_answered_without_a_transcript(tmp_path: P
 
 
 @pytest.mark.parametrize("text_first", [True, False])
-async def test_the_text_comes_before_or_after_the_sound(text_first: bool) -> None:
+async def test_the_text_comes_before_or_after_the_audio(text_first: bool) -> None:
     async with conversing(replace(GREETING, text_first=text_first)) as (_, client):
         await client.until("agent_response")
         assert bool(client.audio) is not text_first
@@ -91,7 +91,7 @@ async def test_a_reply_can_say_that_it_is_over() -> None:
     assert client.audio_events[-1]["audio_base_64"] == ""
 
 
-async def test_the_alignment_spreads_the_text_over_the_sound() -> None:
+async def test_the_alignment_spreads_the_text_over_the_audio() -> None:
     async with conversing(replace(GREETING, alignment=Alignment.FULL)) as (_, client):
         await client.until("agent_response")
     alignments = [event["alignment"] for event in client.audio_events]
@@ -103,7 +103,7 @@ async def test_the_alignment_spreads_the_text_over_the_sound() -> None:
     assert all(alignment["char_start_times_ms"][0] == 0 for alignment in alignments)
 
 
-async def test_sound_without_text_has_no_alignment() -> None:
+async def test_audio_without_text_has_no_alignment() -> None:
     async with conversing(replace(MANUAL, alignment=Alignment.FULL)) as (simulator, client):
         await client.until("ping")
         await simulator.conversations[0].send_audio(b"\x00\x00")
@@ -111,11 +111,11 @@ async def test_sound_without_text_has_no_alignment() -> None:
     assert client.audio_events[0]["alignment"] is None
 
 
-async def test_all_the_noise_leaves_the_sound_as_it_is() -> None:
+async def test_all_the_noise_leaves_the_audio_as_it_is() -> None:
     scenario = replace(load_scenario("noisy"), silence_ms=40)
     async with conversing(scenario) as (_, client):
         await client.until("agent_response_complete")
-    assert client.audio == prompts.sound_of("greeting", PCM_8000)
+    assert client.audio == prompts.audio_of("greeting", PCM_8000)
     assert {"vad_score", "guardrail_triggered", "event_of_a_later_version"} <= set(client.types())
     transcripts = [message for message in client.messages if message["type"] == "user_transcript"]
     assert transcripts[0]["user_transcription_event"]["user_transcript"] == "..."
@@ -158,7 +158,7 @@ async def test_bursts_can_have_gaps(tmp_path: Path) -> None:
 
 
 async def interrupted(scenario_barge_in: BargeIn, *, late: int = 0) -> Client:
-    """Interrupt the greeting and read up to the answer and its sound, and ``late`` audio messages before."""
+    """Interrupt the greeting and read up to the answer and its audio, and ``late`` audio messages before."""
     scenario = replace(GREETING, barge_in=scenario_barge_in, turns=(Turn(say=Speech("go-ahead")),))
     async with conversing(scenario) as (_, client):
         await client.until("agent_response")
@@ -175,7 +175,7 @@ def one(client: Client, kind: str) -> dict[str, object]:
 
 @pytest.mark.parametrize(
     ("barge_in", "event_id"),
-    [(BargeIn.INTERRUPTED_ID, 1), (BargeIn.LATE_AUDIO, 1), (BargeIn.NEW_ID, 2), (BargeIn.TOOL_SOUND, 1)],
+    [(BargeIn.INTERRUPTED_ID, 1), (BargeIn.LATE_AUDIO, 1), (BargeIn.NEW_ID, 2), (BargeIn.TOOL_AUDIO, 1)],
 )
 async def test_the_caller_interrupts(barge_in: BargeIn, event_id: int) -> None:
     client = await interrupted(barge_in)
@@ -263,7 +263,7 @@ async def test_a_caller_who_is_speaking_is_not_silent() -> None:
 # The other modes.
 
 
-async def test_the_echo_is_the_sound_of_the_caller() -> None:
+async def test_the_echo_is_the_audio_of_the_caller() -> None:
     async with conversing(load_scenario("echo")) as (simulator, client):
         await client.until("ping")
         for size in (320, 322, 2):

@@ -145,7 +145,7 @@ async def test_the_sdk_holds_a_whole_conversation() -> None:
     (result,) = conversation.tool_results
     assert (result.result, result.is_error) == ("It is 7.", False)
     assert caller.line.heard == conversation.sent_audio
-    assert caller.line.heard.endswith(prompts.sound_of("goodbye", PCM_8000))
+    assert caller.line.heard.endswith(prompts.audio_of("goodbye", PCM_8000))
     assert conversation.received_audio == (SPEECH + SILENCE) * 2
     assert conversation.violations == []
     (details,) = caller.disconnections

@@ -13,13 +13,13 @@ from audiosocket_gw.testing.simulator.scenario import FORMATS
 
 @pytest.mark.parametrize("name", prompts.WORDS)
 def test_every_prompt_is_audible_speech(name: str) -> None:
-    samples = np.frombuffer(prompts.sound_of(name, PCM_8000), "<i2").astype(float)
+    samples = np.frombuffer(prompts.audio_of(name, PCM_8000), "<i2").astype(float)
     assert np.sqrt((samples**2).mean()) > 1_000
     assert np.abs(samples).max() < 32_000
 
 
 def test_the_long_answer_takes_more_than_ten_seconds() -> None:
-    assert PCM_8000.ms_of(len(prompts.sound_of("long-answer", PCM_8000))) > 10_000
+    assert PCM_8000.ms_of(len(prompts.audio_of("long-answer", PCM_8000))) > 10_000
 
 
 def test_no_file_is_without_words() -> None:
@@ -29,8 +29,8 @@ def test_no_file_is_without_words() -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_prompt_is_equally_long_in_every_format(name: str) -> None:
     audio_format = AudioFormat.parse(name)
-    original = prompts.sound_of("goodbye", PCM_8000)
-    converted = prompts.sound_of("goodbye", audio_format)
+    original = prompts.audio_of("goodbye", PCM_8000)
+    converted = prompts.audio_of("goodbye", audio_format)
     assert len(converted) % audio_format.sample_bytes == 0
     assert len(converted) // audio_format.sample_bytes == len(original) // 2 * audio_format.rate // 8_000
 
@@ -38,8 +38,8 @@ def test_a_prompt_is_equally_long_in_every_format(name: str) -> None:
 def test_8_khz_is_carried_unchanged() -> None:
     with wave.open(str(prompts.path_of("goodbye")), "rb") as reader:
         linear = reader.readframes(reader.getnframes())
-    assert prompts.sound_of("goodbye", PCM_8000) == linear
-    assert prompts.sound_of("goodbye", ULAW_8000) == linear_to_ulaw(linear)
+    assert prompts.audio_of("goodbye", PCM_8000) == linear
+    assert prompts.audio_of("goodbye", ULAW_8000) == linear_to_ulaw(linear)
 
 
 def test_doubling_the_rate_keeps_the_samples_and_adds_those_between() -> None:
@@ -67,12 +67,12 @@ def test_a_stereo_file_is_refused(tmp_path: Path) -> None:
     with wave.open(str(path), "wb") as writer:
         writer.setparams((2, 2, 8_000, 0, "NONE", ""))
     with pytest.raises(ValueError, match=r"stereo\.wav is not 16-bit mono"):
-        prompts.sound_of(str(path), PCM_8000)
+        prompts.audio_of(str(path), PCM_8000)
 
 
 @pytest.mark.parametrize("content", [b"", b"RIFF but no more than that"])
-def test_a_file_that_is_no_sound_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_a_file_that_is_no_audio_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "text.wav"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=r"text\.wav is not a readable WAV file"):
-        prompts.sound_of(str(path), PCM_8000)
+        prompts.audio_of(str(path), PCM_8000)

@@ -123,10 +123,10 @@ async def test_who_interrupts_the_announcement_stops_the_tool(tmp_path: Path) ->
     assert "client_tool_call" not in client.types()
 
 
-async def test_a_sound_plays_while_the_tool_runs_until_an_interruption_with_a_lower_id(
+async def test_a_audio_plays_while_the_tool_runs_until_an_interruption_with_a_lower_id(
     tmp_path: Path,
 ) -> None:
-    scenario = replace(using(tmp_path, LOOK_UP), barge_in=BargeIn.TOOL_SOUND)
+    scenario = replace(using(tmp_path, LOOK_UP), barge_in=BargeIn.TOOL_AUDIO)
     async with conversing(scenario) as (simulator, client):
         call = await client.until("client_tool_call")
         await client.until("audio")

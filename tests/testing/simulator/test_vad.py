@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from audiosocket_gw.testing.simulator.vad import Ear, Heard
+from audiosocket_gw.testing.simulator.vad import EnergyVad, Heard
 from tests.testing.simulator.client import tone
 
 STARTED, ENDED = Heard.SPEECH_STARTED, Heard.SPEECH_ENDED
@@ -12,8 +12,8 @@ def silence(ms: int) -> bytes:
     return bytes(16 * ms)
 
 
-def ear() -> Ear:
-    return Ear(8_000, level=500, speech_ms=60, silence_ms=200)
+def ear() -> EnergyVad:
+    return EnergyVad(8_000, level=500, speech_ms=60, silence_ms=200)
 
 
 def test_speech_and_then_silence() -> None:
@@ -23,9 +23,9 @@ def test_speech_and_then_silence() -> None:
 @pytest.mark.parametrize("size", [1, 7, 320, 321, 1000])
 def test_the_pieces_do_not_matter(size: int) -> None:
     listener = ear()
-    sound = tone(100) + silence(260) + tone(80) + silence(220)
+    audio = tone(100) + silence(260) + tone(80) + silence(220)
     heard = [
-        event for start in range(0, len(sound), size) for event in listener.feed(sound[start : start + size])
+        event for start in range(0, len(audio), size) for event in listener.feed(audio[start : start + size])
     ]
     assert heard == [STARTED, ENDED, STARTED, ENDED]
 
@@ -48,5 +48,5 @@ def test_soft_noise_is_silence() -> None:
 
 
 def test_windows_are_20_ms_at_any_rate() -> None:
-    assert Ear(22_050, 500, 60, 200).feed(tone(59, 22_050)) == []
-    assert Ear(22_050, 500, 60, 200).feed(tone(61, 22_050)) == [STARTED]
+    assert EnergyVad(22_050, 500, 60, 200).feed(tone(59, 22_050)) == []
+    assert EnergyVad(22_050, 500, 60, 200).feed(tone(61, 22_050)) == [STARTED]

@@ -30,11 +30,11 @@ from audiosocket_gw.protocol.audiosocket import (
     encode_audio,
 )
 from audiosocket_gw.testing.softphone import (
-    Caller,
     CallRecord,
     Ending,
     FrameTiming,
     KeyPress,
+    Softphone,
     TimedFrame,
     level_dbfs,
     place_call,
@@ -101,7 +101,7 @@ async def serving(behave: Behaviour) -> AsyncIterator[int]:
 
 async def call_ends(behave: Behaviour) -> CallRecord:
     """Call a server that behaves like this, and return how it ended."""
-    async with serving(behave) as port, Caller("127.0.0.1", port) as caller:
+    async with serving(behave) as port, Softphone("127.0.0.1", port) as caller:
         return await caller.until_ended()
 
 
@@ -206,7 +206,7 @@ async def test_a_server_that_stops_reading_fills_asterisks_socket() -> None:
             side.writer.write(SILENCE)
             await side.writer.drain()
 
-    async with serving(never_read) as port, Caller("127.0.0.1", port, kind=Kind.SLIN) as caller:
+    async with serving(never_read) as port, Softphone("127.0.0.1", port, kind=Kind.SLIN) as caller:
         connection: socket.socket = caller._line._transport.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         while not caller.over:
@@ -289,7 +289,7 @@ async def test_a_payload_in_pieces_is_heard_when_it_comes_in_time() -> None:
         side.writer.write(HANGUP_FRAME)
         await side.until_closed()
 
-    async with serving(behave) as port, Caller("127.0.0.1", port, payload_deadline_ms=10_000) as caller:
+    async with serving(behave) as port, Softphone("127.0.0.1", port, payload_deadline_ms=10_000) as caller:
         record = await caller.until_ended()
     assert record.ending is Ending.HANGUP_FRAME
     assert len(record.heard) == 6
@@ -310,7 +310,7 @@ async def test_closing_in_mid_frame_is_an_error() -> None:
         await side.audio()
         side.writer.write(SILENCE[:100])
 
-    async with serving(behave) as port, Caller("127.0.0.1", port, payload_deadline_ms=10_000) as caller:
+    async with serving(behave) as port, Softphone("127.0.0.1", port, payload_deadline_ms=10_000) as caller:
         record = await caller.until_ended()
     assert record.error == "the server closed in mid-frame, after 100 bytes of it"
 
@@ -333,7 +333,7 @@ async def test_no_frame_in_either_direction_for_the_idle_time_ends_the_call() ->
 
     async with (
         serving(behave) as port,
-        Caller("127.0.0.1", port, silence_suppression=True, idle_timeout_ms=150) as caller,
+        Softphone("127.0.0.1", port, silence_suppression=True, idle_timeout_ms=150) as caller,
     ):
         record = await caller.until_ended()
     assert record.ending is Ending.ERROR
@@ -343,7 +343,7 @@ async def test_no_frame_in_either_direction_for_the_idle_time_ends_the_call() ->
 async def test_frames_of_one_side_keep_the_call_up() -> None:
     async with (
         serving(sends(b"")) as port,
-        Caller("127.0.0.1", port, idle_timeout_ms=150) as caller,
+        Softphone("127.0.0.1", port, idle_timeout_ms=150) as caller,
     ):
         await asyncio.sleep(0.5)
         assert not caller.over
@@ -361,12 +361,12 @@ async def test_the_caller_notices_speech_and_quiet_and_the_end() -> None:
         await side.until_closed()
 
     heard: list[TimedFrame] = []
-    async with serving(behave) as port, Caller("127.0.0.1", port, on_frame=heard.append) as caller:
-        assert await caller.until_sound()
+    async with serving(behave) as port, Softphone("127.0.0.1", port, on_frame=heard.append) as caller:
+        assert await caller.until_audio()
         assert len(caller.heard) >= 6
         assert await caller.until_quiet(100)
         assert await caller.say(TONE)
-        assert not await caller.until_sound()
+        assert not await caller.until_audio()
         assert not await caller.until_quiet(10_000)
         assert not await caller.say(TONE)
         caller.press("1")
@@ -378,7 +378,7 @@ async def test_the_caller_notices_speech_and_quiet_and_the_end() -> None:
 
 
 async def test_own_speech_is_not_quiet() -> None:
-    async with serving(sends(b"")) as port, Caller("127.0.0.1", port) as caller:
+    async with serving(sends(b"")) as port, Softphone("127.0.0.1", port) as caller:
         talking = asyncio.create_task(caller.say(TONE * 20))
         await caller.until_quiet(100)
         assert talking.done()
@@ -392,7 +392,7 @@ async def test_leaving_the_block_hangs_up() -> None:
         received.extend(await side.until_closed())
 
     async with serving(behave) as port:
-        async with Caller("127.0.0.1", port) as caller:
+        async with Softphone("127.0.0.1", port) as caller:
             caller.press("1")
             assert caller.record.ended_at >= caller.started_at
         assert caller.record.ending is Ending.CALLER_HANGUP
