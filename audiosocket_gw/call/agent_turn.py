@@ -12,7 +12,7 @@ from uuid import UUID
 
 from audiosocket_gw.call.playout import Playout
 
-logger = logging.getLogger("audiosocket_gw.call.call")
+logger = logging.getLogger("audiosocket_gw.call")
 
 PLAY_OUT_GRACE_S = 1.0
 """After so long without a frame being played out, the rest is given up."""

@@ -44,7 +44,7 @@ from audiosocket_gw.runtime.ticker import Ticker
 from audiosocket_gw.settings import BargeInMode, Settings
 from audiosocket_gw.tap import OpenTap, Tap, Taps
 
-logger = logging.getLogger("audiosocket_gw.call.call")
+logger = logging.getLogger("audiosocket_gw.call")
 
 CALLER_GAP_TICKS = 200 // FRAME_MS
 """After so long without audio from the caller (hold, mute, silence suppression), silence is filled in:

@@ -10,7 +10,7 @@ import logging
 from audiosocket_gw import events
 from audiosocket_gw.log.text import Sentence
 
-logger = logging.getLogger("audiosocket_gw.call.call")
+logger = logging.getLogger("audiosocket_gw.call")
 
 
 def log_event(event: events.CallEvent) -> None:

@@ -28,7 +28,7 @@ from audiosocket_gw.settings import Settings
 from audiosocket_gw.tools import ToolRegistry
 from audiosocket_gw.tools.builtin import CallToolContext
 
-logger = logging.getLogger("audiosocket_gw.call.call")
+logger = logging.getLogger("audiosocket_gw.call")
 audit = logging.getLogger("audiosocket_gw.audit")
 
 MAX_TOOLS_AT_ONCE = 8

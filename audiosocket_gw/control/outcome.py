@@ -21,7 +21,7 @@ from audiosocket_gw.ami.registry import uuids_named_by
 from audiosocket_gw.errors import ControlError, reason_of
 from audiosocket_gw.events import EndReason
 
-logger = logging.getLogger("audiosocket_gw.call.call")
+logger = logging.getLogger("audiosocket_gw.call")
 
 REPORT_S = 1.0
 """How long the end of a call may be held up by an Asterisk that doesn't answer."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-logger = logging.getLogger("audiosocket_gw.runtime.load")
+logger = logging.getLogger("audiosocket_gw.runtime")
 
 WINDOW_S = 0.25
 

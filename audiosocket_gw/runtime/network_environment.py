@@ -22,7 +22,7 @@ import httpx
 
 from audiosocket_gw.errors import ConfigurationError
 
-logger = logging.getLogger("audiosocket_gw.network")
+logger = logging.getLogger("audiosocket_gw.runtime")
 
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 """A certificate in ``SSL_CERT_DIR``: OpenSSL looks for the hash of its subject."""

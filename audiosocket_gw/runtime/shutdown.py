@@ -24,7 +24,7 @@ from typing import NoReturn
 
 from audiosocket_gw.log.handler import LogHandler
 
-logger = logging.getLogger("audiosocket_gw.gateway")
+logger = logging.getLogger("audiosocket_gw.runtime")
 
 STOP_S = 5.0
 """How long a stop may take beyond ``DRAIN_TIMEOUT``."""

@@ -18,7 +18,7 @@ from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.runtime.event_loop import GatewayEventLoop
 from audiosocket_gw.runtime.load import Load
 
-logger = logging.getLogger("audiosocket_gw.runtime.ticker")
+logger = logging.getLogger("audiosocket_gw.runtime")
 
 PERIOD_S = FRAME_MS / 1000
 

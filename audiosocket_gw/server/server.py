@@ -37,7 +37,7 @@ from audiosocket_gw.protocol.audiosocket import (
 from audiosocket_gw.protocol.strangers import stranger
 from audiosocket_gw.settings import Settings
 
-logger = logging.getLogger("audiosocket_gw.server.server")
+logger = logging.getLogger("audiosocket_gw.server")
 
 LINGER_S = 2.0
 """How long Asterisk gets to read our hang-up and close, before the connection is cut."""

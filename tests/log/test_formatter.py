@@ -23,7 +23,7 @@ ESCAPED = "x\\n2026-01-01T00:00:00.000Z INFO forged\\x1b[2J\\u202e"
 def line(
     message: object,
     *values: object,
-    logger: str = "audiosocket_gw.call.call",
+    logger: str = "audiosocket_gw.call",
     error: BaseException | None = None,
 ) -> str:
     record = logging.LogRecord(

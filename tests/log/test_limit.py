@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 
 from audiosocket_gw.log.limit import BURST, CALLS_BURST, WINDOW_S, RateLimit, Topic
 
-STRANGER = Topic("audiosocket_gw.server.server", logging.WARNING, "%s: closed before a call began: %s")
+STRANGER = Topic("audiosocket_gw.server", logging.WARNING, "%s: closed before a call began: %s")
 
 
 def about(call: UUID, template: str = "call %s: interrupted, %d ms discarded") -> Topic:
-    return Topic("audiosocket_gw.call.call", logging.INFO, template, call)
+    return Topic("audiosocket_gw.call", logging.INFO, template, call)
 
 
 def test_a_burst_passes_and_the_rest_is_counted_once() -> None:
@@ -58,7 +58,7 @@ def test_strangers_that_pretend_to_be_calls_are_limited_all_together() -> None:
     limit = RateLimit()
     admitted = sum(limit.accepts(about(uuid4()), 0) for _ in range(10_000))
     assert admitted == CALLS_BURST
-    together = Topic("audiosocket_gw.call.call", logging.INFO, "call %s: interrupted, %d ms discarded")
+    together = Topic("audiosocket_gw.call", logging.INFO, "call %s: interrupted, %d ms discarded")
     assert limit.ended(WINDOW_S) == [(together, 10_000 - CALLS_BURST)]
     assert limit._windows == {}, "nothing is left of past calls"
 

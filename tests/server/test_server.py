@@ -85,7 +85,7 @@ async def test_a_health_check_that_connects_and_closes_is_no_warning(
     reset: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with stage() as on_stage:
-        caplog.set_level(logging.DEBUG, "audiosocket_gw.server.server")
+        caplog.set_level(logging.DEBUG, "audiosocket_gw.server")
         for _ in range(5):
             _, writer = await asyncio.open_connection(*on_stage.gateway.address)
             if reset:  # as HAProxy does
