@@ -13,6 +13,7 @@ from audiosocket_gw.audio.formats import (
     Encoding,
 )
 from audiosocket_gw.audio.g711 import alaw_to_linear, linear_to_alaw, linear_to_ulaw, ulaw_to_linear
+from audiosocket_gw.audio.sample_aligner import SampleAligner
 
 __all__ = [
     "AGENT_FORMATS",
@@ -25,6 +26,7 @@ __all__ = [
     "AudioFormat",
     "Converter",
     "Encoding",
+    "SampleAligner",
     "alaw_to_linear",
     "linear_to_alaw",
     "linear_to_ulaw",
