@@ -51,11 +51,6 @@ class AudioFormat:
         return cls(Encoding(encoding), int(rate))
 
     @property
-    def linear(self) -> AudioFormat:
-        """Linear audio at the same rate."""
-        return AudioFormat(Encoding.PCM, self.rate)
-
-    @property
     def sample_bytes(self) -> int:
         return 2 if self.encoding is Encoding.PCM else 1
 
@@ -68,9 +63,9 @@ class AudioFormat:
         """Return the length of ``ms`` milliseconds, in bytes, in whole samples."""
         return self.rate * ms // 1000 * self.sample_bytes
 
-    def ms_of(self, size: int) -> int:
-        """Return how long ``size`` bytes audio, in whole milliseconds."""
-        return size * 1000 // (self.rate * self.sample_bytes)
+    def seconds_of(self, audio: bytes) -> float:
+        """Return how long ``audio`` lasts, in seconds."""
+        return len(audio) / (self.rate * self.sample_bytes)
 
     def silence(self, ms: int) -> bytes:
         """Return ``ms`` milliseconds of silence, which is not zeros in G.711."""

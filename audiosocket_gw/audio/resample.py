@@ -52,11 +52,6 @@ class Resampler:
         self._done = 0
         """How many samples of the current period have been returned."""
 
-    @property
-    def delay_ms(self) -> float:
-        """How much audio beyond a sample is needed to compute it."""
-        return self._bank.delay_ms
-
     def push(self, samples: Samples) -> Samples:
         """Take any number of samples and return all that can be computed now.
 
@@ -96,8 +91,7 @@ class _Bank:
     inputs: int
     outputs: int
     reach: int
-    """Half the length of the filter, in samples of the input."""
-    delay_ms: float
+    """Half the length of the filter, in samples of the input: the delay."""
     starts: npt.NDArray[np.intp]
     """Where in the period the window of each block begins."""
     matrices: _Floats
@@ -147,7 +141,6 @@ def _bank(source_rate: int, target_rate: int) -> _Bank:
         inputs=outputs.size * down // up,
         outputs=outputs.size,
         reach=reach,
-        delay_ms=reach * 1000 / source_rate,
         starts=starts,
         matrices=matrices,
     )

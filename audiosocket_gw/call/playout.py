@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
-import numpy as np
-
 from audiosocket_gw.audio import FRAME_BYTES, FRAME_MS
+from audiosocket_gw.audio.fade import fade_in, fade_out
 
 
 class Playout:
@@ -22,12 +21,11 @@ class Playout:
     is never right. Each byte is stored once, in the chunk it came in.
     """
 
-    __slots__ = ("_chunks", "_frame_bytes", "_half", "_last_words", "_offset", "_queued", "_sent", "held")
+    __slots__ = ("_chunks", "_frame_bytes", "_last_words", "_offset", "_queued", "_sent", "held")
 
     def __init__(self) -> None:
         self._frame_bytes = FRAME_BYTES
         self._chunks: deque[bytes] = deque()
-        self._half = b""  # the first byte of a sample whose second has not come
         self._offset = 0  # into the first chunk: the bytes of it that have been sent
         self._queued = 0
         self._sent = 0
@@ -36,15 +34,11 @@ class Playout:
         """Whether the queue waits: `hold`."""
 
     def add(self, audio: bytes) -> None:
-        """Queue audio; any length, odd ones included: a sample may be split between two chunks.
+        """Queue whole samples, any number.
 
-        Only whole samples are queued. Half of one, padded because the rest is late, would shift all that
-        follows by a byte, and that is noise.
+        Half a sample, padded because the rest is late, would shift all that follows by a byte, and that is
+        noise: the agent's audio comes through a `SampleAligner`.
         """
-        if self._half or len(audio) % 2:
-            audio = self._half + audio
-            whole = len(audio) // 2 * 2
-            audio, self._half = audio[:whole], audio[whole:]
         if audio:
             self._chunks.append(audio)
             self._queued += len(audio)
@@ -82,7 +76,7 @@ class Playout:
         """Fall silent, softly, and keep what is queued until `release` or `clear`."""
         if not self.held:
             self.held = True
-            self._last_words = _faded(self._take(self._bytes_for(fade_ms)))
+            self._last_words = fade_out(self._take(self._bytes_for(fade_ms)))
 
     def release(self, fade_ms: int) -> None:
         """Go on, softly, where `hold` fell silent."""
@@ -90,7 +84,7 @@ class Playout:
             self.held = False
             unheard = self._last_words
             self._last_words = b""
-            self._put_back(unheard + _swelling(self._take(self._bytes_for(fade_ms))))
+            self._put_back(unheard + fade_in(self._take(self._bytes_for(fade_ms))))
 
     def _put_back(self, audio: bytes) -> None:
         """Queue ``audio`` before everything else."""
@@ -124,12 +118,11 @@ class Playout:
 
         ``fade_ms`` of it stay, fading to silence: cut off in mid-word, a voice would end in a click.
         """
-        fading = self._last_words if self.held else _faded(self._take(self._bytes_for(fade_ms)))
+        fading = self._last_words if self.held else fade_out(self._take(self._bytes_for(fade_ms)))
         discarded_ms = self.queued_ms
         self._last_words = b""
         self.held = False
         self._chunks.clear()
-        self._half = b""
         self._offset = 0
         self._queued = 0
         self.add(fading)
@@ -167,16 +160,3 @@ class Playout:
     def heard_ms(self) -> int:
         """How much agent audio the caller has been sent since the call began."""
         return self._sent * FRAME_MS // self._frame_bytes
-
-
-def _faded(audio: bytes) -> bytes:
-    return _ramped(audio, 1, 0)
-
-
-def _swelling(audio: bytes) -> bytes:
-    return _ramped(audio, 0, 1)
-
-
-def _ramped(audio: bytes, first: float, last: float) -> bytes:
-    samples = np.frombuffer(audio, "<i2")
-    return (samples * np.linspace(first, last, len(samples), endpoint=False)).astype("<i2").tobytes()

@@ -35,7 +35,7 @@ TimedFrame = tuple[float, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What was sent to the caller, with its header, and what came from the caller, without.
+    """What was sent to the caller, with its header, and what came from the caller, without: whole samples.
 
     ``audio_format`` is the caller's; what was sent is linear audio, and its kind tells the rate.
     """
@@ -111,7 +111,6 @@ class _Channel:
 
     def _begin(self, audio_format: AudioFormat) -> None:
         self._converter = Converter(audio_format, self._target)
-        self._half = b""  # the first byte of a sample whose second has not come
         self._bytes = 0
         self._samples = 0
 
@@ -130,7 +129,7 @@ class _Channel:
         ends = self._ends(payloads)
         lengths = np.diff(ends, prepend=self._samples)
         self._samples = int(ends[-1])
-        audio = self._converter.convert(self._whole_samples(b"".join(payloads)))
+        audio = self._converter.convert(b"".join(payloads))
         self.track.add(at - lengths if ends_then else at, lengths, np.frombuffer(audio, "<i2"))
 
     def drain(self) -> None:
@@ -145,12 +144,6 @@ class _Channel:
         self._bytes = int(sizes[-1])
         ends: Positions = -(-(sizes // source.sample_bytes) * self._target.rate // source.rate)
         return ends
-
-    def _whole_samples(self, audio: bytes) -> bytes:
-        audio = self._half + audio
-        whole = len(audio) - len(audio) % self._converter.source.sample_bytes
-        self._half = audio[whole:]
-        return audio[:whole]
 
 
 def _lay(audio: Samples, at: int, channel: Samples) -> None:

@@ -140,7 +140,6 @@ def test_speech(source: AudioFormat, target: AudioFormat, spoken: Floats) -> Non
     converter = Converter(source, target)
     result = through(converter, samples)
     assert len(result) == math.ceil(len(samples) * target.rate / source.rate)
-    assert converter.delay_ms <= 3
     error = result - expected[: len(result)]
     limit = -40 if noise_of(source, target) == -60 else noise_of(source, target)
     assert db(rms(error) / rms(expected)) <= limit
@@ -153,15 +152,19 @@ def test_each_frame_of_20_ms_gives_one(source: AudioFormat, target: AudioFormat)
     first, *later = [converter.convert(frame) for _ in range(10)]
     # The delay, and half a sample at the rates of which 20 ms are not a whole number of periods.
     held_back = target.frame_bytes - len(first)
-    assert 0 <= held_back <= converter.delay_ms * target.rate / 1000 * target.sample_bytes
+    delay_ms = 0 if source.rate == target.rate else 3
+    assert 0 <= held_back <= delay_ms * target.rate / 1000 * target.sample_bytes
     assert {len(audio) for audio in later} == {target.frame_bytes}
 
 
 @every_pair
-@pytest.mark.parametrize("size", [1, 2, 7, 159, 161, 320, 641, 3_001])
-def test_no_border_between_chunks_can_be_heard(source: AudioFormat, target: AudioFormat, size: int) -> None:
+@pytest.mark.parametrize("samples_each", [1, 2, 7, 159, 161, 320, 641, 3_001])
+def test_no_border_between_chunks_can_be_heard(
+    source: AudioFormat, target: AudioFormat, samples_each: int
+) -> None:
     """Not a single byte depends on them; and what comes late comes at most 3 ms late."""
-    samples = np.random.default_rng(size).integers(-32_768, 32_768, source.rate // 25).astype("<i2")
+    size = samples_each * source.sample_bytes
+    samples = np.random.default_rng(samples_each).integers(-32_768, 32_768, source.rate // 25).astype("<i2")
     audio = encoded(samples, source)
     at_once, in_chunks = Converter(source, target), Converter(source, target)
     expected = at_once.convert(audio) + at_once.drain()
@@ -176,10 +179,9 @@ def test_no_border_between_chunks_can_be_heard(source: AudioFormat, target: Audi
 @pytest.mark.parametrize("audio_format", FORMATS, ids=str)
 def test_equal_formats_pass_untouched(audio_format: AudioFormat) -> None:
     converter = Converter(audio_format, audio_format)
-    for audio in (bytes(range(256)), b"odd", b""):
+    for audio in (bytes(range(256)), b""):
         assert converter.convert(audio) is audio
     assert converter.drain() == b""
-    assert converter.delay_ms == 0
 
 
 @pytest.mark.parametrize("source", [ULAW_8000, ALAW_8000, PCM_8000], ids=str)
@@ -189,21 +191,24 @@ def test_between_equal_rates_only_tables_are_used(source: AudioFormat, target: A
     converter = Converter(source, target)
     expected = audio if source == target else encoded(decoded(audio, source), target)
     assert converter.convert(audio) == expected
-    assert converter.delay_ms == 0
 
 
-@given(any_pair, st.binary(max_size=2_000), st.lists(st.integers(0, 2_000), max_size=8))
-def test_how_the_bytes_were_cut_makes_no_difference(
+any_samples = st.binary(max_size=1_000).map(lambda half: half + half[::-1])
+"""Whole ones, in each format."""
+
+
+@given(any_pair, any_samples, st.lists(st.integers(0, 2_000), max_size=8))
+def test_where_the_audio_was_cut_makes_no_difference(
     pair: tuple[AudioFormat, AudioFormat], audio: bytes, cuts: list[int]
 ) -> None:
     at_once, in_pieces = Converter(*pair), Converter(*pair)
-    borders = [0, *sorted(cuts), len(audio)]
+    borders = [0, *(cut // 2 * 2 for cut in sorted(cuts)), len(audio)]
     pieces = [in_pieces.convert(audio[start:end]) for start, end in pairwise(borders)]
     expected = at_once.convert(audio) + at_once.drain()
     assert b"".join(pieces) + in_pieces.drain() == expected
 
 
-@given(any_pair, st.binary(max_size=700))
+@given(any_pair, any_samples)
 def test_after_a_reset_nothing_is_left_of_the_old_audio(
     pair: tuple[AudioFormat, AudioFormat], old: bytes
 ) -> None:

@@ -63,8 +63,8 @@ def test_any_text_is_a_format_or_a_value_error(name: str) -> None:
 def test_lengths(name: str, bytes_of_20_ms: int) -> None:
     audio = AudioFormat.parse(name)
     assert audio.frame_bytes == audio.bytes_for(FRAME_MS) == len(audio.silence(FRAME_MS)) == bytes_of_20_ms
-    assert audio.ms_of(bytes_of_20_ms) == FRAME_MS
-    assert audio.bytes_for(0) == audio.ms_of(0) == 0
+    assert audio.seconds_of(bytes(bytes_of_20_ms)) == FRAME_MS / 1000
+    assert audio.bytes_for(0) == audio.seconds_of(b"") == 0
 
 
 def test_a_frame_is_20_ms_of_linear_telephone_audio() -> None:

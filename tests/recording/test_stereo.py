@@ -266,16 +266,6 @@ def test_a_format_that_changes_in_mid_call_is_converted(rate: int) -> None:
         assert np.abs(error[56_100:79_900]).max() == 0
 
 
-def test_a_sample_in_two_frames_is_not_torn() -> None:
-    audio = tone(440, 8_000, peak=9_000, s=0.2).tobytes()
-    canvas = Canvas()
-    for n, start in enumerate(range(0, len(audio), 321)):
-        frame = audio[start : start + 321]
-        canvas.stereo.add(Piece(PCM_8000, [(0.02 * n, encode_audio(Kind.SLIN, frame))], []))
-    _, right = canvas.close()
-    assert right.tobytes() == audio
-
-
 def test_a_minute_without_a_frame_is_a_minute_of_silence() -> None:
     heard = ticks(1)
     heard += [(65 + at, to_caller(n + 51)) for n, (at, _) in enumerate(ticks(1))]

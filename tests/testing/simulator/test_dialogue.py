@@ -99,7 +99,7 @@ async def test_the_alignment_spreads_the_text_over_the_audio() -> None:
         "".join(char for alignment in alignments for char in alignment["chars"]) == prompts.WORDS["greeting"]
     )
     total_ms = sum(duration for alignment in alignments for duration in alignment["char_durations_ms"])
-    assert abs(total_ms - PCM_8000.ms_of(len(client.audio))) <= 2
+    assert abs(total_ms - 1000 * PCM_8000.seconds_of(bytes(client.audio))) <= 2
     assert all(alignment["char_start_times_ms"][0] == 0 for alignment in alignments)
 
 

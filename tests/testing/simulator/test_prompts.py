@@ -19,7 +19,7 @@ def test_every_prompt_is_audible_speech(name: str) -> None:
 
 
 def test_the_long_answer_takes_more_than_ten_seconds() -> None:
-    assert PCM_8000.ms_of(len(prompts.audio_of("long-answer", PCM_8000))) > 10_000
+    assert PCM_8000.seconds_of(prompts.audio_of("long-answer", PCM_8000)) > 10
 
 
 def test_no_file_is_without_words() -> None:
@@ -59,7 +59,7 @@ def test_mu_law_comes_back_from_linear() -> None:
 
 @pytest.mark.parametrize("audio_format", [PCM_8000, ULAW_8000])
 def test_the_tone_lasts_as_long_as_asked(audio_format: AudioFormat) -> None:
-    assert audio_format.ms_of(len(prompts.tone(250, audio_format))) == 250
+    assert audio_format.seconds_of(prompts.tone(250, audio_format)) == 0.25
 
 
 def test_a_stereo_file_is_refused(tmp_path: Path) -> None:
