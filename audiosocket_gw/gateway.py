@@ -22,6 +22,7 @@ from audiosocket_gw.audio.hold_audio import HoldAudioFile, load_hold_audio
 from audiosocket_gw.call.call import CallContext
 from audiosocket_gw.call.log import log_event
 from audiosocket_gw.control.actions import Services
+from audiosocket_gw.control.settings import ControlSettings
 from audiosocket_gw.elevenlabs.agent import AgentLocator
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.events import CallEvent, Observer
@@ -127,7 +128,7 @@ class Gateway:
                 ticker=Ticker(load),
                 load=load,
                 hold_audio_file=_hold_audio_file(settings),
-                services=Services(settings, tools, http_for_tools),
+                services=Services(_control_settings(settings), tools, http_for_tools),
                 pbxs=await stack.enter_async_context(_pbxs(settings)),
                 observe=self._observe,
                 taps=_taps(settings, stack),
@@ -224,6 +225,12 @@ def _hold_audio_file(settings: Settings) -> HoldAudioFile | None:
     if settings.hold_audio is None:
         return None
     return load_hold_audio(settings.hold_audio, settings.hold_audio_gain_db)
+
+
+def _control_settings(settings: Settings) -> ControlSettings:
+    return ControlSettings(
+        settings.transfer_policy, settings.mcp_approval, settings.dtmf_actions, settings.dtmf_timeout
+    )
 
 
 def _limits(megabytes: int, days: float) -> Limits:

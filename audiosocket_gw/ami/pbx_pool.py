@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Self
 
 from audiosocket_gw.ami.call_control import CallControl
 from audiosocket_gw.ami.client import AmiAddress, AmiClient, AmiTiming
-from audiosocket_gw.errors import ControlError
+
+logger = logging.getLogger("audiosocket_gw.ami")
 
 
 class PbxPool:
@@ -34,16 +36,16 @@ class PbxPool:
         for client in self._clients:
             await client.__aexit__(*exit_)
 
-    def for_peer(self, host: str) -> CallControl:
+    def find(self, host: str) -> CallControl | None:
         """Return the control of the PBX whose AudioSocket connection came from the address ``host``.
 
-        Raises:
-            ControlError: that PBX has no manager interface that we know of.
+        None: no manager interface is known for that PBX.
         """
         host = host.removeprefix("::ffff:")
         for client in self._listed:
             if host in {client.address.host, client.peer_host}:
                 return self._controls[client]
         if self._common is None:
-            raise ControlError(f"no manager interface is set for the PBX at {host}: add it to AMI_HOSTS")
+            logger.debug("no manager interface is set for the PBX at %s: add it to AMI_HOSTS", host)
+            return None
         return self._controls[self._common]

@@ -192,7 +192,7 @@ class Call:
         self._agent: AgentConnection | None = None
         self._pre_roll: list[bytes] = []
         self._pre_roll_bytes = 0
-        self._control = control_of(context.pbxs, leg.host)
+        self._control = context.pbxs.find(leg.host)
         self._outcome = Outcome(self._control, uuid) if self._control is not None else None
         self._superseded = False
         self._late_report: asyncio.Task[None] | None = None
@@ -786,15 +786,6 @@ class Call:
         """End this call for a defect of ours. What runs on a shared clock or socket must never raise."""
         logger.error("call %s: internal error", self.uuid, exc_info=error)
         self.end(EndReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
-
-
-def control_of(pbxs: PbxPool, host: str) -> CallControl | None:
-    """Return the control of the PBX at ``host``, or None when it has no manager interface for us."""
-    try:
-        return pbxs.for_peer(host)
-    except ControlError as error:
-        logger.debug("%s", error)
-        return None
 
 
 def _hold_audio(context: CallContext) -> HoldAudio | None:

@@ -19,12 +19,12 @@ from audiosocket_gw import events
 from audiosocket_gw.ami.call_control import CallControl
 from audiosocket_gw.control.dtmf import DtmfCollector, KeyAction
 from audiosocket_gw.control.outcome import Outcome
+from audiosocket_gw.control.settings import ControlSettings
 from audiosocket_gw.control.transfer_policy import Destination
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.connection import Closing
 from audiosocket_gw.errors import ControlError, ToolError
 from audiosocket_gw.events import EndReason
-from audiosocket_gw.settings import Settings
 from audiosocket_gw.tools import ToolRegistry
 from audiosocket_gw.tools.builtin import CallToolContext
 
@@ -76,7 +76,7 @@ class ActingCall(Protocol):
 class Services:
     """What the actions of all calls share."""
 
-    settings: Settings
+    settings: ControlSettings
     tools: ToolRegistry
     http: httpx.AsyncClient
 
@@ -311,7 +311,7 @@ class Actions:
             self._tell_keys(number)
         else:
             self._number_timer = self._loop.call_later(
-                self._services.settings.dtmf_timeout, lambda: self._tell_keys(self._number.end())
+                self._services.settings.dtmf_timeout_s, lambda: self._tell_keys(self._number.end())
             )
 
     async def _do(self, action: KeyAction) -> None:

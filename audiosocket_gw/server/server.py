@@ -17,7 +17,7 @@ from typing import cast
 from uuid import UUID
 from weakref import WeakSet
 
-from audiosocket_gw.call.call import Call, CallContext, control_of
+from audiosocket_gw.call.call import Call, CallContext
 from audiosocket_gw.control.outcome import Outcome
 from audiosocket_gw.errors import RemoteProtocolError, reason_of
 from audiosocket_gw.events import EndReason
@@ -235,7 +235,7 @@ class AudioSocketServer:
 
         async def report() -> None:
             try:
-                control = control_of(self.context.pbxs, connection.host)
+                control = self.context.pbxs.find(connection.host)
                 if control is not None:
                     await Outcome(control, uuid).report(reason, caller_present=True)
             finally:
@@ -344,7 +344,7 @@ class _Connection(asyncio.BufferedProtocol):
         self.fd = connection.fileno()
         _watch(connection)
         refusal = self._server.rejection_reason
-        if refusal is not None and control_of(self._server.context.pbxs, self.host) is None:
+        if refusal is not None and self._server.context.pbxs.find(self.host) is None:
             # At once, before the UUID, which is of no use: nobody can be told why.
             self.refuse(refusal)
             return

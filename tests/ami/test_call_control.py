@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -509,21 +510,23 @@ async def test_originate_that_fails_says_why(reply: str) -> None:
 
 async def test_call_is_controlled_on_the_pbx_that_it_came_from() -> None:
     async with fake_asterisk() as listed, fake_asterisk() as common:
-        by_name = replace(listed.address, host="localhost")
-        async with PbxPool(common.address, [by_name], TIMING) as pbxs:
-            assert pbxs.for_peer("localhost") is not pbxs.for_peer("192.0.2.1")
-            while pbxs.for_peer("127.0.0.1") is pbxs.for_peer("192.0.2.1"):
+        address = replace(listed.address, host="localhost")
+        async with PbxPool(common.address, [address], TIMING) as pbxs:
+            by_name, others = pbxs.find("localhost"), pbxs.find("192.0.2.1")
+            assert by_name is not None and by_name is not others
+            while pbxs.find("127.0.0.1") is others:
                 await asyncio.sleep(0.01)
-            assert pbxs.for_peer("::ffff:127.0.0.1") is pbxs.for_peer("localhost")
-            assert pbxs.for_peer("127.0.0.1").connected
+            assert pbxs.find("::ffff:127.0.0.1") is pbxs.find("127.0.0.1") is by_name
+            assert by_name.connected
             await listed.stop()
-            while pbxs.for_peer("localhost").connected:
+            while by_name.connected:
                 await asyncio.sleep(0.01)
-            assert pbxs.for_peer("127.0.0.1") is pbxs.for_peer("localhost")
+            assert pbxs.find("127.0.0.1") is pbxs.find("localhost") is by_name
             await listed.start()
 
 
-async def test_pbx_without_manager_interface() -> None:
+async def test_pbx_without_manager_interface(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
     async with PbxPool(None, [AmiAddress("127.0.0.1", "u", SecretStr("x"), port=1)], TIMING) as pbxs:
-        with pytest.raises(ControlError, match=r"PBX at 192\.0\.2\.1: add it to AMI_HOSTS"):
-            pbxs.for_peer("192.0.2.1")
+        assert pbxs.find("192.0.2.1") is None
+    assert "PBX at 192.0.2.1: add it to AMI_HOSTS" in caplog.text

@@ -75,7 +75,8 @@ async def controlled(lab: Lab, **settings: Any) -> AsyncIterator[Stage]:
 
 
 async def in_control(on_stage: Stage, wanted: bool = True) -> None:
-    control = on_stage.gateway._server.context.pbxs.for_peer("127.0.0.1")
+    control = on_stage.gateway._server.context.pbxs.find("127.0.0.1")
+    assert control is not None
     while control.connected is not wanted:
         await asyncio.sleep(0.05)
 

@@ -50,7 +50,8 @@ async def gateway_on_the_wire(
         wire(lab.ports.gateway, on_stage.gateway.address) as on_the_wire,
         lab.watch(),
     ):
-        while with_ami and not on_stage.gateway._server.context.pbxs.for_peer("127.0.0.1").connected:
+        control = on_stage.gateway._server.context.pbxs.find("127.0.0.1")
+        while control is not None and not control.connected:
             await asyncio.sleep(0.02)
         yield on_stage, on_the_wire
 

@@ -1,0 +1,23 @@
+"""What the operator allows the agent and the caller's keys to do to a call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from audiosocket_gw.control.dtmf import KeyAction
+from audiosocket_gw.control.mcp_approval import McpApproval
+from audiosocket_gw.control.transfer_policy import TransferPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSettings:
+    """Settings used: ``TRANSFER_*``, ``MCP_APPROVAL``, ``DTMF_ACTIONS`` and ``DTMF_TIMEOUT``.
+
+    ``dtmf_timeout_s`` seconds without a key end a number that the caller enters.
+    """
+
+    transfer_policy: TransferPolicy
+    mcp_approval: McpApproval = field(default_factory=McpApproval)
+    dtmf_actions: Mapping[str, KeyAction] = field(default_factory=dict)
+    dtmf_timeout_s: float = 2.0
