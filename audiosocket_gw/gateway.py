@@ -68,7 +68,9 @@ class Gateway:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as building:
-            self._server = AudioSocketServer(await building.enter_async_context(self._call_context()))
+            self._server = AudioSocketServer(
+                self._settings.server, await building.enter_async_context(self._call_context())
+            )
             await self._listen()
             building.push_async_callback(self._drain)
             self._resources = building.pop_all()
@@ -122,7 +124,7 @@ class Gateway:
             logger.info("tools: %s", Sentence(", ".join(tools.names)))
             load = Load(*settings.batch_frames)
             yield CallContext(
-                settings=settings,
+                settings=settings.call,
                 locator=AgentLocator(settings, http),
                 ssl_context=ssl_context,
                 ticker=Ticker(load),

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import Field, FilePath, SecretStr, ValidationError, field_validator, model_validator
@@ -20,16 +21,19 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.audio.hold_audio import HoldAudioMode
+from audiosocket_gw.call.caller_data import UNKNOWN
+from audiosocket_gw.call.settings import BargeInMode, CallSettings
 from audiosocket_gw.control.dtmf import KeyAction, parse_key_actions
 from audiosocket_gw.control.mcp_approval import McpApproval
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
 from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.server.settings import IpNetwork, ServerSettings
 from audiosocket_gw.tools import MAX_TIMEOUT_S
 
-IpNetwork = IPv4Network | IPv6Network
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
-UNKNOWN = "unknown"
-"""What the agent is told in place of what Asterisk doesn't know: an agent dies of a missing variable."""
+R = TypeVar("R", bound="DataclassInstance")
 
 INTERNAL_EXTENSION = re.compile(r"(?!(?:000|110|112|113|115|118|119|911|999)$)[0-9]{1,5}")
 """Nothing else is set: extensions of a PBX's own, never a number that could leave the house, such as the
@@ -50,17 +54,6 @@ class AgentKind(StrEnum):
 
     ELEVENLABS = "elevenlabs"
     SIMULATOR = "simulator"
-
-
-class BargeInMode(StrEnum):
-    """Who lets a caller interrupt the agent."""
-
-    AGENT = "agent"
-    """ElevenLabs: the agent falls silent when ElevenLabs says so."""
-    LOCAL = "local"
-    """The gateway holds the reply as soon as the caller speaks; ElevenLabs says whether that stands."""
-    OFF = "off"
-    """Nobody: what the agent has begun to say is played to its end."""
 
 
 class FlightKeep(StrEnum):
@@ -402,15 +395,20 @@ class Settings(BaseSettings):
             extensions = INTERNAL_EXTENSION
         return TransferPolicy(self.transfer_destinations, extensions, self.transfer_contexts)
 
-    def accepts(self, address: str) -> bool:
-        """Tell whether a peer at ``address`` may connect."""
-        if not self.allowed_peers:
-            return True
-        try:
-            ip = _ip_address(address)
-        except ValueError:  # the peer was gone before its address could be asked
-            return False
-        return any(ip in network for network in self.allowed_peers)
+    @property
+    def server(self) -> ServerSettings:
+        """What the server uses."""
+        return _room(ServerSettings, self)
+
+    @property
+    def call(self) -> CallSettings:
+        """What a call uses."""
+        return _room(CallSettings, self)
+
+
+def _room(kind: type[R], settings: Settings) -> R:
+    """Return the settings of a room whose fields have the names of the variables."""
+    return kind(**{field.name: getattr(settings, field.name) for field in fields(kind)})
 
 
 def _parts(text: str) -> list[str]:
@@ -458,10 +456,3 @@ def _explain(detail: ErrorDetails) -> str:
     secret = field.annotation is not None and "SecretStr" in str(field.annotation)
     value = "(secret)" if secret else re.sub(r"//[^/@]*@", "//(secret)@", repr(detail["input"]))
     return f"{name.upper()}={value}: {message}. {field.description}"
-
-
-def _ip_address(address: str) -> IPv4Address | IPv6Address:
-    """An IPv4 peer of a dual-stack listener arrives as ``::ffff:a.b.c.d``; compare it as IPv4."""
-    ip = ip_address(address.partition("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return mapped if isinstance(mapped, IPv4Address) else ip

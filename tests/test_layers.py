@@ -14,7 +14,7 @@ PACKAGE = Path(audiosocket_gw.__file__).parent
 
 ROOMS = [
     *("events", "errors", "redaction", "log", "protocol", "audio", "runtime", "tools", "ami", "tap"),
-    *("elevenlabs", "recording", "control", "flight", "settings", "call", "server", "gateway"),
+    *("elevenlabs", "recording", "control", "flight", "call", "server", "settings", "gateway"),
     *("testing", "commands", "__main__"),
 ]
 """The folders and flat modules of the package: each imports only from those before it."""

@@ -198,13 +198,13 @@ def test_settings_are_frozen() -> None:
 )
 def test_who_may_connect(networks: str, admitted: list[str], refused: list[str]) -> None:
     settings = load_settings(allowed_peers=networks)
-    assert [address for address in admitted + refused if settings.accepts(address)] == admitted
+    assert [address for address in admitted + refused if settings.server.accepts(address)] == admitted
 
 
 @given(st.ip_addresses().filter(lambda a: getattr(a, "ipv4_mapped", None) is None), st.integers(0, 32))
 def test_an_address_is_in_the_network_around_it(address: IPv4Address | IPv6Address, bits: int) -> None:
     network = ip_network(f"{address}/{bits}", strict=False)
-    assert load_settings(allowed_peers=str(network)).accepts(str(address))
+    assert load_settings(allowed_peers=str(network)).server.accepts(str(address))
 
 
 # Call control

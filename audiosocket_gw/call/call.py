@@ -29,6 +29,7 @@ from audiosocket_gw.call.caller_data import caller_headers, caller_variables
 from audiosocket_gw.call.codec_warning import correction, mislabelled_rate_warning, passthrough_warning
 from audiosocket_gw.call.media import Media, agent_format
 from audiosocket_gw.call.replies import HeardReply, Replies, interruption_notice
+from audiosocket_gw.call.settings import BargeInMode, CallSettings
 from audiosocket_gw.call.stale_audio import StaleAudioFilter
 from audiosocket_gw.control.actions import Actions, Services
 from audiosocket_gw.control.outcome import Outcome
@@ -41,7 +42,6 @@ from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.protocol.audiosocket import Audio
 from audiosocket_gw.runtime.load import Load
 from audiosocket_gw.runtime.ticker import Ticker
-from audiosocket_gw.settings import BargeInMode, Settings
 from audiosocket_gw.tap import OpenTap, Tap, Taps
 
 logger = logging.getLogger("audiosocket_gw.call")
@@ -120,7 +120,7 @@ class CallerLeg(Protocol):
 class CallContext:
     """What all calls share."""
 
-    settings: Settings
+    settings: CallSettings
     locator: AgentLocator
     ssl_context: ssl.SSLContext
     ticker: Ticker

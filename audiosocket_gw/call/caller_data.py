@@ -11,7 +11,9 @@ from urllib.parse import quote
 from uuid import UUID
 
 from audiosocket_gw.ami.call_control import CallerData
-from audiosocket_gw.settings import UNKNOWN
+
+UNKNOWN = "unknown"
+"""Told to the agent in place of what Asterisk doesn't know: an agent dies of a missing variable."""
 
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 

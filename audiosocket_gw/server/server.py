@@ -35,7 +35,7 @@ from audiosocket_gw.protocol.audiosocket import (
     Unknown,
 )
 from audiosocket_gw.protocol.strangers import stranger
-from audiosocket_gw.settings import Settings
+from audiosocket_gw.server.settings import ServerSettings
 
 logger = logging.getLogger("audiosocket_gw.server")
 
@@ -78,10 +78,11 @@ _receive_buffer = memoryview(bytearray(65_536))
 class AudioSocketServer:
     """Accepts Asterisk's connections and runs a call for each.
 
-    Settings used: ``HOST``, ``PORT``, ``MAX_CALLS``, ``ALLOWED_PEERS``, ``HANDSHAKE_TIMEOUT``.
+    ``context`` is what its calls share.
     """
 
-    def __init__(self, context: CallContext) -> None:
+    def __init__(self, settings: ServerSettings, context: CallContext) -> None:
+        self.settings = settings
         self.context = context
         self._listener: asyncio.Server | None = None
         self._refusing = False
@@ -90,10 +91,6 @@ class AudioSocketServer:
         self._up: dict[UUID, _Connection] = {}  # the calls that have a caller
         self._calls: dict[asyncio.Task[None], Call] = {}  # these, and those that are still closing
         _servers.add(self)
-
-    @property
-    def settings(self) -> Settings:
-        return self.context.settings
 
     @property
     def calls(self) -> int:

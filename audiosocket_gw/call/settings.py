@@ -1,0 +1,40 @@
+"""What the operator has set of every call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from audiosocket_gw.audio.hold_audio import HoldAudioMode
+
+
+class BargeInMode(StrEnum):
+    """Who lets a caller interrupt the agent."""
+
+    AGENT = "agent"
+    """ElevenLabs: the agent falls silent when ElevenLabs says so."""
+    LOCAL = "local"
+    """The gateway holds the reply as soon as the caller speaks; ElevenLabs says whether that stands."""
+    OFF = "off"
+    """Interruptions are ignored: what the agent has begun to say is played to its end."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallSettings:
+    """The settings that a call uses; each has the name of its environment variable, times are in seconds.
+
+    ``max_call_seconds`` is 0 for a call that may last for ever. ``call_variables`` are the channel variables
+    that the agent is told, by name, with the value for a channel that lacks it.
+    """
+
+    max_call_seconds: float
+    agent_connect_timeout: float
+    agent_queue_timeout: float
+    caller_data_timeout: float
+    call_variables: Mapping[str, str]
+    barge_in: BargeInMode
+    barge_in_deadline: float
+    drop_interrupted_audio: bool
+    report_heard: bool
+    hold_audio_mode: HoldAudioMode

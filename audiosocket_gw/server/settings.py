@@ -1,0 +1,41 @@
+"""What the operator has set of the server that Asterisk connects to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+IpNetwork = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """The settings of the server; each has the name of its environment variable, times are in seconds.
+
+    ``port`` 0 takes a free port. Without ``allowed_peers`` every address may connect.
+    """
+
+    host: str
+    port: int
+    max_calls: int
+    allowed_peers: tuple[IpNetwork, ...]
+    handshake_timeout: float
+    drain_timeout: float
+    refuse_overload: bool
+
+    def accepts(self, address: str) -> bool:
+        """Tell whether a peer at ``address`` may connect."""
+        if not self.allowed_peers:
+            return True
+        try:
+            ip = _ip_address(address)
+        except ValueError:  # the peer was gone before its address could be asked
+            return False
+        return any(ip in network for network in self.allowed_peers)
+
+
+def _ip_address(address: str) -> IPv4Address | IPv6Address:
+    """Read an address; an IPv4 peer of a dual-stack listener (``::ffff:a.b.c.d``) is compared as IPv4."""
+    ip = ip_address(address.partition("%")[0])
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return mapped if isinstance(mapped, IPv4Address) else ip
