@@ -14,7 +14,8 @@
 
 from __future__ import annotations
 
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.causes import Cause
+from audiosocket_gw.events import CallEnd, EndReason
 
 
 def reason_of(error: BaseException, otherwise: str = "") -> str:
@@ -43,11 +44,15 @@ class RemoteProtocolError(ProtocolError):
 
 
 class AgentError(GatewayError):
-    """The agent can't be reached, refused the call, or broke it off; ``reason`` names how."""
+    """The agent can't be reached, refused the call, or broke it off; ``end`` says how."""
 
-    def __init__(self, reason: EndReason, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
+    def __init__(self, reason: EndReason, cause: Cause) -> None:
+        self.end = CallEnd(reason, cause)
+        super().__init__(self.end.detail)
+
+    @property
+    def reason(self) -> EndReason:
+        return self.end.reason
 
 
 class ControlError(GatewayError):

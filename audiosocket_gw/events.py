@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from uuid import UUID
 
+from audiosocket_gw.causes import Cause
+
 
 class EndReason(StrEnum):
     """Why a call ended. Each call ends with exactly one of these; `docs/end-reasons.md` explains them."""
@@ -87,6 +89,19 @@ _RESULTS = {
 def result_of(reason: EndReason) -> str:
     """Return the value of the channel variable ``AVR_RESULT``: few enough for a dialplan to branch on."""
     return _RESULTS.get(reason) or ("agent-unavailable" if reason in AGENT_ENDS else "error")
+
+
+@dataclass(frozen=True, slots=True)
+class CallEnd:
+    """How a call ended: one of the reasons that `docs/end-reasons.md` lists, and what caused it."""
+
+    reason: EndReason
+    cause: Cause
+
+    @property
+    def detail(self) -> str:
+        """The cause as a sentence, for people."""
+        return str(self.cause)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +215,20 @@ class ToolAnswered(CallEvent):
 
 @dataclass(frozen=True, slots=True)
 class CallEnded(CallEvent):
-    """The last event of every call. ``detail`` says more than the reason, for people."""
+    """The last event of every call."""
 
-    reason: EndReason
-    detail: str
+    end: CallEnd
     duration_ms: int
     heard_ms: int
+
+    @property
+    def reason(self) -> EndReason:
+        return self.end.reason
+
+    @property
+    def detail(self) -> str:
+        """More than the reason says, for people."""
+        return self.end.detail
 
 
 Observer = Callable[[CallEvent], None]

@@ -13,8 +13,8 @@ import audiosocket_gw
 PACKAGE = Path(audiosocket_gw.__file__).parent
 
 ROOMS = [
-    *("events", "errors", "redaction", "log", "protocol", "audio", "runtime", "tools", "ami", "tap"),
-    *("elevenlabs", "recording", "control", "flight", "call", "server", "settings", "gateway"),
+    *("causes", "events", "errors", "redaction", "log", "protocol", "audio", "runtime", "tools", "ami"),
+    *("tap", "elevenlabs", "recording", "control", "flight", "call", "server", "settings", "gateway"),
     *("testing", "commands", "__main__"),
 ]
 """The folders and flat modules of the package: each imports only from those before it."""
@@ -27,6 +27,7 @@ TO_BE_CUT = {
 }
 
 PURE = [
+    "causes",
     "events",
     "errors",
     "redaction",
@@ -48,6 +49,7 @@ PURE = [
     "control.mcp_approval",
     "control.transfer_policy",
     "recording.track",
+    "flight.recorded_cause",
 ]
 """Modules and folders that do no I/O, nor does anything that they import."""
 

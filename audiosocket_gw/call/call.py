@@ -31,13 +31,14 @@ from audiosocket_gw.call.media import Media, agent_format
 from audiosocket_gw.call.replies import HeardReply, Replies, interruption_notice
 from audiosocket_gw.call.settings import BargeInMode, CallSettings
 from audiosocket_gw.call.stale_audio import StaleAudioFilter
+from audiosocket_gw.causes import Cause, Stalled, TooFast, UnfinishedFrame
 from audiosocket_gw.control.actions import Actions, Services
 from audiosocket_gw.control.outcome import Outcome
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.agent import AgentAddress, AgentLocator
-from audiosocket_gw.elevenlabs.connection import AgentConnection, Closing, connect
+from audiosocket_gw.elevenlabs.connection import AgentConnection, connect
 from audiosocket_gw.errors import AgentError, ControlError
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.events import CallEnd, EndReason
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.protocol.audiosocket import Audio
 from audiosocket_gw.runtime.load import Load
@@ -56,8 +57,10 @@ PRE_ROLL_FRAMES = 10_000 // FRAME_MS
 PRE_ROLL_PIECE_FRAMES = 12
 """240 ms: about the size of chunk that ElevenLabs' documentation recommends."""
 
-STALL_TICKS = 5_000 // FRAME_MS
+STALL_S = 5
 """A peer that takes no audio for so long, or leaves a frame unfinished for so long, has gone wrong."""
+
+STALL_TICKS = STALL_S * 1000 // FRAME_MS
 
 MAX_AHEAD_FRAMES = 30_000 // FRAME_MS
 """A caller can't speak faster than real time; a peer that is so far ahead is not a telephone."""
@@ -188,7 +191,7 @@ class Call:
         self._context = context
         self._loop = asyncio.get_running_loop()
         self._started_at = self._loop.time()
-        self._ending: asyncio.Future[Closing] = self._loop.create_future()
+        self._ending: asyncio.Future[CallEnd] = self._loop.create_future()
         self._agent: AgentConnection | None = None
         self._pre_roll: list[bytes] = []
         self._pre_roll_bytes = 0
@@ -225,13 +228,13 @@ class Call:
     async def run(self) -> None:
         """Hold the conversation until it ends, and leave nothing of it behind."""
         self.emit(self._started)
-        closing = Closing(EndReason.INTERNAL_ERROR, "the call was cancelled")
+        ended = CallEnd(EndReason.INTERNAL_ERROR, "the call was cancelled")
         try:
             with self._context.ticker.attach(self.tick):
-                closing = await self._live()
+                ended = await self._live()
         except asyncio.CancelledError:
             if self._ending.done() and not self._ending.cancelled():
-                closing = self._ending.result()
+                ended = self._ending.result()
             raise
         finally:
             self._hang_up_caller()
@@ -243,16 +246,12 @@ class Call:
             self._report_heard(self._replies.close(self.playout.heard_ms))
             now = self._loop.time()
             duration_ms = round((now - self._started_at) * 1000)
-            self.emit(
-                events.CallEnded(
-                    self.uuid, now, closing.reason, closing.detail, duration_ms, self.playout.heard_ms
-                )
-            )
+            self.emit(events.CallEnded(self.uuid, now, ended, duration_ms, self.playout.heard_ms))
 
-    def end(self, reason: EndReason, detail: str) -> None:
+    def end(self, reason: EndReason, cause: Cause) -> None:
         """End the call soon; the first reason given counts."""
         if not self._ending.done():
-            self._ending.set_result(Closing(reason, detail))
+            self._ending.set_result(CallEnd(reason, cause))
 
     def cut(self, detail: str) -> None:
         """End the call for the gateway's stop; what is still queued won't be heard."""
@@ -265,7 +264,7 @@ class Call:
         if self._outcome is not None:
             self._outcome.supersede()
 
-    async def _live(self) -> Closing:
+    async def _live(self) -> CallEnd:
         try:
             async with asyncio.TaskGroup() as tasks:
                 actions = self._actions = Actions(
@@ -274,11 +273,11 @@ class Call:
                 self._cap(tasks, actions)
                 caller = tasks.create_task(self._look_up_caller(tasks))
                 tasks.create_task(self._converse(tasks, caller))
-                closing = await self._ending
+                ended = await self._ending
                 actions.close()
-                if closing.reason is EndReason.CALLER_HANGUP:
-                    closing = await actions.released() or closing
-                await self._drain(closing)
+                if ended.reason is EndReason.CALLER_HANGUP:
+                    ended = await actions.released() or ended
+                await self._drain(ended)
                 self._hang_up_caller()  # a tool may take its time to stop
                 raise _Over
         except* _Over as over:
@@ -286,11 +285,11 @@ class Call:
             clear_frames(over.__traceback__)
         except* Exception as group:  # noqa: BLE001 (see _defect)
             self._defect(group)
-            closing = self._ending.result()
-            await self._report(closing)
+            ended = self._ending.result()
+            await self._report(ended)
         if self._late_report is not None:
             await self._late_report
-        return closing
+        return ended
 
     def _cap(self, tasks: asyncio.TaskGroup, actions: Actions) -> None:
         """End the call after ``MAX_CALL_SECONDS``."""
@@ -307,24 +306,24 @@ class Call:
         seconds = self._context.settings.max_call_seconds
         self.end(EndReason.MAX_DURATION, f"the call lasted {seconds:g} s (MAX_CALL_SECONDS)")
 
-    async def _drain(self, closing: Closing) -> None:
+    async def _drain(self, ended: CallEnd) -> None:
         """Let the caller hear what the agent has said, and the dialplan know how it ended."""
-        if closing.reason in events.AGENT_ENDS:
+        if ended.reason in events.AGENT_ENDS:
             self._stale_audio.close()  # an agent that hung up by our tool is still there, and might never end
             await self._turn.play_out()
-        elif closing.reason is EndReason.MAX_DURATION:
+        elif ended.reason is EndReason.MAX_DURATION:
             self._stale_audio.allow_no_more(but_one=False)
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_REPLY_S):
                     await self._turn.play_out()
         if self._caller_present:
-            await self._report(closing)
+            await self._report(ended)
         else:  # nobody waits for it, and meanwhile the agent can be told
-            self._late_report = self._loop.create_task(self._report(closing))
+            self._late_report = self._loop.create_task(self._report(ended))
 
-    async def _report(self, closing: Closing) -> None:
+    async def _report(self, ended: CallEnd) -> None:
         if self._outcome is not None:
-            await self._outcome.report(closing.reason, caller_present=self._caller_present)
+            await self._outcome.report(ended.reason, caller_present=self._caller_present)
 
     def _hang_up_caller(self) -> None:
         if self._caller_present:
@@ -390,7 +389,7 @@ class Call:
             self._begin(agent)
             await self._agent_left(await asyncio.shield(agent.closed))
         except AgentError as error:
-            await self._agent_left(Closing(error.reason, str(error)))
+            await self._agent_left(error.end)
         except Exception as error:  # noqa: BLE001 (see _defect)
             self._defect(error)
         finally:
@@ -398,14 +397,14 @@ class Call:
             if agent is not None:
                 await agent.close()
 
-    async def _agent_left(self, closing: Closing) -> None:
+    async def _agent_left(self, ended: CallEnd) -> None:
         """End the call; but a transfer that the caller was promised needs no agent."""
         if self._barge_in is not None:
             self._barge_in = None  # nobody is there to confirm it
             self._media.resume()
         assert self._actions is not None
         await self._actions.departed()
-        self.end(closing.reason, closing.detail)
+        self.end(ended.reason, ended.cause)
 
     async def _initiation(self, caller: asyncio.Task[dict[str, str]], address: AgentAddress) -> bytes:
         variables = await caller
@@ -584,12 +583,12 @@ class Call:
         if self._actions is not None:
             self._actions.digit_pressed(digit)
 
-    def caller_gone(self, reason: EndReason, detail: str) -> None:
+    def caller_gone(self, reason: EndReason, cause: Cause) -> None:
         """Take the end of the connection to Asterisk: nothing more will be heard."""
         self._caller_present = False
         self.playout.clear()
         self._turn.played_out()
-        self.end(reason, detail)
+        self.end(reason, cause)
 
     def _say_to_agent(self, audio: bytes) -> None:
         """Take audio in the agent's format: send it, or have it sent with the next batch."""
@@ -613,14 +612,14 @@ class Call:
             self._say_to_agent(self._media.agent_silence)
             self._unfinished_ticks = self._unfinished_ticks + 1 if self._leg.mid_frame else 0
             if self._unfinished_ticks >= STALL_TICKS:
-                self.end(EndReason.CALLER_PROTOCOL, "Asterisk's side left a frame unfinished for 5 s")
+                self.end(EndReason.CALLER_PROTOCOL, UnfinishedFrame(STALL_S))
         if self._caller_ahead > MAX_AHEAD_FRAMES:
-            self.end(EndReason.CALLER_PROTOCOL, "the peer sends audio or keys faster than real time")
+            self.end(EndReason.CALLER_PROTOCOL, TooFast())
 
     def _stall(self) -> None:
         self._blocked_ticks += 1
         if self._blocked_ticks >= STALL_TICKS:
-            self.end(EndReason.CALLER_STALLED, "Asterisk has taken no audio for 5 s")
+            self.end(EndReason.CALLER_STALLED, Stalled(STALL_S))
 
     # The agent's side
 

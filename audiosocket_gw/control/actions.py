@@ -22,9 +22,8 @@ from audiosocket_gw.control.outcome import Outcome
 from audiosocket_gw.control.settings import ControlSettings
 from audiosocket_gw.control.transfer_policy import Destination
 from audiosocket_gw.elevenlabs import messages
-from audiosocket_gw.elevenlabs.connection import Closing
 from audiosocket_gw.errors import ControlError, ToolError
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.events import CallEnd, EndReason
 from audiosocket_gw.tools import ToolRegistry
 from audiosocket_gw.tools.builtin import CallToolContext
 
@@ -106,7 +105,7 @@ class Actions:
         self._asked: set[str] = set()
         self._running = 0
         self._departure: asyncio.Task[None] | None = None
-        self._release: asyncio.Future[Closing | None] | None = None
+        self._release: asyncio.Future[CallEnd | None] | None = None
         self._closed = False
         self._number = DtmfCollector()
         self._number_timer: asyncio.TimerHandle | None = None
@@ -226,7 +225,7 @@ class Actions:
         if self._departure is not None:
             await asyncio.wait([self._departure])
 
-    async def released(self) -> Closing | None:
+    async def released(self) -> CallEnd | None:
         """Return the end that Asterisk was told to bring, once it is known whether it did."""
         return await self._release if self._release is not None else None
 
@@ -257,7 +256,7 @@ class Actions:
             self._tasks.create_task(self._outcome.withdraw(EndReason.TRANSFERRED))
             self._stay(f"transfer to {destination}", "The transfer failed: nobody could be reached there.")
             return "failed"
-        release.set_result(Closing(EndReason.TRANSFERRED, f"put through to {destination}"))
+        release.set_result(CallEnd(EndReason.TRANSFERRED, f"put through to {destination}"))
         return "done"
 
     async def _hang_up(self) -> None:
@@ -268,7 +267,7 @@ class Actions:
         detail = "the agent hung up"
         if self._control is not None and self._outcome is not None:
             release = self._release = self._loop.create_future()
-            release.set_result(Closing(EndReason.AGENT_HANGUP, detail))
+            release.set_result(CallEnd(EndReason.AGENT_HANGUP, detail))
             try:
                 await self._outcome.tell(EndReason.AGENT_HANGUP)
                 await self._control.hang_up(self._call.uuid)

@@ -16,7 +16,8 @@ from urllib.parse import urlencode
 import httpx
 
 from audiosocket_gw import USER_AGENT
-from audiosocket_gw.elevenlabs.close_codes import reason_of_status, words_of_redirect
+from audiosocket_gw.causes import MAX_FOREIGN, HttpRefused, RequestFailed, TimedOut
+from audiosocket_gw.elevenlabs.close_codes import reason_of_status, redirect_target
 from audiosocket_gw.errors import AgentError, reason_of
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.settings import Settings
@@ -121,18 +122,18 @@ class AgentLocator:
         except TimeoutError:
             raise AgentError(
                 failure or EndReason.AGENT_TIMEOUT,
-                f"{who} did not answer in {timeout_s:g} s ({timeout_setting})",
+                TimedOut(f"{who} did not answer", timeout_s, timeout_setting),
             ) from None
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise AgentError(
                 failure or EndReason.AGENT_UNREACHABLE,
-                f"{who} can't be reached: {reason_of(error)}",
+                RequestFailed(who, reason_of(error)),
             ) from None
         text = body.decode(errors="replace")
         if status != 200:
             raise AgentError(
                 failure or reason_of_status(status, text),
-                f"{who} answered HTTP {status}: {text[:200]!r}{words_of_redirect(location)}",
+                HttpRefused(who, status, text[:MAX_FOREIGN], redirect_target(location)),
             )
         try:
             answer = json.loads(text)

@@ -1,13 +1,11 @@
-"""How the link to the agent ended, in one word: close codes, HTTP statuses and their texts to `EndReason`."""
+"""Why the connection to the agent ended: close codes, HTTP statuses and their texts to `EndReason`."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
+from audiosocket_gw.causes import MAX_FOREIGN
 from audiosocket_gw.events import EndReason
-
-MAX_FOREIGN = 200
-"""Characters of others' words that a detail has at most."""
 
 _BY_CODE = {
     1000: EndReason.AGENT_HANGUP,
@@ -30,14 +28,6 @@ _BY_CODE = {
 """1000, 1002, 1008 and 1011 are documented by ElevenLabs; 3000, 3008 and 4300 were reported by users.
 The others are those of RFC 6455 and IANA's registry: proxies and servers send them when they go."""
 
-_MEANINGS = {
-    1001: "the server is going away",
-    1005: "a close without a code",
-    1012: "the service restarts",
-    1013: "the service is overloaded, try again later",
-    1014: "a proxy on the way lost the service",
-}
-
 _BY_TEXT = (
     ("quota", EndReason.AGENT_QUOTA),
     ("concurrent", EndReason.AGENT_BUSY),
@@ -48,8 +38,6 @@ _BY_TEXT = (
     ("authentic", EndReason.AGENT_UNAUTHORIZED),
 )
 """The same failure comes under several codes (quota: 1002 and 3000); its text is steadier."""
-
-NO_REASON = "(no reason given)"
 
 _NOT_NORMAL = ("exceeds your quota", "quota_exceeded", "too many concurrent")
 """The texts that belie a normal close; other words may be the agent's own goodbye."""
@@ -66,15 +54,8 @@ def reason_of_close(code: int, text: str) -> EndReason:
     return _BY_CODE.get(code, EndReason.AGENT_FAILED)
 
 
-def words_of_close(code: int, text: str) -> str:
-    """Say in words what a WebSocket close means; ``text``: as for `reason_of_close`."""
-    meaning = _MEANINGS.get(code) or ("a code of the agent's own" if code >= 4000 else "")
-    words = f"{text[:MAX_FOREIGN] or NO_REASON}{': ' if meaning else ''}{meaning}"
-    return f"the agent closed with {code} {words}"
-
-
-def words_of_redirect(location: str | None) -> str:
-    """Say where an HTTP redirect leads. Without query and user: a signed URL's query is a secret."""
+def redirect_target(location: str | None) -> str:
+    """Return where a redirect leads, or "". Without query and user: a signed URL's query is a secret."""
     if not location:
         return ""
     try:
@@ -82,7 +63,7 @@ def words_of_redirect(location: str | None) -> str:
         place = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
     except ValueError:
         return ""
-    return f"; it redirects to {place[:MAX_FOREIGN]}"
+    return place[:MAX_FOREIGN]
 
 
 def reason_of_status(status: int, text: str = "") -> EndReason:

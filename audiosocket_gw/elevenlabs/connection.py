@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
 from websockets.client import ClientProtocol
@@ -23,17 +22,27 @@ from websockets.protocol import State
 from websockets.uri import parse_uri
 
 from audiosocket_gw import USER_AGENT
+from audiosocket_gw.causes import (
+    MAX_FOREIGN,
+    BadFrame,
+    ConnectFailed,
+    ConnectionBroken,
+    NotReading,
+    NotWebSocket,
+    Silent,
+    TimedOut,
+    WebSocketClosed,
+    WebSocketRefused,
+)
 from audiosocket_gw.elevenlabs import messages, tls
 from audiosocket_gw.elevenlabs.close_codes import (
-    MAX_FOREIGN,
     reason_of_close,
     reason_of_status,
-    words_of_close,
-    words_of_redirect,
+    redirect_target,
 )
 from audiosocket_gw.elevenlabs.ws_frame import text_frame
 from audiosocket_gw.errors import AgentError, RemoteProtocolError, reason_of
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.events import CallEnd, EndReason
 from audiosocket_gw.runtime.happy_eyeballs import open_socket
 from audiosocket_gw.tap import Tap
 
@@ -55,14 +64,6 @@ CLOSE_S = 2.0
 # One receive buffer for all connections: asyncio fills it and calls buffer_updated in the same loop step.
 # Without it (asyncio.Protocol) each receive allocates 256 KiB, which a fresh process pays dearly for.
 _receive_buffer = memoryview(bytearray(65_536))
-
-
-@dataclass(frozen=True, slots=True)
-class Closing:
-    """How a conversation ended."""
-
-    reason: EndReason
-    detail: str
 
 
 MessageHandler = Callable[[messages.ServerMessage], None]
@@ -107,7 +108,7 @@ class AgentConnection(asyncio.BufferedProtocol):
     ``closed`` becomes done when the conversation is over, whoever ended it.
     """
 
-    closed: asyncio.Future[Closing]
+    closed: asyncio.Future[CallEnd]
 
     def __init__(
         self, url: str, on_message: MessageHandler, queue_timeout_s: float, tap: Tap | None = None
@@ -120,7 +121,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._tap = tap
         self._transport: asyncio.Transport | None = None
         self._fragments: list[bytes] = []
-        self._fault: Closing | None = None
+        self._fault: CallEnd | None = None
         self._last_error = ""
         self._guardrail = ""
         self._heard_at = loop.time()
@@ -149,12 +150,10 @@ class AgentConnection(asyncio.BufferedProtocol):
         except TimeoutError:
             raise AgentError(
                 EndReason.AGENT_TIMEOUT,
-                f"no WebSocket connection to {where} in {timeout_s:g} s (AGENT_CONNECT_TIMEOUT)",
+                TimedOut(f"no WebSocket connection to {where}", timeout_s, "AGENT_CONNECT_TIMEOUT"),
             ) from None
         except (OSError, ValueError) as error:  # ValueError: a host name that is none
-            raise AgentError(
-                EndReason.AGENT_UNREACHABLE, f"no connection to {where}: {reason_of(error)}"
-            ) from None
+            raise AgentError(EndReason.AGENT_UNREACHABLE, ConnectFailed(where, reason_of(error))) from None
         self.send(await initiation)
         try:
             async with asyncio.timeout(timeout_s) as self._start_deadline:
@@ -164,7 +163,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         except TimeoutError:
             raise AgentError(
                 EndReason.AGENT_TIMEOUT,
-                f"the agent announced no conversation in {timeout_s:g} s (AGENT_CONNECT_TIMEOUT)",
+                TimedOut("the agent announced no conversation", timeout_s, "AGENT_CONNECT_TIMEOUT"),
             ) from None
         finally:
             # It knows the task, whose cancellation knows this frame: a circle that would hold the call.
@@ -184,8 +183,8 @@ class AgentConnection(asyncio.BufferedProtocol):
         """Wait for ``step``, or for the end of the connection."""
         await asyncio.wait((step, self.closed), return_when=asyncio.FIRST_COMPLETED)
         if not step.done():
-            closing = self.closed.result()
-            raise AgentError(closing.reason, closing.detail)
+            end = self.closed.result()
+            raise AgentError(end.reason, end.cause)
 
     # Sending
 
@@ -259,7 +258,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             if timer is not None:
                 timer.cancel()
         if not self.closed.done():
-            self.closed.set_result(self._closing(exc))
+            self.closed.set_result(self._end_of(exc))
 
     def _handle_events(self) -> None:
         for event in self._websocket.events_received():
@@ -292,7 +291,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         try:
             message = messages.parse(data)
         except RemoteProtocolError as error:
-            self._give_up(Closing(EndReason.AGENT_PROTOCOL, str(error)))
+            self._give_up(CallEnd(EndReason.AGENT_PROTOCOL, str(error)))
             return
         match message:
             case messages.Ping():
@@ -343,16 +342,16 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     def _leave_queue(self, why: str) -> None:
         if self._can_send:
-            self._fault = Closing(EndReason.AGENT_BUSY, why)
+            self._fault = CallEnd(EndReason.AGENT_BUSY, why)
             self._websocket.send_close(1000, "The caller gave up waiting")
             self._write()
             self._close_soon()
 
     # Ending
 
-    def _give_up(self, closing: Closing) -> None:
+    def _give_up(self, end: CallEnd) -> None:
         """The agent broke the protocol: name that as the reason, close, and read no further."""
-        self._fault = closing
+        self._fault = end
         self._websocket.fail(1002, "Protocol error")
         self._write()
         self._close_soon()
@@ -369,9 +368,9 @@ class AgentConnection(asyncio.BufferedProtocol):
         assert self._transport is not None
         silent_s = loop.time() - self._heard_at
         if silent_s > 2 * KEEPALIVE_S - 1:
-            self._fault = Closing(EndReason.AGENT_LOST, f"the agent fell silent for {silent_s:.0f} s")
+            self._fault = CallEnd(EndReason.AGENT_LOST, Silent(silent_s))
         elif self._transport.get_write_buffer_size() > MAX_UNSENT:
-            self._fault = Closing(EndReason.AGENT_LOST, "the agent stopped reading what the caller says")
+            self._fault = CallEnd(EndReason.AGENT_LOST, NotReading())
         if self._fault is not None:
             self.abort()
             return
@@ -380,29 +379,28 @@ class AgentConnection(asyncio.BufferedProtocol):
             self._write()
         self._alive_timer = loop.call_later(KEEPALIVE_S, self._check_alive)
 
-    def _closing(self, exc: Exception | None) -> Closing:
+    def _end_of(self, exc: Exception | None) -> CallEnd:
         """Say how it ended, by the most telling thing known."""
         if self._fault is not None:
             return self._fault
         handshake = self._websocket.handshake_exc
         if isinstance(handshake, InvalidStatus):
-            return _closing_of_response(handshake.response)
+            return _end_of_response(handshake.response)
         if isinstance(handshake, InvalidHandshake) and not isinstance(handshake.__cause__, EOFError):
-            return Closing(EndReason.AGENT_PROTOCOL, f"the agent's host answered no WebSocket: {handshake}")
+            return CallEnd(EndReason.AGENT_PROTOCOL, NotWebSocket(str(handshake)))
         received = self._websocket.close_rcvd
         if received is not None:
-            text = "; ".join(filter(None, (received.reason, self._last_error, self._guardrail)))
-            return Closing(reason_of_close(received.code, text), words_of_close(received.code, text))
+            error = "; ".join(filter(None, (self._last_error, self._guardrail)))
+            cause = WebSocketClosed(received.code, received.reason, error)
+            return CallEnd(reason_of_close(cause.code, cause.text), cause)
         broken = self._websocket.parser_exc
         if broken is not None and not isinstance(broken, EOFError):
-            return Closing(EndReason.AGENT_PROTOCOL, f"the agent sent no valid WebSocket frame: {broken}")
+            return CallEnd(EndReason.AGENT_PROTOCOL, BadFrame(str(broken)))
         why = reason_of(exc) if exc else "closed without a closing handshake"
-        detail = f"the connection to the agent broke: {why}"
-        return Closing(EndReason.AGENT_LOST, f"{detail}; {self._last_error}" if self._last_error else detail)
+        return CallEnd(EndReason.AGENT_LOST, ConnectionBroken("the agent", why, self._last_error))
 
 
-def _closing_of_response(response: Response) -> Closing:
+def _end_of_response(response: Response) -> CallEnd:
     text = bytes(response.body or b"").decode(errors="replace")[:MAX_FOREIGN]
-    reason = reason_of_status(response.status_code, text)
-    words = f"the agent's host refused the WebSocket with HTTP {response.status_code} {text}".rstrip()
-    return Closing(reason, words + words_of_redirect(response.headers.get("Location")))
+    cause = WebSocketRefused(response.status_code, text, redirect_target(response.headers.get("Location")))
+    return CallEnd(reason_of_status(cause.status, text), cause)

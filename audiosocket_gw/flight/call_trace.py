@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audiosocket_gw.audio import PCM_8000, AudioFormat, Encoding
-from audiosocket_gw.events import CallEnded, EndReason
+from audiosocket_gw.events import CallEnd, CallEnded, EndReason
 from audiosocket_gw.flight.format import (
     AgentMessage,
     CallerFormat,
@@ -20,27 +20,19 @@ from audiosocket_gw.flight.format import (
     Record,
     Start,
 )
+from audiosocket_gw.flight.recorded_cause import read_cause
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Kind
 
 CHUNK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class End:
-    """How the recorded call ended."""
-
-    at_us: int
-    reason: EndReason
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
 class CallTrace:
-    """A recorded call. ``end`` is None when the recording breaks off before it."""
+    """A recorded call. ``end``, its last record, is None when the recording breaks off before it."""
 
     start: Start
     records: tuple[Record, ...]
-    end: End | None
+    end: CallEnd | None
 
     @property
     def heard(self) -> list[HeardFrame]:
@@ -103,11 +95,12 @@ def _read(path: Path) -> Iterator[Record]:
         raise FlightError(f"it can't be read: {error.strerror}") from None
 
 
-def _end_of(records: tuple[Record, ...]) -> End | None:
+def _end_of(records: tuple[Record, ...]) -> CallEnd | None:
     last = records[-1]
     if not isinstance(last, Event) or last.name != CallEnded.__name__:
         return None
     reason = str(last.fields.get("reason"))
     if reason not in set(EndReason):
         raise FlightError(f"it ended for a reason that this gateway doesn't know: {reason!r:.40}")
-    return End(last.at_us, EndReason(reason), str(last.fields.get("detail") or ""))
+    cause = read_cause(last.fields.get("cause"), str(last.fields.get("detail") or ""))
+    return CallEnd(EndReason(reason), cause)

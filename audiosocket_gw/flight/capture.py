@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from audiosocket_gw import __version__
-from audiosocket_gw.events import CallEvent, CallStarted
+from audiosocket_gw.events import CallEnd, CallEnded, CallEvent, CallStarted
 from audiosocket_gw.flight.agent_message import take_message
 from audiosocket_gw.flight.format import (
     PREAMBLE,
@@ -28,6 +28,7 @@ from audiosocket_gw.flight.format import (
     Start,
     encode_block,
 )
+from audiosocket_gw.flight.recorded_cause import cause_fields
 from audiosocket_gw.protocol.audiosocket import HEADER, Kind
 from audiosocket_gw.recording.directory import call_name
 from audiosocket_gw.redaction import mask_json
@@ -141,4 +142,7 @@ def event_record(at_us: int, event: CallEvent) -> Event:
     content = {
         field.name: getattr(event, field.name) for field in fields(event) if field.name not in ("uuid", "at")
     }
+    if isinstance(event, CallEnded):
+        end: CallEnd = content.pop("end")
+        content |= {"reason": end.reason, "detail": end.detail, "cause": cause_fields(end.cause)}
     return Event(at_us, type(event).__name__, mask_json(content))

@@ -47,13 +47,13 @@ def how_it_ended(trace: CallTrace) -> str:
         )
     end = trace.end
     detail = f": {printable(end.detail)}" if end.detail else ""
-    return f"Ended after {end.at_us / 1e6:.1f} s: {end.reason}{detail}"
+    return f"Ended after {trace.duration_us / 1e6:.1f} s: {end.reason}{detail}"
 
 
 def describe_event(name: str, fields: Mapping[str, Any]) -> str:
-    """Say in a line what an event tells: the words of its name, and its fields."""
+    """Say in a line what an event tells: the words of its name, and its fields but the cause (see detail)."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    told = ", ".join(f"{printable(key)}={_value(value)}" for key, value in fields.items())
+    told = ", ".join(f"{printable(key)}={_value(value)}" for key, value in fields.items() if key != "cause")
     return _cut(f"{printable(words):<16} {told}".rstrip())
 
 

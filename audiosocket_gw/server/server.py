@@ -18,6 +18,14 @@ from uuid import UUID
 from weakref import WeakSet
 
 from audiosocket_gw.call.call import Call, CallContext
+from audiosocket_gw.causes import (
+    Cause,
+    ConnectionBroken,
+    ConnectionClosed,
+    ErrorFrame,
+    HangupFrame,
+    TimedOut,
+)
 from audiosocket_gw.control.outcome import Outcome
 from audiosocket_gw.errors import RemoteProtocolError, reason_of
 from audiosocket_gw.events import EndReason
@@ -365,7 +373,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         if not self._closing:
-            self._end(EndReason.CALLER_HANGUP, "Asterisk closed the connection")
+            self._end(EndReason.CALLER_HANGUP, ConnectionClosed())
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._server.dismiss(self)
@@ -389,11 +397,9 @@ class _Connection(asyncio.BufferedProtocol):
             case Dtmf() if self._call is not None:
                 self._call.caller_digit(frame.digit)
             case Hangup():
-                self._end(EndReason.CALLER_HANGUP, "Asterisk sent a hang-up")
+                self._end(EndReason.CALLER_HANGUP, HangupFrame())
             case Error() if frame.payload and frame.payload[0] & CALLER_HUNG_UP:
-                self._end(
-                    EndReason.CALLER_HANGUP, f"Asterisk reports error {frame.payload[0]:#04x}, a hang-up"
-                )
+                self._end(EndReason.CALLER_HANGUP, ErrorFrame(frame.payload[0]))
             case Error(payload):
                 self._pass_over(Kind.ERROR, payload)
             case Unknown(kind, payload):
@@ -446,20 +452,20 @@ class _Connection(asyncio.BufferedProtocol):
         # A reset is Asterisk's way to hang up with audio unread. Everything else (ETIMEDOUT, EHOSTUNREACH) is
         # the network's: the caller may still be there.
         reason = EndReason.CALLER_HANGUP if isinstance(error, ConnectionError) else EndReason.CALLER_STALLED
-        self._end(reason, f"the connection to Asterisk broke: {reason_of(error)}")
+        self._end(reason, ConnectionBroken("Asterisk", reason_of(error)))
 
-    def _end(self, reason: EndReason, detail: str) -> None:
+    def _end(self, reason: EndReason, cause: Cause) -> None:
         """The peer's side is over: tell the call, or the log when there was none yet, and close."""
         self._closing = True
         self._leave_server()
         if self._call is not None:
-            self._call.caller_gone(reason, detail)
+            self._call.caller_gone(reason, cause)
             self._call = None
         else:
             # A peer that connects and says nothing is a health check: thousands a day.
             quiet = reason is EndReason.CALLER_HANGUP and not self.mid_frame
             level = logging.DEBUG if quiet else logging.WARNING
-            logger.log(level, "%s: closed before a call began: %s", self.peer, Sentence(detail))
+            logger.log(level, "%s: closed before a call began: %s", self.peer, Sentence(str(cause)))
         if not self._transport.is_closing():
             self._end_with_fin()
         self._transport.close()
@@ -477,7 +483,7 @@ class _Connection(asyncio.BufferedProtocol):
 
     def _no_handshake(self) -> None:
         seconds = self._server.settings.handshake_timeout
-        self._end(EndReason.CALLER_PROTOCOL, f"no UUID frame in {seconds:g} s (HANDSHAKE_TIMEOUT)")
+        self._end(EndReason.CALLER_PROTOCOL, TimedOut("no UUID frame", seconds, "HANDSHAKE_TIMEOUT"))
 
     def _set_deadline(self, seconds: float, then: Callable[[], None]) -> None:
         if self._deadline is not None:

@@ -17,7 +17,7 @@ CALL = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
 
 
 def ended(reason: EndReason, detail: str = "why") -> events.CallEnded:
-    return events.CallEnded(CALL, 1.0, reason, detail, duration_ms=61_234, heard_ms=2_040)
+    return events.CallEnded(CALL, 1.0, events.CallEnd(reason, detail), duration_ms=61_234, heard_ms=2_040)
 
 
 LOGGED: list[tuple[events.CallEvent, str]] = [

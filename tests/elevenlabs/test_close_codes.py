@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiosocket_gw import events
+from audiosocket_gw.causes import WebSocketClosed
 from audiosocket_gw.elevenlabs.close_codes import (
     reason_of_close,
     reason_of_status,
-    words_of_close,
-    words_of_redirect,
+    redirect_target,
 )
 from audiosocket_gw.events import EndReason
 
@@ -65,26 +65,26 @@ def test_close_codes(code: int, text: str, reason: EndReason) -> None:
     ],
 )
 def test_closes_in_words(code: int, text: str, words: str) -> None:
-    assert words_of_close(code, text) == words
+    assert str(WebSocketClosed(code, text)) == words
 
 
 @pytest.mark.parametrize(
-    ("location", "words"),
+    ("location", "place"),
     [
         (None, ""),
         ("", ""),
         ("http://[::1", ""),
-        ("/login", "; it redirects to /login"),
+        ("/login", "/login"),
         (
             "https://proxy.example/a?conversation_signature=secret#x",
-            "; it redirects to https://proxy.example/a",
+            "https://proxy.example/a",
         ),
-        ("https://user:secret@sso.example:8443/a", "; it redirects to https://sso.example:8443/a"),
-        ("https://h/" + "x" * 300, "; it redirects to https://h/" + "x" * 190),
+        ("https://user:secret@sso.example:8443/a", "https://sso.example:8443/a"),
+        ("https://h/" + "x" * 300, "https://h/" + "x" * 190),
     ],
 )
-def test_redirects_in_words_and_without_secrets(location: str | None, words: str) -> None:
-    assert words_of_redirect(location) == words
+def test_redirects_are_told_without_secrets(location: str | None, place: str) -> None:
+    assert redirect_target(location) == place
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,12 @@ from typing import Any
 import pytest
 
 from audiosocket_gw import USER_AGENT
+from audiosocket_gw.causes import NotReading
 from audiosocket_gw.elevenlabs import connection as link
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.connection import AgentConnection, MessageHandler, connect
 from audiosocket_gw.errors import AgentError
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.events import CallEnd, EndReason
 from audiosocket_gw.tap import Tap
 
 CERTIFICATE = Path(__file__).with_name("localhost.pem")
@@ -181,7 +182,7 @@ async def refusal(behave: Behaviour, timeout_s: float = 30) -> AgentError:
     return caught.value
 
 
-async def ending(behave: Behaviour, tls: ssl.SSLContext | None = None) -> link.Closing:
+async def ending(behave: Behaviour, tls: ssl.SSLContext | None = None) -> CallEnd:
     """Return how a conversation ended."""
     async with agent(behave, tls) as url:
         connection = await open_(url)
@@ -774,7 +775,7 @@ async def test_an_agent_that_does_not_read_is_given_up(over_tls: bool) -> None:
         for _ in range(400):
             connection.send_audio(bytes(65_536))
         closed = await connection.closed
-    assert closed == link.Closing(EndReason.AGENT_LOST, "the agent stopped reading what the caller says")
+    assert closed == CallEnd(EndReason.AGENT_LOST, NotReading())
 
 
 @pytest.mark.virtual_time

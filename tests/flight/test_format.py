@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.events import CallEnd, EndReason
 from audiosocket_gw.flight import format as flight_format
-from audiosocket_gw.flight.call_trace import End, load_trace
+from audiosocket_gw.flight.call_trace import load_trace
 from audiosocket_gw.flight.format import (
     PREAMBLE,
     SIGNATURE,
@@ -147,7 +147,8 @@ def test_a_call_is_read(tmp_path: Path) -> None:
     end = ended(500, EndReason.AGENT_LOST, "the connection to the agent broke")
     found = load_trace(write(tmp_path / "a.flight", [*AGENT_THERE, *spoken(500), end]))
     assert found.start == START
-    assert found.end == End(500_000, EndReason.AGENT_LOST, "the connection to the agent broke")
+    assert found.end == CallEnd(EndReason.AGENT_LOST, "the connection to the agent broke")
+    assert found.duration_us == 500_000
     assert found.said == list(spoken(500))
     assert found.had_agent
 
@@ -191,7 +192,7 @@ def test_an_end_without_a_detail_has_none(tmp_path: Path, detail: dict[str, None
         PREAMBLE + encode_block([START, Event(1, "CallEnded", {"reason": "agent-lost", **detail})])
     )
     found = load_trace(path)
-    assert found.end == End(1, EndReason.AGENT_LOST, "")
+    assert found.end == CallEnd(EndReason.AGENT_LOST, "")
     assert how_it_ended(found) == "Ended after 0.0 s: agent-lost"
 
 

@@ -167,7 +167,7 @@ def started() -> events.CallStarted:
 
 def end(uuid: object, reason: EndReason = EndReason.AGENT_LOST) -> events.CallEnded:
     now = asyncio.get_running_loop().time()
-    return events.CallEnded(uuid, now, reason, "gone", 20, 0)  # type: ignore[arg-type]
+    return events.CallEnded(uuid, now, events.CallEnd(reason, "gone"), 20, 0)  # type: ignore[arg-type]
 
 
 async def test_the_callers_format_is_recorded(tmp_path: Path) -> None:

@@ -46,7 +46,9 @@ async def speak(directory: Path, ticks: int) -> None:
             tap.on_frame_received(from_caller(tick % 30_000 + 1))
             if tick % 50 == 49:
                 await_writer(recorder)
-        tap.on_event(events.CallEnded(CALL, loop.time(), events.EndReason.CALLER_HANGUP, "", 0, 0))
+        tap.on_event(
+            events.CallEnded(CALL, loop.time(), events.CallEnd(events.EndReason.CALLER_HANGUP, ""), 0, 0)
+        )
     print("the call has ended")
 
 

@@ -62,7 +62,9 @@ class OneCall:
 
     def end(self) -> None:
         now = self.loop.time()
-        self.on_event(events.CallEnded, EndReason.CALLER_HANGUP, "hung up", round(now * 1000), 0)
+        self.on_event(
+            events.CallEnded, events.CallEnd(EndReason.CALLER_HANGUP, "hung up"), round(now * 1000), 0
+        )
 
     def on_event(self, kind: type[events.CallEvent], *fields: Any) -> None:
         self.tap.on_event(kind(self.uuid, self.loop.time(), *fields))

@@ -10,8 +10,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from audiosocket_gw.events import EndReason
-from audiosocket_gw.flight.call_trace import CallTrace, End
+from audiosocket_gw.events import CallEnd, EndReason
+from audiosocket_gw.flight.call_trace import CallTrace
 from audiosocket_gw.protocol.audiosocket import HANGUP_FRAME, HEADER, Kind
 
 
@@ -104,7 +104,7 @@ def agent_ending(trace: CallTrace) -> AgentEnding:
     return _after_connecting(end) if trace.had_agent else _while_connecting(end)
 
 
-def _after_connecting(end: End) -> AgentEnding:
+def _after_connecting(end: CallEnd) -> AgentEnding:
     match end.reason:
         case EndReason.AGENT_LOST if "fell silent" in end.detail:
             return AgentEnding(AgentAct.MUTE)
@@ -122,7 +122,7 @@ def _after_connecting(end: End) -> AgentEnding:
             return AgentEnding(AgentAct.NOTHING)
 
 
-def _while_connecting(end: End) -> AgentEnding:
+def _while_connecting(end: CallEnd) -> AgentEnding:
     status = _STATUS.search(end.detail)
     if status:
         return AgentEnding(AgentAct.STATUS, int(status[1]), status[2].strip("'\""))

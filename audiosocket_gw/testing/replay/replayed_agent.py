@@ -53,7 +53,7 @@ class ReplayedAgent:
         self.messages: Sequence[TimedMessage] = [
             (message.at_us / 1e6, give_message(message)) for message in trace.agent_messages
         ]
-        self.ends_after_s = None if trace.end is None else trace.end.at_us / 1e6
+        self.ends_after_s = None if trace.end is None else trace.duration_us / 1e6
         self.connections: set[_Connection] = set()
         self._started_at: asyncio.Future[float]
         self._server: asyncio.Server | None = None

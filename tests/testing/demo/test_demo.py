@@ -97,7 +97,9 @@ HAPPENED: list[events.CallEvent] = [
     events.CallerSaid(CALL, START + 3.1, "Wait."),
     events.ReplyStarted(CALL, START + 3.6),
     events.AgentSaid(CALL, START + 3.61, "Yes?", corrected=False),
-    events.CallEnded(CALL, START + 4.1, events.EndReason.AGENT_HANGUP, "closed with 1000", 4_100, 1_200),
+    events.CallEnded(
+        CALL, START + 4.1, events.CallEnd(events.EndReason.AGENT_HANGUP, "closed with 1000"), 4_100, 1_200
+    ),
 ]
 
 
