@@ -38,7 +38,8 @@ from audiosocket_gw.runtime.network_environment import (
 )
 from audiosocket_gw.runtime.shutdown import end_with_nothing_left, stop_signals
 from audiosocket_gw.runtime.ticker import Ticker
-from audiosocket_gw.server.server import SPARE_CONNECTIONS, AudioSocketServer
+from audiosocket_gw.server.admission import SPARE_CONNECTIONS
+from audiosocket_gw.server.listener import AudioSocketServer
 from audiosocket_gw.settings import AgentKind, FlightKeep, Settings
 from audiosocket_gw.tap import OpenTap
 from audiosocket_gw.testing.simulator import Simulator, load_scenario
@@ -92,7 +93,7 @@ class Gateway:
     @property
     def calls(self) -> int:
         """How many calls are up."""
-        return self._server.calls
+        return len(self._server.calls)
 
     @property
     def load(self) -> Load:
@@ -164,8 +165,8 @@ class Gateway:
             )
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.drain_timeout):
-                await self._server.wait_for_calls()
-        self.cut_calls = self._server.callers
+                await self._server.calls.wait()
+        self.cut_calls = self._server.calls.callers
         await self._server.close("the gateway is stopping, and DRAIN_TIMEOUT is over")
 
 

@@ -192,7 +192,7 @@ async def test_the_end_is_never_overtaken(seed: int) -> None:
             if chance.random() < 0.5:
                 await on_stage.wait_for(events.AgentConnected)
             await asyncio.sleep(chance.choice((0, 0.01, 0.05, 0.2)))
-            on_stage.gateway._server._calls.copy().popitem()[1].end(EndReason.AGENT_FAILED, "a test")
+            on_stage.gateway._server.calls._calls.copy().popitem()[1].end(EndReason.AGENT_FAILED, "a test")
             await line.ended.wait()
             await asyncio.sleep(0.6)  # for what may still be on its way
             assert told(fake) == ("agent-unavailable", "agent-failed")

@@ -26,7 +26,7 @@ from audiosocket_gw.protocol.audiosocket import (
     encode_dtmf,
     encode_identity,
 )
-from audiosocket_gw.server import server
+from audiosocket_gw.server import admission, connection
 from tests.harness.stage import MANUAL, SILENCE, Line, Stage, ramp, stage
 
 UUID_FRAME = encode_identity(uuid4())
@@ -415,7 +415,7 @@ async def test_a_peer_inside_allowed_peers_is_served() -> None:
 
 
 async def test_a_flood_of_connections_leaves_the_call_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "SPARE_CONNECTIONS", 5)
+    monkeypatch.setattr(admission, "SPARE_CONNECTIONS", 5)
     async with stage(max_calls=2) as on_stage, await _one_healthy_call_throughout(on_stage) as healthy:
         for _ in range(20):
             lines = [await on_stage.line() for _ in range(25)]
@@ -442,7 +442,7 @@ async def test_an_unread_connection_ends_without_a_reset() -> None:
 
 
 async def test_asterisk_that_never_closes_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "LINGER_S", 0.2)
+    monkeypatch.setattr(connection, "LINGER_S", 0.2)
     async with stage() as on_stage:
         raw = socket.create_connection(on_stage.gateway.address)
         with raw:

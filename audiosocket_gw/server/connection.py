@@ -1,0 +1,313 @@
+"""One connection from Asterisk: the UUID handshake, the frames, and its end.
+
+Asterisk connects once for each call. From the UUID frame on the connection is the `CallerLeg` of a `Call`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import cast
+from uuid import UUID
+
+from audiosocket_gw.call.call import Call
+from audiosocket_gw.causes import Cause, ConnectionBroken, ConnectionClosed, ErrorFrame, HangupFrame, TimedOut
+from audiosocket_gw.errors import RemoteProtocolError, reason_of
+from audiosocket_gw.events import EndReason
+from audiosocket_gw.log.text import Sentence
+from audiosocket_gw.protocol.audiosocket import (
+    HANGUP_FRAME,
+    Audio,
+    Decoder,
+    Dtmf,
+    Error,
+    Frame,
+    Hangup,
+    Identity,
+    Kind,
+    Unknown,
+)
+from audiosocket_gw.protocol.strangers import stranger
+from audiosocket_gw.server.admission import Admission
+from audiosocket_gw.server.calls import Calls
+from audiosocket_gw.server.socket_options import end_with_fin, set_options
+
+logger = logging.getLogger("audiosocket_gw.server")
+
+LINGER_S = 2.0
+"""How long Asterisk gets to read our hang-up and close, before the connection is cut."""
+
+SAME_UUID_S = 1.0
+"""How long a call waits for the end of one with the same UUID: Asterisk's new connection may come before the
+old one has ended."""
+
+CALLER_HUNG_UP = 0x01
+"""The bit of an error frame's payload by which Asterisk says so (docs.asterisk.org, AudioSocket)."""
+
+# One receive buffer for all connections: asyncio fills it and calls buffer_updated in the same loop step.
+_receive_buffer = memoryview(bytearray(65_536))
+
+
+class AudioSocketConnection(asyncio.BufferedProtocol):
+    """One connection from Asterisk. Its reader never waits and never stops: that would end the call."""
+
+    def __init__(
+        self,
+        calls: Calls,
+        admission: Admission,
+        open_connections: set[AudioSocketConnection],
+        handshake_timeout_s: float,
+    ) -> None:
+        """``open_connections``: it puts itself in when it is admitted, and takes itself out at its end."""
+        self._calls = calls
+        self._admission = admission
+        self._open_connections = open_connections
+        self._handshake_timeout_s = handshake_timeout_s
+        self._decoder = Decoder()
+        self._call: Call | None = None
+        self._deadline: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport
+        self._closing = False
+        self._has_ignored_frame = False
+        self._uuid: UUID | None = None
+        self.fd = -1
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when the connection is closed."""
+        self.host = ""
+        self.peer = ""
+
+    # What the call sees: CallerLeg
+
+    @property
+    def blocked(self) -> bool:
+        return self._transport.get_write_buffer_size() > 0
+
+    @property
+    def mid_frame(self) -> bool:
+        return self._decoder.pending > 0
+
+    def write(self, frame: bytes) -> None:
+        self._transport.write(frame)
+
+    def collect(self) -> None:
+        if self._closing:
+            return  # the descriptor may be another connection's by now
+        self._transport.pause_reading()
+        try:
+            nbytes = os.readv(self.fd, (_receive_buffer,))
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._broke(error)
+            return
+        if nbytes:
+            self.buffer_updated(nbytes)
+        else:
+            self.listen()  # asyncio reads the end again, unlike an error
+
+    def listen(self) -> None:
+        self._transport.resume_reading()
+
+    def hang_up(self) -> None:
+        """Say that we hang up, and read on until Asterisk closes.
+
+        To close with audio unread would send a TCP reset, which can overtake the hang-up frame: Asterisk
+        then takes the end for a failure and hangs the caller up instead of going on in the dialplan.
+        """
+        if self._closing:
+            return
+        self._closing = True
+        self._call = None
+        self._release_uuid()
+        if self._transport.is_closing():
+            return
+        self.listen()
+        end_with_fin(self._transport.get_extra_info("socket"))
+        self._transport.write(HANGUP_FRAME)
+        with suppress(OSError):  # the peer has reset the connection, and asyncio is about to learn of it
+            self._transport.write_eof()
+        self._set_deadline(LINGER_S, self.drop)
+
+    def hang_up_unless_in_call(self) -> None:
+        """Hang up, if no call has begun."""
+        if self._call is None:
+            self.hang_up()
+
+    def drop(self) -> None:
+        """Cut the connection."""
+        self._transport.abort()
+
+    # Called by asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        address = transport.get_extra_info("peername") or ("unknown", 0)
+        self.host = address[0]
+        self.peer = f"{address[0]}:{address[1]}"
+        connection: socket.socket = transport.get_extra_info("socket")
+        rejection = self._admission.reject_connection(self.host, len(self._open_connections))
+        if rejection is not None:
+            logger.warning("%s: connection refused: %s", self.peer, Sentence(rejection))
+            self._closing = True
+            self.drop()
+            return
+        self._open_connections.add(self)
+        self.fd = connection.fileno()
+        set_options(connection)
+        reason = self._calls.rejection_reason
+        if reason is not None and not self._calls.can_report(self.host):
+            # At once, without waiting for the UUID: there is no way to tell the dialplan the reason.
+            self._reject(reason)
+            return
+        self._set_deadline(self._handshake_timeout_s, self._miss_handshake)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _receive_buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._closing:
+            return
+        try:
+            for frame in self._decoder.receive(_receive_buffer[:nbytes]):
+                if type(frame) is Audio and self._call is not None:
+                    self._call.caller_audio(frame)
+                else:
+                    self._receive_control_frame(frame)
+        except RemoteProtocolError as error:
+            who = stranger(bytes(_receive_buffer[:nbytes]))
+            self._end(EndReason.CALLER_PROTOCOL, f"{error}; {who}" if who else str(error))
+
+    def eof_received(self) -> None:
+        if not self._closing:
+            self._end(EndReason.CALLER_HANGUP, ConnectionClosed())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._open_connections.discard(self)
+        self.gone.set_result(None)
+        if not self._closing:
+            if isinstance(exc, OSError):
+                self._broke(exc)
+            else:
+                self._end(EndReason.INTERNAL_ERROR, f"reading from Asterisk failed: {exc!r}")
+        if self._deadline is not None:  # last: `_end` sets one
+            self._deadline.cancel()
+
+    # Frames
+
+    def _receive_control_frame(self, frame: Frame) -> None:
+        if self._closing:
+            return  # it came in the same segment as the frame that ended the connection
+        match frame:
+            case Identity():
+                self._receive_uuid(frame.uuid)
+            case Dtmf() if self._call is not None:
+                self._call.caller_digit(frame.digit)
+            case Hangup():
+                self._end(EndReason.CALLER_HANGUP, HangupFrame())
+            case Error() if frame.payload and frame.payload[0] & CALLER_HUNG_UP:
+                self._end(EndReason.CALLER_HANGUP, ErrorFrame(frame.payload[0]))
+            case Error(payload):
+                self._ignore(Kind.ERROR, payload)
+            case Unknown(kind, payload):
+                self._ignore(kind, payload)
+            case _:
+                logger.debug("%s: %s frame outside a call ignored", self.peer, type(frame).__name__)
+
+    def _ignore(self, kind: int, payload: bytes) -> None:
+        """Ignore a frame that has no meaning here. It doesn't end the call; the first one is a warning."""
+        level = logging.DEBUG if self._has_ignored_frame else logging.WARNING
+        self._has_ignored_frame = True
+        if self._call is not None:
+            self._call.count_frame(len(payload))
+        logger.log(
+            level,
+            "%s: frame of kind 0x%02x with %d bytes (%s) ignored, the call goes on; "
+            "further ones are logged at DEBUG",
+            self.peer,
+            kind,
+            len(payload),
+            payload[:16].hex(" ") or "none",
+        )
+
+    # The call
+
+    def _receive_uuid(self, uuid: UUID) -> None:
+        self._uuid = uuid
+        if self._deadline is not None:
+            self._deadline.cancel()
+        caller_gone = self._calls.caller_of(uuid)
+        if caller_gone is None:
+            self._begin(uuid)
+        else:
+            self._calls.run(self._begin_after(caller_gone, uuid), f"second call {uuid}")
+
+    async def _begin_after(self, caller_gone: asyncio.Future[None], uuid: UUID) -> None:
+        await asyncio.wait([caller_gone], timeout=SAME_UUID_S)
+        self._begin(uuid)
+
+    def _begin(self, uuid: UUID) -> None:
+        """Begin the call, if its caller is still there and it isn't rejected."""
+        if self._closing:
+            return
+        reason = self._calls.rejection_reason
+        if reason is not None:
+            self._calls.run(self._report_and_reject(uuid, reason), f"rejection of {uuid}")
+            return
+        self._call = self._calls.start(uuid, self, self.gone)
+        if self._call is None:
+            logger.warning("%s: call refused: a call with UUID %s is up already", self.peer, uuid)
+            self.hang_up()
+
+    async def _report_and_reject(self, uuid: UUID, reason: EndReason) -> None:
+        """Tell the dialplan the reason before the caller goes on in it."""
+        try:
+            await self._calls.report_rejection(uuid, self.host, reason)
+        finally:
+            self._reject(reason)
+
+    def _reject(self, reason: EndReason) -> None:
+        """Send the caller on in the dialplan."""
+        logger.warning("%s: call refused: %s: %d calls are up", self.peer, reason, self._calls.callers)
+        self.hang_up()
+
+    # The end
+
+    def _broke(self, error: OSError) -> None:
+        # A reset is Asterisk's way to hang up with audio unread. Everything else (ETIMEDOUT, EHOSTUNREACH) is
+        # the network's: the caller may still be there.
+        reason = EndReason.CALLER_HANGUP if isinstance(error, ConnectionError) else EndReason.CALLER_STALLED
+        self._end(reason, ConnectionBroken("Asterisk", reason_of(error)))
+
+    def _end(self, reason: EndReason, cause: Cause) -> None:
+        """The peer has ended the connection, or broken the protocol: end the call, if any, and close."""
+        self._closing = True
+        self._release_uuid()
+        if self._call is not None:
+            self._call.caller_gone(reason, cause)
+            self._call = None
+        else:
+            # A peer that connects and says nothing is a health check: thousands a day.
+            quiet = reason is EndReason.CALLER_HANGUP and not self.mid_frame
+            level = logging.DEBUG if quiet else logging.WARNING
+            logger.log(level, "%s: closed before a call began: %s", self.peer, Sentence(str(cause)))
+        if not self._transport.is_closing():
+            end_with_fin(self._transport.get_extra_info("socket"))
+        self._transport.close()
+        self._set_deadline(LINGER_S, self.drop)  # a peer that reads nothing would keep it open
+
+    def _release_uuid(self) -> None:
+        if self._uuid is not None:
+            self._calls.caller_left(self._uuid, self.gone)
+
+    def _miss_handshake(self) -> None:
+        seconds = self._handshake_timeout_s
+        self._end(EndReason.CALLER_PROTOCOL, TimedOut("no UUID frame", seconds, "HANDSHAKE_TIMEOUT"))
+
+    def _set_deadline(self, seconds: float, then: Callable[[], None]) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = asyncio.get_running_loop().call_later(seconds, then)

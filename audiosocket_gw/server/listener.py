@@ -1,0 +1,99 @@
+"""The listening socket: it accepts Asterisk's connections, and closes all when the gateway stops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from weakref import WeakSet
+
+from audiosocket_gw.call.call import CallContext
+from audiosocket_gw.server.admission import Admission
+from audiosocket_gw.server.calls import Calls
+from audiosocket_gw.server.connection import AudioSocketConnection
+from audiosocket_gw.server.settings import ServerSettings
+
+CLOSE_S = 3.4
+"""How long `AudioSocketServer.close` takes at most."""
+
+
+class AudioSocketServer:
+    """Accepts Asterisk's connections; each becomes a call."""
+
+    def __init__(self, settings: ServerSettings, context: CallContext) -> None:
+        self.context = context
+        self._settings = settings
+        self._admission = Admission(settings)
+        self.calls = Calls(context, self._admission)
+        self._connections: set[AudioSocketConnection] = set()
+        self._listener: asyncio.Server | None = None
+        _servers.add(self)
+
+    async def start(self) -> None:
+        """Begin to accept connections.
+
+        Raises:
+            OSError: the address can't be listened on.
+        """
+        self._listener = await asyncio.get_running_loop().create_server(
+            self._create_connection, self._settings.host, self._settings.port
+        )
+
+    def _create_connection(self) -> AudioSocketConnection:
+        return AudioSocketConnection(
+            self.calls, self._admission, self._connections, self._settings.handshake_timeout
+        )
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Where it listens: host and port."""
+        assert self._listener is not None, "start() comes first"
+        host, port = self._listener.sockets[0].getsockname()[:2]
+        return host, port
+
+    def refuse_new_calls(self) -> None:
+        """Stop listening: Asterisk's next connection is refused, and its dialplan takes the fallback."""
+        self._admission.is_stopping = True
+        if self._listener is not None:
+            self._listener.close()
+        for connection in tuple(self._connections):
+            connection.hang_up_unless_in_call()
+
+    async def close(self, detail: str) -> None:
+        """End the calls that are still up, then close all connections; within `CLOSE_S`."""
+        clock = asyncio.get_running_loop().time
+        closes_at = clock() + CLOSE_S
+        await self.calls.end(detail)
+        connections = tuple(self._connections)
+        for connection in connections:
+            connection.hang_up()
+        if connections:
+            left_s = max(0.0, closes_at - clock())
+            await asyncio.wait([connection.gone for connection in connections], timeout=left_s)
+        for connection in tuple(self._connections):
+            connection.drop()
+
+    def descriptors(self) -> list[int]:
+        """Return the open sockets: where it listens, and the connections."""
+        listening = self._listener.sockets if self._listener is not None else ()
+        return [*(socket.fileno() for socket in listening), *(each.fd for each in self._connections)]
+
+
+_servers: WeakSet[AudioSocketServer] = WeakSet()
+
+
+def _close_sockets_in_child() -> None:
+    """Close the sockets in a forked process, such as a worker of a tool's process pool.
+
+    A child outlives a gateway that is killed. It would keep the connections open, so that neither a reset nor
+    a FIN is sent, and the port in use. Each number is given to another file, since objects in the child may
+    close it.
+    """
+    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for server in _servers:
+        for descriptor in server.descriptors():
+            if descriptor >= 0:
+                os.dup2(nothing, descriptor, inheritable=False)
+    os.close(nothing)
+
+
+os.register_at_fork(after_in_child=_close_sockets_in_child)
