@@ -126,7 +126,7 @@ class Gateway:
             load = Load(*settings.batch_frames)
             yield CallContext(
                 settings=settings.call,
-                locator=AgentLocator(settings, http),
+                locator=AgentLocator(settings.elevenlabs, http),
                 ssl_context=ssl_context,
                 ticker=Ticker(load),
                 load=load,

@@ -26,6 +26,7 @@ from audiosocket_gw.call.settings import BargeInMode, CallSettings
 from audiosocket_gw.control.dtmf import KeyAction, parse_key_actions
 from audiosocket_gw.control.mcp_approval import McpApproval
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
+from audiosocket_gw.elevenlabs.settings import AgentSettings
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.server.settings import IpNetwork, ServerSettings
 from audiosocket_gw.tools import MAX_TIMEOUT_S
@@ -399,6 +400,11 @@ class Settings(BaseSettings):
     def server(self) -> ServerSettings:
         """What the server uses."""
         return _room(ServerSettings, self)
+
+    @property
+    def elevenlabs(self) -> AgentSettings:
+        """What finds the agent."""
+        return _room(AgentSettings, self)
 
     @property
     def call(self) -> CallSettings:

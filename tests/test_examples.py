@@ -98,7 +98,7 @@ async def _locate(url: str, number: str, language: str) -> AgentAddress:
         return caller_headers(caller_variables(uuid4(), data, {"LINE_LANGUAGE": "en"}))
 
     async with httpx.AsyncClient(timeout=None, trust_env=False) as http:
-        return await AgentLocator(settings, http).locate(headers)
+        return await AgentLocator(settings.elevenlabs, http).locate(headers)
 
 
 async def test_router_and_gateway_understand_each_other() -> None:

@@ -18,9 +18,9 @@ import httpx
 from audiosocket_gw import USER_AGENT
 from audiosocket_gw.causes import MAX_FOREIGN, HttpRefused, RequestFailed, TimedOut
 from audiosocket_gw.elevenlabs.close_codes import reason_of_status, redirect_target
+from audiosocket_gw.elevenlabs.settings import AgentSettings
 from audiosocket_gw.errors import AgentError, reason_of
 from audiosocket_gw.events import EndReason
-from audiosocket_gw.settings import Settings
 
 CONVERSATION_PATH = "/v1/convai/conversation"
 MAX_BODY = 65_536
@@ -37,13 +37,9 @@ class AgentAddress:
 
 
 class AgentLocator:
-    """Finds the WebSocket address of each call's agent.
+    """Finds the WebSocket address of each call's agent."""
 
-    Settings used: ``ELEVENLABS_AGENT_ID``, ``ELEVENLABS_AGENT_URL``, ``ELEVENLABS_API_KEY``,
-    ``ELEVENLABS_BASE_URL`` and the two deadlines.
-    """
-
-    def __init__(self, settings: Settings, http: httpx.AsyncClient) -> None:
+    def __init__(self, settings: AgentSettings, http: httpx.AsyncClient) -> None:
         self._settings = settings
         self._http = http
 

@@ -93,7 +93,7 @@ async def http_server(answer: Answer) -> AsyncIterator[tuple[str, list[str]]]:
 
 async def locate(**settings: object) -> str:
     async with httpx.AsyncClient(timeout=None, trust_env=False) as http:
-        locator = AgentLocator(Settings(**settings), http)  # type: ignore[arg-type]
+        locator = AgentLocator(Settings(**settings).elevenlabs, http)  # type: ignore[arg-type]
         return (await locator.locate(_headers)).url
 
 
