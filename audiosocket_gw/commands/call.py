@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from audiosocket_gw.audio.frame_timing import GAP_MS, TimedFrame
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.testing.softphone.level import SPEECH_DBFS, is_speech, level_dbfs
 from audiosocket_gw.testing.softphone.line import Ending
-from audiosocket_gw.testing.softphone.record import GAP_MS, CallRecord, TimedFrame
+from audiosocket_gw.testing.softphone.record import CallRecord
 from audiosocket_gw.testing.softphone.softphone import Softphone
 from audiosocket_gw.testing.softphone.wav import read_wav, write_wav
 

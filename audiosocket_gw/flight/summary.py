@@ -8,11 +8,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from audiosocket_gw.audio.frame_timing import GAP_MS, FrameTiming
 from audiosocket_gw.elevenlabs.messages import DEFAULT_FORMAT
 from audiosocket_gw.flight.call_trace import CallTrace
 from audiosocket_gw.flight.format import AgentMessage, Event, GatewayMessage
 from audiosocket_gw.flight.timing import gaps, timing
-from audiosocket_gw.testing.softphone.record import GAP_MS, FrameTiming
 
 WIDTH = 200
 """Characters of a line; a longer one is cut."""

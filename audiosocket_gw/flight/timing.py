@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from audiosocket_gw.audio import AudioFormat
+from audiosocket_gw.audio.frame_timing import GAP_MS, FrameTiming, TimedFrame
 from audiosocket_gw.flight.format import CallerFrame, HeardFrame
-from audiosocket_gw.testing.softphone.record import GAP_MS, FrameTiming, TimedFrame
 
 Frames = Sequence[CallerFrame | HeardFrame]
 

@@ -13,9 +13,9 @@ from string import Template
 
 import numpy as np
 
+from audiosocket_gw.audio.frame_timing import FrameTiming, TimedFrame
 from audiosocket_gw.testing.demo.timeline import BargeIn, Samples, Segment, Timeline, Utterance, describe
-from audiosocket_gw.testing.softphone import FrameTiming, is_speech, level_dbfs
-from audiosocket_gw.testing.softphone.record import TimedFrame
+from audiosocket_gw.testing.softphone import is_speech, level_dbfs
 
 TEMPLATE = Path(__file__).parent / "page.html"
 

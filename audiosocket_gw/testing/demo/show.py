@@ -11,8 +11,9 @@ from typing import TextIO
 
 from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_MS
+from audiosocket_gw.audio.frame_timing import TimedFrame
 from audiosocket_gw.testing.demo.timeline import Timeline, describe
-from audiosocket_gw.testing.softphone import TimedFrame, level_dbfs
+from audiosocket_gw.testing.softphone import level_dbfs
 
 BARS = "▁▂▃▄▅▆▇█"
 QUIETEST_DBFS = -50.0

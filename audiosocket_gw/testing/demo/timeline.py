@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_MS
-from audiosocket_gw.testing.softphone import CallRecord, TimedFrame, is_speech
-from audiosocket_gw.testing.softphone.record import due_times, lateness_ms
+from audiosocket_gw.audio.frame_timing import TimedFrame, due_times, lateness_ms
+from audiosocket_gw.testing.softphone import CallRecord, is_speech
 
 FRAME_S = FRAME_MS / 1000
 

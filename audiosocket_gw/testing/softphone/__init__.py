@@ -6,7 +6,7 @@ Both yield a `CallRecord`.
 
 from audiosocket_gw.testing.softphone.level import SPEECH_DBFS, is_speech, level_dbfs
 from audiosocket_gw.testing.softphone.line import Ending, Line
-from audiosocket_gw.testing.softphone.record import CallRecord, FrameTiming, TimedFrame
+from audiosocket_gw.testing.softphone.record import CallRecord
 from audiosocket_gw.testing.softphone.softphone import KeyPress, Softphone, place_call
 from audiosocket_gw.testing.softphone.wav import read_wav, write_wav
 
@@ -14,11 +14,9 @@ __all__ = [
     "SPEECH_DBFS",
     "CallRecord",
     "Ending",
-    "FrameTiming",
     "KeyPress",
     "Line",
     "Softphone",
-    "TimedFrame",
     "is_speech",
     "level_dbfs",
     "place_call",

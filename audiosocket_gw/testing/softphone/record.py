@@ -1,86 +1,14 @@
-"""What the simulated caller noted of one call: each frame with its time, and how regularly they came."""
+"""What the softphone noted of one call: how it went, and each frame with its time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from uuid import UUID
 
-import numpy as np
-import numpy.typing as npt
-
+from audiosocket_gw.audio.frame_timing import FrameTiming, TimedFrame
 from audiosocket_gw.errors import RemoteProtocolError
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Kind
 from audiosocket_gw.testing.softphone.line import Ending
-
-GAP_MS = 60
-"""A pause between two frames that a jitter buffer of a telephone's usual depth doesn't hide."""
-
-
-@dataclass(frozen=True, slots=True)
-class TimedFrame:
-    """The audio of one audio frame, and the loop time (seconds) at which it left or arrived."""
-
-    at: float
-    payload: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class FrameTiming:
-    """How regularly frames arrived. Lateness is explained at `lateness_ms`."""
-
-    frames: int
-    p50_ms: float
-    p99_ms: float
-    max_ms: float
-    jitter_ms: float
-    """Interarrival jitter as RFC 3550, section 6.4.1, defines it, at the last frame."""
-    gaps: int
-    """Pauses of more than `GAP_MS` between two frames."""
-    longest_gap_ms: float
-
-    @classmethod
-    def of(cls, frames: Sequence[TimedFrame], rate: int) -> FrameTiming:
-        if not frames:
-            return cls(0, 0.0, 0.0, 0.0, 0.0, 0, 0.0)
-        lateness = lateness_ms(frames, rate)
-        gaps = [(after.at - before.at) * 1000 for before, after in pairwise(frames)]
-        p50, p99 = np.percentile(lateness, (50, 99))
-        return cls(
-            frames=len(frames),
-            p50_ms=float(p50),
-            p99_ms=float(p99),
-            max_ms=float(lateness.max()),
-            jitter_ms=_jitter(lateness),
-            gaps=sum(gap > GAP_MS for gap in gaps),
-            longest_gap_ms=max(gaps, default=0.0),
-        )
-
-
-def lateness_ms(frames: Sequence[TimedFrame], rate: int) -> npt.NDArray[np.float64]:
-    """Return how late each frame was, in milliseconds, on the grid that its own audio lays out.
-
-    The grid (`due_times`) is anchored at the frame that was earliest on it, which has lateness 0. So a slow
-    sender, a fast one and a burst all show as lateness.
-    """
-    offset = np.array([frame.at for frame in frames]) - due_times(frames, rate)
-    lateness: npt.NDArray[np.float64] = (offset - offset.min()) * 1000
-    return lateness
-
-
-def due_times(frames: Sequence[TimedFrame], rate: int) -> npt.NDArray[np.float64]:
-    """Return how many seconds after the first frame each is due: when all audio before it has been played."""
-    seconds = np.array([len(frame.payload) for frame in frames]) / (2 * rate)
-    return np.concatenate(([0.0], np.cumsum(seconds)[:-1]))
-
-
-def _jitter(lateness: npt.NDArray[np.float64]) -> float:
-    """The transit time of RFC 3550 differs from the lateness by a constant, which cancels out."""
-    jitter = 0.0
-    for change in np.abs(np.diff(lateness)):
-        jitter += (float(change) - jitter) / 16
-    return jitter
 
 
 @dataclass(frozen=True, slots=True)

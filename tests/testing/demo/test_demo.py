@@ -17,6 +17,7 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_BYTES
+from audiosocket_gw.audio.frame_timing import TimedFrame
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.protocol.audiosocket import Kind
 from audiosocket_gw.testing.demo import demo, run_demo
@@ -33,7 +34,7 @@ from audiosocket_gw.testing.demo.timeline import (
     stereo,
 )
 from audiosocket_gw.testing.simulator.prompts import FOLDER as AGENT_PROMPTS
-from audiosocket_gw.testing.softphone import CallRecord, Ending, TimedFrame, read_wav
+from audiosocket_gw.testing.softphone import CallRecord, Ending, read_wav
 
 CALL = UUID("11111111-2222-3333-4444-555555555555")
 START = 1_000.0
