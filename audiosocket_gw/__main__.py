@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from audiosocket_gw.errors import EXIT_CONFIGURATION
 from audiosocket_gw.log.setup import open_standard_descriptors
-
-EXIT_BAD_ENVIRONMENT = 2
-"""As for any bad setting (``cli``)."""
 
 
 def main() -> int:
@@ -24,7 +22,7 @@ def main() -> int:
         if not variables:
             raise
         print(f"audiosocket-gw: {', '.join(variables)}: {error}. Unset it.", file=sys.stderr)
-        return EXIT_BAD_ENVIRONMENT
+        return EXIT_CONFIGURATION
     return command_line()
 
 

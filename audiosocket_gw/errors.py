@@ -17,6 +17,9 @@ from __future__ import annotations
 from audiosocket_gw.causes import Cause
 from audiosocket_gw.events import CallEnd, EndReason
 
+EXIT_CONFIGURATION = 2
+"""The exit status of a command that a `ConfigurationError` kept from its work."""
+
 
 def reason_of(error: BaseException, otherwise: str = "") -> str:
     """Return what the error says; if that is nothing, as with a `TimeoutError`, ``otherwise`` or its name."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import logging
 import resource
 from collections.abc import AsyncIterator, Sequence
@@ -36,13 +35,11 @@ from audiosocket_gw.runtime.network_environment import (
     create_ssl_context,
     warn_of_unused_proxy,
 )
-from audiosocket_gw.runtime.shutdown import end_with_nothing_left, stop_signals
 from audiosocket_gw.runtime.ticker import Ticker
 from audiosocket_gw.server.admission import SPARE_CONNECTIONS
 from audiosocket_gw.server.listener import AudioSocketServer
-from audiosocket_gw.settings import AgentKind, FlightKeep, Settings
+from audiosocket_gw.settings import FlightKeep, Settings
 from audiosocket_gw.tap import OpenTap
-from audiosocket_gw.testing.simulator import Simulator, load_scenario
 from audiosocket_gw.tools.builtin import load_tools
 
 logger = logging.getLogger("audiosocket_gw.gateway")
@@ -106,9 +103,9 @@ class Gateway:
     async def _call_context(self) -> AsyncIterator[CallContext]:
         # Host names are looked up in threads, and tools may use them too: too few would keep calls waiting.
         asyncio.get_running_loop().set_default_executor(self.threads)
-        ssl_context = create_ssl_context(self._settings.tls_ca_file)
+        settings = self._settings
+        ssl_context = create_ssl_context(settings.tls_ca_file)
         async with AsyncExitStack() as stack:
-            settings = await stack.enter_async_context(_with_embedded_agent(self._settings))
             # No proxy from the environment: the WebSocket couldn't follow it.
             http = await stack.enter_async_context(
                 httpx.AsyncClient(
@@ -168,46 +165,6 @@ class Gateway:
                 await self._server.calls.wait()
         self.cut_calls = self._server.calls.callers
         await self._server.close("the gateway is stopping, and DRAIN_TIMEOUT is over")
-
-
-async def serve(settings: Settings) -> int:
-    """Run the gateway until a signal stops it (`shutdown`); return the exit status.
-
-    0: every call had ended, or ended in time. 1: calls outlived ``DRAIN_TIMEOUT`` and were cut.
-    """
-    gateway = Gateway(settings)
-    with stop_signals(settings.drain_timeout) as stop:
-        async with gateway:
-            # Modules and tables live as long as the process: with a few hundred calls up, to look through
-            # them in each full collection, too, would hold all calls up for 30 ms.
-            gc.freeze()
-            await stop.wait()
-        status = 1 if gateway.cut_calls else 0
-        if status:
-            logger.warning("stopped; %d calls were cut", gateway.cut_calls)
-        else:
-            logger.info("stopped; no call was cut")
-        gateway.threads.shutdown(wait=False, cancel_futures=True)
-        await end_with_nothing_left(status)
-    return status
-
-
-@asynccontextmanager
-async def _with_embedded_agent(settings: Settings) -> AsyncIterator[Settings]:
-    """Yield the settings, pointed at an embedded simulator when ``AGENT=simulator``."""
-    if settings.agent is not AgentKind.SIMULATOR:
-        yield settings
-        return
-    async with Simulator(load_scenario("receptionist"), record=False) as simulator:
-        logger.info("the embedded agent answers (AGENT=simulator); nothing goes to ElevenLabs")
-        yield settings.model_copy(
-            update={
-                "elevenlabs_base_url": simulator.base_url,
-                "elevenlabs_agent_id": "simulator",
-                "elevenlabs_agent_url": None,
-                "elevenlabs_api_key": None,
-            }
-        )
 
 
 def _taps(settings: Settings, stack: AsyncExitStack) -> tuple[OpenTap, ...]:

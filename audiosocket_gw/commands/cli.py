@@ -1,41 +1,33 @@
-"""The command line."""
+"""The command line: reads the arguments, and hands them to the command's module."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import logging
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 from audiosocket_gw import __version__
 from audiosocket_gw.commands.call import run_call
-from audiosocket_gw.commands.originate import OutboundCall, run_originate
+from audiosocket_gw.commands.originate import OutboundCall, chosen_pbx, run_originate
 from audiosocket_gw.commands.replay import run_replay, run_replay_into, run_summary
-from audiosocket_gw.errors import ConfigurationError, GatewayError
-from audiosocket_gw.gateway import ami_address, serve
-from audiosocket_gw.log.printed import print_to_log
-from audiosocket_gw.log.setup import log_to_stderr, set_level
-from audiosocket_gw.runtime.event_loop import GatewayEventLoop
+from audiosocket_gw.commands.serve import run_serve
+from audiosocket_gw.commands.simulator import run_simulator
+from audiosocket_gw.commands.tools import run_tools
+from audiosocket_gw.errors import EXIT_CONFIGURATION, ConfigurationError
+from audiosocket_gw.gateway import ami_address
+from audiosocket_gw.log.setup import log_to_stderr
 from audiosocket_gw.settings import AgentKind, Settings, load_settings
 from audiosocket_gw.testing.demo import run_demo
-from audiosocket_gw.testing.simulator import Simulator, load_scenario
-from audiosocket_gw.tools.builtin import load_tools
-
-logger = logging.getLogger("audiosocket_gw")
-
-EXIT_CONFIGURATION = 2
 
 MAX_RING_S = 600
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; return the exit status: 0 fine, 1 failed, 2 a bad setting or argument."""
-    options = _parser().parse_args(arguments)
+    options = create_parser().parse_args(arguments)
     try:
         with log_to_stderr():
             status: int = options.command(options)
@@ -52,11 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return status
 
 
-def _parser() -> argparse.ArgumentParser:
+def create_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; it sets ``command`` to what runs the one that was given."""
     parser = argparse.ArgumentParser(
         prog="audiosocket-gw",
         description="Put an ElevenLabs agent on an Asterisk PBX: AudioSocket in, WebSocket out.",
-        epilog="Settings come from the environment and .env; the README lists them.",
+        epilog="Settings come from the environment and .env; docs/settings.md lists them.",
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -70,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-# One function for each command: its arguments, then what it does.
+# For each command: its arguments, then how they are handed over.
 
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -85,16 +78,7 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _serve(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in ("agent", "host", "port")}
-    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
-    set_level(settings.log_level.upper())
-    try:
-        with print_to_log(), asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
-            return runner.run(serve(settings))
-    except GatewayError:
-        raise
-    except Exception:  # by the log: Python would print it, and wait for whoever reads standard error
-        logger.exception("the gateway failed")
-        return 1
+    return run_serve(load_settings(**{name: value for name, value in given.items() if value is not None}))
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -119,24 +103,7 @@ def _add_simulator(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
     parser.add_argument("--api-key", help="demand this xi-api-key for signed URLs")
-    parser.set_defaults(command=lambda options: asyncio.run(_simulate(options)))
-
-
-async def _simulate(options: argparse.Namespace) -> int:
-    scenario = load_scenario(options.scenario)
-    simulator = Simulator(
-        scenario, host=options.host, port=options.port, api_key=options.api_key, record=False
-    )
-    async with AsyncExitStack() as stack:
-        try:
-            await stack.enter_async_context(simulator)
-        except (OSError, OverflowError) as error:
-            raise ConfigurationError(
-                f"--host {options.host} --port {options.port}: can't listen there: {error}"
-            ) from None
-        print(f"simulated ElevenLabs: ELEVENLABS_BASE_URL={simulator.base_url} (Ctrl-C ends it)", flush=True)
-        await asyncio.Event().wait()
-    return 0
+    parser.set_defaults(command=lambda o: asyncio.run(run_simulator(o.scenario, o.host, o.port, o.api_key)))
 
 
 def _add_call(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -189,7 +156,7 @@ def _originate(options: argparse.Namespace) -> int:
         dict(options.variable),
         options.ring,
     )
-    pbx = ami_address(settings, _pbx(settings, options.pbx))
+    pbx = ami_address(settings, chosen_pbx(settings.ami_host, settings.ami_hosts, options.pbx))
     return asyncio.run(run_originate(call, pbx, settings.originate_channels))
 
 
@@ -205,20 +172,6 @@ def _seconds(text: str) -> float:
     if not 0 < seconds <= MAX_RING_S:
         raise argparse.ArgumentTypeError(f"{text} is not between 0 and {MAX_RING_S} seconds")
     return seconds
-
-
-def _pbx(settings: Settings, wanted: str | None) -> str:
-    """Return which of the PBXs in the settings is meant."""
-    known = [place for place in (settings.ami_host, *settings.ami_hosts) if place]
-    if not known:
-        raise ConfigurationError(
-            "AMI_HOST is not set: Asterisk's manager interface places the call; set it, and AMI_PASSWORD"
-        )
-    if wanted is not None and wanted not in known:
-        raise ConfigurationError(f"--pbx {wanted}: it is none of AMI_HOST and AMI_HOSTS, {', '.join(known)}")
-    if wanted is None and settings.ami_host is None and len(known) > 1:
-        raise ConfigurationError(f"AMI_HOSTS={','.join(known)}: say which of them with --pbx")
-    return wanted or known[0]
 
 
 def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -254,14 +207,12 @@ def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         description="Print, as JSON, the bodies that create the built-in tools and those of TOOLS_DIR in "
         "ElevenLabs: POST /v1/convai/tools, one for each.",
     )
-    parser.set_defaults(command=_print_tools)
+    parser.set_defaults(command=_tools)
 
 
-def _print_tools(_: argparse.Namespace) -> int:
+def _tools(_: argparse.Namespace) -> int:
     settings = _settings_without_agent()
-    tools = load_tools(settings.tool_timeout, settings.tools_dir)
-    print(json.dumps(tools.elevenlabs_configs(), indent=2))
-    return 0
+    return run_tools(settings.tool_timeout, settings.tools_dir)
 
 
 def _settings_without_agent() -> Settings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from audiosocket_gw.ami.call_control import CallControl
@@ -33,6 +33,24 @@ class OutboundCall:
     @property
     def destination(self) -> str:
         return f"{self.extension}@{self.context}"
+
+
+def chosen_pbx(common: str | None, listed: Sequence[str], wanted: str | None) -> str:
+    """Return which of ``AMI_HOST`` (``common``) and ``AMI_HOSTS`` (``listed``) places the call.
+
+    Raises:
+        ConfigurationError: there is none, or ``wanted`` (``--pbx``) doesn't say which.
+    """
+    known = [place for place in (common, *listed) if place]
+    if not known:
+        raise ConfigurationError(
+            "AMI_HOST is not set: Asterisk's manager interface places the call; set it, and AMI_PASSWORD"
+        )
+    if wanted is not None and wanted not in known:
+        raise ConfigurationError(f"--pbx {wanted}: it is none of AMI_HOST and AMI_HOSTS, {', '.join(known)}")
+    if wanted is None and common is None and len(known) > 1:
+        raise ConfigurationError(f"AMI_HOSTS={','.join(known)}: say which of them with --pbx")
+    return wanted or known[0]
 
 
 async def run_originate(call: OutboundCall, pbx: AmiAddress, allowed: re.Pattern[str]) -> int:

@@ -11,9 +11,9 @@ import pytest
 
 from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.commands import originate
-from audiosocket_gw.commands.cli import EXIT_CONFIGURATION, main
+from audiosocket_gw.commands.cli import main
 from audiosocket_gw.commands.originate import OutboundCall, run_originate
-from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.errors import EXIT_CONFIGURATION, ConfigurationError
 from audiosocket_gw.settings import LOCAL_CHANNEL
 from tests.ami.fake_asterisk import PASSWORD, FakeAsterisk, fake_asterisk
 

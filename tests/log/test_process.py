@@ -258,10 +258,10 @@ async def test_what_a_tool_prints_waits_for_nobody_and_is_logged(tmp_path: Path)
 async def test_an_error_that_ends_the_gateway_is_logged() -> None:
     script = """
 import sys
-from audiosocket_gw.commands import cli
-async def serve(settings):
+from audiosocket_gw.commands import cli, serve
+async def fail(settings):
     raise RuntimeError("defect\\x1b of 01711234567")
-cli.serve = serve
+serve.serve = fail
 sys.exit(cli.main())
 """
     process = await asyncio.create_subprocess_exec(

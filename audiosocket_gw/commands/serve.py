@@ -1,0 +1,78 @@
+"""``audiosocket-gw serve``: the gateway as a process, until a signal stops it."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from audiosocket_gw.errors import GatewayError
+from audiosocket_gw.gateway import Gateway
+from audiosocket_gw.log.printed import print_to_log
+from audiosocket_gw.log.setup import set_level
+from audiosocket_gw.runtime.event_loop import GatewayEventLoop
+from audiosocket_gw.runtime.shutdown import end_with_nothing_left, stop_signals
+from audiosocket_gw.settings import AgentKind, Settings
+from audiosocket_gw.testing.simulator import Simulator, load_scenario
+
+logger = logging.getLogger("audiosocket_gw.gateway")
+
+
+def run_serve(settings: Settings) -> int:
+    """Answer Asterisk's calls until a signal says to stop; return the exit status.
+
+    0: every call had ended, or ended in time. 1: calls outlived ``DRAIN_TIMEOUT`` and were cut, or the
+    gateway failed.
+
+    Raises:
+        ConfigurationError: the gateway can't be started with these settings.
+    """
+    set_level(settings.log_level.upper())
+    try:
+        with print_to_log(), asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
+            return runner.run(serve(settings))
+    except GatewayError:
+        raise
+    except Exception:  # by the log: Python would print it, and wait for a reader of standard error
+        logger.exception("the gateway failed")
+        return 1
+
+
+async def serve(settings: Settings) -> int:
+    """Run the gateway until a signal stops it (`shutdown`); return the exit status of `run_serve`."""
+    with stop_signals(settings.drain_timeout) as stop:
+        async with _with_embedded_agent(settings) as settings:
+            gateway = Gateway(settings)
+            async with gateway:
+                # Modules and tables live as long as the process: with a few hundred calls up, to look through
+                # them in each full collection, too, would hold all calls up for 30 ms.
+                gc.freeze()
+                await stop.wait()
+        status = 1 if gateway.cut_calls else 0
+        if status:
+            logger.warning("stopped; %d calls were cut", gateway.cut_calls)
+        else:
+            logger.info("stopped; no call was cut")
+        gateway.threads.shutdown(wait=False, cancel_futures=True)
+        await end_with_nothing_left(status)
+    return status
+
+
+@asynccontextmanager
+async def _with_embedded_agent(settings: Settings) -> AsyncIterator[Settings]:
+    """Yield the settings, pointed at an embedded simulator when ``AGENT=simulator``."""
+    if settings.agent is not AgentKind.SIMULATOR:
+        yield settings
+        return
+    async with Simulator(load_scenario("receptionist"), record=False) as simulator:
+        logger.info("the embedded agent answers (AGENT=simulator); nothing goes to ElevenLabs")
+        yield settings.model_copy(
+            update={
+                "elevenlabs_base_url": simulator.base_url,
+                "elevenlabs_agent_id": "simulator",
+                "elevenlabs_agent_url": None,
+                "elevenlabs_api_key": None,
+            }
+        )

@@ -1,0 +1,18 @@
+"""``audiosocket-gw tools``: what ElevenLabs must know of the tools."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from audiosocket_gw.tools.builtin import load_tools
+
+
+def run_tools(timeout_s: float, directory: Path | None) -> int:
+    """Print the bodies that create the tools in ElevenLabs, as JSON; return the exit status 0.
+
+    Raises:
+        ConfigurationError: something is wrong in ``directory`` (``TOOLS_DIR``).
+    """
+    print(json.dumps(load_tools(timeout_s, directory).elevenlabs_configs(), indent=2))
+    return 0
