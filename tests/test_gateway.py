@@ -19,7 +19,9 @@ from audiosocket_gw.events import EndReason
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.protocol.audiosocket import Hangup
 from audiosocket_gw.settings import Settings
-from tests.harness.stage import Line, ramp, stage
+from tests.harness.asterisk_peer import AsteriskPeer
+from tests.harness.audio import ramp
+from tests.harness.gateway import running_gateway
 
 
 @asynccontextmanager
@@ -44,7 +46,7 @@ async def _process(
 
 
 async def test_the_embedded_agent_answers_a_call() -> None:
-    async with _process() as (_, port), await Line.open(("127.0.0.1", port)) as line:
+    async with _process() as (_, port), await AsteriskPeer.open(("127.0.0.1", port)) as line:
         line.identify()
         while not any(line.heard):
             await asyncio.sleep(0.05)
@@ -57,14 +59,14 @@ async def test_a_signal_without_calls_ends_with_status_0() -> None:
 
 
 async def test_a_signal_lets_running_calls_finish_and_takes_no_new_ones() -> None:
-    async with _process() as (process, port), await Line.open(("127.0.0.1", port)) as line:
+    async with _process() as (process, port), await AsteriskPeer.open(("127.0.0.1", port)) as line:
         line.identify()
         while len(line.frames) < 5:
             await asyncio.sleep(0.02)
         process.send_signal(signal.SIGTERM)
         with pytest.raises(ConnectionRefusedError):
             while True:
-                await (await Line.open(("127.0.0.1", port))).__aexit__()
+                await (await AsteriskPeer.open(("127.0.0.1", port))).__aexit__()
                 await asyncio.sleep(0.02)
         before = len(line.frames)
         while len(line.frames) < before + 10:
@@ -74,7 +76,10 @@ async def test_a_signal_lets_running_calls_finish_and_takes_no_new_ones() -> Non
 
 
 async def test_calls_that_outlive_the_drain_timeout_are_ended_politely_with_status_1() -> None:
-    async with _process(DRAIN_TIMEOUT="0.3") as (process, port), await Line.open(("127.0.0.1", port)) as line:
+    async with (
+        _process(DRAIN_TIMEOUT="0.3") as (process, port),
+        await AsteriskPeer.open(("127.0.0.1", port)) as line,
+    ):
         line.identify()
         while not line.frames:
             await asyncio.sleep(0.02)
@@ -86,7 +91,10 @@ async def test_calls_that_outlive_the_drain_timeout_are_ended_politely_with_stat
 
 
 async def test_a_second_signal_ends_at_once() -> None:
-    async with _process(DRAIN_TIMEOUT="600") as (process, port), await Line.open(("127.0.0.1", port)) as line:
+    async with (
+        _process(DRAIN_TIMEOUT="600") as (process, port),
+        await AsteriskPeer.open(("127.0.0.1", port)) as line,
+    ):
         line.identify()
         while not line.frames:
             await asyncio.sleep(0.02)
@@ -98,31 +106,31 @@ async def test_a_second_signal_ends_at_once() -> None:
 
 
 async def test_the_last_words_of_a_drained_call() -> None:
-    async with stage(drain_timeout=0) as on_stage:
-        line, _ = await on_stage.call()
-        waiting = await on_stage.line()  # connected, and without a UUID yet
+    async with running_gateway(drain_timeout=0) as harness:
+        line, _ = await harness.call()
+        waiting = await harness.line()  # connected, and without a UUID yet
         await asyncio.sleep(0.05)
     assert line.hung_up and not line.reset
     assert waiting.frames == [Hangup()]
-    assert (await on_stage.wait_for(events.CallEnded)).reason is EndReason.DRAINED
-    assert on_stage.gateway.cut_calls == 1
+    assert (await harness.wait_for(events.CallEnded)).reason is EndReason.DRAINED
+    assert harness.gateway.cut_calls == 1
     await line.__aexit__()
     await waiting.__aexit__()
 
 
 async def test_a_call_that_ends_while_draining_is_not_cut() -> None:
-    async with stage(drain_timeout=30) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(drain_timeout=30) as harness:
+        line, agent = await harness.call()
         await agent.send_audio(ramp(300))
         asyncio.get_running_loop().create_task(agent.close(1000))
     assert ramp(300) in line.heard
-    assert on_stage.gateway.cut_calls == 0
+    assert harness.gateway.cut_calls == 0
     await line.__aexit__()
 
 
 async def test_a_port_that_is_taken_is_a_configuration_error() -> None:
-    async with stage() as on_stage:
-        _, port = on_stage.gateway.address
+    async with running_gateway() as harness:
+        _, port = harness.gateway.address
         with pytest.raises(ConfigurationError, match=f"PORT={port}.*in use"):
             async with Gateway(Settings(elevenlabs_agent_id="agent", port=port)):
                 pass

@@ -17,7 +17,7 @@ from audiosocket_gw.ami.text import decoded
 from audiosocket_gw.errors import ControlError
 from tests.ami.pbx import CERTIFIED_NAME, TIMING, Pbx, connected
 from tests.asterisk.lab import Watch
-from tests.asterisk.line import Line, answering, silence
+from tests.harness.gateway_peer import GatewayPeer, answering, silence
 
 pytestmark = pytest.mark.asterisk
 
@@ -26,7 +26,7 @@ WAYS = ["app", "try", "dial", "local-app", "local-dial"]
 
 
 @asynccontextmanager
-async def call(pbx: Pbx, way: str) -> AsyncIterator[tuple[Line, Watch]]:
+async def call(pbx: Pbx, way: str) -> AsyncIterator[tuple[GatewayPeer, Watch]]:
     """A call that is up, and sends and hears silence."""
     async with answering(pbx.ports.gateway, silence) as lines, pbx.watch() as watch:
         await pbx.cli(f"channel originate Local/{way}@ami extension silent@caller")

@@ -18,10 +18,10 @@ from audiosocket_gw.events import EndReason
 from audiosocket_gw.testing.simulator import Conversation
 from audiosocket_gw.testing.simulator.scenario import Mode
 from tests.asterisk.lab import Lab
-from tests.asterisk.line import Line, Script, answering, silence
 from tests.asterisk.release import KEYS, ORDERLY_END
 from tests.asterisk.signals import noise
-from tests.harness.stage import MANUAL, Stage, stage
+from tests.harness.gateway import MANUAL, GatewayHarness, running_gateway
+from tests.harness.gateway_peer import GatewayPeer, Script, answering, silence
 
 pytestmark = pytest.mark.asterisk
 
@@ -33,21 +33,21 @@ FALLBACK = r"Executing \[s@fallback:1\]"
 class Talk:
     """A call that is up: the caller's handset at one end, the agent at the other."""
 
-    handset: Line
+    handset: GatewayPeer
     agent: Conversation
-    stage: Stage
+    harness: GatewayHarness
 
 
 @asynccontextmanager
 async def talk(lab: Lab, extension: str, mouth: Script = silence) -> AsyncIterator[Talk]:
     async with (
-        stage(port=lab.ports.gateway) as on_stage,
+        running_gateway(port=lab.ports.gateway) as harness,
         answering(lab.ports.handset, mouth) as handsets,
         lab.call(extension, "handset"),
     ):
         handset = await handsets.get()
-        await on_stage.wait_for(events.AgentConnected)
-        yield Talk(handset, on_stage.simulator.conversations[0], on_stage)
+        await harness.wait_for(events.AgentConnected)
+        yield Talk(handset, harness.simulator.conversations[0], harness)
 
 
 async def _say(agent: Conversation, audio: bytes, sizes: list[int]) -> None:
@@ -60,7 +60,7 @@ async def _say(agent: Conversation, audio: bytes, sizes: list[int]) -> None:
         start += size
 
 
-async def _heard(line: Line, audio: bytes) -> None:
+async def _heard(line: GatewayPeer, audio: bytes) -> None:
     while audio not in line.heard:
         await asyncio.sleep(0.5)
 
@@ -70,7 +70,7 @@ async def _heard(line: Line, audio: bytes) -> None:
 async def test_a_minute_both_ways_is_right_to_the_sample(lab: Lab, extension: str) -> None:
     sent, said = noise(60, seed=1), noise(60, seed=2)
 
-    async def speak(line: Line) -> None:
+    async def speak(line: GatewayPeer) -> None:
         await line.play(bytes(16_000))  # what is said before Asterisk has joined the legs is lost
         await line.play(said)
         await silence(line)
@@ -120,14 +120,14 @@ async def test_an_interruption_silences_the_ear_within_60_ms(lab: Lab, extension
 async def test_five_minutes_with_a_silent_caller(lab: Lab) -> None:
     """Neither Asterisk's 2 s nor the agent's 60 s without audio ends the calls."""
     agent = replace(MANUAL, mode=Mode.SILENT)
-    async with stage(agent, port=lab.ports.gateway) as on_stage, lab.watch():
+    async with running_gateway(agent, port=lab.ports.gateway) as harness, lab.watch():
         for extension in ("5001", "5002"):
             await lab.originate(extension, "silent")
-        await on_stage.simulator.wait_for_conversation(2)
+        await harness.simulator.wait_for_conversation(2)
         await asyncio.sleep(300)
-        assert on_stage.gateway.calls == 2
-        assert not on_stage.of(events.CallEnded)
-        for conversation in on_stage.simulator.conversations:
+        assert harness.gateway.calls == 2
+        assert not harness.of(events.CallEnded)
+        for conversation in harness.simulator.conversations:
             assert len(conversation.received_audio) > 295 * 16_000
 
 
@@ -135,7 +135,7 @@ async def test_five_minutes_with_a_silent_caller(lab: Lab) -> None:
 async def test_the_caller_hangs_up(lab: Lab, extension: str) -> None:
     async with talk(lab, extension) as call:
         await lab.hang_up_all()
-        assert (await call.stage.wait_for(events.CallEnded)).reason is EndReason.CALLER_HANGUP
+        assert (await call.harness.wait_for(events.CallEnded)).reason is EndReason.CALLER_HANGUP
         await call.agent.ended.wait()
 
 
@@ -152,17 +152,17 @@ async def test_the_agent_hangs_up_and_the_dialplan_goes_on(lab: Lab, extension: 
 
 @EXTENSIONS
 async def test_a_full_gateway_sends_the_caller_to_the_fallback(lab: Lab, extension: str) -> None:
-    async with stage(port=lab.ports.gateway, max_calls=1) as on_stage, lab.watch() as watch:
+    async with running_gateway(port=lab.ports.gateway, max_calls=1) as harness, lab.watch() as watch:
         await lab.originate("5001", "tone")
-        await on_stage.wait_for(events.AgentConnected)
+        await harness.wait_for(events.AgentConnected)
         await lab.originate(extension, "tone")
         await watch.logged(FALLBACK)
-        assert on_stage.gateway.calls == 1
+        assert harness.gateway.calls == 1
 
 
 @EXTENSIONS
 async def test_a_gateway_that_is_stopped_sends_the_caller_to_the_fallback(lab: Lab, extension: str) -> None:
-    async with stage(port=lab.ports.gateway):
+    async with running_gateway(port=lab.ports.gateway):
         pass
     async with lab.call(extension, "tone") as watch:
         await watch.logged(FALLBACK)
@@ -172,7 +172,7 @@ async def test_a_gateway_that_is_stopped_sends_the_caller_to_the_fallback(lab: L
 async def test_an_agent_that_is_not_there_sends_the_caller_to_the_fallback(lab: Lab, extension: str) -> None:
     nowhere = "http://127.0.0.1:1"
     async with (
-        stage(port=lab.ports.gateway, elevenlabs_base_url=nowhere),
+        running_gateway(port=lab.ports.gateway, elevenlabs_base_url=nowhere),
         lab.call(extension, "tone") as watch,
     ):
         await watch.logged(FALLBACK)
@@ -181,7 +181,7 @@ async def test_an_agent_that_is_not_there_sends_the_caller_to_the_fallback(lab: 
 @EXTENSIONS
 @KEYS
 async def test_keys_reach_the_call(lab: Lab, extension: str) -> None:
-    async with stage(port=lab.ports.gateway) as on_stage, lab.call(extension, "keys-19*#"):
-        while len(on_stage.of(events.DigitPressed)) < 4:
+    async with running_gateway(port=lab.ports.gateway) as harness, lab.call(extension, "keys-19*#"):
+        while len(harness.of(events.DigitPressed)) < 4:
             await asyncio.sleep(0.1)
-        assert "".join(event.digit for event in on_stage.of(events.DigitPressed)) == "19*#"
+        assert "".join(event.digit for event in harness.of(events.DigitPressed)) == "19*#"

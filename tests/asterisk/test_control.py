@@ -18,11 +18,11 @@ from audiosocket_gw.events import EndReason
 from audiosocket_gw.testing.simulator import Conversation
 from audiosocket_gw.testing.simulator.client_messages import ToolResult
 from tests.asterisk.lab import AMI_PASSWORD, Lab, Watch
-from tests.asterisk.line import Line, answering, silence
 from tests.asterisk.phone import Phone
 from tests.asterisk.release import KEYS
 from tests.asterisk.signals import SAMPLE_RATE, loudest_hertz, noise, read_wav, tone
-from tests.harness.stage import Stage, stage
+from tests.harness.gateway import GatewayHarness, running_gateway
+from tests.harness.gateway_peer import GatewayPeer, answering, silence
 
 pytestmark = pytest.mark.asterisk
 
@@ -34,8 +34,8 @@ LANDED = r"Executing \[650@transfer-targets:1\] NoOp\(.*landed with AVR_RESULT=t
 class Talk:
     """A call that is up: the caller's handset at one end, the agent at the other."""
 
-    stage: Stage
-    handset: Line
+    harness: GatewayHarness
+    handset: GatewayPeer
     agent: Conversation
     watch: Watch
 
@@ -63,40 +63,40 @@ class Talk:
 
 
 @asynccontextmanager
-async def controlled(lab: Lab, **settings: Any) -> AsyncIterator[Stage]:
+async def controlled(lab: Lab, **settings: Any) -> AsyncIterator[GatewayHarness]:
     """A gateway with control over the Asterisk, when it can log in."""
     ami: dict[str, Any] = {
         "ami_host": "127.0.0.1",
         "ami_port": lab.ports.ami,
         "ami_password": AMI_PASSWORD,
     }
-    async with stage(port=lab.ports.gateway, **(ami | settings)) as on_stage:
-        yield on_stage
+    async with running_gateway(port=lab.ports.gateway, **(ami | settings)) as harness:
+        yield harness
 
 
-async def in_control(on_stage: Stage, wanted: bool = True) -> None:
-    control = on_stage.gateway._server.context.pbxs.find("127.0.0.1")
+async def in_control(harness: GatewayHarness, wanted: bool = True) -> None:
+    control = harness.gateway._server.context.pbxs.find("127.0.0.1")
     assert control is not None
     while control.connected is not wanted:
         await asyncio.sleep(0.05)
 
 
 @asynccontextmanager
-async def talk_on(lab: Lab, on_stage: Stage, extension: str) -> AsyncIterator[Talk]:
-    number = len(on_stage.simulator.conversations) + 1
+async def talk_on(lab: Lab, harness: GatewayHarness, extension: str) -> AsyncIterator[Talk]:
+    number = len(harness.simulator.conversations) + 1
     async with answering(lab.ports.handset, silence) as handsets, lab.call(extension, "handset") as watch:
         handset = await handsets.get()
-        agent = await on_stage.simulator.wait_for_conversation(number)
+        agent = await harness.simulator.wait_for_conversation(number)
         await agent.announced.wait()
-        yield Talk(on_stage, handset, agent, watch)
+        yield Talk(harness, handset, agent, watch)
     assert agent.violations == []
 
 
 @asynccontextmanager
 async def talk(lab: Lab, extension: str, **settings: Any) -> AsyncIterator[Talk]:
-    async with controlled(lab, **settings) as on_stage:
-        await in_control(on_stage)
-        async with talk_on(lab, on_stage, extension) as call:
+    async with controlled(lab, **settings) as harness:
+        await in_control(harness)
+        async with talk_on(lab, harness, extension) as call:
             yield call
 
 
@@ -117,7 +117,7 @@ async def test_transfer_after_the_last_word(lab: Lab, extension: str) -> None:
         assert said < lands
         assert not any(call.handset.heard[said:lands]), "nothing is heard in between"
         print(f"{extension}: {(lands - said) // 16} ms from the last word to the first of the target")
-        ended = await call.stage.wait_for(events.CallEnded)
+        ended = await call.harness.wait_for(events.CallEnded)
         assert (ended.reason, ended.heard_ms) == (EndReason.TRANSFERRED, 2_000)
 
 
@@ -129,7 +129,7 @@ async def test_hang_up_lets_the_goodbye_finish(lab: Lab, extension: str) -> None
         assert not (await call.use("avr_hangup")).is_error
         await call.handset.ended.wait()
         assert goodbye in call.handset.heard
-        assert (await call.stage.wait_for(events.CallEnded)).reason is EndReason.AGENT_HANGUP
+        assert (await call.harness.wait_for(events.CallEnded)).reason is EndReason.AGENT_HANGUP
         while "0 active channels" not in await lab.cli("core show channels count"):
             await asyncio.sleep(0.05)
 
@@ -155,13 +155,13 @@ async def test_caller_stays_with_an_agent_that_asks_for_what_it_must_not(lab: La
             assert result.result
         await call.goes_on()
         assert "transfer-targets" not in call.watch.log()
-        assert not call.stage.of(events.CallEnded)
+        assert not call.harness.of(events.CallEnded)
 
 
 @KEYS
 async def test_key_transfers(lab: Lab) -> None:
-    async with controlled(lab, dtmf_actions="0=transfer:650") as on_stage:
-        await in_control(on_stage)
+    async with controlled(lab, dtmf_actions="0=transfer:650") as harness:
+        await in_control(harness)
         async with lab.call("5001", "keys-0") as watch:
             await watch.logged(LANDED)
 
@@ -173,8 +173,8 @@ async def test_phone_is_transferred_and_hung_up(lab: Lab, tmp_path: Path) -> Non
         pytest.skip("no SIP phone here: apt-get install baresip")
     phone = Phone(lab.ports, tmp_path)
     (lab.recordings / "target.sln").write_bytes(tone(3, 1_500))
-    async with controlled(lab) as on_stage, lab.watch() as watch, phone.call("5001", tone(20, 300)):
-        agent = await on_stage.simulator.wait_for_conversation(1)
+    async with controlled(lab) as harness, lab.watch() as watch, phone.call("5001", tone(20, 300)):
+        agent = await harness.simulator.wait_for_conversation(1)
         await agent.announced.wait()
         await agent.send_audio(tone(3, 700))
         await agent.call_tool("avr_transfer", {"transfer_extension": "650"})
@@ -209,13 +209,13 @@ async def test_dialplan_knows_how_it_ended(
 
 @EXTENSIONS
 async def test_dialplan_knows_that_the_gateway_was_full_and_that_it_stopped(lab: Lab, extension: str) -> None:
-    async with controlled(lab, max_calls=1) as on_stage, lab.watch() as watch:
-        await in_control(on_stage)
+    async with controlled(lab, max_calls=1) as harness, lab.watch() as watch:
+        await in_control(harness)
         await lab.originate(extension, "tone")
-        await on_stage.wait_for(events.AgentConnected)
+        await harness.wait_for(events.AgentConnected)
         await lab.originate(extension, "tone")
         await watch.logged("No agent: AVR_RESULT=busy AVR_REASON=gateway-full")
-        leaving = asyncio.ensure_future(on_stage.gateway.__aexit__(None, None, None))
+        leaving = asyncio.ensure_future(harness.gateway.__aexit__(None, None, None))
         await watch.logged("No agent: AVR_RESULT=draining AVR_REASON=drained")
         await leaving
 
@@ -294,9 +294,9 @@ async def test_cut_connection_loses_no_call_and_replays_nothing(lab: Lab) -> Non
         assert asked.result is not None
         assert asked.result.is_error
         proxy.delay_s = 0
-        await in_control(call.stage, False)
+        await in_control(call.harness, False)
         await call.goes_on()
-        await in_control(call.stage)
+        await in_control(call.harness)
         await asyncio.sleep(0.5)
         # What stands in advance for the death of the gateway was set when the call began, and again if the
         # answer was cut off; nothing else is.
@@ -313,11 +313,11 @@ async def test_half_open_connection_is_noticed_and_replaced(lab: Lab) -> None:
         result = await call.use("avr_transfer", transfer_extension="650")
         assert result.is_error
         assert "at the moment" in result.result
-        await in_control(call.stage, False)
+        await in_control(call.harness, False)
         await call.goes_on()
         proxy.swallows = False
         proxy.cut()
-        await in_control(call.stage)
+        await in_control(call.harness)
         assert not (await call.use("avr_transfer", transfer_extension="650")).is_error
         await call.watch.logged(LANDED)
 
@@ -328,7 +328,7 @@ async def test_slow_connection_transfers_slowly(lab: Lab) -> None:
         proxy.delay_s = 0.4
         assert not (await call.use("avr_transfer", transfer_extension="650")).is_error
         await call.watch.logged(LANDED)
-        assert (await call.stage.wait_for(events.CallEnded)).reason is EndReason.TRANSFERRED
+        assert (await call.harness.wait_for(events.CallEnded)).reason is EndReason.TRANSFERRED
 
 
 async def test_manager_module_reloaded_in_mid_call(lab: Lab) -> None:
@@ -341,7 +341,7 @@ async def test_manager_module_reloaded_in_mid_call(lab: Lab) -> None:
 
 
 async def test_wrong_password(lab: Lab, caplog: pytest.LogCaptureFixture) -> None:
-    async with controlled(lab, ami_password="wrong") as on_stage, talk_on(lab, on_stage, "5001") as call:
+    async with controlled(lab, ami_password="wrong") as harness, talk_on(lab, harness, "5001") as call:
         result = await call.use("avr_transfer", transfer_extension="650")
         assert result.is_error
         assert "at the moment" in result.result
@@ -365,17 +365,17 @@ async def test_permission_denied(lab: Lab) -> None:
 
 @pytest.mark.limit(120)
 async def test_asterisk_restarts(lab: Lab) -> None:
-    async with controlled(lab) as on_stage:
-        await in_control(on_stage)
+    async with controlled(lab) as harness:
+        await in_control(harness)
         async with answering(lab.ports.handset, silence):
             await lab.originate("5001", "handset")
-            await on_stage.wait_for(events.AgentConnected)
+            await harness.wait_for(events.AgentConnected)
             await lab.cli("core restart now")
-            assert (await on_stage.wait_for(events.CallEnded)).reason is EndReason.CALLER_HANGUP
-        await in_control(on_stage, False)
+            assert (await harness.wait_for(events.CallEnded)).reason is EndReason.CALLER_HANGUP
+        await in_control(harness, False)
         while "fully booted" not in await lab.cli("core waitfullybooted"):
             await asyncio.sleep(0.2)
-        await in_control(on_stage)
-        async with talk_on(lab, on_stage, "5001") as call:
+        await in_control(harness)
+        async with talk_on(lab, harness, "5001") as call:
             assert not (await call.use("avr_transfer", transfer_extension="650")).is_error
             await call.watch.logged(LANDED)

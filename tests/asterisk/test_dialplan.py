@@ -12,9 +12,9 @@ import pytest
 
 from audiosocket_gw.protocol.audiosocket import Dtmf, Frame, Kind
 from tests.asterisk.lab import Lab
-from tests.asterisk.line import answering, refuse, say, silence
 from tests.asterisk.release import KEYS, ORDERLY_END, WIDEBAND
 from tests.asterisk.test_manager import session
+from tests.harness.gateway_peer import answering, refuse, say, silence
 
 pytestmark = pytest.mark.asterisk
 

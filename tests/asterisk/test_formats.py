@@ -24,7 +24,7 @@ from tests.asterisk.release import WIDEBAND
 from tests.asterisk.signals import likeness, loudest_tone, read_wav, tone
 from tests.asterisk.wire import Wire, wire
 from tests.audio.signals import ideally_resampled, speech, to_samples
-from tests.harness.stage import MANUAL, Stage, stage
+from tests.harness.gateway import MANUAL, GatewayHarness, running_gateway
 
 pytestmark = pytest.mark.asterisk
 
@@ -41,19 +41,19 @@ def phone(lab: Lab, tmp_path: Path) -> Phone:
 @asynccontextmanager
 async def gateway_on_the_wire(
     lab: Lab, agent: str, *, with_ami: bool = False
-) -> AsyncIterator[tuple[Stage, Wire]]:
+) -> AsyncIterator[tuple[GatewayHarness, Wire]]:
     """A gateway that speaks ``agent`` with the agent, and what it sends to and gets from Asterisk."""
     scenario = replace(MANUAL, input_format=agent, output_format=agent)
     ami: dict[str, Any] = {"ami_host": "127.0.0.1", "ami_port": lab.ports.ami, "ami_password": AMI_PASSWORD}
     async with (
-        stage(scenario, **(ami if with_ami else {})) as on_stage,
-        wire(lab.ports.gateway, on_stage.gateway.address) as on_the_wire,
+        running_gateway(scenario, **(ami if with_ami else {})) as harness,
+        wire(lab.ports.gateway, harness.gateway.address) as on_the_wire,
         lab.watch(),
     ):
-        control = on_stage.gateway._server.context.pbxs.find("127.0.0.1")
+        control = harness.gateway._server.context.pbxs.find("127.0.0.1")
         while control is not None and not control.connected:
             await asyncio.sleep(0.02)
-        yield on_stage, on_the_wire
+        yield harness, on_the_wire
 
 
 def spoken(agent: str, *, hertz: float, tone_s: float) -> bytes:
@@ -91,14 +91,14 @@ async def test_a_dialplan_that_names_no_codec(
     """Where there is a manager interface it tells the codec, and the warning shows the line to change."""
     with_ami = agent != "ulaw_8000"
     said = bytes(16_000) + SPEECH.tobytes() + tone(10, 1_000, peak=PEAK)
-    async with gateway_on_the_wire(lab, agent, with_ami=with_ami) as (on_stage, on_the_wire):
+    async with gateway_on_the_wire(lab, agent, with_ami=with_ami) as (harness, on_the_wire):
         async with phone.call("5012", said, codec):
-            uuid = (await on_stage.wait_for(events.AgentConnected)).uuid
-            conversation = on_stage.simulator.conversations[0]
+            uuid = (await harness.wait_for(events.AgentConnected)).uuid
+            conversation = harness.simulator.conversations[0]
             await conversation.send_audio(spoken(agent, hertz=700, tone_s=5))
             while conversation.seconds_of(bytes(conversation.received_audio)) < 1 + SPEECH_S + 2:
                 await asyncio.sleep(0.1)
-        await on_stage.wait_for(events.CallEnded)
+        await harness.wait_for(events.CallEnded)
     assert on_the_wire.said_as == {(Kind.SLIN, 160)}
     assert on_the_wire.heard_as == {(Kind.SLIN, 320)}
     received = bytes(conversation.received_audio)
@@ -121,12 +121,12 @@ async def test_the_warning_shows_neither_number_nor_name_of_the_caller(
     lab: Lab, phone: Phone, caplog: pytest.LogCaptureFixture
 ) -> None:
     said = bytes(16_000) + SPEECH.tobytes() + tone(10, 1_000, peak=PEAK)
-    async with gateway_on_the_wire(lab, "pcm_16000", with_ami=True) as (on_stage, _):
+    async with gateway_on_the_wire(lab, "pcm_16000", with_ami=True) as (harness, _):
         async with phone.call("5024", said, "PCMU/8000/1"):
-            uuid = (await on_stage.wait_for(events.AgentConnected)).uuid
+            uuid = (await harness.wait_for(events.AgentConnected)).uuid
             while not codec_warnings(caplog):
                 await asyncio.sleep(0.1)
-        await on_stage.wait_for(events.CallEnded)
+        await harness.wait_for(events.CallEnded)
     lines = [LineFormatter().format(record) for record in caplog.records]
     (warning,) = [line for line in lines if "c(slin)" in line]
     dialled = f"AudioSocket/127.0.0.1:{lab.ports.gateway}/{uuid}"
@@ -145,14 +145,14 @@ async def test_a_codec_that_is_not_decoded_is_silence_for_the_agent(
 ) -> None:
     """The caller hears the agent all the same, and the warning says what to do."""
     said = tone(20, 1_000, 16_000, PEAK)
-    async with gateway_on_the_wire(lab, "pcm_8000", with_ami=with_ami) as (on_stage, on_the_wire):
+    async with gateway_on_the_wire(lab, "pcm_8000", with_ami=with_ami) as (harness, on_the_wire):
         async with phone.call("5012", said, "G722/16000/1"):
-            await on_stage.wait_for(events.AgentConnected)
-            conversation = on_stage.simulator.conversations[0]
+            await harness.wait_for(events.AgentConnected)
+            conversation = harness.simulator.conversations[0]
             await conversation.send_audio(tone(3, 700, peak=PEAK))
             while len(conversation.received_audio) < 3 * 16_000:
                 await asyncio.sleep(0.1)
-        await on_stage.wait_for(events.CallEnded)
+        await harness.wait_for(events.CallEnded)
     assert on_the_wire.said_as == {(Kind.SLIN, 160)}
     # Without Asterisk's word it takes ten frames to know.
     assert not any(conversation.received_audio[0 if with_ami else 16_000 :])
@@ -166,16 +166,16 @@ async def test_a_codec_that_is_not_decoded_is_silence_for_the_agent(
 @WIDEBAND
 async def test_wideband_is_carried_both_ways_untouched(lab: Lab, phone: Phone) -> None:
     reply = tone(3, 6_000, 16_000, PEAK)
-    async with gateway_on_the_wire(lab, "pcm_16000") as (on_stage, on_the_wire):
+    async with gateway_on_the_wire(lab, "pcm_16000") as (harness, on_the_wire):
         # Telephones offer G.711, too.
         codecs = "G722/16000/1,PCMU/8000/1,PCMA/8000/1"
         async with phone.call("5003", tone(20, 6_000, 16_000, PEAK), codecs):
-            await on_stage.wait_for(events.AgentConnected)
-            conversation = on_stage.simulator.conversations[0]
+            await harness.wait_for(events.AgentConnected)
+            conversation = harness.simulator.conversations[0]
             await conversation.send_audio(reply)
             while len(conversation.received_audio) < 3.5 * 32_000:
                 await asyncio.sleep(0.1)
-        await on_stage.wait_for(events.CallEnded)
+        await harness.wait_for(events.CallEnded)
     assert on_the_wire.said_as == {(Kind.SLIN16, 640)}
     assert on_the_wire.heard_as == {(Kind.SLIN16, 640)}
     # Nothing was resampled: the agent got what Asterisk sent, frame by frame, and the other way round.
@@ -203,9 +203,9 @@ async def test_an_interrupted_agent_fades(lab: Lab, extension: str) -> None:
     # A cosine: every frame of 20 ms ends at its peak, where a cut would be a step of 30,000.
     times = np.arange(5 * 8_000) / 8_000
     reply = to_samples(LOUD * np.cos(2 * np.pi * 700 * times) * np.minimum(1, times / 0.01))
-    async with stage(port=lab.ports.gateway) as on_stage, lab.call(extension, "record-ear"):
-        await on_stage.wait_for(events.AgentConnected)
-        conversation = on_stage.simulator.conversations[0]
+    async with running_gateway(port=lab.ports.gateway) as harness, lab.call(extension, "record-ear"):
+        await harness.wait_for(events.AgentConnected)
+        conversation = harness.simulator.conversations[0]
         for _ in range(3):
             conversation.begin_reply()
             await conversation.send_audio(reply.tobytes())

@@ -20,7 +20,7 @@ from tests.asterisk.release import COMFORT_NOISE, KEYS, WIDEBAND
 from tests.asterisk.signals import likeness, loudest_tone, tone
 from tests.asterisk.wire import Wire, wire
 from tests.audio.signals import speech, to_samples
-from tests.harness.stage import MANUAL, Stage, stage
+from tests.harness.gateway import MANUAL, GatewayHarness, running_gateway
 
 pytestmark = pytest.mark.asterisk
 
@@ -28,17 +28,17 @@ pytestmark = pytest.mark.asterisk
 @asynccontextmanager
 async def call_of(
     lab: Lab, extension: str, agent: str = "pcm_8000"
-) -> AsyncIterator[tuple[RawPhone, Stage, Wire, Conversation]]:
+) -> AsyncIterator[tuple[RawPhone, GatewayHarness, Wire, Conversation]]:
     """A phone's call to ``extension``, up as far as the agent."""
     scenario = replace(MANUAL, input_format=agent, output_format=agent)
     async with (
-        stage(scenario) as on_stage,
-        wire(lab.ports.gateway, on_stage.gateway.address) as on_the_wire,
+        running_gateway(scenario) as harness,
+        wire(lab.ports.gateway, harness.gateway.address) as on_the_wire,
         lab.watch(),
         calling(lab, extension) as phone,
     ):
-        await on_stage.wait_for(events.AgentConnected)
-        yield phone, on_stage, on_the_wire, on_stage.simulator.conversations[0]
+        await harness.wait_for(events.AgentConnected)
+        yield phone, harness, on_the_wire, harness.simulator.conversations[0]
 
 
 def spoken(seconds: float, hertz: float = 1_000) -> bytes:
@@ -47,35 +47,35 @@ def spoken(seconds: float, hertz: float = 1_000) -> bytes:
 
 @KEYS
 async def test_keys_in_lower_case_from_the_dialplan(lab: Lab) -> None:
-    async with stage(port=lab.ports.gateway) as on_stage, lab.call("5001", "keys-1abcd#"):
+    async with running_gateway(port=lab.ports.gateway) as harness, lab.call("5001", "keys-1abcd#"):
         async with asyncio.timeout(30):
-            while len(on_stage.of(events.DigitPressed)) < 6:
+            while len(harness.of(events.DigitPressed)) < 6:
                 await asyncio.sleep(0.05)
-        assert not on_stage.of(events.CallEnded)
-    assert "".join(digit.digit for digit in on_stage.of(events.DigitPressed)) == "1ABCD#"
+        assert not harness.of(events.CallEnded)
+    assert "".join(digit.digit for digit in harness.of(events.DigitPressed)) == "1ABCD#"
 
 
 @KEYS
 async def test_keys_in_lower_case_from_a_phone(lab: Lab) -> None:
-    async with call_of(lab, "5001") as (phone, on_stage, *_):
+    async with call_of(lab, "5001") as (phone, harness, *_):
         for key in "1abcd#":
             await phone.press_by_info(key)
             await phone.speak(spoken(0.3), 20)
         async with asyncio.timeout(30):
-            while len(on_stage.of(events.DigitPressed)) < 6:
+            while len(harness.of(events.DigitPressed)) < 6:
                 await asyncio.sleep(0.05)
-        assert not on_stage.of(events.CallEnded)
-    assert "".join(digit.digit for digit in on_stage.of(events.DigitPressed)) == "1ABCD#"
+        assert not harness.of(events.CallEnded)
+    assert "".join(digit.digit for digit in harness.of(events.DigitPressed)) == "1ABCD#"
 
 
 async def test_packets_that_a_jitter_buffer_makes_up_for_are_passed_over(lab: Lab) -> None:
     """Asterisk's frames for them are empty; every tenth packet is lost."""
-    async with call_of(lab, "5021") as (phone, on_stage, on_the_wire, conversation):
+    async with call_of(lab, "5021") as (phone, harness, on_the_wire, conversation):
         await phone.speak(spoken(6), 20, lost=lambda number: number % 10 == 7)
         async with asyncio.timeout(30):
             while conversation.seconds_of(bytes(conversation.received_audio)) < 5:
                 await asyncio.sleep(0.1)
-        assert not on_stage.of(events.CallEnded)
+        assert not harness.of(events.CallEnded)
     empty = sum(1 for frame in on_the_wire.from_asterisk if isinstance(frame, Audio) and not frame.payload)
     print(f"{empty} empty frames")
     assert empty > 10
@@ -86,7 +86,7 @@ async def test_packets_that_a_jitter_buffer_makes_up_for_are_passed_over(lab: La
 
 @pytest.mark.parametrize("extension", ["5001", pytest.param("5002", marks=COMFORT_NOISE)])
 async def test_comfort_noise_does_no_harm(lab: Lab, extension: str) -> None:
-    async with call_of(lab, extension) as (phone, on_stage, _, conversation):
+    async with call_of(lab, extension) as (phone, harness, _, conversation):
         for payload in (b"\x40", b"\x40\x10\x20\x30", b"\x40" + bytes(range(10))):
             await phone.speak(spoken(0.5), 20)
             for _ in range(3):
@@ -96,19 +96,19 @@ async def test_comfort_noise_does_no_harm(lab: Lab, extension: str) -> None:
         async with asyncio.timeout(30):
             while loudest_tone(bytes(conversation.received_audio)[-12_000:]).hertz < 1:
                 await asyncio.sleep(0.1)
-        assert not on_stage.of(events.CallEnded)
+        assert not harness.of(events.CallEnded)
     assert {size % 2 for _, size in conversation.received_audio_sizes} == {0}
 
 
 @WIDEBAND
 @pytest.mark.parametrize("packet_ms", [100, 120])
 async def test_long_packets_at_48_khz(lab: Lab, packet_ms: int) -> None:
-    async with call_of(lab, "5022", "pcm_48000") as (phone, on_stage, on_the_wire, conversation):
+    async with call_of(lab, "5022", "pcm_48000") as (phone, harness, on_the_wire, conversation):
         await phone.speak(spoken(4), packet_ms)
         async with asyncio.timeout(30):
             while len(conversation.received_audio) < 3 * 96_000:
                 await asyncio.sleep(0.1)
-        assert not on_stage.of(events.CallEnded)
+        assert not harness.of(events.CallEnded)
     assert (Kind.SLIN48, packet_ms * 96) in on_the_wire.said_as
     heard = loudest_tone(bytes(conversation.received_audio)[96_000 : 3 * 96_000], 48_000)
     assert heard.hertz == pytest.approx(1_000, abs=2)
@@ -121,9 +121,9 @@ async def test_packets_of_any_length_are_heard(
     lab: Lab, extension: str, packet_ms: float, seconds: float
 ) -> None:
     """Counted as 20 ms each, those of 2.5 ms ended the call after 5 s, those of 5 ms after 15 s."""
-    async with call_of(lab, extension) as (phone, on_stage, on_the_wire, conversation):
+    async with call_of(lab, extension) as (phone, harness, on_the_wire, conversation):
         await phone.speak(spoken(seconds), packet_ms)
-        assert not on_stage.of(events.CallEnded)
+        assert not harness.of(events.CallEnded)
         async with asyncio.timeout(30):
             while conversation.seconds_of(bytes(conversation.received_audio)) < seconds - 1:
                 await asyncio.sleep(0.1)

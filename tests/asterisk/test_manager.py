@@ -10,8 +10,8 @@ from itertools import count
 import pytest
 
 from tests.asterisk.lab import AMI_PASSWORD, Lab
-from tests.asterisk.line import answering, silence
 from tests.asterisk.release import FILTERS_BY_HEADER
+from tests.harness.gateway_peer import answering, silence
 
 pytestmark = pytest.mark.asterisk
 

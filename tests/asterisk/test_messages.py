@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.asterisk.lab import Lab, Watch
-from tests.asterisk.line import Line, answering
 from tests.asterisk.signals import SAMPLE_RATE, loudest_hertz, read_wav, tone
+from tests.harness.gateway_peer import GatewayPeer, answering
 
 pytestmark = pytest.mark.asterisk
 
@@ -44,7 +44,7 @@ async def test_a_message_is_kept_when_the_caller_hangs_up(lab: Lab) -> None:
 
 
 async def test_a_message_that_ends_in_silence_is_read_back(lab: Lab) -> None:
-    async def caller(line: Line) -> None:
+    async def caller(line: GatewayPeer) -> None:
         await line.play(tone(12, 700))
         await line.play(bytes(60 * SECOND_BYTES))
 

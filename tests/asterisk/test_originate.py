@@ -11,9 +11,9 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.events import EndReason
 from tests.asterisk.lab import AMI_PASSWORD, Lab
-from tests.asterisk.line import answering, silence
 from tests.asterisk.signals import noise
-from tests.harness.stage import stage
+from tests.harness.gateway import running_gateway
+from tests.harness.gateway_peer import answering, silence
 
 pytestmark = pytest.mark.asterisk
 
@@ -40,13 +40,13 @@ async def _originate(lab: Lab, channel: str, *arguments: str, **settings: str) -
 async def test_who_answers_hears_the_agent_which_knows_why(lab: Lab) -> None:
     said = noise(2, seed=1)
     async with (
-        stage(
+        running_gateway(
             port=lab.ports.gateway,
             ami_host="127.0.0.1",
             ami_port=lab.ports.ami,
             ami_password=AMI_PASSWORD,
             call_variables="TIER",
-        ) as on_stage,
+        ) as harness,
         answering(lab.ports.handset, silence) as handsets,
         lab.watch(),
     ):
@@ -61,8 +61,8 @@ async def test_who_answers_hears_the_agent_which_knows_why(lab: Lab) -> None:
         ringing, answered = output.splitlines()[-2:]
         assert ringing == "ringing Local/handset@caller, for 30 s at most"
         assert answered.endswith(" goes to 5001@phones")
-        await on_stage.wait_for(events.AgentConnected)
-        agent = on_stage.simulator.conversations[0]
+        await harness.wait_for(events.AgentConnected)
+        agent = harness.simulator.conversations[0]
         assert agent.initiation is not None
         assert agent.initiation["dynamic_variables"]["TIER"] == "gold"
         handset = await handsets.get()
@@ -70,7 +70,7 @@ async def test_who_answers_hears_the_agent_which_knows_why(lab: Lab) -> None:
         while said not in handset.heard:
             await asyncio.sleep(0.2)
         await lab.hang_up_all()
-        assert (await on_stage.wait_for(events.CallEnded)).reason is EndReason.CALLER_HANGUP
+        assert (await harness.wait_for(events.CallEnded)).reason is EndReason.CALLER_HANGUP
 
 
 async def test_nobody_is_there(lab: Lab) -> None:

@@ -11,9 +11,9 @@ from audiosocket_gw.ami.call_control import CallControl
 from audiosocket_gw.ami.client import AmiAddress, AmiClient
 from audiosocket_gw.protocol.audiosocket import Kind
 from tests.asterisk.lab import AMI_PASSWORD, Lab
-from tests.asterisk.line import FRAME_BYTES, answering, say, silence
 from tests.asterisk.phone import Phone
 from tests.asterisk.signals import SAMPLE_RATE, loudest_hertz, read_wav, tone
+from tests.harness.gateway_peer import FRAME_BYTES, answering, say, silence
 
 pytestmark = pytest.mark.asterisk
 

@@ -15,7 +15,8 @@ import pytest
 from audiosocket_gw import events
 from tests.asterisk.lab import Lab
 from tests.asterisk.signals import noise, read_wav
-from tests.harness.stage import stage
+from tests.harness.agent_messages import agent_response
+from tests.harness.gateway import running_gateway
 
 pytestmark = pytest.mark.asterisk
 
@@ -54,20 +55,15 @@ async def test_a_call_with_two_interruptions(lab: Lab, tmp_path: Path, extension
     replies = [noise(5, seed=seed) for seed in (21, 22, 23)]
     (lab.recordings / "caller.sln").write_bytes(said)
     async with (
-        stage(port=lab.ports.gateway, record_dir=tmp_path) as on_stage,
+        running_gateway(port=lab.ports.gateway, record_dir=tmp_path) as harness,
         lab.call(extension, "both-caller"),
     ):
-        conversation = await on_stage.simulator.wait_for_conversation()
-        await on_stage.wait_for(events.AgentConnected)
+        conversation = await harness.simulator.wait_for_conversation()
+        await harness.wait_for(events.AgentConnected)
         await asyncio.sleep(1.5)  # Asterisk records the caller's leg after a second
         for reply in replies:
             conversation.begin_reply()
-            await conversation.send(
-                {
-                    "type": "agent_response",
-                    "agent_response_event": {"agent_response": TEXT, "event_id": conversation.event_id},
-                }
-            )
+            await conversation.send(agent_response(TEXT, conversation.event_id))
             await conversation.send_audio(reply)
             await asyncio.sleep(1.3)
             await conversation.interrupt()

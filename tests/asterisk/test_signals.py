@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.asterisk.lab import Lab
-from tests.asterisk.line import answering, say, silence
 from tests.asterisk.signals import noise, read_wav
+from tests.harness.gateway_peer import answering, say, silence
 
 pytestmark = pytest.mark.asterisk
 

@@ -8,8 +8,8 @@ import pytest
 
 from audiosocket_gw.protocol.audiosocket import HEADER, Kind, encode_audio
 from tests.asterisk.lab import Lab
-from tests.asterisk.line import FRAME_BYTES, Line, Script, answering, say_nothing, silence
 from tests.asterisk.release import LATE_PAYLOAD, ORDERLY_END
+from tests.harness.gateway_peer import FRAME_BYTES, GatewayPeer, Script, answering, say_nothing, silence
 
 pytestmark = pytest.mark.asterisk
 
@@ -19,7 +19,7 @@ FRAME = encode_audio(Kind.SLIN, bytes(FRAME_BYTES))
 def after_a_second(data: bytes) -> Script:
     """Send a second of silence, then ``data``, then silence for ever."""
 
-    async def script(line: Line) -> None:
+    async def script(line: GatewayPeer) -> None:
         await line.play(bytes(FRAME_BYTES) * 50)
         line.write(data)
         await silence(line)
@@ -30,7 +30,7 @@ def after_a_second(data: bytes) -> Script:
 def split(at: int, pause_s: float) -> Script:
     """Send silence in frames that are cut behind byte ``at``, with a pause in the cut."""
 
-    async def script(line: Line) -> None:
+    async def script(line: GatewayPeer) -> None:
         while True:
             line.write(FRAME[:at])
             await asyncio.sleep(pause_s)

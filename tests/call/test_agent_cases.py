@@ -25,7 +25,10 @@ from audiosocket_gw.testing.simulator.scenario import (
     Turn,
 )
 from audiosocket_gw.testing.softphone.wav import write_wav
-from tests.harness.stage import MANUAL, Line, ramp, stage
+from tests.harness.agent_messages import agent_response
+from tests.harness.asterisk_peer import AsteriskPeer
+from tests.harness.audio import ramp
+from tests.harness.gateway import MANUAL, running_gateway
 
 
 def greeting_with(*tools: Tool, **turn: Any) -> Scenario:
@@ -42,10 +45,10 @@ def greeting_with(*tools: Tool, **turn: Any) -> Scenario:
 
 async def said(words: str, scenario: Scenario, **settings: Any) -> None:
     """Wait until the agent has said words in a call, which keeps to the protocol."""
-    async with stage(scenario, **settings) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(scenario, **settings) as harness:
+        line, agent = await harness.call()
         async with line:
-            while words not in [event.text for event in on_stage.of(events.AgentSaid)]:
+            while words not in [event.text for event in harness.of(events.AgentSaid)]:
                 await asyncio.sleep(0.02)
             assert agent.violations == []
 
@@ -82,8 +85,8 @@ async def test_an_mcp_tool_is_answered_once_and_never_when_it_is_over() -> None:
         }
         return {"type": "mcp_tool_call", "mcp_tool_call": call}
 
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
             for ident, states in {
                 "asked twice": (
@@ -114,8 +117,8 @@ async def test_an_mcp_tool_is_answered_once_and_never_when_it_is_over() -> None:
 
 
 async def test_tool_calls_without_an_id_are_answered_each() -> None:
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
             with_id = await agent.call_tool("make_coffee", {})
             for _ in range(3):
@@ -130,9 +133,9 @@ async def test_tool_calls_without_an_id_are_answered_each() -> None:
 
 async def test_an_agent_whose_tool_calls_have_no_id_hangs_up() -> None:
     scenario = greeting_with(Tool("avr_hangup", without_id=True), say=Speech("goodbye"))
-    async with stage(scenario) as on_stage, await on_stage.line() as line:
+    async with running_gateway(scenario) as harness, await harness.line() as line:
         line.identify()
-        assert (await on_stage.wait_for(events.CallEnded)).reason is EndReason.AGENT_HANGUP
+        assert (await harness.wait_for(events.CallEnded)).reason is EndReason.AGENT_HANGUP
 
 
 # The queue
@@ -150,11 +153,11 @@ async def test_a_queue_is_waited_in_with_hold_audio(at: QueueAt, hum: Path) -> N
     queue = ("waiting", "admitted")
     scenario = Scenario(queue=queue, queue_at=at, queue_wait_s=2.5)
     async with (
-        stage(scenario, agent_connect_timeout=1, hold_audio=hum) as on_stage,
-        await on_stage.line() as line,
+        running_gateway(scenario, agent_connect_timeout=1, hold_audio=hum) as harness,
+        await harness.line() as line,
     ):
         line.identify()
-        await on_stage.wait_for(events.ReplyStarted)
+        await harness.wait_for(events.ReplyStarted)
         held = np.frombuffer(line.heard, "<i2")[1_600:16_000]
         assert len(held) == 14_400
         assert set(held) == {1_000}
@@ -166,18 +169,18 @@ async def test_a_queue_that_times_out_is_busy(at: QueueAt, close: Close | None) 
     scenario = replace(
         MANUAL, queue=("waiting", "timed_out"), queue_at=at, queue_wait_s=0.1, close_at_start=close
     )
-    async with stage(scenario) as on_stage, await on_stage.line() as line:
+    async with running_gateway(scenario) as harness, await harness.line() as line:
         line.identify()
-        ended = await on_stage.wait_for(events.CallEnded)
+        ended = await harness.wait_for(events.CallEnded)
         assert ended.reason is EndReason.AGENT_BUSY
         assert "the queue timed out" in ended.detail
 
 
 async def test_a_queue_without_end_is_busy() -> None:
     scenario = replace(MANUAL, queue=("waiting",), queue_at=QueueAt.BEFORE_METADATA)
-    async with stage(scenario, agent_queue_timeout=0.5) as on_stage, await on_stage.line() as line:
+    async with running_gateway(scenario, agent_queue_timeout=0.5) as harness, await harness.line() as line:
         line.identify()
-        ended = await on_stage.wait_for(events.CallEnded)
+        ended = await harness.wait_for(events.CallEnded)
         assert ended.reason is EndReason.AGENT_BUSY
         assert "0.5 s in ElevenLabs' queue (AGENT_QUEUE_TIMEOUT)" in ended.detail
 
@@ -186,16 +189,15 @@ async def test_a_queue_without_end_is_busy() -> None:
 
 
 async def test_ids_that_begin_anew_after_an_interruption(caplog: pytest.LogCaptureFixture) -> None:
-    async with stage(replace(MANUAL, restart_ids=True)) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(replace(MANUAL, restart_ids=True)) as harness:
+        line, agent = await harness.call()
         async with line:
             agent.event_id = 20
             await agent.send_audio(ramp(5_000))
-            await on_stage.wait_for(events.ReplyStarted)
+            await harness.wait_for(events.ReplyStarted)
             await agent.interrupt()
             assert agent.event_id == 1
-            answer = {"agent_response": "Yes?", "event_id": 1}
-            await agent.send({"type": "agent_response", "agent_response_event": answer})
+            await agent.send(agent_response("Yes?", 1))
             await agent.send_audio(ramp(200, 9))
             await line.hears(ramp(200, 9))
             assert agent.violations == []
@@ -207,16 +209,16 @@ async def test_ids_that_begin_anew_after_an_interruption(caplog: pytest.LogCaptu
 async def test_an_agent_with_background_audio_leaves(name: str, dbfs: float) -> None:
     """Both ways: by our tool, and by its own."""
     scenario = replace(load_scenario(name), background_dbfs=dbfs)
-    async with stage(scenario) as on_stage, await on_stage.line() as line:
+    async with running_gateway(scenario) as harness, await harness.line() as line:
         line.identify()
         talking = asyncio.create_task(talk(line))
-        ended = await on_stage.wait_for(events.CallEnded)
+        ended = await harness.wait_for(events.CallEnded)
         talking.cancel()
         assert ended.reason is EndReason.AGENT_HANGUP
         assert ended.duration_ms < 25_000
 
 
-async def talk(line: Line) -> None:
+async def talk(line: AsteriskPeer) -> None:
     """Say something now and then."""
     while True:
         for loud in (True, False):
@@ -227,8 +229,8 @@ async def talk(line: Line) -> None:
 
 
 async def test_audio_in_base64_without_padding_is_heard() -> None:
-    async with stage(replace(MANUAL, noise=frozenset({Noise.UNPADDED_AUDIO}))) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(replace(MANUAL, noise=frozenset({Noise.UNPADDED_AUDIO}))) as harness:
+        line, agent = await harness.call()
         async with line:
             await agent.send_audio(ramp(101))  # 1,616 bytes: two signs of padding
             await line.hears(ramp(101))
@@ -240,18 +242,18 @@ async def test_audio_in_base64_without_padding_is_heard() -> None:
 async def test_a_guardrail_is_named() -> None:
     close = Close(code=1002, reason="Session ended", at=CloseAt.AFTER_PLAYBACK, guardrail=True)
     scenario = Scenario(greeting=Turn(say=Speech("go-ahead"), close=close))
-    async with stage(scenario) as on_stage, await on_stage.line() as line:
+    async with running_gateway(scenario) as harness, await harness.line() as line:
         line.identify()
-        ended = await on_stage.wait_for(events.CallEnded)
+        ended = await harness.wait_for(events.CallEnded)
         assert ended.reason is EndReason.AGENT_FAILED
         assert ended.detail == "the agent closed with 1002 Session ended; a guardrail was triggered"
 
 
 async def test_a_redirect_is_named() -> None:
     scenario = replace(MANUAL, private=True, refusal=Refusal.REDIRECT)
-    async with stage(scenario) as on_stage, await on_stage.line() as line:
+    async with running_gateway(scenario) as harness, await harness.line() as line:
         line.identify()
-        ended = await on_stage.wait_for(events.CallEnded)
+        ended = await harness.wait_for(events.CallEnded)
         assert ended.reason is EndReason.AGENT_PROTOCOL
         assert "HTTP 301" in ended.detail
         assert "it redirects to https://elsewhere.invalid/v1/convai/conversation" in ended.detail
@@ -264,14 +266,14 @@ async def test_a_redirect_is_named() -> None:
 @pytest.mark.parametrize("reply_s", [0, 4, 60])
 async def test_a_call_has_its_longest(reply_s: int) -> None:
     """What the agent is saying then is heard to its end, if that is near."""
-    async with stage(replace(MANUAL, max_duration_s=86_400.0), max_call_seconds=120) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(replace(MANUAL, max_duration_s=86_400.0), max_call_seconds=120) as harness:
+        line, agent = await harness.call()
         async with line:
             await asyncio.sleep(119)
             said = ramp(1_000) * reply_s
             if said:
                 await agent.send_audio(said)
-            ended = await on_stage.wait_for(events.CallEnded)
+            ended = await harness.wait_for(events.CallEnded)
             await line.ended.wait()
             assert line.hung_up
             assert ended.reason is EndReason.MAX_DURATION
@@ -283,8 +285,8 @@ async def test_a_call_has_its_longest(reply_s: int) -> None:
 
 @pytest.mark.virtual_time
 async def test_no_second_reply_begins_at_the_longest() -> None:
-    async with stage(max_call_seconds=60) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(max_call_seconds=60) as harness:
+        line, agent = await harness.call()
         async with line:
             await asyncio.sleep(59)
             await agent.send_audio(ramp(3_000))
@@ -292,7 +294,7 @@ async def test_no_second_reply_begins_at_the_longest() -> None:
             agent.begin_reply()
             agent.begin_reply()
             await agent.send_audio(b"\x02\x02" * 80_000)
-            ended = await on_stage.wait_for(events.CallEnded)
+            ended = await harness.wait_for(events.CallEnded)
             assert ended.duration_ms < 64_000
             assert ramp(3_000) in line.heard
             assert b"\x02\x02" * 4 not in line.heard
@@ -300,22 +302,22 @@ async def test_no_second_reply_begins_at_the_longest() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_hang_up_that_has_begun_goes_before_the_longest() -> None:
-    async with stage(max_call_seconds=60) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(max_call_seconds=60) as harness:
+        line, agent = await harness.call()
         async with line:
             await asyncio.sleep(59)
             await agent.send_audio(ramp(3_000))
             await agent.call_tool("avr_hangup", {})
-            assert (await on_stage.wait_for(events.CallEnded)).reason is EndReason.AGENT_HANGUP
+            assert (await harness.wait_for(events.CallEnded)).reason is EndReason.AGENT_HANGUP
 
 
 @pytest.mark.virtual_time
 async def test_without_a_longest_a_call_goes_on() -> None:
-    async with stage(replace(MANUAL, max_duration_s=86_400.0), max_call_seconds=0) as on_stage:
-        line, _ = await on_stage.call()
+    async with running_gateway(replace(MANUAL, max_duration_s=86_400.0), max_call_seconds=0) as harness:
+        line, _ = await harness.call()
         async with line:
             await asyncio.sleep(300)
-            assert not on_stage.of(events.CallEnded)
+            assert not harness.of(events.CallEnded)
 
 
 def test_the_longest_call_is_completed_for_the_dialplan() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -21,13 +20,19 @@ from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Audio, Hangup, Kind, encode_audio, encode_dtmf
 from audiosocket_gw.testing.simulator import Conversation, Scenario
 from audiosocket_gw.testing.simulator.scenario import Metadata, SignedUrlAnswer
-from tests.harness.stage import MANUAL, SILENCE, Line, ramp, stage
+from tests.harness.agent_messages import agent_response, audio_message, interruption, metadata
+from tests.harness.asterisk_peer import AsteriskPeer
+from tests.harness.audio import SILENCE, ramp
+from tests.harness.gateway import MANUAL, running_gateway
 
 # Audio
 
 
 async def test_the_caller_hears_silence_before_the_agent_is_there() -> None:
-    async with stage(replace(MANUAL, metadata=Metadata.NEVER)) as on_stage, await on_stage.line() as line:
+    async with (
+        running_gateway(replace(MANUAL, metadata=Metadata.NEVER)) as harness,
+        await harness.line() as line,
+    ):
         line.identify()
         while len(line.frames) < 10:
             await asyncio.sleep(0.02)
@@ -37,20 +42,20 @@ async def test_the_caller_hears_silence_before_the_agent_is_there() -> None:
 @pytest.mark.parametrize("size", [1, 319, 320, 321, 1021, 16_001])
 async def test_what_the_agent_says_arrives_sample_for_sample(size: int) -> None:
     audio = ramp(400) if size > 1 else ramp(10)
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
             for start in range(0, len(audio), size):
-                await agent.send(_audio(audio[start : start + size], event_id=1))
+                await agent.send(audio_message(audio[start : start + size], event_id=1))
             await line.hears_piece_by_piece(audio)
-            finished = await on_stage.wait_for(events.ReplyFinished)
+            finished = await harness.wait_for(events.ReplyFinished)
             assert finished.heard_ms == len(audio) // 16
 
 
 async def test_what_the_caller_says_arrives_sample_for_sample() -> None:
     audio = ramp(600)
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
             line.say(audio)
             while audio not in agent.received_audio:
@@ -59,14 +64,17 @@ async def test_what_the_caller_says_arrives_sample_for_sample() -> None:
 
 async def test_what_the_caller_says_before_the_agent_is_there_is_kept() -> None:
     audio = ramp(500)
-    async with stage(replace(MANUAL, metadata=Metadata.NEVER)) as on_stage, await on_stage.line() as line:
+    async with (
+        running_gateway(replace(MANUAL, metadata=Metadata.NEVER)) as harness,
+        await harness.line() as line,
+    ):
         line.identify()
         line.say(audio)
-        await on_stage.simulator.wait_for_conversation(1)
-        agent = on_stage.simulator.conversations[0]
+        await harness.simulator.wait_for_conversation(1)
+        agent = harness.simulator.conversations[0]
         await asyncio.sleep(0.1)
         assert not agent.received_audio
-        await agent.send(_metadata("pcm_8000", "pcm_8000"))
+        await agent.send(metadata("pcm_8000", "pcm_8000"))
         while audio not in agent.received_audio:
             await asyncio.sleep(0.01)
 
@@ -74,8 +82,8 @@ async def test_what_the_caller_says_before_the_agent_is_there_is_kept() -> None:
 async def test_what_the_caller_says_is_bundled_when_set_so() -> None:
     """Every third tick what has come is sent, as one message."""
     audio = ramp(600)
-    async with stage(audio_chunk_ms=60) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(audio_chunk_ms=60) as harness:
+        line, agent = await harness.call()
         async with line:
             for start in range(0, len(audio), 320):
                 line.say(audio[start : start + 320])
@@ -89,15 +97,15 @@ async def test_what_the_caller_says_is_bundled_when_set_so() -> None:
 
 
 async def test_a_bundle_that_has_begun_is_sent_when_there_are_no_more_of_them() -> None:
-    async with stage(audio_chunk_ms=100) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(audio_chunk_ms=100) as harness:
+        line, agent = await harness.call()
         async with line:
             line.say(audio := ramp(40))
             while audio not in agent.received_audio:
                 await asyncio.sleep(0.01)
             while not agent.received_audio.endswith(bytes(3_200)):
                 await asyncio.sleep(0.01)
-            on_stage.gateway.load._most_frames = on_stage.gateway.load.batch_frames = 1
+            harness.gateway.load._most_frames = harness.gateway.load.batch_frames = 1
             sizes = agent.received_audio_sizes
             while [size for _, size in sizes[-3:]] != [320] * 3:
                 await asyncio.sleep(0.01)
@@ -105,8 +113,8 @@ async def test_a_bundle_that_has_begun_is_sent_when_there_are_no_more_of_them() 
 
 
 async def test_silence_is_filled_in_for_a_caller_who_sends_nothing() -> None:
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
             while len(agent.received_audio) < 20 * 320:
                 await asyncio.sleep(0.02)
@@ -115,8 +123,10 @@ async def test_silence_is_filled_in_for_a_caller_who_sends_nothing() -> None:
 
 async def test_mu_law_agents_are_understood_in_both_directions() -> None:
     audio = ramp(200)
-    async with stage(replace(MANUAL, input_format="ulaw_8000", output_format="ulaw_8000")) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(
+        replace(MANUAL, input_format="ulaw_8000", output_format="ulaw_8000")
+    ) as harness:
+        line, agent = await harness.call()
         async with line:
             line.say(audio)
             await agent.send_audio(linear_to_ulaw(audio))
@@ -129,21 +139,27 @@ async def test_mu_law_agents_are_understood_in_both_directions() -> None:
 
 async def test_audio_in_the_same_segment_as_the_metadata_is_understood() -> None:
     audio = ramp(100)
-    async with stage(replace(MANUAL, metadata=Metadata.NEVER)) as on_stage, await on_stage.line() as line:
+    async with (
+        running_gateway(replace(MANUAL, metadata=Metadata.NEVER)) as harness,
+        await harness.line() as line,
+    ):
         line.identify()
-        await on_stage.simulator.wait_for_conversation(1)
-        agent = on_stage.simulator.conversations[0]
-        await agent.send(_metadata("ulaw_8000", "ulaw_8000"))
-        await agent.send(_audio(linear_to_ulaw(audio)))
+        await harness.simulator.wait_for_conversation(1)
+        agent = harness.simulator.conversations[0]
+        await agent.send(metadata("ulaw_8000", "ulaw_8000"))
+        await agent.send(audio_message(linear_to_ulaw(audio)))
         await line.hears(ulaw_to_linear(linear_to_ulaw(audio)))
 
 
 async def test_a_format_that_nobody_knows_ends_the_call_with_its_name() -> None:
-    async with stage(replace(MANUAL, metadata=Metadata.NEVER)) as on_stage, await on_stage.line() as line:
+    async with (
+        running_gateway(replace(MANUAL, metadata=Metadata.NEVER)) as harness,
+        await harness.line() as line,
+    ):
         line.identify()
-        await on_stage.simulator.wait_for_conversation(1)
-        await on_stage.simulator.conversations[0].send(_metadata("opus_48000", "pcm_8000"))
-        ended = await on_stage.wait_for(events.CallEnded)
+        await harness.simulator.wait_for_conversation(1)
+        await harness.simulator.conversations[0].send(metadata("opus_48000", "pcm_8000"))
+        ended = await harness.wait_for(events.CallEnded)
         assert ended.reason is EndReason.AGENT_FORMAT
         assert "opus_48000" in ended.detail
 
@@ -151,12 +167,12 @@ async def test_a_format_that_nobody_knows_ends_the_call_with_its_name() -> None:
 @pytest.mark.parametrize("name", ["pcm_16000", "pcm_24000", "pcm_44100"])
 async def test_agents_at_other_rates_are_understood_in_both_directions(name: str) -> None:
     rate = int(name.removeprefix("pcm_"))
-    async with stage(replace(MANUAL, input_format=name, output_format=name)) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(replace(MANUAL, input_format=name, output_format=name)) as harness:
+        line, agent = await harness.call()
         async with line:
             await agent.send_audio(_tone(rate, 0.5))
             line.say(_tone(8_000, 0.5))
-            await on_stage.wait_for(events.ReplyFinished)
+            await harness.wait_for(events.ReplyFinished)
             while len(agent.received_audio) < rate:  # half a second
                 await asyncio.sleep(0.02)
             assert _pitch(line.heard, 8_000) == pytest.approx(440, abs=5)
@@ -165,8 +181,10 @@ async def test_agents_at_other_rates_are_understood_in_both_directions(name: str
 
 async def test_wideband_passes_untouched() -> None:
     audio = ramp(400)
-    async with stage(replace(MANUAL, input_format="pcm_16000", output_format="pcm_16000")) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(
+        replace(MANUAL, input_format="pcm_16000", output_format="pcm_16000")
+    ) as harness:
+        line, agent = await harness.call()
         async with line:
             for start in range(0, len(audio), 640):
                 line.send(encode_audio(Kind.SLIN16, audio[start : start + 640]))
@@ -182,8 +200,8 @@ async def test_a_codec_under_the_label_of_linear_audio_is_decoded_and_linear_aud
 ) -> None:
     said = linear_to_ulaw(_tone(8_000, 0.4))
     reply = linear_to_ulaw(_tone(8_000, 0.2))
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
             for start in range(0, len(said), 160):
                 line.send(encode_audio(Kind.SLIN, said[start : start + 160]))
@@ -198,62 +216,60 @@ async def test_a_codec_under_the_label_of_linear_audio_is_decoded_and_linear_aud
 
 
 async def test_an_interruption_silences_the_agent_and_the_next_reply_plays_at_once() -> None:
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
-            await agent.send(_audio(b"\x01\x01" * 80_000, event_id=1))  # 10 s
-            await on_stage.wait_for(events.ReplyStarted)
-            await agent.send(_interruption(1))
-            interrupted = await on_stage.wait_for(events.Interrupted)
+            await agent.send(audio_message(b"\x01\x01" * 80_000, event_id=1))  # 10 s
+            await harness.wait_for(events.ReplyStarted)
+            await agent.send(interruption(1))
+            interrupted = await harness.wait_for(events.Interrupted)
             assert 9_000 < interrupted.discarded_ms <= 10_000
-            await agent.send(_audio(ramp(100), event_id=2))
+            await agent.send(audio_message(ramp(100), event_id=2))
             await line.hears(ramp(100))
 
 
 async def test_stale_audio_is_dropped_and_audio_of_the_interruptions_own_id_plays() -> None:
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
-            await agent.send(_interruption(5))
-            await agent.send(_audio(b"\x04\x04" * 800, event_id=4))
-            await agent.send(_audio(b"\x05\x05" * 800, event_id=5))
+            await agent.send(interruption(5))
+            await agent.send(audio_message(b"\x04\x04" * 800, event_id=4))
+            await agent.send(audio_message(b"\x05\x05" * 800, event_id=5))
             await line.hears(b"\x05\x05" * 800)
             assert b"\x04\x04" not in line.heard
 
 
 async def test_audio_of_the_interruptions_own_id_is_dropped_when_set_so() -> None:
-    async with stage(drop_interrupted_audio=True) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(drop_interrupted_audio=True) as harness:
+        line, agent = await harness.call()
         async with line:
-            await agent.send(_interruption(5))
-            await agent.send(_interruption(3))  # of a tool's audio: an older id must not lower the bar
-            await agent.send(_audio(b"\x05\x05" * 800, event_id=5))
-            await agent.send(_audio(b"\x06\x06" * 800, event_id=6))
+            await agent.send(interruption(5))
+            await agent.send(interruption(3))  # of a tool's audio: an older id must not lower the bar
+            await agent.send(audio_message(b"\x05\x05" * 800, event_id=5))
+            await agent.send(audio_message(b"\x06\x06" * 800, event_id=6))
             await line.hears(b"\x06\x06" * 800)
             assert b"\x05\x05" not in line.heard
 
 
 async def test_an_interruption_without_an_id_flushes_too() -> None:
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
-            await agent.send(_audio(b"\x01\x01" * 80_000, event_id=1))
-            await agent.send({"type": "interruption", "interruption_event": {}})
-            assert (await on_stage.wait_for(events.Interrupted)).discarded_ms > 9_000
+            await agent.send(audio_message(b"\x01\x01" * 80_000, event_id=1))
+            await agent.send(interruption())
+            assert (await harness.wait_for(events.Interrupted)).discarded_ms > 9_000
 
 
 async def test_a_correction_changes_the_transcript_and_not_the_audio() -> None:
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
-            await agent.send(
-                {"type": "agent_response", "agent_response_event": {"agent_response": "Hello you"}}
-            )
-            await agent.send(_audio(ramp(300)))
+            await agent.send(agent_response("Hello you"))
+            await agent.send(audio_message(ramp(300)))
             event = {"original_agent_response": "Hello you", "corrected_agent_response": "Hello"}
             await agent.send({"type": "agent_response_correction", "agent_response_correction_event": event})
             await line.hears(ramp(300))
-            said = on_stage.of(events.AgentSaid)
+            said = harness.of(events.AgentSaid)
             assert [(e.text, e.corrected) for e in said] == [("Hello you", False), ("Hello", True)]
 
 
@@ -261,31 +277,31 @@ async def test_a_correction_changes_the_transcript_and_not_the_audio() -> None:
 
 
 async def test_keys_and_transcripts_become_events() -> None:
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
             line.send(encode_dtmf("#"))
             event = {"user_transcript": "Good morning", "event_id": 1}
             await agent.send({"type": "user_transcript", "user_transcription_event": event})
-            assert (await on_stage.wait_for(events.DigitPressed)).digit == "#"
-            assert (await on_stage.wait_for(events.CallerSaid)).text == "Good morning"
+            assert (await harness.wait_for(events.DigitPressed)).digit == "#"
+            assert (await harness.wait_for(events.CallerSaid)).text == "Good morning"
 
 
 async def test_messages_that_the_gateway_has_no_use_for_are_survived() -> None:
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
             await agent.send({"type": "vad_score", "vad_score_event": {"vad_score": 0.5}})
             await agent.send({"no": "type"})
             await agent.send({"type": "queue_status", "queue_status_event": {"status": "waiting"}})
-            await agent.send(_audio(b""))
-            await agent.send(_audio(ramp(40)))
+            await agent.send(audio_message(b""))
+            await agent.send(audio_message(ramp(40)))
             await line.hears(ramp(40))
 
 
 async def test_an_unknown_tool_is_answered_with_an_error() -> None:
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
             tool = await agent.call_tool("make_coffee", {})
             await tool.answered.wait()
@@ -297,17 +313,17 @@ async def test_an_unknown_tool_is_answered_with_an_error() -> None:
 
 
 async def test_the_caller_hangs_up_and_nothing_is_left() -> None:
-    async with stage() as on_stage:
+    async with running_gateway() as harness:
         tasks_before = asyncio.all_tasks()
-        line, agent = await on_stage.call()
-        await agent.send(_audio(b"\x01\x01" * 80_000))
-        await on_stage.wait_for(events.ReplyStarted)
+        line, agent = await harness.call()
+        await agent.send(audio_message(b"\x01\x01" * 80_000))
+        await harness.wait_for(events.ReplyStarted)
         line.writer.close()
-        ended = await on_stage.wait_for(events.CallEnded)
+        ended = await harness.wait_for(events.CallEnded)
         assert ended.reason is EndReason.CALLER_HANGUP
         await agent.ended.wait()
         assert agent.close_code == 1000
-        await on_stage.wait_for_calls(0)
+        await harness.wait_for_calls(0)
         await line.__aexit__()
         left = {task for task in asyncio.all_tasks() - tasks_before if "call" in task.get_name()}
         assert not left
@@ -315,7 +331,7 @@ async def test_the_caller_hangs_up_and_nothing_is_left() -> None:
 
 @pytest.mark.parametrize("who", ["caller", "agent"])
 async def test_an_ended_call_is_freed_without_the_garbage_collector(who: str) -> None:
-    async with stage() as s:
+    async with running_gateway() as s:
         gc.collect()
         gc.disable()
         try:
@@ -335,46 +351,49 @@ async def test_an_ended_call_is_freed_without_the_garbage_collector(who: str) ->
 
 
 async def test_the_caller_hangs_up_while_the_agent_is_being_connected() -> None:
-    async with stage(replace(MANUAL, metadata=Metadata.NEVER)) as on_stage, await on_stage.line() as line:
+    async with (
+        running_gateway(replace(MANUAL, metadata=Metadata.NEVER)) as harness,
+        await harness.line() as line,
+    ):
         line.identify()
-        await on_stage.simulator.wait_for_conversation(1)
+        await harness.simulator.wait_for_conversation(1)
         line.writer.close()
-        assert (await on_stage.wait_for(events.CallEnded)).reason is EndReason.CALLER_HANGUP
-        await on_stage.wait_for_calls(0)
+        assert (await harness.wait_for(events.CallEnded)).reason is EndReason.CALLER_HANGUP
+        await harness.wait_for_calls(0)
 
 
 async def test_a_normal_close_lets_the_caller_hear_what_is_queued() -> None:
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
-            await agent.send(_audio(ramp(700)))
+            await agent.send(audio_message(ramp(700)))
             await agent.close(1000)
             await line.ended.wait()
             assert ramp(700) in line.heard
             assert line.hung_up
-        ended = await on_stage.wait_for(events.CallEnded)
+        ended = await harness.wait_for(events.CallEnded)
         assert ended.reason is EndReason.AGENT_HANGUP
         assert ended.heard_ms == 700
 
 
 async def test_the_caller_can_hang_up_during_the_goodbye() -> None:
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
-            await agent.send(_audio(b"\x01\x01" * 80_000))
+            await agent.send(audio_message(b"\x01\x01" * 80_000))
             await agent.close(1000)
             await agent.ended.wait()
             await asyncio.sleep(0.1)
             line.writer.close()
-            await on_stage.wait_for(events.CallEnded)
+            await harness.wait_for(events.CallEnded)
 
 
 async def test_a_playout_that_does_not_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turn, "PLAY_OUT_GRACE_S", -0.3)
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
-            await agent.send(_audio(ramp(500)))
+            await agent.send(audio_message(ramp(500)))
             await agent.close(1000)
             await line.ended.wait()
             assert ramp(500) not in line.heard
@@ -405,13 +424,13 @@ ENDS: dict[str, tuple[_End, EndReason]] = {
 
 @pytest.mark.parametrize(("end", "reason"), ENDS.values(), ids=ENDS.keys())
 async def test_each_way_the_agent_ends_has_its_reason(end: _End, reason: EndReason) -> None:
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
             await end(agent)
             await line.ended.wait()
             assert line.hung_up
-        assert (await on_stage.wait_for(events.CallEnded)).reason is reason
+        assert (await harness.wait_for(events.CallEnded)).reason is reason
 
 
 REFUSALS: dict[str, tuple[Scenario, dict[str, Any], EndReason, str]] = {
@@ -462,18 +481,20 @@ async def test_each_way_the_agent_is_not_there_has_its_reason(
 ) -> None:
     api_key = settings.get("_api_key", settings.get("elevenlabs_api_key"))
     given = {key: value for key, value in settings.items() if key != "_api_key"}
-    async with stage(scenario, api_key=api_key, **given) as on_stage, await on_stage.line() as line:
+    async with running_gateway(scenario, api_key=api_key, **given) as harness, await harness.line() as line:
         line.identify()
         await line.ended.wait()
         assert line.frames[-1] == Hangup()
-        ended = await on_stage.wait_for(events.CallEnded)
+        ended = await harness.wait_for(events.CallEnded)
         assert ended.reason is reason
         assert words in ended.detail
 
 
 async def test_a_private_agent_answers_a_call_with_the_right_key() -> None:
-    async with stage(replace(MANUAL, private=True), api_key="right", elevenlabs_api_key="right") as on_stage:
-        line, _ = await on_stage.call()
+    async with running_gateway(
+        replace(MANUAL, private=True), api_key="right", elevenlabs_api_key="right"
+    ) as harness:
+        line, _ = await harness.call()
         await line.__aexit__()
 
 
@@ -481,9 +502,9 @@ async def test_a_private_agent_answers_a_call_with_the_right_key() -> None:
 
 
 async def test_a_defect_in_one_call_ends_that_call_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with stage() as on_stage:
-        healthy, healthy_agent = await on_stage.call()
-        sick, sick_agent = await on_stage.call()
+    async with running_gateway() as harness:
+        healthy, healthy_agent = await harness.call()
+        sick, sick_agent = await harness.call()
         original = call_module.Call._agent_audio
 
         def faulty(self: call_module.Call, message: Any) -> None:
@@ -492,19 +513,19 @@ async def test_a_defect_in_one_call_ends_that_call_only(monkeypatch: pytest.Monk
             original(self, message)
 
         monkeypatch.setattr(call_module.Call, "_agent_audio", faulty)
-        await sick_agent.send(_audio(ramp(40)))
+        await sick_agent.send(audio_message(ramp(40)))
         await sick.ended.wait()
-        ended = await on_stage.wait_for(events.CallEnded, sick.uuid)
+        ended = await harness.wait_for(events.CallEnded, sick.uuid)
         assert ended.reason is EndReason.INTERNAL_ERROR
-        await healthy_agent.send(_audio(ramp(40)))
+        await healthy_agent.send(audio_message(ramp(40)))
         await healthy.hears(ramp(40))
         await _leave(healthy, sick)
 
 
 async def test_a_defect_on_the_shared_clock_ends_that_call_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with stage() as on_stage:
-        healthy, healthy_agent = await on_stage.call()
-        sick, _ = await on_stage.call()
+    async with running_gateway() as harness:
+        healthy, healthy_agent = await harness.call()
+        sick, _ = await harness.call()
 
         def faulty(self: call_module.Call) -> None:
             if self.uuid == sick.uuid:
@@ -512,25 +533,25 @@ async def test_a_defect_on_the_shared_clock_ends_that_call_only(monkeypatch: pyt
 
         monkeypatch.setattr(call_module.Call, "_watch_caller", faulty)
         await sick.ended.wait()
-        await healthy_agent.send(_audio(ramp(40)))
+        await healthy_agent.send(audio_message(ramp(40)))
         await healthy.hears(ramp(40))
         await _leave(healthy, sick)
 
 
 async def test_an_observer_that_fails_harms_no_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with stage() as on_stage:
+    async with running_gateway() as harness:
 
         def faulty(_: events.CallEvent) -> None:
             raise ZeroDivisionError
 
-        on_stage.gateway._observers = (faulty, *on_stage.gateway._observers)
-        line, agent = await on_stage.call()
-        await agent.send(_audio(ramp(40)))
+        harness.gateway._observers = (faulty, *harness.gateway._observers)
+        line, agent = await harness.call()
+        await agent.send(audio_message(ramp(40)))
         await line.hears(ramp(40))
         await _leave(line)
 
 
-async def _leave(*lines: Line) -> None:
+async def _leave(*lines: AsteriskPeer) -> None:
     for line in lines:
         await line.__aexit__()
 
@@ -546,33 +567,13 @@ def _pitch(audio: bytes, rate: int) -> float:
     return float(np.argmax(spectrum))
 
 
-def _metadata(output_format: str, input_format: str) -> dict[str, Any]:
-    event = {
-        "conversation_id": "conv_1",
-        "agent_output_audio_format": output_format,
-        "user_input_audio_format": input_format,
-    }
-    return {"type": "conversation_initiation_metadata", "conversation_initiation_metadata_event": event}
-
-
-def _audio(audio: bytes, event_id: int | None = None) -> dict[str, Any]:
-    event: dict[str, Any] = {"audio_base_64": b64encode(audio).decode()}
-    if event_id is not None:
-        event["event_id"] = event_id
-    return {"type": "audio", "audio_event": event}
-
-
-def _interruption(event_id: int) -> dict[str, Any]:
-    return {"type": "interruption", "interruption_event": {"event_id": event_id}}
-
-
 async def test_nothing_of_a_reply_is_lost_when_the_callers_rate_changes_in_it() -> None:
     reply = np.full(24_000 * 2, 5_000, "<i2")
-    async with stage(replace(MANUAL, output_format="pcm_24000")) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(replace(MANUAL, output_format="pcm_24000")) as harness:
+        line, agent = await harness.call()
         async with line:
             await agent.send_audio(reply.tobytes())
-            await on_stage.wait_for(events.ReplyStarted)
+            await harness.wait_for(events.ReplyStarted)
             line.send(encode_audio(Kind.SLIN16, bytes(640)))
-            finished = await on_stage.wait_for(events.ReplyFinished)
+            finished = await harness.wait_for(events.ReplyFinished)
             assert finished.heard_ms == 2_000

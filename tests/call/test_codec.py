@@ -12,10 +12,11 @@ from audiosocket_gw.audio import linear_to_alaw
 from audiosocket_gw.protocol.audiosocket import Audio, Kind, encode_audio
 from tests.audio.g722 import wideband
 from tests.audio.signals import speech
-from tests.harness.stage import MANUAL, Line, stage
+from tests.harness.asterisk_peer import AsteriskPeer
+from tests.harness.gateway import MANUAL, running_gateway
 
 
-async def speak(line: Line, audio: bytes, size: int, frame_ms: float) -> None:
+async def speak(line: AsteriskPeer, audio: bytes, size: int, frame_ms: float) -> None:
     """Send frames in real time."""
     clock = asyncio.get_running_loop().time
     start = clock()
@@ -37,8 +38,8 @@ async def test_16_khz_under_the_label_of_8_khz(caplog: pytest.LogCaptureFixture)
     """What Asterisk does with c(slin16) before 20.17, 21.12, 22.7 and 23.1."""
     scenario = replace(MANUAL, input_format="pcm_16000", output_format="pcm_16000")
     said = wideband(speech("opening-hours")).tobytes()
-    async with stage(scenario) as on_stage:
-        line, conversation = await on_stage.call()
+    async with running_gateway(scenario) as harness:
+        line, conversation = await harness.call()
         async with line:
             await speak(line, said, 640, 20)
             rest = said[48_000 : len(said) // 640 * 640]
@@ -53,8 +54,8 @@ async def test_16_khz_under_the_label_of_8_khz(caplog: pytest.LogCaptureFixture)
 
 async def test_packets_of_40_ms_are_8_khz(caplog: pytest.LogCaptureFixture) -> None:
     said = speech("opening-hours").tobytes()
-    async with stage() as on_stage:
-        line, conversation = await on_stage.call()
+    async with running_gateway() as harness:
+        line, conversation = await harness.call()
         async with line:
             await speak(line, said, 640, 40)
             while said[: len(said) // 640 * 640] not in bytes(conversation.received_audio):
@@ -65,8 +66,8 @@ async def test_packets_of_40_ms_are_8_khz(caplog: pytest.LogCaptureFixture) -> N
 async def test_a_codec_that_changes_is_one_line_more(caplog: pytest.LogCaptureFixture) -> None:
     """A-law at first; then, after a re-INVITE, linear audio, whose frames have another size."""
     said = speech("opening-hours").tobytes()
-    async with stage() as on_stage:
-        line, conversation = await on_stage.call()
+    async with running_gateway() as harness:
+        line, conversation = await harness.call()
         async with line:
             await speak(line, linear_to_alaw(said), 160, 20)
             await asyncio.sleep(0.4)

@@ -17,7 +17,8 @@ from audiosocket_gw.settings import Settings
 from audiosocket_gw.testing.simulator.scenario import Metadata
 from audiosocket_gw.testing.softphone.wav import write_wav
 from tests.harness.agent_audio import linear, silence
-from tests.harness.stage import MANUAL, Line, stage
+from tests.harness.asterisk_peer import AsteriskPeer
+from tests.harness.gateway import MANUAL, running_gateway
 
 HUM = np.full(8_000, 1_000, "<i2").tobytes()
 VOICE = np.full(8_000, 5_000, "<i2").tobytes()
@@ -30,7 +31,7 @@ def hum(tmp_path: Path) -> Path:
     return path
 
 
-async def hears_only(line: Line, value: int, frames: int = 5) -> None:
+async def hears_only(line: AsteriskPeer, value: int, frames: int = 5) -> None:
     """Wait until the caller has heard nothing but samples of that value for so many frames."""
     while set(np.frombuffer(line.heard[-320 * frames :], "<i2")) != {value}:
         await asyncio.sleep(0.01)
@@ -42,24 +43,24 @@ async def hears_only(line: Line, value: int, frames: int = 5) -> None:
 async def test_the_caller_hears_it_and_the_agent_never(
     hum: Path, mode: str, speaking: int, after: int
 ) -> None:
-    async with stage(hold_audio=hum, hold_audio_mode=mode) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(hold_audio=hum, hold_audio_mode=mode) as harness:
+        line, agent = await harness.call()
         async with line:
             await hears_only(line, 1_000)
             await agent.send_audio(VOICE)
             await hears_only(line, speaking)
-            await on_stage.wait_for(events.ReplyFinished, line.uuid)
+            await harness.wait_for(events.ReplyFinished, line.uuid)
             await hears_only(line, after)
             assert np.abs(np.diff(np.frombuffer(line.heard, "<i2").astype(int)[160:])).max() <= 5_000
             assert not any(agent.received_audio)
-            assert on_stage.of(events.ReplyFinished)[0].heard_ms == 1_000
+            assert harness.of(events.ReplyFinished)[0].heard_ms == 1_000
 
 
 @pytest.mark.parametrize(("mode", "after"), [("waiting", 0), ("gaps", 1_000)])
 async def test_background_audio_of_the_agents_own_is_no_speech(hum: Path, mode: str, after: int) -> None:
     background = silence(60 * 8_000)
-    async with stage(hold_audio=hum, hold_audio_mode=mode) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(hold_audio=hum, hold_audio_mode=mode) as harness:
+        line, agent = await harness.call()
         async with line:
 
             async def hears_over_background(value: int) -> None:
@@ -75,16 +76,18 @@ async def test_background_audio_of_the_agents_own_is_no_speech(hum: Path, mode: 
 
 async def test_it_is_heard_before_the_agent_is_there(hum: Path) -> None:
     async with (
-        stage(replace(MANUAL, metadata=Metadata.NEVER), hold_audio=hum, hold_audio_gain_db=-20) as on_stage,
-        await on_stage.line() as line,
+        running_gateway(
+            replace(MANUAL, metadata=Metadata.NEVER), hold_audio=hum, hold_audio_gain_db=-20
+        ) as harness,
+        await harness.line() as line,
     ):
         line.identify()
         await hears_only(line, 100)
 
 
 async def test_it_is_resampled_for_wideband_callers(hum: Path) -> None:
-    async with stage(hold_audio=hum, hold_audio_mode="gaps") as on_stage:
-        line, _ = await on_stage.call()
+    async with running_gateway(hold_audio=hum, hold_audio_mode="gaps") as harness:
+        line, _ = await harness.call()
         async with line:
             line.send(encode_audio(Kind.SLIN16, bytes(640)))
             while len(line.heard_as(Kind.SLIN16)) < 640 * 10:

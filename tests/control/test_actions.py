@@ -27,7 +27,9 @@ from audiosocket_gw.testing.simulator import Conversation, server_messages
 from audiosocket_gw.testing.simulator.client_messages import ToolResult
 from tests.ami.fake_asterisk import DENIED, PASSWORD, USERNAME, FakeAsterisk, fake_asterisk
 from tests.harness.agent_audio import at_level, babble, linear, silence, white_noise, words
-from tests.harness.stage import Line, Stage, ramp, stage
+from tests.harness.asterisk_peer import AsteriskPeer
+from tests.harness.audio import ramp
+from tests.harness.gateway import GatewayHarness, running_gateway
 
 TOOLS = '''
 import asyncio
@@ -103,8 +105,8 @@ def exists(name: str) -> bool:
 class Scene:
     """A call that is up."""
 
-    stage: Stage
-    line: Line
+    harness: GatewayHarness
+    line: AsteriskPeer
     agent: Conversation
 
     async def use(self, tool: str, **parameters: Any) -> ToolResult:
@@ -125,7 +127,7 @@ class Scene:
         return [m["text"] for _, m in self.agent.received if m.get("type") == "user_message"]
 
     async def ended(self) -> events.CallEnded:
-        return await self.stage.wait_for(events.CallEnded, self.line.uuid)
+        return await self.harness.wait_for(events.CallEnded, self.line.uuid)
 
     async def still_talks(self) -> None:
         """See that the agent is heard, and hears."""
@@ -133,16 +135,16 @@ class Scene:
         audio = ramp(60, start=12_345)
         await self.agent.send_audio(audio)
         await self.line.hears(audio)
-        assert not self.stage.of(events.CallEnded, self.line.uuid)
+        assert not self.harness.of(events.CallEnded, self.line.uuid)
 
 
 @asynccontextmanager
 async def scene(**settings: Any) -> AsyncIterator[Scene]:
     """A call without a manager interface."""
-    async with stage(**settings) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(**settings) as harness:
+        line, agent = await harness.call()
         async with line:
-            yield Scene(on_stage, line, agent)
+            yield Scene(harness, line, agent)
         assert agent.violations == []
 
 
@@ -156,7 +158,7 @@ async def test_tool_of_the_users_own_knows_its_call(tools_dir: Path) -> None:
             f"Hello Ada, call {call.line.uuid}, number unknown",
             False,
         )
-        answered = await call.stage.wait_for(events.ToolAnswered)
+        answered = await call.harness.wait_for(events.ToolAnswered)
         assert (answered.name, answered.is_error) == ("greet", False)
 
 
@@ -213,7 +215,7 @@ async def test_tool_call_that_comes_twice_is_answered_once(tools_dir: Path, tool
         await call.agent.call_tool(tool, {"name": "go"})
         message = call.agent.sent[-1][1]
         if tool == "greet":
-            await call.stage.wait_for(events.ToolAnswered)
+            await call.harness.wait_for(events.ToolAnswered)
         await call.agent.send(message)
         touch("go")
         await call.use("greet", name="Ada")
@@ -227,7 +229,7 @@ async def test_tool_that_runs_when_the_call_ends_is_stopped(tools_dir: Path) -> 
         while not exists("began"):
             await asyncio.sleep(0.01)
         call.line.writer.close()
-        await call.stage.wait_for_calls(0)
+        await call.harness.wait_for_calls(0)
         assert exists("stopped")
         assert not call.agent.tool_results
 
@@ -235,11 +237,11 @@ async def test_tool_that_runs_when_the_call_ends_is_stopped(tools_dir: Path) -> 
 async def test_caller_does_not_wait_for_a_tool_that_is_slow_to_stop(tools_dir: Path) -> None:
     async with scene(tools_dir=tools_dir) as call:
         await call.agent.call_tool("clean_up_slowly", {})
-        await call.stage.wait_for(events.ToolCalled)
+        await call.harness.wait_for(events.ToolCalled)
         await call.agent.close(1000)
         await call.line.ended.wait()
-        assert call.stage.gateway.calls == 1, "the tool was over before the caller was let go"
-        await call.stage.wait_for_calls(0)
+        assert call.harness.gateway.calls == 1, "the tool was over before the caller was let go"
+        await call.harness.wait_for_calls(0)
 
 
 async def test_tool_call_in_the_moment_of_the_end_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
@@ -342,14 +344,14 @@ async def test_goodbye_over_background_audio_is_heard_to_its_end(
     monkeypatch.setattr(turn, "SPEAKS_ON_S", 0.5)  # as it is outside these tests
     said = linear(words("opening-hours", "go-ahead", "apology", "goodbye"))
     async with scene() as call, background(call.agent, BACKGROUND[kind], said=said):
-        await call.stage.wait_for(events.ReplyStarted)
+        await call.harness.wait_for(events.ReplyStarted)
         assert not (await call.use("avr_hangup")).is_error
         await call.line.ended.wait()
         heard = np.frombuffer(call.line.heard, "<i2")
         first = int(np.flatnonzero(heard)[0])
         over_s = (len(heard) - first - len(said) // 2) / 8_000
         assert 0 < over_s <= 3
-        reply = call.stage.of(events.ReplyFinished)[-1]  # there are more, if a piece came late
+        reply = call.harness.of(events.ReplyFinished)[-1]  # there are more, if a piece came late
         assert len(said) // 16 <= reply.heard_ms <= len(said) // 16 + 2_000
 
 
@@ -379,8 +381,8 @@ async def test_goodbye_after_the_result_is_heard_over_background_audio(
 async def test_audio_without_end_does_not_keep_the_caller_for_ever() -> None:
     """It can't be told from speech; its pieces are long, so that more is queued all the time."""
     beep = linear(np.repeat([3_000.0, 0.0], 4_000)) * 2
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
 
         async def beep_on() -> None:
             while True:
@@ -390,7 +392,7 @@ async def test_audio_without_end_does_not_keep_the_caller_for_ever() -> None:
         async with line:
             task = asyncio.create_task(beep_on())
             await agent.call_tool("avr_hangup", {})
-            ended = await on_stage.wait_for(events.CallEnded)
+            ended = await harness.wait_for(events.CallEnded)
             task.cancel()
             assert ended.reason is EndReason.AGENT_HANGUP
             assert ended.duration_ms <= 36_000
@@ -453,7 +455,7 @@ async def test_number_ends_with_the_hash_key_or_a_pause(caplog: pytest.LogCaptur
 async def test_key_hangs_up_without_the_agent() -> None:
     async with scene(dtmf_actions="*=hangup") as call:
         await call.agent.send_audio(bytes(range(1, 255)) * 600)
-        await call.stage.wait_for(events.ReplyStarted)
+        await call.harness.wait_for(events.ReplyStarted)
         call.line.send(encode_dtmf("*"))
         await call.line.ended.wait()
         assert call.line.hung_up
@@ -479,12 +481,12 @@ async def test_keys_at_the_end_of_a_call_harm_nobody() -> None:
 
 
 async def test_keys_pressed_before_the_agent_is_there_are_kept() -> None:
-    async with stage(dtmf_timeout=0.01) as on_stage, await on_stage.line() as line:
+    async with running_gateway(dtmf_timeout=0.01) as harness, await harness.line() as line:
         line.identify()
-        await on_stage.wait_for(events.CallStarted)
+        await harness.wait_for(events.CallStarted)
         line.send(encode_dtmf("7") + encode_dtmf("#"))
-        agent = await on_stage.simulator.wait_for_conversation(1)
-        await Scene(on_stage, line, agent).told(" 7)")
+        agent = await harness.simulator.wait_for_conversation(1)
+        await Scene(harness, line, agent).told(" 7)")
 
 
 # With a manager interface
@@ -535,9 +537,9 @@ class Controlled(Scene):
         return [value for value in values if value != "error"]
 
 
-async def arrive(fake: FakeAsterisk, on_stage: Stage) -> Line:
+async def arrive(fake: FakeAsterisk, harness: GatewayHarness) -> AsteriskPeer:
     """Connect a line, of which the PBX has told."""
-    line = await on_stage.line()
+    line = await harness.line()
     fake.channels[CHANNEL] = channel(line.uuid)
     fake.say(
         f"Event: Newexten\nChannel: {CHANNEL}\nUniqueid: 1.1\nApplication: AudioSocket\nAppData: {line.uuid}"
@@ -547,22 +549,22 @@ async def arrive(fake: FakeAsterisk, on_stage: Stage) -> Line:
 
 
 @asynccontextmanager
-async def pbx(**settings: Any) -> AsyncIterator[tuple[FakeAsterisk, Stage]]:
+async def pbx(**settings: Any) -> AsyncIterator[tuple[FakeAsterisk, GatewayHarness]]:
     async with fake_asterisk() as fake:
         fake.replies["Getvar"] = "Response: Success\nValue: 1"
         ami: dict[str, Any] = {"ami_host": "127.0.0.1", "ami_port": fake.port, "ami_username": USERNAME}
-        async with stage(ami_password=PASSWORD, **ami, **settings) as on_stage:
+        async with running_gateway(ami_password=PASSWORD, **ami, **settings) as harness:
             await fake.came("CoreShowChannels")
-            yield fake, on_stage
+            yield fake, harness
 
 
 @asynccontextmanager
 async def controlled(**settings: Any) -> AsyncIterator[Controlled]:
-    async with pbx(**settings) as (fake, on_stage):
-        async with await arrive(fake, on_stage) as line:
-            agent = await on_stage.simulator.wait_for_conversation(1)
-            await on_stage.wait_for(events.AgentConnected)
-            yield Controlled(on_stage, line, agent, fake)
+    async with pbx(**settings) as (fake, harness):
+        async with await arrive(fake, harness) as line:
+            agent = await harness.simulator.wait_for_conversation(1)
+            await harness.wait_for(events.AgentConnected)
+            yield Controlled(harness, line, agent, fake)
         assert agent.violations == []
 
 
@@ -838,9 +840,9 @@ async def test_dialplan_is_told_before_the_hang_up(
 
 
 async def test_dialplan_of_a_refused_call_is_told_that_the_gateway_is_full() -> None:
-    async with pbx(max_calls=1) as (fake, on_stage):
-        first, _ = await on_stage.call()
-        async with first, await arrive(fake, on_stage) as line:
+    async with pbx(max_calls=1) as (fake, harness):
+        first, _ = await harness.call()
+        async with first, await arrive(fake, harness) as line:
             await line.ended.wait()
             assert line.frames == [Hangup()]
             set_to = {a["Variable"]: a["Value"] for a in fake.actions("Setvar")}
@@ -848,11 +850,11 @@ async def test_dialplan_of_a_refused_call_is_told_that_the_gateway_is_full() -> 
 
 
 async def test_dialplan_of_a_refused_call_is_told_that_the_gateway_is_overloaded() -> None:
-    async with pbx() as (fake, on_stage):
-        first, _ = await on_stage.call()
-        on_stage.gateway.load.overloaded = True
-        on_stage.gateway.load._lately = 100.0  # for a while, whatever the next windows are like
-        async with first, await arrive(fake, on_stage) as line:
+    async with pbx() as (fake, harness):
+        first, _ = await harness.call()
+        harness.gateway.load.overloaded = True
+        harness.gateway.load._lately = 100.0  # for a while, whatever the next windows are like
+        async with first, await arrive(fake, harness) as line:
             await line.ended.wait()
             set_to = {a["Variable"]: a["Value"] for a in fake.actions("Setvar")}
             assert set_to == {"AVR_RESULT": "busy", "AVR_REASON": "overloaded"}
@@ -860,19 +862,19 @@ async def test_dialplan_of_a_refused_call_is_told_that_the_gateway_is_overloaded
 
 @pytest.mark.parametrize("trouble", ["unanswered", "cut", "refused"])
 async def test_full_gateway_refuses_though_the_manager_interface_fails(trouble: str) -> None:
-    async with pbx(max_calls=1) as (fake, on_stage):
-        first, _ = await on_stage.call()
+    async with pbx(max_calls=1) as (fake, harness):
+        first, _ = await harness.call()
         _spoil(fake, "Status", trouble)
-        async with first, await arrive(fake, on_stage) as line:
+        async with first, await arrive(fake, harness) as line:
             await line.ended.wait()
             assert line.frames == [Hangup()]
-            assert on_stage.gateway.calls == 1
+            assert harness.gateway.calls == 1
 
 
 async def test_draining_gateway_tells_the_dialplan() -> None:
-    async with pbx() as (fake, on_stage):
-        line = await arrive(fake, on_stage)
-        await on_stage.wait_for(events.AgentConnected)
+    async with pbx() as (fake, harness):
+        line = await arrive(fake, harness)
+        await harness.wait_for(events.AgentConnected)
     assert fake.set_on == {(CHANNEL, "AVR_RESULT"): "draining", (CHANNEL, "AVR_REASON"): "drained"}
     await line.ended.wait()
     await line.__aexit__()
@@ -926,11 +928,11 @@ async def test_agent_is_told_who_calls() -> None:
 async def test_call_does_not_wait_for_a_manager_interface_that_fails(
     trouble: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with pbx(caller_data_timeout=0.3) as (fake, on_stage):
+    async with pbx(caller_data_timeout=0.3) as (fake, harness):
         _spoil(fake, "Status", trouble)
-        async with await arrive(fake, on_stage):
-            await on_stage.wait_for(events.AgentConnected)
-            initiation = on_stage.simulator.conversations[0].initiation
+        async with await arrive(fake, harness):
+            await harness.wait_for(events.AgentConnected)
+            initiation = harness.simulator.conversations[0].initiation
             assert initiation is not None
             assert initiation["dynamic_variables"]["caller_number"] == "unknown"
     assert re.search("no caller data: .", caplog.text)
@@ -973,10 +975,10 @@ async def test_agent_url_gets_the_caller_as_headers_and_adds_to_the_initiation()
 
 @pytest.mark.parametrize("name", [" Ada ", "Ada\tL", "Zoë", "\u202e", "a: b", "\x7f", " "])
 async def test_no_callers_name_stops_the_call(name: str) -> None:
-    async with agent_url({"system": "a"}) as (url, lines), pbx(elevenlabs_agent_url=url) as (fake, on_stage):
-        line = await on_stage.line()
+    async with agent_url({"system": "a"}) as (url, lines), pbx(elevenlabs_agent_url=url) as (fake, harness):
+        line = await harness.line()
         fake.channels[CHANNEL] = channel(line.uuid) | {"CallerIDName": name, "Variable": f"TIER={name}"}
         line.identify()
         async with line:
-            await on_stage.wait_for(events.AgentConnected)
+            await harness.wait_for(events.AgentConnected)
             assert any(header.startswith("X-AVR-Caller-Name:") for header in lines)

@@ -16,7 +16,9 @@ from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Hangup
 from tests.ami.fake_asterisk import FakeAsterisk
 from tests.control.test_actions import CHANNEL, arrive, channel, controlled, pbx, touch
-from tests.harness.stage import SILENCE, Line, Stage
+from tests.harness.asterisk_peer import AsteriskPeer
+from tests.harness.audio import SILENCE
+from tests.harness.gateway import GatewayHarness
 
 LOST = ("error", "gateway-lost")
 HUNG_UP = ("completed", "caller-hangup")
@@ -41,9 +43,9 @@ async def comes_to(fake: FakeAsterisk, wanted: tuple[str, str]) -> None:
         await asyncio.sleep(0.01)
 
 
-async def is_over(on_stage: Stage, line: Line) -> events.CallEnded:
-    ended = await on_stage.wait_for(events.CallEnded, line.uuid)
-    await on_stage.wait_for_calls(0)
+async def is_over(harness: GatewayHarness, line: AsteriskPeer) -> events.CallEnded:
+    ended = await harness.wait_for(events.CallEnded, line.uuid)
+    await harness.wait_for_calls(0)
     return ended
 
 
@@ -66,7 +68,7 @@ async def test_a_channel_that_somebody_redirected_learns_that_the_caller_left() 
         goes_elsewhere(call.pbx)
         call.line.writer.close()
         await comes_to(call.pbx, HUNG_UP)
-        assert (await is_over(call.stage, call.line)).reason is EndReason.CALLER_HANGUP
+        assert (await is_over(call.harness, call.line)).reason is EndReason.CALLER_HANGUP
         assert told(call.pbx) == HUNG_UP
 
 
@@ -76,7 +78,7 @@ async def test_a_caller_who_hung_up_costs_one_question() -> None:
         asked = len(call.pbx.received)
         del call.pbx.channels[CHANNEL]
         call.line.writer.close()
-        await is_over(call.stage, call.line)
+        await is_over(call.harness, call.line)
         assert [action["Action"] for action in call.pbx.received[asked:]] == ["Status"]
 
 
@@ -90,7 +92,7 @@ async def test_a_channel_in_another_gateways_call_keeps_that_ones_values(result:
             goes_elsewhere(call.pbx)
         call.pbx.set_on |= {(CHANNEL, "AVR_RESULT"): result[0], (CHANNEL, "AVR_REASON"): result[1]}
         call.line.writer.close()
-        await is_over(call.stage, call.line)
+        await is_over(call.harness, call.line)
         assert told(call.pbx) == result
 
 
@@ -107,26 +109,26 @@ async def test_a_caller_whose_asterisk_broke_the_protocol_is_sent_on() -> None:
 
 @pytest.mark.parametrize("slow", ["Status", "Setvar"])
 async def test_slow_manager_interface_presets_late_and_holds_nothing_up(slow: str) -> None:
-    async with pbx(caller_data_timeout=0.1) as (fake, on_stage):
+    async with pbx(caller_data_timeout=0.1) as (fake, harness):
         fake.slow[slow] = 0.5
-        async with await arrive(fake, on_stage) as line:
-            await on_stage.wait_for(events.AgentConnected)
+        async with await arrive(fake, harness) as line:
+            await harness.wait_for(events.AgentConnected)
             assert told(fake) != LOST
             await comes_to(fake, LOST)
             fake.slow.clear()
-            await on_stage.simulator.conversations[0].close(1000)
+            await harness.simulator.conversations[0].close(1000)
             await line.ended.wait()
             assert told(fake) == ("completed", "agent-hangup")
 
 
 async def test_manager_interface_that_comes_later_is_told_then() -> None:
-    async with pbx() as (fake, on_stage):
+    async with pbx() as (fake, harness):
         await fake.stop()
-        line = await on_stage.line()
+        line = await harness.line()
         fake.channels[CHANNEL] = channel(line.uuid)
         line.identify()
         async with line:
-            await on_stage.wait_for(events.AgentConnected)
+            await harness.wait_for(events.AgentConnected)
             await fake.start()
             await comes_to(fake, LOST)
 
@@ -137,11 +139,11 @@ async def test_manager_interface_that_is_too_slow_is_asked_again(
 ) -> None:
     monkeypatch.setattr(client_module, "AmiTiming", lambda: AmiTiming(action_s=0.3))
     monkeypatch.setattr(call_module, "LOCATE_AGAIN_S", 0.3)
-    async with pbx(caller_data_timeout=0.1) as (fake, on_stage):
+    async with pbx(caller_data_timeout=0.1) as (fake, harness):
         fake.unanswered.add(unanswered)
-        async with await arrive(fake, on_stage) as line:
+        async with await arrive(fake, harness) as line:
             await fake.came(unanswered)
-            await on_stage.wait_for(events.AgentConnected, line.uuid)
+            await harness.wait_for(events.AgentConnected, line.uuid)
             await asyncio.sleep(0.4)
             fake.unanswered.clear()
             await comes_to(fake, LOST)
@@ -183,16 +185,16 @@ async def test_failed_transfer_leaves_the_preset(caplog: pytest.LogCaptureFixtur
 async def test_the_end_is_never_overtaken(seed: int) -> None:
     """Whatever is slow, and whenever the end comes: the last value is the end's."""
     chance = random.Random(seed)
-    async with pbx(caller_data_timeout=0.05) as (fake, on_stage):
+    async with pbx(caller_data_timeout=0.05) as (fake, harness):
         fake.slow = {
             name: chance.choice((0, 0.01, 0.15)) for name in ("Status", "Setvar", "CoreShowChannels")
         }
-        async with await arrive(fake, on_stage) as line:
-            await on_stage.wait_for(events.CallStarted)
+        async with await arrive(fake, harness) as line:
+            await harness.wait_for(events.CallStarted)
             if chance.random() < 0.5:
-                await on_stage.wait_for(events.AgentConnected)
+                await harness.wait_for(events.AgentConnected)
             await asyncio.sleep(chance.choice((0, 0.01, 0.05, 0.2)))
-            on_stage.gateway._server.calls._calls.copy().popitem()[1].end(EndReason.AGENT_FAILED, "a test")
+            harness.gateway._server.calls._calls.copy().popitem()[1].end(EndReason.AGENT_FAILED, "a test")
             await line.ended.wait()
             await asyncio.sleep(0.6)  # for what may still be on its way
             assert told(fake) == ("agent-unavailable", "agent-failed")
@@ -201,9 +203,9 @@ async def test_the_end_is_never_overtaken(seed: int) -> None:
 # The same UUID again
 
 
-async def comes_again(fake: FakeAsterisk, on_stage: Stage, before: Line) -> Line:
+async def comes_again(fake: FakeAsterisk, harness: GatewayHarness, before: AsteriskPeer) -> AsteriskPeer:
     before.writer.close()
-    line = await on_stage.line()
+    line = await harness.line()
     headers = ("Event: Newexten", f"Channel: {CHANNEL}", "Uniqueid: 1.1", "Application: AudioSocket")
     fake.say("\n".join((*headers, f"AppData: {before.uuid}")))
     line.identify(before.uuid)
@@ -224,11 +226,11 @@ async def test_caller_comes_back_with_the_same_uuid_at_once(
     settings = {"audio_chunk_ms": 100} if batched else {}
     async with controlled(**settings) as call:
         await comes_to(call.pbx, LOST)
-        async with await comes_again(call.pbx, call.stage, call.line) as again:
-            agent = await call.stage.simulator.wait_for_conversation(2)
+        async with await comes_again(call.pbx, call.harness, call.line) as again:
+            agent = await call.harness.simulator.wait_for_conversation(2)
             await agent.announced.wait()
-            assert call.stage.gateway.calls == 2
-            await call.stage.wait_for_calls(1)  # the first has ended, with all that belongs to it
+            assert call.harness.gateway.calls == 2
+            await call.harness.wait_for_calls(1)  # the first has ended, with all that belongs to it
             await asyncio.sleep(0.1)
             assert told(call.pbx) == LOST, "it is the second call's"
             assert not call.pbx.actions("CoreShowChannels")[1:], "the channel was not forgotten"
@@ -240,9 +242,9 @@ async def test_caller_comes_back_with_the_same_uuid_at_once(
 
 async def test_caller_who_comes_back_gets_the_last_place() -> None:
     async with controlled(max_calls=1) as call:
-        again = await comes_again(call.pbx, call.stage, call.line)
+        again = await comes_again(call.pbx, call.harness, call.line)
         async with again:
-            await call.stage.simulator.wait_for_conversation(2)
+            await call.harness.simulator.wait_for_conversation(2)
 
 
 async def test_tool_that_does_not_stop_gives_its_calls_place_back(
@@ -252,11 +254,11 @@ async def test_tool_that_does_not_stop_gives_its_calls_place_back(
     (folder / "mine.py").write_text(STUBBORN)
     async with controlled(tools_dir=folder, max_calls=1) as call:
         await call.agent.call_tool("stubborn", {})
-        await call.stage.wait_for(events.ToolCalled)
+        await call.harness.wait_for(events.ToolCalled)
         await asyncio.sleep(0.1)
         call.line.writer.close()
         try:
-            await is_over(call.stage, call.line)
+            await is_over(call.harness, call.line)
         finally:
             touch("enough")
         assert f"call {call.line.uuid}: tool stubborn abandoned" in caplog.text

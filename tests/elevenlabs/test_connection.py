@@ -6,16 +6,11 @@ Where the clock matters the tests run on virtual time: the sockets are real, ten
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
-import hashlib
 import json
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -23,155 +18,35 @@ from audiosocket_gw import USER_AGENT
 from audiosocket_gw.causes import NotReading
 from audiosocket_gw.elevenlabs import connection as link
 from audiosocket_gw.elevenlabs import messages
-from audiosocket_gw.elevenlabs.connection import AgentConnection, MessageHandler, connect
+from audiosocket_gw.elevenlabs.connection import connect
 from audiosocket_gw.errors import AgentError
 from audiosocket_gw.events import CallEnd, EndReason
 from audiosocket_gw.tap import Tap
-
-CERTIFICATE = Path(__file__).with_name("localhost.pem")
-"""Of 127.0.0.1, signed by itself, valid for a hundred years; its key is no secret."""
-EXPIRED = CERTIFICATE.with_name("expired.pem")
-ELSEWHERE = CERTIFICATE.with_name("elsewhere.pem")
-"""Of another host."""
-
-INITIATION = messages.initiation({})
-
-TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
-
-
-def frame(opcode: int, payload: bytes = b"", *, fin: bool = True) -> bytes:
-    """Build a WebSocket frame as a server sends it (RFC 6455, section 5.2)."""
-    first = (0x80 if fin else 0) | opcode
-    if len(payload) < 126:
-        return bytes([first, len(payload)]) + payload
-    if len(payload) < 65_536:
-        return struct.pack("!BBH", first, 126, len(payload)) + payload
-    return struct.pack("!BBQ", first, 127, len(payload)) + payload
-
-
-def text(**message: Any) -> bytes:
-    return frame(TEXT, json.dumps(message).encode())
-
-
-def closing(code: int, reason: str = "") -> bytes:
-    return frame(CLOSE, struct.pack("!H", code) + reason.encode())
-
-
-METADATA_BODY = {
-    "conversation_id": "conv_1",
-    "agent_output_audio_format": "pcm_8000",
-    "user_input_audio_format": "ulaw_8000",
-}
-METADATA = text(type="conversation_initiation_metadata", conversation_initiation_metadata_event=METADATA_BODY)
-METADATA_MESSAGE = messages.Metadata("conv_1", "pcm_8000", "ulaw_8000")
-AUDIO = text(type="audio", audio_event={"audio_base_64": "AQI=", "event_id": 1})
-
-
-class Peer:
-    """The agent's end of one connection."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-        self.request = b""
-
-    async def upgrade(self, first: bytes = b"") -> None:
-        """Accept the WebSocket, and send ``first`` in the same segment."""
-        self.request = await self.reader.readuntil(b"\r\n\r\n")
-        key = self.request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]
-        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-        self.writer.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + first
-        )
-
-    async def begin(self, more: bytes = b"") -> None:
-        """Announce the conversation, and send ``more`` in the same segment."""
-        await self.upgrade()
-        assert await self.receive() == (TEXT, INITIATION)
-        self.writer.write(METADATA + more)
-
-    async def receive(self) -> tuple[int, bytes]:
-        """Return opcode and payload of the next frame, which must be masked, as a client's must."""
-        first, second = await self.reader.readexactly(2)
-        assert first & 0x80
-        assert second & 0x80
-        size = second & 0x7F
-        if size > 125:
-            wide = struct.Struct("!H" if size == 126 else "!Q")
-            (size,) = wide.unpack(await self.reader.readexactly(wide.size))
-        mask = await self.reader.readexactly(4)
-        payload = await self.reader.readexactly(size)
-        return first & 0x0F, bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
-
-    def cut(self) -> None:
-        self.writer.transport.abort()
-
-
-Behaviour = Callable[[Peer], Awaitable[None]]
-
-
-@asynccontextmanager
-async def agent(behave: Behaviour, tls: ssl.SSLContext | None = None) -> AsyncIterator[str]:
-    """Serve one way of behaving; yields the URL. The connection is closed when ``behave`` returns."""
-    tasks: list[asyncio.Task[None]] = []
-
-    async def serve(peer: Peer) -> None:
-        try:
-            await behave(peer)
-        finally:
-            peer.writer.close()
-
-    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        tasks.append(asyncio.ensure_future(serve(Peer(reader, writer))))
-
-    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
-    port = server.sockets[0].getsockname()[1]
-    try:
-        yield f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/v1/convai/conversation?agent_id=a"
-    finally:
-        server.close()
-        for task in tasks:
-            task.cancel()
-        for ended in await asyncio.gather(*tasks, return_exceptions=True):
-            if not isinstance(
-                ended, None | asyncio.CancelledError | ConnectionError | asyncio.IncompleteReadError
-            ):
-                raise ended
-
-
-def ignore(message: messages.ServerMessage) -> None:
-    pass
-
-
-def ready(initiation: bytes) -> asyncio.Future[bytes]:
-    future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-    future.set_result(initiation)
-    return future
-
-
-def serving(certificate: Path = CERTIFICATE) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
-    return context
-
-
-def trusting(certificate: Path = CERTIFICATE) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=certificate)
-
-
-async def open_(
-    url: str, on_message: MessageHandler = ignore, timeout_s: float = 30, tap: Tap | None = None
-) -> AgentConnection:
-    return await connect(
-        url,
-        ready(INITIATION),
-        on_message,
-        ssl_context=trusting(),
-        timeout_s=timeout_s,
-        queue_timeout_s=40,
-        tap=tap,
-    )
+from tests.harness.agent_messages import audio_message
+from tests.harness.agent_peer import (
+    AUDIO,
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    INITIATION,
+    METADATA,
+    METADATA_MESSAGE,
+    PING,
+    PONG,
+    TEXT,
+    AgentPeer,
+    Behaviour,
+    agent,
+    closing,
+    forever,
+    frame,
+    ignore,
+    open_,
+    ready,
+    text,
+    until_close,
+)
+from tests.harness.certificates import ELSEWHERE, EXPIRED, LOCALHOST, serving, trusting
 
 
 async def refusal(behave: Behaviour, timeout_s: float = 30) -> AgentError:
@@ -192,23 +67,13 @@ async def ending(behave: Behaviour, tls: ssl.SSLContext | None = None) -> CallEn
             await connection.close()
 
 
-async def forever(peer: Peer) -> None:
-    await peer.reader.read()
-
-
-async def until_close(peer: Peer) -> None:
-    """Take what comes, up to the closing frame."""
-    while (await peer.receive())[0] != CLOSE:
-        pass
-
-
 # Beginning
 
 
 async def test_a_conversation() -> None:
     heard: list[tuple[int, bytes]] = []
 
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(AUDIO)
         assert peer.request.startswith(b"GET /v1/convai/conversation?agent_id=a HTTP/1.1\r\n")
         heard.append(await peer.receive())
@@ -230,7 +95,7 @@ async def test_a_conversation() -> None:
 
 
 async def test_all_that_comes_with_the_handshake_is_handled_in_order() -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.upgrade(METADATA + AUDIO)
         assert await peer.receive() == (TEXT, INITIATION)
         await until_close(peer)
@@ -243,7 +108,7 @@ async def test_all_that_comes_with_the_handshake_is_handled_in_order() -> None:
 
 
 def answering(response: bytes) -> Behaviour:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
         peer.writer.write(response)
 
@@ -292,7 +157,7 @@ async def test_a_redirect_is_told_without_its_secrets_and_length() -> None:
 async def test_the_upgrade_names_the_gateway() -> None:
     heads: list[bytes] = []
 
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         heads.append(await peer.reader.readuntil(b"\r\n\r\n"))
 
     await refusal(behave)
@@ -327,23 +192,23 @@ async def test_nobody_listens() -> None:
     assert caught.value.reason is EndReason.AGENT_UNREACHABLE
 
 
-async def after_the_upgrade(peer: Peer) -> None:
+async def after_the_upgrade(peer: AgentPeer) -> None:
     await peer.upgrade()
 
 
-async def after_the_initiation(peer: Peer) -> None:
+async def after_the_initiation(peer: AgentPeer) -> None:
     await peer.upgrade()
     await peer.receive()
 
 
-async def with_half_the_metadata(peer: Peer) -> None:
+async def with_half_the_metadata(peer: AgentPeer) -> None:
     await peer.upgrade(METADATA[:20])
 
 
 def torn(behave: Behaviour) -> Behaviour:
     """Reset the connection where ``behave`` would close it."""
 
-    async def tear(peer: Peer) -> None:
+    async def tear(peer: AgentPeer) -> None:
         await behave(peer)
         await peer.writer.drain()
         peer.cut()
@@ -359,13 +224,13 @@ async def test_cut_before_the_conversation_began(behave: Behaviour) -> None:
     assert (await refusal(behave)).reason is EndReason.AGENT_LOST
 
 
-async def closed_before_metadata(peer: Peer) -> None:
+async def closed_before_metadata(peer: AgentPeer) -> None:
     await peer.upgrade(
         text(type="error", message="no agent for you") + closing(1008, "Invalid message received")
     )
 
 
-async def garbage_before_metadata(peer: Peer) -> None:
+async def garbage_before_metadata(peer: AgentPeer) -> None:
     await peer.upgrade(frame(TEXT, b"hello"))
     await until_close(peer)
 
@@ -385,19 +250,19 @@ async def test_refused_before_the_conversation_began(
     assert complaint in str(error)
 
 
-async def dripping_its_response(peer: Peer) -> None:
+async def dripping_its_response(peer: AgentPeer) -> None:
     peer.writer.write(b"HTTP/1.1 101 ")
     while True:
         peer.writer.write(b"x")
         await asyncio.sleep(1)
 
 
-async def silent_after_the_upgrade(peer: Peer) -> None:
+async def silent_after_the_upgrade(peer: AgentPeer) -> None:
     await peer.upgrade()
     await forever(peer)
 
 
-async def only_pinging(peer: Peer) -> None:
+async def only_pinging(peer: AgentPeer) -> None:
     await peer.upgrade()
     while True:
         peer.writer.write(frame(PING) + text(type="ping", ping_event={"event_id": 1}))
@@ -420,7 +285,7 @@ async def test_each_step_has_a_deadline(behave: Behaviour) -> None:
 async def test_a_cancelled_beginning_leaves_no_connection(behave: Behaviour) -> None:
     gone = asyncio.Event()
 
-    async def watch(peer: Peer) -> None:
+    async def watch(peer: AgentPeer) -> None:
         with contextlib.suppress(ConnectionError):
             await behave(peer)
         gone.set()
@@ -440,7 +305,7 @@ async def test_a_cancelled_beginning_leaves_no_connection(behave: Behaviour) -> 
 async def test_a_ping_is_answered_at_once_with_its_id(event_id: int | str | None) -> None:
     answered: list[tuple[int, bytes]] = []
 
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(text(type="ping", ping_event={"event_id": event_id, "ping_ms": 5_000}))
         answered.append(await peer.receive())
 
@@ -453,7 +318,7 @@ async def test_a_ping_is_answered_at_once_with_its_id(event_id: int | str | None
 async def test_websocket_pings_are_answered() -> None:
     answered: list[tuple[int, bytes]] = []
 
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(frame(PING, b"are you there"))
         answered.append(await peer.receive())
 
@@ -473,7 +338,7 @@ async def test_messages_in_pieces_and_in_binary_frames() -> None:
         + AUDIO
     )
 
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin()
         for byte in pieces:
             peer.writer.write(bytes([byte]))
@@ -489,7 +354,7 @@ async def test_messages_in_pieces_and_in_binary_frames() -> None:
 
 
 async def test_metadata_may_come_twice() -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(METADATA + closing(1000))
         await until_close(peer)
 
@@ -499,11 +364,9 @@ async def test_metadata_may_come_twice() -> None:
 @pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
 async def test_a_message_of_ten_megabytes(over_tls: bool) -> None:
     audio = bytes(10 * 2**20)
-    message = text(
-        type="audio", audio_event={"audio_base_64": base64.b64encode(audio).decode(), "event_id": 1}
-    )
+    message = text(**audio_message(audio, 1))
 
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(message + closing(1000))
         await until_close(peer)
 
@@ -534,7 +397,7 @@ async def test_a_message_of_ten_megabytes(over_tls: bool) -> None:
 async def test_close_codes(code: int, text_: str, reason: EndReason) -> None:
     echoed: list[tuple[int, bytes]] = []
 
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(closing(code, text_))
         echoed.append(await peer.receive())
 
@@ -546,7 +409,7 @@ async def test_close_codes(code: int, text_: str, reason: EndReason) -> None:
 
 
 async def test_a_close_without_a_code() -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(frame(CLOSE))
         await until_close(peer)
 
@@ -557,7 +420,7 @@ async def test_a_close_without_a_code() -> None:
 
 @pytest.mark.parametrize("between", [b"", text(type="error", message="The conversation ended")])
 async def test_a_guardrail_before_the_end_is_told(between: bytes) -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(text(type="guardrail_triggered") + between + closing(1002))
 
     closed = await ending(behave)
@@ -566,14 +429,14 @@ async def test_a_guardrail_before_the_end_is_told(between: bytes) -> None:
 
 
 async def test_a_guardrail_after_which_the_agent_went_on_is_not() -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(text(type="guardrail_triggered") + AUDIO + closing(1002))
 
     assert "guardrail" not in (await ending(behave)).detail
 
 
 async def test_an_error_of_any_length_is_capped() -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(text(type="error", message="x" * 100_000) + closing(1011))
 
     assert len((await ending(behave)).detail) < 300
@@ -589,7 +452,7 @@ def queue(status: str) -> bytes:
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("statuses", [["waiting"], ["waiting", "waiting", "moved"]])
 async def test_the_wait_in_the_queue_has_a_deadline_of_its_own(statuses: list[str]) -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.upgrade()
         for status in statuses:
             await asyncio.sleep(3)
@@ -608,7 +471,7 @@ async def test_the_wait_in_the_queue_has_a_deadline_of_its_own(statuses: list[st
 
 @pytest.mark.virtual_time
 async def test_who_is_admitted_has_the_whole_deadline_again() -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.upgrade(queue("waiting"))
         await asyncio.sleep(35)
         peer.writer.write(queue("admitted"))
@@ -625,7 +488,7 @@ async def test_who_is_admitted_has_the_whole_deadline_again() -> None:
 
 @pytest.mark.virtual_time
 async def test_who_is_admitted_and_gets_no_conversation_times_out() -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.upgrade(queue("waiting") + queue("admitted"))
         await forever(peer)
 
@@ -640,7 +503,7 @@ async def test_who_is_admitted_and_gets_no_conversation_times_out() -> None:
 @pytest.mark.parametrize("last", [b"", closing(1000), closing(1002), closing(3008)])
 @pytest.mark.parametrize("first", [b"", METADATA], ids=["before", "after"])
 async def test_a_queue_that_times_out_means_busy_whether_it_closes_or_not(first: bytes, last: bytes) -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.upgrade(first + queue("waiting") + queue("timed_out") + last)
         await until_close(peer)
         peer.writer.close()
@@ -657,7 +520,7 @@ async def test_a_queue_that_times_out_means_busy_whether_it_closes_or_not(first:
 
 @pytest.mark.virtual_time
 async def test_a_queue_after_the_metadata_has_a_deadline_too() -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(queue("waiting"))
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
@@ -671,7 +534,7 @@ async def test_a_queue_after_the_metadata_has_a_deadline_too() -> None:
 
 @pytest.mark.parametrize("last", [closing(1002), b""], ids=["closed", "cut"])
 async def test_the_error_before_the_end_is_told(last: bytes) -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(text(type="error", message="the voice is gone") + last)
 
     assert "the voice is gone" in (await ending(behave)).detail
@@ -681,7 +544,7 @@ async def test_the_error_before_the_end_is_told(last: bytes) -> None:
 @pytest.mark.parametrize("reset", [False, True])
 @pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
 async def test_cut_in_the_conversation(half: bytes, reset: bool, over_tls: bool) -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(half)
 
     closed = await ending(torn(behave) if reset else behave, serving() if over_tls else None)
@@ -712,7 +575,7 @@ GARBAGE = {
 async def test_garbage(name: str) -> None:
     answer: list[tuple[int, bytes]] = []
 
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(GARBAGE[name] + AUDIO)
         answer.append(await peer.receive())
 
@@ -728,7 +591,7 @@ async def test_garbage(name: str) -> None:
 async def test_a_silent_agent_is_pinged_and_then_given_up() -> None:
     heard: list[tuple[int, bytes]] = []
 
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin()
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
@@ -745,7 +608,7 @@ async def test_a_silent_agent_is_pinged_and_then_given_up() -> None:
 
 @pytest.mark.virtual_time
 async def test_an_agent_that_answers_pings_may_be_silent() -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin()
         for _ in range(30):
             opcode, payload = await peer.receive()
@@ -763,7 +626,7 @@ async def test_an_agent_that_answers_pings_may_be_silent() -> None:
 @pytest.mark.virtual_time
 @pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
 async def test_an_agent_that_does_not_read_is_given_up(over_tls: bool) -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin()
         peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
         while True:
@@ -793,7 +656,7 @@ async def test_an_agent_that_does_not_read_is_given_up(over_tls: bool) -> None:
 async def test_the_end_comes_though_the_agent_keeps_the_connection(
     last: bytes, reason: EndReason, more: bytes, over_tls: bool
 ) -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin()
         await asyncio.sleep(5)
         peer.writer.write(last)
@@ -812,7 +675,7 @@ async def test_the_end_comes_though_the_agent_keeps_the_connection(
 @pytest.mark.parametrize("more", [b"", AUDIO], ids=["silent", "talking on"])
 @pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
 async def test_our_close_ends_it_though_the_agent_does_not_answer(more: bytes, over_tls: bool) -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin()
         while True:
             peer.writer.write(more)
@@ -830,7 +693,7 @@ async def test_our_close_ends_it_though_the_agent_does_not_answer(more: bytes, o
 
 @pytest.mark.virtual_time
 async def test_an_agent_that_half_closes_and_does_not_read_is_cut() -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin()
         peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await asyncio.sleep(5)
@@ -849,7 +712,7 @@ async def test_an_agent_that_half_closes_and_does_not_read_is_cut() -> None:
 
 @pytest.mark.virtual_time
 async def test_a_cancelled_close_leaves_no_connection() -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin()
         await forever(peer)
         await asyncio.sleep(3600)
@@ -872,7 +735,7 @@ async def test_a_cancelled_close_leaves_no_connection() -> None:
 async def test_after_the_end_nothing_is_left_and_nothing_is_sent(last: bytes, over_tls: bool) -> None:
     """Also when the end comes in the same segment as the metadata."""
 
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(last)
 
     tasks = asyncio.all_tasks()
@@ -893,7 +756,7 @@ async def test_after_the_end_nothing_is_left_and_nothing_is_sent(last: bytes, ov
 async def test_closing_in_the_moment_of_a_cut(reset: bool) -> None:
     cut = asyncio.Event()
 
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin()
         await cut.wait()
 
@@ -912,7 +775,7 @@ async def test_closing_in_the_moment_of_a_cut(reset: bool) -> None:
 
 
 async def test_a_conversation_over_tls() -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(AUDIO)
         opcode, _ = await peer.receive()
         assert opcode == CLOSE
@@ -929,7 +792,7 @@ async def test_a_conversation_over_tls() -> None:
 @pytest.mark.parametrize(
     ("certificate", "trusted", "complaint"),
     [
-        (CERTIFICATE, ELSEWHERE, "certificate verify failed: self-signed certificate"),
+        (LOCALHOST, ELSEWHERE, "certificate verify failed: self-signed certificate"),
         (EXPIRED, EXPIRED, "certificate has expired"),
         (ELSEWHERE, ELSEWHERE, "certificate is not valid for '127.0.0.1'"),
     ],
@@ -946,7 +809,7 @@ async def test_a_certificate_that_proves_nothing(certificate: Path, trusted: Pat
 
 
 async def test_tls_to_a_port_without_it() -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.reader.read(1)
         peer.writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
@@ -958,7 +821,7 @@ async def test_tls_to_a_port_without_it() -> None:
 
 @pytest.mark.parametrize("reset", [False, True])
 async def test_cut_in_the_tls_handshake(reset: bool) -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.reader.read(1)  # what is left unread makes it a reset
 
     async with agent(torn(behave) if reset else behave) as url:
@@ -983,7 +846,7 @@ async def test_the_deadline_holds_for_the_tls_handshake() -> None:
 async def test_a_closing_frame_is_the_last_word_though_tls_is_cut_off() -> None:
     """Many servers don't trouble to end TLS; only the agent itself can have sent that frame."""
 
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(closing(1000))
         await until_close(peer)
         peer.cut()
@@ -992,10 +855,10 @@ async def test_a_closing_frame_is_the_last_word_though_tls_is_cut_off() -> None:
 
 
 async def test_tls_that_is_cut_off_is_told_from_tls_that_is_ended() -> None:
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin()
 
-    async def cut(peer: Peer) -> None:
+    async def cut(peer: AgentPeer) -> None:
         await peer.begin()
         await peer.writer.drain()
         peer.cut()
@@ -1025,7 +888,7 @@ async def test_a_tap_hears_the_messages_both_ways_but_not_the_caller() -> None:
     body = b'{"type":"ping","ping_event":{"event_id":7}}'
     garbage = b"not JSON at all"
 
-    async def behave(peer: Peer) -> None:
+    async def behave(peer: AgentPeer) -> None:
         await peer.begin(frame(TEXT, body[:9], fin=False) + frame(CONTINUATION, body[9:]))
         assert await peer.receive() == (TEXT, b'{"type":"pong","event_id":7}')
         assert await peer.receive() == (TEXT, b'{"user_audio_chunk":"AAE="}')

@@ -17,32 +17,13 @@ import pytest
 
 from audiosocket_gw.elevenlabs import tls
 from audiosocket_gw.elevenlabs.tls import TlsClient, TlsTransport
+from tests.harness.certificates import ELSEWHERE, EXPIRED, LOCALHOST, serving, trusting
 
 T = TypeVar("T")
-
-# Each is signed by itself; their keys are no secrets.
-LOCALHOST = Path(__file__).with_name("localhost.pem")
-"""Of localhost and 127.0.0.1, valid for a hundred years."""
-EXPIRED = Path(__file__).with_name("expired.pem")
-"""Of the same, up to 2021."""
-ELSEWHERE = Path(__file__).with_name("elsewhere.pem")
-"""Of elsewhere.example."""
 
 VERSIONS = [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]
 
 LARGE = Random(8446).randbytes(3_000_001)
-
-
-def serving(certificate: Path = LOCALHOST, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
-    if version is not None:
-        context.minimum_version = context.maximum_version = version
-    return context
-
-
-def trusting(certificate: Path | None = LOCALHOST) -> ssl.SSLContext:
-    return ssl.create_default_context(cafile=certificate)
 
 
 class Server:

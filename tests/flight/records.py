@@ -81,6 +81,10 @@ def trace(path: Path, *records: Record) -> CallTrace:
     return load_trace(write(path, records))
 
 
+def recordings(directory: Path) -> list[Path]:
+    return sorted(directory.iterdir())
+
+
 # Strategies
 
 times = st.integers(0, 2**50)

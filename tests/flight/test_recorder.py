@@ -12,8 +12,7 @@ import stat
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,40 +32,31 @@ from audiosocket_gw.flight.recorder import FlightRecorder
 from audiosocket_gw.protocol.audiosocket import Audio, Kind, encode_audio, encode_dtmf
 from audiosocket_gw.recording.directory import call_name
 from audiosocket_gw.recording.retention import Limits
-from tests.harness.stage import MANUAL, Stage, ramp, stage
+from tests.flight.records import recordings
+from tests.harness.audio import ramp
+from tests.harness.gateway import running_gateway
 
 FRAME = encode_audio(Kind.SLIN, bytes(320))
 
 
-@asynccontextmanager
-async def recorded_stage(directory: Path, *, keep: str = "all") -> AsyncIterator[Stage]:
-    """Set up simulator and gateway with a flight recorder; leaving it waits for its files."""
-    async with stage(MANUAL, flight_dir=directory, flight_keep=keep) as made:
-        yield made
-
-
-def files(directory: Path) -> list[Path]:
-    return sorted(directory.iterdir())
-
-
 def only(directory: Path) -> CallTrace:
-    (path,) = files(directory)
+    (path,) = recordings(directory)
     assert path.suffix == SUFFIX
     return load_trace(path)
 
 
 async def test_a_call_is_recorded_both_ways(tmp_path: Path) -> None:
     said, answered = ramp(200), ramp(300, start=5_000)
-    async with recorded_stage(tmp_path) as made:
-        line, conversation = await made.call()
+    async with running_gateway(flight_dir=tmp_path, flight_keep="all") as harness:
+        line, conversation = await harness.call()
         async with line:
             line.say(said)
             await conversation.send_audio(answered)
             await line.hears(answered)
             line.send(encode_dtmf("7"))
-            await made.wait_for(events.DigitPressed)
+            await harness.wait_for(events.DigitPressed)
             await conversation.close(1011, "Internal error")
-            await made.wait_for_calls(0)
+            await harness.wait_for_calls(0)
             heard = line.heard
     found = only(tmp_path)
     assert found.start.uuid == line.uuid
@@ -89,12 +79,12 @@ async def test_a_call_is_recorded_both_ways(tmp_path: Path) -> None:
 
 
 async def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
-    async with recorded_stage(tmp_path / "made" / "new") as made:
-        line, _ = await made.call()
+    async with running_gateway(flight_dir=tmp_path / "made" / "new", flight_keep="all") as harness:
+        line, _ = await harness.call()
         async with line:
             pass
-        await made.wait_for_calls(0)
-    (path,) = files(tmp_path / "made" / "new")
+        await harness.wait_for_calls(0)
+    (path,) = recordings(tmp_path / "made" / "new")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
@@ -103,20 +93,20 @@ async def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
 async def test_only_calls_that_ended_badly_are_kept_unless_all_are(
     tmp_path: Path, keep: str, kept: int
 ) -> None:
-    async with recorded_stage(tmp_path, keep=keep) as made:
+    async with running_gateway(flight_dir=tmp_path, flight_keep=keep) as harness:
         for code in (1000, 1011):
-            line, conversation = await made.call()
+            line, conversation = await harness.call()
             async with line:
                 await conversation.close(code)
-                await made.wait_for(events.CallEnded, line.uuid)
-    ends = [load_trace(path).end for path in files(tmp_path)]
+                await harness.wait_for(events.CallEnded, line.uuid)
+    ends = [load_trace(path).end for path in recordings(tmp_path)]
     assert len(ends) == kept
     assert EndReason.AGENT_FAILED in [end.reason for end in ends if end is not None]
 
 
 async def test_numbers_and_secrets_never_reach_the_file(tmp_path: Path) -> None:
-    async with recorded_stage(tmp_path) as made:
-        line, conversation = await made.call()
+    async with running_gateway(flight_dir=tmp_path, flight_keep="all") as harness:
+        line, conversation = await harness.call()
         async with line:
             await conversation.send(
                 {
@@ -125,9 +115,9 @@ async def test_numbers_and_secrets_never_reach_the_file(tmp_path: Path) -> None:
                 }
             )
             await conversation.call_tool("look_up", {"phone": "01701234567", "id": 4711_4711, "note": "x"})
-            await made.wait_for(events.ToolAnswered)
+            await harness.wait_for(events.ToolAnswered)
             await conversation.send_text('{"broken": "01701234567", "token": "swordfish"')
-            await made.wait_for(events.CallEnded)
+            await harness.wait_for(events.CallEnded)
     found = only(tmp_path)
     everything = " ".join(map(str, found.records))
     assert "1234567" not in everything
@@ -155,7 +145,7 @@ async def test_the_oldest_recordings_go(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with FlightRecorder(tmp_path, keep_all=False, limits=Limits(max_bytes=2_500)):
         pass
-    assert {path.name for path in files(tmp_path)} == {old[2].name, dead.name, "notes.txt"}
+    assert {path.name for path in recordings(tmp_path)} == {old[2].name, dead.name, "notes.txt"}
 
 
 # By hand: a tap without a gateway
@@ -191,13 +181,13 @@ async def test_a_second_of_a_call_is_on_the_disk_before_it_ends(tmp_path: Path) 
         recorder.open(begun).on_frame_sent(FRAME)
         while not _written(tmp_path):
             await asyncio.sleep(0.01)
-        (path,) = files(tmp_path)
+        (path,) = recordings(tmp_path)
         found = load_trace(path)
         assert (len(found.heard), found.end) == (1, None)
 
 
 def _written(directory: Path) -> bool:
-    return any(path.suffix == UNFINISHED and path.stat().st_size > 100 for path in files(directory))
+    return any(path.suffix == UNFINISHED and path.stat().st_size > 100 for path in recordings(directory))
 
 
 async def test_a_killed_process_leaves_what_it_heard(tmp_path: Path) -> None:
@@ -227,7 +217,7 @@ async def test_a_killed_process_leaves_what_it_heard(tmp_path: Path) -> None:
     await asyncio.sleep(0.5)
     process.send_signal(signal.SIGKILL)
     await process.wait()
-    (path,) = files(tmp_path)
+    (path,) = recordings(tmp_path)
     assert path.name.endswith(UNFINISHED)
     found = load_trace(path)
     assert len(found.heard) > 10
@@ -293,7 +283,7 @@ async def test_what_a_disk_took_until_it_was_full_is_kept(
         tap.on_event(end(begun.uuid, reason))
     assert disk._room == 0
     assert len(caplog.records) == 1
-    found = [load_trace(path) for path in files(tmp_path)]
+    found = [load_trace(path) for path in recordings(tmp_path)]
     assert [(len(trace.heard), trace.end) for trace in found] == [(2, None)] * kept
 
 
@@ -317,7 +307,7 @@ async def test_a_defect_costs_the_recording_and_one_error(
     await _three_seconds(tmp_path)
     (error,) = caplog.records
     assert error.levelno == logging.ERROR
-    assert files(tmp_path) == []
+    assert recordings(tmp_path) == []
 
 
 async def _three_seconds(directory: Path) -> None:
@@ -345,7 +335,7 @@ async def test_a_disk_that_is_too_slow_costs_the_recording_and_one_warning(
         assert not tap._notes  # type: ignore[attr-defined]
     (warning,) = caplog.records
     assert f"call {begun.uuid}: the disk is too slow" in warning.getMessage()
-    assert files(tmp_path) == []
+    assert recordings(tmp_path) == []
 
 
 async def test_a_burst_does_not_wait_for_the_second_to_end(tmp_path: Path) -> None:
@@ -361,11 +351,11 @@ async def test_a_burst_does_not_wait_for_the_second_to_end(tmp_path: Path) -> No
 
 async def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
     directory = tmp_path / "flights"
-    async with recorded_stage(directory) as made:
+    async with running_gateway(flight_dir=directory, flight_keep="all") as harness:
         directory.rmdir()
-        line, _ = await made.call()
+        line, _ = await harness.call()
         line.writer.close()
-        await made.wait_for(events.CallEnded)
+        await harness.wait_for(events.CallEnded)
         await line.__aexit__()
     assert only(directory).start.uuid == line.uuid
     assert directory.stat().st_mode & 0o777 == 0o700

@@ -1,4 +1,4 @@
-"""Certificates as Asterisk's ``ast_tls_cert`` makes them: an authority and a server, without extensions."""
+"""TLS of a test's own: certificates that lie ready, and those that Asterisk's ``ast_tls_cert`` makes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+# Each is signed by itself; their keys are no secrets.
+LOCALHOST = Path(__file__).with_name("localhost.pem")
+"""Of localhost and 127.0.0.1, valid for a hundred years."""
+EXPIRED = Path(__file__).with_name("expired.pem")
+"""Of the same, up to 2021."""
+ELSEWHERE = Path(__file__).with_name("elsewhere.pem")
+"""Of elsewhere.example."""
+
+
+def serving(certificate: Path = LOCALHOST, version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+    """Return a server's context; of one version of TLS alone where that is given."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    if version is not None:
+        context.minimum_version = context.maximum_version = version
+    return context
+
+
+def trusting(certificate: Path | None = LOCALHOST) -> ssl.SSLContext:
+    """Return a client's context that trusts this certificate, or those of the machine."""
+    return ssl.create_default_context(cafile=certificate)
+
 
 CONFIG = "[req]\ndistinguished_name = subject\nprompt = no\n[subject]\nCN = {name}\nO = {organisation}\n"
 COMMANDS = (
@@ -22,15 +45,16 @@ COMMANDS = (
 
 @dataclass(frozen=True)
 class Certificates:
-    """``ca`` is the authority's certificate, ``server`` the server's, with its key."""
+    """An authority and a server, without extensions.
+
+    ``ca`` is the authority's certificate, ``server`` the server's, with its key.
+    """
 
     ca: Path
     server: Path
 
     def serving(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(self.server)
-        return context
+        return serving(self.server)
 
 
 def make_certificates(directory: Path, name: str) -> Certificates:

@@ -17,8 +17,10 @@ from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.protocol.audiosocket import Kind, encode_audio
 from audiosocket_gw.settings import Settings
-from tests.call.test_barge_in import audio_message, hears_ms, interruption, words
-from tests.harness.stage import Line, ramp, stage, without_silence
+from tests.harness.agent_messages import agent_response, audio_message, interruption
+from tests.harness.asterisk_peer import AsteriskPeer
+from tests.harness.audio import ramp, without_silence
+from tests.harness.gateway import running_gateway
 
 Samples = npt.NDArray[np.int16]
 
@@ -48,7 +50,7 @@ def place_of(part: Samples, whole: Samples) -> int:
     raise AssertionError("it is not there")
 
 
-async def keep_talking(line: Line) -> None:
+async def keep_talking(line: AsteriskPeer) -> None:
     """Be a telephone: one frame every 20 ms, each unlike the others."""
     number = 0
     while True:
@@ -60,20 +62,20 @@ async def keep_talking(line: Line) -> None:
 async def test_the_recording_of_an_interrupted_call_is_what_the_caller_heard(tmp_path: Path) -> None:
     text = "one two three four five six seven eight nine ten"
     replies = [ramp(3_000, 1 + 1_000 * number) for number in range(3)]
-    async with stage(record_dir=tmp_path / "records") as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(record_dir=tmp_path / "records") as harness:
+        line, agent = await harness.call()
         talking = asyncio.create_task(keep_talking(line))
         async with line:
             for number, reply in enumerate(replies, 1):
-                await agent.send(words(text, number))
+                await agent.send(agent_response(text, number))
                 await agent.send(audio_message(reply, number))
-                await hears_ms(line, 500 * number)
+                await line.hears_ms(500 * number)
                 await agent.send(interruption(number))
                 await asyncio.sleep(0.1)  # silence, by which the end is found
             await asyncio.sleep(0.2)
             talking.cancel()
             heard = np.frombuffer(line.heard, "<i2")
-        await on_stage.wait_for_calls(0)
+        await harness.wait_for_calls(0)
     left, right, transcript = recording(tmp_path / "records")
 
     shifts = []
@@ -100,13 +102,13 @@ async def test_the_recording_of_an_interrupted_call_is_what_the_caller_heard(tmp
 
 async def test_what_the_caller_says_is_recorded_sample_for_sample(tmp_path: Path) -> None:
     said = ramp(500)
-    async with stage(record_dir=tmp_path) as on_stage:
-        line, _ = await on_stage.call()
+    async with running_gateway(record_dir=tmp_path) as harness:
+        line, _ = await harness.call()
         async with line:
             for start in range(0, len(said), 320):
                 line.send(encode_audio(Kind.SLIN, said[start : start + 320]))
                 await asyncio.sleep(0.02)
-        await on_stage.wait_for_calls(0)
+        await harness.wait_for_calls(0)
     left, right, _ = recording(tmp_path)
     # Where this process was late with a frame, there is silence.
     assert without_silence(left.tobytes()) == said
@@ -117,14 +119,14 @@ async def test_a_disk_that_fails_never_harms_the_call(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "records"
-    async with stage(record_dir=folder, flight_dir=tmp_path / "flights") as on_stage:
+    async with running_gateway(record_dir=folder, flight_dir=tmp_path / "flights") as harness:
         for directory in (folder, tmp_path / "flights"):
             directory.rmdir()
-        line, agent = await on_stage.call()
+        line, agent = await harness.call()
         async with line:
             await agent.send(audio_message(ramp(1_500), 1))
             await line.hears(ramp(1_500))
-        ended = await on_stage.wait_for(events.CallEnded)
+        ended = await harness.wait_for(events.CallEnded)
         assert ended.reason is events.EndReason.CALLER_HANGUP
     assert "RECORD_DIR" in caplog.text
     assert "FLIGHT_DIR" in caplog.text
@@ -143,13 +145,13 @@ async def test_a_folder_that_can_not_be_used_keeps_the_gateway_from_starting(
 
 
 async def test_flights_of_calls_that_ended_badly_are_kept(tmp_path: Path) -> None:
-    async with stage(flight_dir=tmp_path) as on_stage:
-        good, _ = await on_stage.call()
+    async with running_gateway(flight_dir=tmp_path) as harness:
+        good, _ = await harness.call()
         async with good:
             pass
-        bad, agent = await on_stage.call()
+        bad, agent = await harness.call()
         async with bad:
             await agent.close(1011)
-            await on_stage.wait_for(events.CallEnded, bad.uuid)
-        await on_stage.wait_for_calls(0)
+            await harness.wait_for(events.CallEnded, bad.uuid)
+        await harness.wait_for_calls(0)
     assert str(bad.uuid) in flight_in(tmp_path).name

@@ -18,9 +18,10 @@ from audiosocket_gw.runtime import happy_eyeballs
 from audiosocket_gw.runtime.event_loop import GatewayEventLoop
 from audiosocket_gw.runtime.happy_eyeballs import interleaved, open_socket
 from tests.ami.fake_asterisk import TIMING, fake_asterisk
-from tests.elevenlabs.test_connection import Peer, agent, open_, serving, until_close
+from tests.harness.agent_peer import AgentPeer, agent, open_, until_close
+from tests.harness.certificates import serving
 from tests.harness.dead_address import ALIVE, DEAD, Resolver, swallowing
-from tests.harness.stage import stage
+from tests.harness.gateway import running_gateway
 
 HOST = "host.invalid"
 PATIENCE_S = 5
@@ -39,7 +40,7 @@ def port_of(url: str) -> int:
     return int(url.partition(f"{ALIVE}:")[2].partition("/")[0])
 
 
-async def talks(peer: Peer) -> None:
+async def talks(peer: AgentPeer) -> None:
     await peer.begin()
     await until_close(peer)
 
@@ -63,15 +64,15 @@ async def test_agent_by_tls(resolver: Resolver) -> None:
 
 @pytest.mark.parametrize("api_key", [None, "sk_key"])
 async def test_call_with_a_public_and_a_private_agent(resolver: Resolver, api_key: str | None) -> None:
-    async with stage(api_key=api_key, agent_connect_timeout=PATIENCE_S) as on_stage:
-        base_url = on_stage.simulator.base_url
+    async with running_gateway(api_key=api_key, agent_connect_timeout=PATIENCE_S) as harness:
+        base_url = harness.simulator.base_url
         with swallowing(port_of(base_url)):
             elsewhere: dict[str, Any] = {
                 "elevenlabs_base_url": base_url.replace(ALIVE, HOST),
                 "elevenlabs_api_key": api_key,
             }
             async with (
-                stage(**elsewhere, agent_connect_timeout=PATIENCE_S) as caller_side,
+                running_gateway(**elsewhere, agent_connect_timeout=PATIENCE_S) as caller_side,
                 await caller_side.line() as line,
             ):
                 line.identify()

@@ -21,7 +21,7 @@ from audiosocket_gw.runtime.network_environment import (
     create_ssl_context,
     warn_of_unused_proxy,
 )
-from tests.elevenlabs.test_connection import INITIATION, Peer, agent, ignore, ready, until_close
+from tests.harness.agent_peer import INITIATION, AgentPeer, agent, ignore, ready, until_close
 from tests.harness.certificates import Certificates, make_certificates
 
 VARIABLES = [
@@ -203,7 +203,7 @@ def as_python_3_13(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(httpx, "create_ssl_context", strict)
 
 
-async def talks(peer: Peer) -> None:
+async def talks(peer: AgentPeer) -> None:
     await peer.begin()
     await until_close(peer)
 

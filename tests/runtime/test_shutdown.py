@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from audiosocket_gw.testing.simulator import Conversation, Simulator
-from tests.harness.stage import MANUAL, Line
+from tests.harness.asterisk_peer import AsteriskPeer
+from tests.harness.gateway import MANUAL
 
 STOPPING = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGPWR]
 
@@ -67,7 +68,7 @@ class Process:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.log = ""
-        self.line: Line
+        self.line: AsteriskPeer
         self.agent: Conversation
 
     async def read_log(self) -> None:
@@ -113,7 +114,7 @@ async def up(tmp_path: Path, *prefix: str, **settings: str) -> AsyncIterator[Pro
         try:
             await side.logs("listening for Asterisk on ")
             port = int(side.log.split("listening for Asterisk on 127.0.0.1:")[1].split()[0])
-            async with await Line.open(("127.0.0.1", port)) as side.line:
+            async with await AsteriskPeer.open(("127.0.0.1", port)) as side.line:
                 side.line.identify()
                 side.agent = await simulator.wait_for_conversation(1)
                 await side.logs("agent connected")

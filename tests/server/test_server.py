@@ -27,7 +27,9 @@ from audiosocket_gw.protocol.audiosocket import (
     encode_identity,
 )
 from audiosocket_gw.server import admission, connection
-from tests.harness.stage import MANUAL, SILENCE, Line, Stage, ramp, stage
+from tests.harness.asterisk_peer import AsteriskPeer
+from tests.harness.audio import SILENCE, ramp
+from tests.harness.gateway import MANUAL, GatewayHarness, running_gateway
 
 UUID_FRAME = encode_identity(uuid4())
 
@@ -41,8 +43,8 @@ HOSTILE = {
 }
 
 
-async def _one_healthy_call_throughout(on_stage: Stage) -> Line:
-    line, _ = await on_stage.call()
+async def _one_healthy_call_throughout(harness: GatewayHarness) -> AsteriskPeer:
+    line, _ = await harness.call()
     return line
 
 
@@ -50,16 +52,16 @@ async def _one_healthy_call_throughout(on_stage: Stage) -> Line:
 async def test_a_peer_that_begins_wrongly_is_closed_with_one_log_line(
     data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with stage() as on_stage, await _one_healthy_call_throughout(on_stage) as healthy:
+    async with running_gateway() as harness, await _one_healthy_call_throughout(harness) as healthy:
         caplog.clear()
-        async with await on_stage.line() as line:
+        async with await harness.line() as line:
             line.send(data)
             await line.ended.wait()
         records = [r for r in caplog.records if r.name.startswith("audiosocket_gw")]
         assert len(records) == 1 and records[0].levelno == logging.WARNING
         assert "127.0.0.1" in records[0].message
         assert line.frames == []
-        assert on_stage.gateway.calls == 1 and not healthy.ended.is_set()
+        assert harness.gateway.calls == 1 and not healthy.ended.is_set()
 
 
 STRANGERS = {
@@ -74,7 +76,7 @@ STRANGERS = {
 async def test_a_refusal_names_who_is_no_asterisk(
     name: str, data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with stage() as on_stage, await on_stage.line() as line:
+    async with running_gateway() as harness, await harness.line() as line:
         line.send(data)
         await line.ended.wait()
     assert f"this is {name}" in caplog.text.replace("this is a ", "this is ")
@@ -84,10 +86,10 @@ async def test_a_refusal_names_who_is_no_asterisk(
 async def test_a_health_check_that_connects_and_closes_is_no_warning(
     reset: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with stage() as on_stage:
+    async with running_gateway() as harness:
         caplog.set_level(logging.DEBUG, "audiosocket_gw.server")
         for _ in range(5):
-            _, writer = await asyncio.open_connection(*on_stage.gateway.address)
+            _, writer = await asyncio.open_connection(*harness.gateway.address)
             if reset:  # as HAProxy does
                 linger = struct.pack("ii", 1, 0)
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -100,7 +102,7 @@ async def test_a_health_check_that_connects_and_closes_is_no_warning(
 async def test_a_peer_that_stops_within_its_first_frame_is_a_warning(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async with stage() as on_stage, await on_stage.line() as line:
+    async with running_gateway() as harness, await harness.line() as line:
         line.send(UUID_FRAME[:5])
         line.writer.write_eof()
         await line.ended.wait()
@@ -134,44 +136,44 @@ WORD = ramp(20, start=9_000)
 async def test_no_frame_after_the_uuid_ends_a_call_or_moves_a_sample(
     data: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with stage() as on_stage:
-        line, conversation = await on_stage.call()
+    async with running_gateway() as harness:
+        line, conversation = await harness.call()
         async with line:
             for _ in range(3):
                 line.send(data + encode_audio(Kind.SLIN, WORD) + data + encode_dtmf("5"))
             while bytes(conversation.received_audio).count(WORD) < 3:
                 await asyncio.sleep(0.01)
-            assert len(on_stage.of(events.DigitPressed)) == 3
-            assert on_stage.gateway.calls == 1
+            assert len(harness.of(events.DigitPressed)) == 3
+            assert harness.gateway.calls == 1
         assert bytes(conversation.received_audio).replace(WORD, b"").strip(b"\0") == b""
     warnings = [r.getMessage() for r in caplog.records if "ignored" in r.message and r.levelname == "WARNING"]
     assert len(warnings) == (data in MEANINGLESS.values()), "one line, however many frames"
 
 
 async def test_an_error_frame_that_reports_a_hang_up_is_one() -> None:
-    async with stage() as on_stage:
-        line, _ = await on_stage.call()
+    async with running_gateway() as harness:
+        line, _ = await harness.call()
         async with line:
             line.send(b"\xff\x00\x01\x01")
             await line.ended.wait()
-        assert (await on_stage.wait_for(events.CallEnded)).reason is EndReason.CALLER_HANGUP
+        assert (await harness.wait_for(events.CallEnded)).reason is EndReason.CALLER_HANGUP
 
 
 @pytest.mark.parametrize("key", "abcdABCD")
 async def test_letters_are_keys_in_either_case(key: str) -> None:
-    async with stage() as on_stage:
-        line, _ = await on_stage.call()
+    async with running_gateway() as harness:
+        line, _ = await harness.call()
         async with line:
             line.send(b"\x03\x00\x01" + key.encode())
-            assert (await on_stage.wait_for(events.DigitPressed)).digit == key.upper()
+            assert (await harness.wait_for(events.DigitPressed)).digit == key.upper()
 
 
 @pytest.mark.parametrize("size", [81, 319, 321, 641])
 async def test_a_frame_of_an_odd_length_shifts_nothing(size: int) -> None:
     """Each frame begins with a whole sample; the agent gets whole ones only."""
     odd = ramp(50)[:size]
-    async with stage() as on_stage:
-        line, conversation = await on_stage.call()
+    async with running_gateway() as harness:
+        line, conversation = await harness.call()
         async with line:
             line.send(encode_audio(Kind.SLIN, SILENCE))
             for _ in range(3):
@@ -186,8 +188,8 @@ async def test_a_frame_of_an_odd_length_shifts_nothing(size: int) -> None:
 async def test_long_packets_at_48_khz_are_heard_whole(frame_ms: int) -> None:
     scenario = replace(MANUAL, input_format="pcm_48000", output_format="pcm_48000")
     said = ramp(frame_ms * 6)
-    async with stage(scenario) as on_stage:
-        line, conversation = await on_stage.call()
+    async with running_gateway(scenario) as harness:
+        line, conversation = await harness.call()
         async with line:
             line.send(encode_audio(Kind.SLIN48, said))
             while said not in bytes(conversation.received_audio):
@@ -196,8 +198,8 @@ async def test_long_packets_at_48_khz_are_heard_whole(frame_ms: int) -> None:
 
 async def test_silence_is_filled_in_between_frames_that_are_no_audio() -> None:
     """Comfort noise every 100 ms would otherwise be all that an agent gets, which hangs up after a minute."""
-    async with stage() as on_stage:
-        line, conversation = await on_stage.call()
+    async with running_gateway() as harness:
+        line, conversation = await harness.call()
         async with line:
             before = len(conversation.received_audio)
             while len(conversation.received_audio) < before + 10 * 320:
@@ -217,15 +219,15 @@ FLOODS = {
 
 @pytest.mark.parametrize("frame", FLOODS.values(), ids=FLOODS.keys())
 async def test_a_flood_of_frames_that_mean_nothing_ends_its_own_call_only(frame: bytes) -> None:
-    async with stage() as on_stage, await _one_healthy_call_throughout(on_stage) as healthy:
-        line, _ = await on_stage.call()
+    async with running_gateway() as harness, await _one_healthy_call_throughout(harness) as healthy:
+        line, _ = await harness.call()
         async with line:
             line.send(frame * 40_000)
             await line.ended.wait()
-            ended = await on_stage.wait_for(events.CallEnded, line.uuid)
+            ended = await harness.wait_for(events.CallEnded, line.uuid)
         assert ended.reason is EndReason.CALLER_PROTOCOL
         assert "real time" in ended.detail
-        assert on_stage.gateway.calls == 1 and not healthy.ended.is_set()
+        assert harness.gateway.calls == 1 and not healthy.ended.is_set()
 
 
 @dataclass
@@ -249,8 +251,8 @@ class PacedLeg:
 @pytest.mark.parametrize("frame_ms", [2.5, 5, 10, 20, 30, 40, 60, 100, 120])
 async def test_packets_of_any_length_are_heard_for_minutes(kind: Kind, frame_ms: float, speed: float) -> None:
     frame = Audio(kind, bytes(round(SAMPLE_RATES[kind] * frame_ms / 1000) * 2))
-    async with stage() as on_stage:
-        call = Call(uuid4(), PacedLeg(), on_stage.gateway._server.context)
+    async with running_gateway() as harness:
+        call = Call(uuid4(), PacedLeg(), harness.gateway._server.context)
         for _ in range(round(180_000 / frame_ms)):
             call.caller_audio(frame)
             for _ in range(ticks_due(call, frame_ms / speed)):
@@ -262,8 +264,8 @@ async def test_packets_of_any_length_are_heard_for_minutes(kind: Kind, frame_ms:
 @pytest.mark.parametrize("frame_ms", [2.5, 5, 10, 20, 40, 120])
 async def test_packets_of_any_length_may_not_come_faster_than_real_time(frame_ms: float) -> None:
     frame = Audio(Kind.SLIN, bytes(round(8 * frame_ms) * 2))
-    async with stage() as on_stage:
-        call = Call(uuid4(), PacedLeg(), on_stage.gateway._server.context)
+    async with running_gateway() as harness:
+        call = Call(uuid4(), PacedLeg(), harness.gateway._server.context)
         sent_ms = 0.0
         while not call._ending.done():
             call.caller_audio(frame)
@@ -285,63 +287,66 @@ def ticks_due(call: Call, ms: float) -> int:
 
 
 async def test_a_hang_up_frame_from_the_other_side_ends_the_call() -> None:
-    async with stage() as on_stage:
-        line, _ = await on_stage.call()
+    async with running_gateway() as harness:
+        line, _ = await harness.call()
         async with line:
             line.send(HANGUP_FRAME)
             await line.ended.wait()
-        assert (await on_stage.wait_for(events.CallEnded)).reason is EndReason.CALLER_HANGUP
+        assert (await harness.wait_for(events.CallEnded)).reason is EndReason.CALLER_HANGUP
 
 
 @pytest.mark.parametrize("data", [b"", b"\x01", UUID_FRAME[:-1]], ids=["nothing", "one byte", "all but one"])
 async def test_a_peer_without_a_whole_uuid_is_closed_at_the_deadline(data: bytes) -> None:
-    async with stage(handshake_timeout=0.2) as on_stage, await on_stage.line() as line:
+    async with running_gateway(handshake_timeout=0.2) as harness, await harness.line() as line:
         line.send(data)
         await line.ended.wait()
-        assert on_stage.gateway.calls == 0
+        assert harness.gateway.calls == 0
 
 
 async def test_half_a_frame_for_ever_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call, "STALL_TICKS", 15)
-    async with stage() as on_stage:
-        line, _ = await on_stage.call()
+    async with running_gateway() as harness:
+        line, _ = await harness.call()
         async with line:
             line.send(HEADER.pack(Kind.SLIN, 320) + b"half")
             await line.ended.wait()
-        ended = await on_stage.wait_for(events.CallEnded)
+        ended = await harness.wait_for(events.CallEnded)
         assert ended.reason is EndReason.CALLER_PROTOCOL
         assert "unfinished" in ended.detail
 
 
 async def test_a_peer_faster_than_real_time_is_ended() -> None:
-    async with stage() as on_stage:
-        line, _ = await on_stage.call()
+    async with running_gateway() as harness:
+        line, _ = await harness.call()
         async with line:
             line.say(SILENCE * 2000)
             await line.ended.wait()
-        ended = await on_stage.wait_for(events.CallEnded)
+        ended = await harness.wait_for(events.CallEnded)
         assert ended.reason is EndReason.CALLER_PROTOCOL
         assert "real time" in ended.detail
 
 
 async def test_a_peer_that_reads_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(call, "STALL_TICKS", 10)
-    async with stage() as on_stage:
-        sender = socket.create_connection(on_stage.gateway.address)
+    async with running_gateway() as harness:
+        sender = socket.create_connection(harness.gateway.address)
         with sender:
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
             sender.sendall(UUID_FRAME)
-            await on_stage.wait_for(events.AgentConnected)
+            await harness.wait_for(events.AgentConnected)
             # The gateway's own buffer must fill, too: a frame at a time would take the kernel's megabytes.
-            connection = next(iter(on_stage.gateway._server._connections))
+            connection = next(iter(harness.gateway._server._connections))
             connection._transport.write(encode_audio(Kind.SLIN, SILENCE) * 60_000)
-            ended = await on_stage.wait_for(events.CallEnded)
+            ended = await harness.wait_for(events.CallEnded)
         assert ended.reason is EndReason.CALLER_STALLED
 
 
 async def test_a_full_gateway_refuses_at_once_and_politely() -> None:
-    async with stage(max_calls=1) as on_stage, await _one_healthy_call_throughout(on_stage) as healthy:
-        async with await on_stage.line() as refused:
+    async with (
+        running_gateway(max_calls=1) as harness,
+        await _one_healthy_call_throughout(harness) as healthy,
+    ):
+        async with await harness.line() as refused:
             await refused.ended.wait()  # without having sent its UUID
             assert refused.frames == [Hangup()]
             assert not refused.reset
@@ -349,59 +354,59 @@ async def test_a_full_gateway_refuses_at_once_and_politely() -> None:
 
 
 async def test_an_overloaded_gateway_refuses_until_it_is_calm(caplog: pytest.LogCaptureFixture) -> None:
-    async with stage() as on_stage, await _one_healthy_call_throughout(on_stage) as healthy:
-        on_stage.gateway.load.overloaded = True
-        on_stage.gateway.load._lately = 100.0  # for a while, whatever the next windows are like
-        async with await on_stage.line() as refused:
+    async with running_gateway() as harness, await _one_healthy_call_throughout(harness) as healthy:
+        harness.gateway.load.overloaded = True
+        harness.gateway.load._lately = 100.0  # for a while, whatever the next windows are like
+        async with await harness.line() as refused:
             await refused.ended.wait()
             assert refused.frames == [Hangup()]
             assert not refused.reset
         assert "overloaded" in caplog.text
-        while on_stage.gateway.load.overloaded:  # the machine has nothing else to do
+        while harness.gateway.load.overloaded:  # the machine has nothing else to do
             await asyncio.sleep(0.1)
-        line, _ = await on_stage.call()
+        line, _ = await harness.call()
         await line.__aexit__()
         assert not healthy.ended.is_set()
 
 
 async def test_overload_is_borne_when_set_so() -> None:
-    async with stage(refuse_overload=False) as on_stage:
-        on_stage.gateway.load.overloaded = True
-        line, _ = await on_stage.call()
+    async with running_gateway(refuse_overload=False) as harness:
+        harness.gateway.load.overloaded = True
+        line, _ = await harness.call()
         await line.__aexit__()
 
 
 async def test_two_that_come_for_the_last_place_get_one_call() -> None:
     async with (
-        stage(max_calls=1) as on_stage,
-        await on_stage.line() as first,
-        await on_stage.line() as second,
+        running_gateway(max_calls=1) as harness,
+        await harness.line() as first,
+        await harness.line() as second,
     ):
         await asyncio.sleep(0.05)
         first.identify()
-        await on_stage.wait_for(events.CallStarted)
+        await harness.wait_for(events.CallStarted)
         second.identify()
         await second.ended.wait()
         assert second.frames == [Hangup()]
 
 
 async def test_the_same_uuid_twice_is_refused() -> None:
-    async with stage() as on_stage, await _one_healthy_call_throughout(on_stage) as healthy:
-        async with await on_stage.line() as twin:
+    async with running_gateway() as harness, await _one_healthy_call_throughout(harness) as healthy:
+        async with await harness.line() as twin:
             twin.identify(healthy.uuid)
             await twin.ended.wait()
             assert twin.frames == [Hangup()]
         assert not healthy.ended.is_set()
         # and free again when the first has gone
         healthy.writer.close()
-        await on_stage.wait_for_calls(0)
-        async with await on_stage.line() as again:
+        await harness.wait_for_calls(0)
+        async with await harness.line() as again:
             again.identify(healthy.uuid)
-            await on_stage.wait_for_calls(1)
+            await harness.wait_for_calls(1)
 
 
 async def test_a_peer_outside_allowed_peers_is_closed(caplog: pytest.LogCaptureFixture) -> None:
-    async with stage(allowed_peers="192.0.2.0/24") as on_stage, await on_stage.line() as line:
+    async with running_gateway(allowed_peers="192.0.2.0/24") as harness, await harness.line() as line:
         line.identify()
         await line.ended.wait()
         assert line.frames == []
@@ -409,29 +414,32 @@ async def test_a_peer_outside_allowed_peers_is_closed(caplog: pytest.LogCaptureF
 
 
 async def test_a_peer_inside_allowed_peers_is_served() -> None:
-    async with stage(allowed_peers="192.0.2.0/24,127.0.0.0/8") as on_stage:
-        line, _ = await on_stage.call()
+    async with running_gateway(allowed_peers="192.0.2.0/24,127.0.0.0/8") as harness:
+        line, _ = await harness.call()
         await line.__aexit__()
 
 
 async def test_a_flood_of_connections_leaves_the_call_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "SPARE_CONNECTIONS", 5)
-    async with stage(max_calls=2) as on_stage, await _one_healthy_call_throughout(on_stage) as healthy:
+    async with (
+        running_gateway(max_calls=2) as harness,
+        await _one_healthy_call_throughout(harness) as healthy,
+    ):
         for _ in range(20):
-            lines = [await on_stage.line() for _ in range(25)]
+            lines = [await harness.line() for _ in range(25)]
             await asyncio.gather(*(line.__aexit__() for line in lines))
         before = len(healthy.frames)
         while len(healthy.frames) < before + 10:
             await asyncio.sleep(0.02)
         assert all(isinstance(frame, Audio) for frame in healthy.frames)
-        line, _ = await on_stage.call()  # and there is room again
+        line, _ = await harness.call()  # and there is room again
         await line.__aexit__()
 
 
 async def test_an_unread_connection_ends_without_a_reset() -> None:
     """Audio that Asterisk still sends while we hang up must not turn the end into an error."""
-    async with stage() as on_stage:
-        line, conversation = await on_stage.call()
+    async with running_gateway() as harness:
+        line, conversation = await harness.call()
         async with line:
             ending = asyncio.create_task(conversation.close(1000))
             while not line.ended.is_set():
@@ -443,14 +451,14 @@ async def test_an_unread_connection_ends_without_a_reset() -> None:
 
 async def test_asterisk_that_never_closes_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "LINGER_S", 0.2)
-    async with stage() as on_stage:
-        raw = socket.create_connection(on_stage.gateway.address)
+    async with running_gateway() as harness:
+        raw = socket.create_connection(harness.gateway.address)
         with raw:
             raw.sendall(UUID_FRAME)
-            await on_stage.wait_for(events.AgentConnected)
-            await on_stage.simulator.conversations[0].close(1000)
-            await on_stage.wait_for_calls(0)
-            while on_stage.gateway._server._connections:
+            await harness.wait_for(events.AgentConnected)
+            await harness.simulator.conversations[0].close(1000)
+            await harness.wait_for_calls(0)
+            while harness.gateway._server._connections:
                 await asyncio.sleep(0.02)
 
 
@@ -459,11 +467,11 @@ async def test_asterisk_that_never_closes_is_cut(monkeypatch: pytest.MonkeyPatch
 
 async def test_collected_audio_arrives_whole_in_both_ways_of_reading() -> None:
     audio = ramp(1_000)
-    async with stage() as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
         async with line:
             for number, start in enumerate(range(0, len(audio), 3_200)):
-                on_stage.gateway.load.batch_frames = 1 + number % 3
+                harness.gateway.load.batch_frames = 1 + number % 3
                 line.say(audio[start : start + 3_200])
                 await asyncio.sleep(0.06)
             while audio not in agent.received_audio:
@@ -472,43 +480,43 @@ async def test_collected_audio_arrives_whole_in_both_ways_of_reading() -> None:
 
 @pytest.mark.parametrize("reset", [False, True])
 async def test_the_end_is_noticed_though_audio_is_collected(reset: bool) -> None:
-    async with stage(audio_chunk_ms=60) as on_stage:
-        line, _ = await on_stage.call()
+    async with running_gateway(audio_chunk_ms=60) as harness:
+        line, _ = await harness.call()
         if reset:
             reset_connection(line)
         else:
             line.writer.close()
-        ended = await on_stage.wait_for(events.CallEnded)
+        ended = await harness.wait_for(events.CallEnded)
         assert ended.reason is EndReason.CALLER_HANGUP
-        await on_stage.wait_for_calls(0)
+        await harness.wait_for_calls(0)
         await line.__aexit__()
 
 
 async def test_a_connection_that_broke_is_called_that_though_audio_is_collected() -> None:
-    async with stage() as on_stage:
-        line, _ = await on_stage.call()
-        (connection,) = on_stage.gateway._server._connections
+    async with running_gateway() as harness:
+        line, _ = await harness.call()
+        (connection,) = harness.gateway._server._connections
         connection.collect()
         reset_connection(line)
         for _ in range(3):  # until the line's transport has closed its socket
             await asyncio.sleep(0)
         connection.collect()
-        ended = await on_stage.wait_for(events.CallEnded)
+        ended = await harness.wait_for(events.CallEnded)
         assert ended.reason is EndReason.CALLER_HANGUP
         assert ended.detail.startswith("the connection to Asterisk broke: ")
-        await on_stage.wait_for_calls(0)
+        await harness.wait_for_calls(0)
         await line.__aexit__()
 
 
-def reset_connection(line: Line) -> None:
+def reset_connection(line: AsteriskPeer) -> None:
     connection = line.writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     line.writer.transport.abort()
 
 
 async def test_collected_audio_does_not_turn_our_end_into_a_reset() -> None:
-    async with stage(audio_chunk_ms=60) as on_stage:
-        line, agent = await on_stage.call()
+    async with running_gateway(audio_chunk_ms=60) as harness:
+        line, agent = await harness.call()
         async with line:
             ending = asyncio.create_task(agent.close(1000))
             while not line.ended.is_set():

@@ -23,7 +23,7 @@ from audiosocket_gw.testing.replay.endings import (
 )
 from audiosocket_gw.testing.replay.replay import Outcome, replay
 from tests.flight.records import AGENT_THERE, INITIATION, SILENCE, ended, heard, spoken, trace
-from tests.harness.stage import ramp
+from tests.harness.audio import ramp
 
 
 async def replayed(path: Path, *records: Record) -> Outcome:

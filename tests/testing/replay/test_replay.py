@@ -20,48 +20,59 @@ from audiosocket_gw.protocol.audiosocket import Kind, encode_dtmf
 from audiosocket_gw.settings import Settings, load_settings
 from audiosocket_gw.testing.replay.replay import CALL_SETTINGS, replay
 from audiosocket_gw.testing.simulator import Conversation
-from tests.flight.records import AGENT_THERE, START, agent_says, ended, heard, spoken, trace, write
-from tests.flight.test_recorder import files, recorded_stage
-from tests.harness.stage import Line, Stage, ramp
+from tests.flight.records import (
+    AGENT_THERE,
+    START,
+    agent_says,
+    ended,
+    heard,
+    recordings,
+    spoken,
+    trace,
+    write,
+)
+from tests.harness.asterisk_peer import AsteriskPeer
+from tests.harness.audio import ramp
+from tests.harness.gateway import GatewayHarness, running_gateway
 
-Fault = Callable[[Stage, Line, Conversation], Awaitable[None]]
+Fault = Callable[[GatewayHarness, AsteriskPeer, Conversation], Awaitable[None]]
 
 
-async def malformed_json(_: Stage, __: Line, conversation: Conversation) -> None:
+async def malformed_json(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
     await conversation.send_text('{"type":"audio","audio_event":{"event_id":3,')
 
 
-async def audio_that_is_not_base64(_: Stage, __: Line, conversation: Conversation) -> None:
+async def audio_that_is_not_base64(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
     await conversation.send({"type": "audio", "audio_event": {"audio_base_64": "a!", "event_id": 3}})
 
 
-async def close_1011(_: Stage, __: Line, conversation: Conversation) -> None:
+async def close_1011(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
     await conversation.close(1011, "Internal error")
 
 
-async def abrupt_cut(_: Stage, __: Line, conversation: Conversation) -> None:
+async def abrupt_cut(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
     await conversation.drop()
 
 
-async def garbage(_: Stage, __: Line, conversation: Conversation) -> None:
+async def garbage(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
     await conversation.send_garbage()
 
 
-async def quota(_: Stage, __: Line, conversation: Conversation) -> None:
+async def quota(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
     await conversation.send({"type": "error", "message": "This request exceeds your quota limit."})
     await conversation.close(1002, "quota exceeded")
 
 
-async def caller_hangs_up(_: Stage, line: Line, __: Conversation) -> None:
+async def caller_hangs_up(_: GatewayHarness, line: AsteriskPeer, __: Conversation) -> None:
     line.writer.write_eof()
 
 
-async def caller_breaks_the_protocol(_: Stage, line: Line, __: Conversation) -> None:
+async def caller_breaks_the_protocol(_: GatewayHarness, line: AsteriskPeer, __: Conversation) -> None:
     line.say(bytes(320) * 2_000)  # faster than real time
 
 
-async def gateway_is_stopped(stage: Stage, _: Line, __: Conversation) -> None:
-    await stage.gateway.__aexit__(None, None, None)
+async def gateway_is_stopped(harness: GatewayHarness, _: AsteriskPeer, __: Conversation) -> None:
+    await harness.gateway.__aexit__(None, None, None)
 
 
 FAULTS: list[tuple[Fault, EndReason]] = [
@@ -79,18 +90,18 @@ FAULTS: list[tuple[Fault, EndReason]] = [
 
 async def record(directory: Path, fault: Fault) -> tuple[Path, bytes]:
     """Record a call in which both sides speak, and that ends in ``fault``; return what the agent heard."""
-    async with recorded_stage(directory) as made:
-        line, conversation = await made.call()
+    async with running_gateway(flight_dir=directory, flight_keep="all") as harness:
+        line, conversation = await harness.call()
         async with line:
             await conversation.send_audio(ramp(300))
             line.say(ramp(100, start=9_000))
             await line.hears(ramp(300))
             line.send(encode_dtmf("5"))
             line.say(ramp(100, start=12_000))
-            await made.wait_for(events.DigitPressed)
-            await fault(made, line, conversation)
-            await made.wait_for(events.CallEnded)
-    (path,) = files(directory)
+            await harness.wait_for(events.DigitPressed)
+            await fault(harness, line, conversation)
+            await harness.wait_for(events.CallEnded)
+    (path,) = recordings(directory)
     return path, bytes(conversation.received_audio)
 
 
@@ -190,7 +201,7 @@ async def test_settings_that_shape_a_call_are_the_environments(
 async def test_a_caller_is_played_into_another_gateway(tmp_path: Path) -> None:
     path, said = await record(tmp_path / "recorded", caller_hangs_up)
     assert ramp(100, start=9_000) in said
-    async with recorded_stage(tmp_path / "other") as other:
+    async with running_gateway(flight_dir=tmp_path / "other", flight_keep="all") as other:
         host, port = other.gateway.address
         shown = io.StringIO()
         assert await run_replay_into(path, f"{host}:{port}", stream=shown) == 0
@@ -206,7 +217,7 @@ async def test_a_caller_is_played_into_another_gateway(tmp_path: Path) -> None:
 
 async def test_another_gateway_that_hangs_up_is_told(tmp_path: Path) -> None:
     path, _ = await record(tmp_path / "recorded", caller_hangs_up)
-    async with recorded_stage(tmp_path / "other") as other:
+    async with running_gateway(flight_dir=tmp_path / "other", flight_keep="all") as other:
         host, port = other.gateway.address
         shown = io.StringIO()
         playing = asyncio.create_task(run_replay_into(path, f"{host}:{port}", stream=shown))

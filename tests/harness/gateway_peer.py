@@ -25,7 +25,7 @@ FRAME_BYTES = 320
 """20 ms of 8 kHz, 16-bit audio."""
 
 
-class Line:
+class GatewayPeer:
     """One connection from Asterisk. ``arrivals`` are the loop times (seconds) of the frames."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -97,36 +97,36 @@ class Line:
             await self._writer.wait_closed()
 
 
-Script = Callable[[Line], Coroutine[Any, Any, None]]
+Script = Callable[[GatewayPeer], Coroutine[Any, Any, None]]
 """What the far end does with a line; cancelled when Asterisk closes it."""
 
 
-async def silence(line: Line) -> None:
+async def silence(line: GatewayPeer) -> None:
     """Send silence for ever, as a gateway must."""
     while True:
         await line.play(bytes(FRAME_BYTES) * 50)
 
 
-async def refuse(line: Line) -> None:
+async def refuse(line: GatewayPeer) -> None:
     """End the call at once, as a full gateway does."""
     line.hang_up()
 
 
-async def say_nothing(line: Line) -> None:
+async def say_nothing(line: GatewayPeer) -> None:
     """Send no frame at all."""
 
 
 def say(pcm: bytes) -> Script:
     """Send ``pcm`` (8 kHz, 16-bit), then end the call."""
 
-    async def script(line: Line) -> None:
+    async def script(line: GatewayPeer) -> None:
         await line.play(pcm)
         line.hang_up()
 
     return script
 
 
-async def _serve(line: Line, script: Script) -> None:
+async def _serve(line: GatewayPeer, script: Script) -> None:
     try:
         async with asyncio.TaskGroup() as tasks:
             speaking = tasks.create_task(script(line))
@@ -137,13 +137,13 @@ async def _serve(line: Line, script: Script) -> None:
 
 
 @asynccontextmanager
-async def answering(port: int, script: Script) -> AsyncIterator[asyncio.Queue[Line]]:
+async def answering(port: int, script: Script) -> AsyncIterator[asyncio.Queue[GatewayPeer]]:
     """Answer AudioSocket connections on ``port`` of 127.0.0.1; yields the queue of lines, as they come."""
-    lines: asyncio.Queue[Line] = asyncio.Queue()
+    lines: asyncio.Queue[GatewayPeer] = asyncio.Queue()
     serving: set[asyncio.Task[None]] = set()
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        line = Line(reader, writer)
+        line = GatewayPeer(reader, writer)
         serving.add(asyncio.ensure_future(_serve(line, script)))
         lines.put_nowait(line)
 
