@@ -29,13 +29,11 @@ from audiosocket_gw.flight.recorder import FlightRecorder
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.recording.recorder import Recorder
 from audiosocket_gw.recording.retention import Limits
+from audiosocket_gw.runtime.event_loop import backlog_of
 from audiosocket_gw.runtime.load import Load
-from audiosocket_gw.runtime.network_environment import (
-    create_http_client_for_tools,
-    create_ssl_context,
-    warn_of_unused_proxy,
-)
+from audiosocket_gw.runtime.proxies import create_http_client_for_tools, warn_of_unused_proxy
 from audiosocket_gw.runtime.ticker import Ticker
+from audiosocket_gw.runtime.tls_trust import create_ssl_context
 from audiosocket_gw.server.admission import SPARE_CONNECTIONS
 from audiosocket_gw.server.listener import AudioSocketServer
 from audiosocket_gw.settings import FlightKeep, Settings
@@ -125,7 +123,7 @@ class Gateway:
                 settings=settings.call,
                 locator=AgentLocator(settings.elevenlabs, http),
                 ssl_context=ssl_context,
-                ticker=Ticker(load),
+                ticker=Ticker(load, backlog_of(asyncio.get_running_loop())),
                 load=load,
                 hold_audio_file=_hold_audio_file(settings),
                 services=Services(_control_settings(settings), tools, http_for_tools),

@@ -20,7 +20,7 @@ from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, AmiActionError, AmiC
 from audiosocket_gw.ami.registry import ChannelRegistry, Headers
 from audiosocket_gw.ami.releases import Release, limitations
 from audiosocket_gw.errors import ConfigurationError, ControlError, LocalProtocolError, reason_of
-from audiosocket_gw.runtime.network_environment import trust
+from audiosocket_gw.runtime.tls_trust import trust
 
 logger = logging.getLogger("audiosocket_gw.ami")
 

@@ -8,9 +8,6 @@ interrupts for the same reason.
 When there is more to do than time, what is read may be late, but not the clock, which callers hear: asyncio
 serves all sockets that have something before it looks at its timers, here it serves some. What isn't read
 at once is read in one piece later, which costs less.
-
-And all calls look for the same agent's host: one that is being looked up is not looked up again, each time
-in a thread of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +15,10 @@ from __future__ import annotations
 import asyncio
 import selectors
 import time
+from collections.abc import Callable
 from typing import Any
+
+from audiosocket_gw.runtime.dns import SharedLookups
 
 GATHER_S = 0.0004
 """From one look that found something to the next. With little to do, the next comes later anyway."""
@@ -80,32 +80,27 @@ class CoalescingSelector(selectors.DefaultSelector):
 
 
 class GatewayEventLoop(asyncio.SelectorEventLoop):
-    """Waits for its sockets with a `CoalescingSelector`; shares what is being looked up."""
+    """Waits for its sockets with a `CoalescingSelector`, and looks hosts up with `SharedLookups`."""
 
     def __init__(self) -> None:
-        self._gathering = CoalescingSelector()
-        super().__init__(self._gathering)
-        self._lookups: dict[tuple[Any, ...], asyncio.Task[Any]] = {}
+        self._coalescing = CoalescingSelector()
+        super().__init__(self._coalescing)
+        self._lookups = SharedLookups()
 
     @property
     def backlog_s(self) -> float:
         """How long sockets have had something and not been served."""
-        return self._gathering.backlog_s
+        return self._coalescing.backlog_s
 
     async def getaddrinfo(
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
     ) -> Any:
-        question = (host, port, family, type, proto, flags)
-        lookup = self._lookups.get(question)
-        if lookup is None:
-            asking = super().getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
-            lookup = self._lookups[question] = self.create_task(asking)
-            lookup.add_done_callback(lambda done: self._answered(question, done))
-        # Python 3.14's asyncio.shield() reports a lookup that fails when nobody waits for it any more.
-        await asyncio.wait((lookup,))
-        return lookup.result()
+        lookup = super().getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
+        return await self._lookups.ask((host, port, family, type, proto, flags), lookup)
 
-    def _answered(self, question: tuple[Any, ...], lookup: asyncio.Task[Any]) -> None:
-        del self._lookups[question]
-        if not lookup.cancelled():
-            lookup.exception()  # perhaps nobody waits for it any more
+
+def backlog_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
+    """Return what tells how long the loop's sockets have waited, in s; 0.0 for a loop that doesn't know."""
+    if isinstance(loop, GatewayEventLoop):
+        return lambda: loop.backlog_s
+    return lambda: 0.0

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from audiosocket_gw.audio import FRAME_MS
-from audiosocket_gw.runtime.event_loop import GatewayEventLoop
 from audiosocket_gw.runtime.load import Load
 
 logger = logging.getLogger("audiosocket_gw.runtime")
@@ -37,15 +36,14 @@ Tick = Callable[[], None]
 class Ticker:
     """Calls each attached function every 20 ms. It rests while none is attached."""
 
-    def __init__(self, load: Load | None = None) -> None:
-        """``load`` is told of every tick."""
+    def __init__(self, load: Load | None = None, backlog_s: Callable[[], float] = lambda: 0.0) -> None:
+        """``load`` is told of every tick; ``backlog_s`` says how long sockets have waited to be read."""
         self._load = load
+        self._backlog_s = backlog_s
         self._slots: list[set[Tick]] = [set() for _ in range(SLOTS)]
         self._next_slot = 0
         self._deadline = 0.0
         self._timer: asyncio.Handle | None = None
-        self.skipped_s = 0.0
-        """Clock time that was given up, in all, because the loop was held up for too long."""
 
     @contextmanager
     def attach(self, tick: Tick) -> Iterator[None]:
@@ -73,7 +71,6 @@ class Ticker:
         if late_s > MAX_CATCH_UP_S:
             lost_s = math.ceil((late_s - MAX_CATCH_UP_S) / PERIOD_S) * PERIOD_S
             self._deadline += lost_s
-            self.skipped_s += lost_s
             logger.warning(
                 "the process was held up for %.0f ms: every call heard silence for %.0f ms of it",
                 late_s * 1000,
@@ -91,5 +88,4 @@ class Ticker:
                 tick()
         if self._load is not None:
             # The clock goes before the sockets: those may be late though it isn't.
-            backlog_s = loop.backlog_s if isinstance(loop, GatewayEventLoop) else 0.0
-            self._load.record_tick(max(late_s, backlog_s), now, time.thread_time())
+            self._load.record_tick(max(late_s, self._backlog_s()), now, time.thread_time())

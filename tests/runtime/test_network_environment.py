@@ -16,11 +16,8 @@ import pytest
 
 from audiosocket_gw.elevenlabs.connection import connect
 from audiosocket_gw.errors import AgentError, ConfigurationError
-from audiosocket_gw.runtime.network_environment import (
-    create_http_client_for_tools,
-    create_ssl_context,
-    warn_of_unused_proxy,
-)
+from audiosocket_gw.runtime.proxies import create_http_client_for_tools, warn_of_unused_proxy
+from audiosocket_gw.runtime.tls_trust import create_ssl_context
 from tests.harness.agent_peer import INITIATION, AgentPeer, agent, ignore, ready, until_close
 from tests.harness.certificates import Certificates, make_certificates
 

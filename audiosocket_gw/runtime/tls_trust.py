@@ -1,9 +1,8 @@
-"""What the machine's environment says about the network: whom TLS trusts, and which proxies there are.
+"""Which authorities TLS trusts, by the machine's environment and the settings.
 
-Such variables are often set for a whole machine, for other programs. A bad one is named, without a traceback.
-
-``SSL_CERT_FILE``, ``SSL_CERT_DIR``: the authorities (httpx). ``SSLKEYLOGFILE``: where the keys of TLS are
-written (Python). ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY``, ``NO_PROXY``: for tools only (httpx).
+``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` name the authorities (httpx), ``SSLKEYLOGFILE`` a file for the keys of
+TLS (Python). They are often set for a whole machine, for other programs. A bad one is named, without a
+traceback.
 """
 
 from __future__ import annotations
@@ -12,11 +11,7 @@ import logging
 import os
 import re
 import ssl
-from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass
 
 import httpx
 
@@ -27,7 +22,6 @@ logger = logging.getLogger("audiosocket_gw.runtime")
 _HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
 """A certificate in ``SSL_CERT_DIR``: OpenSSL looks for the hash of its subject."""
 
-_CREDENTIALS = re.compile(r"^(\w+://)?.*@")
 _TLS_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "OPENSSL_CONF")
 
 
@@ -66,31 +60,6 @@ def trust(context: ssl.SSLContext, ca_file: Path, setting: str) -> None:
             f"{setting}={str(ca_file)!r}: {_why(error)}. Name a PEM file with the authority's certificate."
         ) from None
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-
-
-def create_http_client_for_tools(context: ssl.SSLContext) -> httpx.AsyncClient:
-    """Return the HTTP client of tools, which uses the environment's proxies if that is possible at all."""
-    try:
-        return httpx.AsyncClient(verify=context)
-    except (ImportError, ValueError, httpx.InvalidURL):
-        bad = ", ".join(_bad_proxies(context)) or _variable("NO_PROXY")
-        logger.warning("tools' HTTP requests go without a proxy: %s can't be used", bad)
-        return httpx.AsyncClient(verify=context, trust_env=False)
-
-
-def warn_of_unused_proxy(*urls: str | None) -> None:
-    """Say once that the connections to these hosts go direct, though there is a proxy for them."""
-    proxies = getproxies_environment()
-    names = [name for name in ("https", "http", "all") if name in proxies]
-    hosts = sorted({urlsplit(url).hostname or "" for url in urls if url})
-    direct = [host for host in hosts if not _is_local(host) and not proxy_bypass(host)]
-    if names and direct:
-        logger.warning(
-            "connections to %s go direct, %s is not used for them: where there is no direct way, calls end "
-            "as agent-unreachable. Add the host to NO_PROXY to be rid of this line",
-            " and ".join(direct),
-            _variable(f"{names[0]}_PROXY".upper()),
-        )
 
 
 def _check_key_log() -> None:
@@ -145,31 +114,5 @@ def _why(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _bad_proxies(context: ssl.SSLContext) -> Iterator[str]:
-    for scheme, url in getproxies_environment().items():
-        if scheme == "no":
-            continue
-        try:
-            httpx.AsyncClient(proxy=url if "://" in url else f"http://{url}", verify=context, trust_env=False)
-        except ImportError:
-            yield f"{_variable(f'{scheme}_PROXY'.upper())} (SOCKS needs the package socksio)"
-        except (ValueError, httpx.InvalidURL):
-            yield _variable(f"{scheme}_PROXY".upper())
-
-
-def _variable(name: str) -> str:
-    """Return name and value, as it is set: in capitals or not; without credentials."""
-    name = name.lower() if name.lower() in os.environ else name
-    value = _CREDENTIALS.sub(r"\1***@", os.environ.get(name, ""))
-    return f"{name}={value!r}"
-
-
 def _set_variables() -> str:
     return ", ".join(f"{name}={os.environ[name]!r}" for name in _TLS_VARIABLES if os.environ.get(name))
-
-
-def _is_local(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
