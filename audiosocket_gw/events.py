@@ -64,7 +64,7 @@ class EndReason(StrEnum):
     INTERNAL_ERROR = "internal-error"
     """A defect of the gateway itself; the log has the traceback."""
     GATEWAY_LOST = "gateway-lost"
-    """The process died in the call. No `CallEnded` has it: the dialplan is told in advance (`outcome.py`)."""
+    """The process died in the call. No `CallEnded` has it: the dialplan is told in advance, by AMI."""
 
 
 NORMAL_ENDS = frozenset({EndReason.CALLER_HANGUP, EndReason.AGENT_HANGUP, EndReason.TRANSFERRED})

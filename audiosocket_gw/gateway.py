@@ -15,7 +15,7 @@ from typing import Self
 
 import httpx
 
-from audiosocket_gw.ami.client import AmiAddress
+from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.pbx_pool import PbxPool
 from audiosocket_gw.audio.hold_audio import HoldAudioFile, load_hold_audio
 from audiosocket_gw.call.call import CallContext

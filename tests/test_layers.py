@@ -32,6 +32,7 @@ PURE = [
     "audio",
     "elevenlabs.messages",
     "elevenlabs.close_codes",
+    "ami.dialplan",
     "ami.registry",
     "ami.releases",
     "ami.text",

@@ -10,17 +10,13 @@ import ssl
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import md5
-from pathlib import Path
 from typing import Self
 
-from pydantic import SecretStr
-
-from audiosocket_gw.ami.certificate import is_address
+from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, AmiActionError, AmiConnection, Answer, Values
 from audiosocket_gw.ami.registry import ChannelRegistry, Headers
 from audiosocket_gw.ami.releases import Release, limitations
 from audiosocket_gw.errors import ConfigurationError, ControlError, LocalProtocolError, reason_of
-from audiosocket_gw.runtime.tls_trust import trust
 
 logger = logging.getLogger("audiosocket_gw.ami")
 
@@ -58,58 +54,6 @@ class LoginRefused(ControlError):
 
 
 @dataclass(frozen=True, slots=True)
-class AmiAddress:
-    """Where Asterisk's manager interface is, and who we are there.
-
-    ``md5`` logs in by challenge, so that the password itself is not sent. ``tls_ca_file`` is for a
-    certificate that the system's authorities don't know; ``tls_name`` is the name in it, if not ``host``.
-    """
-
-    host: str
-    username: str
-    password: SecretStr
-    port: int = 5038
-    md5: bool = False
-    tls: bool = False
-    tls_ca_file: Path | None = None
-    tls_name: str | None = None
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-    @property
-    def certified_name(self) -> str:
-        """What the certificate must be for."""
-        return self.tls_name or self.host
-
-    def ssl_context(self) -> ssl.SSLContext | None:
-        """Return what TLS is to check.
-
-        Raises:
-            ConfigurationError: ``tls_ca_file`` can't be read, or ``tls_name`` is no name.
-        """
-        if not self.tls:
-            return None
-        if self.tls_ca_file is None:
-            context = ssl.create_default_context()
-        else:
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            trust(context, self.tls_ca_file, "AMI_TLS_CA_FILE")
-            context.check_hostname = not is_address(self.certified_name)  # AmiConnection does that one
-        _check_name(context, self.certified_name)
-        return context
-
-
-def _check_name(context: ssl.SSLContext, name: str) -> None:
-    try:
-        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname=name)
-    except ValueError as error:
-        raise ConfigurationError(
-            f"AMI_TLS_NAME={name!r}: {error}. Set it to the name in Asterisk's certificate."
-        ) from None
-
-
-@dataclass(frozen=True, slots=True)
 class AmiTiming:
     """How patient the client is; all in seconds.
 
@@ -143,7 +87,6 @@ class AmiClient:
         self._connection: AmiConnection | None = None
         self._serving: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
-        self._received_bytes = 0
         self._useless_events = 0
         self._retry_s = self._timing.first_retry_s
         self._filtered_by = ""
@@ -163,11 +106,6 @@ class AmiClient:
     def connected(self) -> bool:
         """Logged in, and not lost yet."""
         return self._connection is not None and not self._connection.lost.done()
-
-    @property
-    def received_bytes(self) -> int:
-        """What Asterisk has sent so far, over all connections."""
-        return self._received_bytes + (self._connection.received_bytes if self._connection else 0)
 
     async def perform(self, name: str, values: Values, deadline_s: float | None = None) -> Answer:
         """Have Asterisk carry out an action, and wait for all of its answer.
@@ -240,7 +178,6 @@ class AmiClient:
             await self._watch(connection)
         finally:
             self._connection = None
-            self._received_bytes += connection.received_bytes
             connection.cut("the gateway closed the connection")
             await asyncio.wait([connection.lost])  # which a cancellation leaves as it is
             self._wake()

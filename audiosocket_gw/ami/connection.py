@@ -113,7 +113,6 @@ class AmiConnection(asyncio.Protocol):
         self._pending: dict[str, Action] = {}
         self._why_cut = ""
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        self.received_bytes = 0
 
     @classmethod
     async def open(
@@ -192,7 +191,6 @@ class AmiConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        self.received_bytes += len(data)
         self._buffer += data
         if self._greeted or self._greeting():
             *blocks, self._buffer = self._buffer.split(SEPARATOR)

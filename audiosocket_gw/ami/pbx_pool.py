@@ -6,8 +6,9 @@ import logging
 from collections.abc import Sequence
 from typing import Self
 
+from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.call_control import CallControl
-from audiosocket_gw.ami.client import AmiAddress, AmiClient, AmiTiming
+from audiosocket_gw.ami.client import AmiClient, AmiTiming
 
 logger = logging.getLogger("audiosocket_gw.ami")
 

@@ -32,10 +32,12 @@ Headers = Mapping[str, str]
 MAX_CALLS = 4_096
 """Other users of AudioSocket on the PBX are seen too; beyond this the oldest entry gives way."""
 
-_UUID = r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
-_FIRST_ARGUMENT = re.compile(rf"\s*{_UUID}\b", re.IGNORECASE)
-_IN_DIAL_OR_EXEC = re.compile(rf"\bAudioSocket(?:\(\s*|/[^/,&]*/){_UUID}\b", re.IGNORECASE)
-_CHANNEL_NAME = re.compile(rf"AudioSocket/.*-{_UUID}", re.IGNORECASE)
+UUID_PATTERN = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+"""In either case, of which Asterisk keeps what the dialplan has."""
+
+_FIRST_ARGUMENT = re.compile(rf"\s*({UUID_PATTERN})\b", re.IGNORECASE)
+_IN_DIAL_OR_EXEC = re.compile(rf"\bAudioSocket(?:\(\s*|/[^/,&]*/)({UUID_PATTERN})\b", re.IGNORECASE)
+_CHANNEL_NAME = re.compile(rf"AudioSocket/.*-({UUID_PATTERN})", re.IGNORECASE)
 
 _CALLING = frozenset({"Dial", "Exec", "TryExec", "ExecIf"})
 """The applications that run AudioSocket for the channel; in others its name is only a word."""
@@ -99,9 +101,6 @@ class ChannelRegistry:
         self._max_calls = max_calls
         self._channels: dict[UUID, Channel] = {}
         self._calls: defaultdict[str, set[UUID]] = defaultdict(set)  # by the channel's uniqueid
-
-    def __len__(self) -> int:
-        return len(self._channels)
 
     def channel_of(self, uuid: UUID) -> Channel | None:
         """Return the caller's channel, or None when Asterisk has not told of this call."""

@@ -20,6 +20,7 @@ from uuid import UUID
 from audiosocket_gw import events
 from audiosocket_gw.ami.call_control import CallControl, CallerData
 from audiosocket_gw.ami.pbx_pool import PbxPool
+from audiosocket_gw.ami.result import CallResult
 from audiosocket_gw.audio import FRAME_MS, TELEPHONE_RATE, AudioFormat
 from audiosocket_gw.audio.endpointing import Endpointer
 from audiosocket_gw.audio.hold_audio import HoldAudio, HoldAudioFile
@@ -33,7 +34,6 @@ from audiosocket_gw.call.settings import BargeInMode, CallSettings
 from audiosocket_gw.call.stale_audio import StaleAudioFilter
 from audiosocket_gw.causes import Cause, Stalled, TooFast, UnfinishedFrame
 from audiosocket_gw.control.actions import Actions, Services
-from audiosocket_gw.control.outcome import Outcome
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.agent import AgentAddress, AgentLocator
 from audiosocket_gw.elevenlabs.connection import AgentConnection, connect
@@ -163,15 +163,14 @@ class Call:
         "_looked_up",
         "_loop",
         "_media",
-        "_outcome",
         "_pre_roll",
         "_pre_roll_bytes",
         "_replies",
         "_reported_codec",
+        "_result",
         "_stale_audio",
         "_started",
         "_started_at",
-        "_superseded",
         "_tap",
         "_ticks",
         "_ticks_since_caller",
@@ -196,8 +195,7 @@ class Call:
         self._pre_roll: list[bytes] = []
         self._pre_roll_bytes = 0
         self._control = context.pbxs.find(leg.host)
-        self._outcome = Outcome(self._control, uuid) if self._control is not None else None
-        self._superseded = False
+        self._result = CallResult(self._control, uuid) if self._control is not None else None
         self._late_report: asyncio.Task[None] | None = None
         self._actions: Actions | None = None
         self._cap_timer: asyncio.TimerHandle | None = None
@@ -241,8 +239,8 @@ class Call:
             if self._cap_timer is not None:
                 self._cap_timer.cancel()
             self._actions = None
-            if self._control is not None and not self._superseded:
-                self._control.forget(self.uuid)
+            if self._result is not None:
+                self._result.close()
             self._report_heard(self._replies.close(self.playout.heard_ms))
             now = self._loop.time()
             duration_ms = round((now - self._started_at) * 1000)
@@ -260,15 +258,14 @@ class Call:
 
     def supersede(self) -> None:
         """Leave the caller's channel alone: a new call with this UUID has it, while this one still ends."""
-        self._superseded = True
-        if self._outcome is not None:
-            self._outcome.supersede()
+        if self._result is not None:
+            self._result.supersede()
 
     async def _live(self) -> CallEnd:
         try:
             async with asyncio.TaskGroup() as tasks:
                 actions = self._actions = Actions(
-                    self, self._control, self._outcome, self._context.services, tasks
+                    self, self._control, self._result, self._context.services, tasks
                 )
                 self._cap(tasks, actions)
                 caller = tasks.create_task(self._look_up_caller(tasks))
@@ -322,8 +319,8 @@ class Call:
             self._late_report = self._loop.create_task(self._report(ended))
 
     async def _report(self, ended: CallEnd) -> None:
-        if self._outcome is not None:
-            await self._outcome.report(ended.reason, caller_present=self._caller_present)
+        if self._result is not None:
+            await self._result.report(ended.reason, caller_present=self._caller_present)
 
     def _hang_up_caller(self) -> None:
         if self._caller_present:
@@ -334,13 +331,13 @@ class Call:
         """Ask Asterisk who is calling; never for longer than ``CALLER_DATA_TIMEOUT``."""
         settings = self._context.settings
         data = None
-        if self._outcome is not None:
-            tasks.create_task(self._outcome.preset())
+        if self._result is not None:
+            tasks.create_task(self._result.preset())
             asking = tasks.create_task(self._ask_asterisk(tasks))
             await asyncio.wait([asking], timeout=settings.caller_data_timeout)
             if asking.done():
                 data = asking.result()
-            else:  # it goes on: `Outcome` must know the channel
+            else:  # it goes on: `CallResult` must know the channel
                 reason = f"no answer in {settings.caller_data_timeout:g} s (CALLER_DATA_TIMEOUT)"
                 logger.warning("call %s: no caller data: %s", self.uuid, reason)
         self._caller_data = data
@@ -352,22 +349,22 @@ class Call:
 
     async def _ask_asterisk(self, tasks: asyncio.TaskGroup) -> CallerData | None:
         """Return who is calling, or None when Asterisk can't say; then find the channel when it can."""
-        assert self._control is not None and self._outcome is not None
+        assert self._control is not None and self._result is not None
         try:
             data = await self._control.describe(self.uuid, list(self._context.settings.call_variables))
         except ControlError as error:
             logger.warning("call %s: no caller data: %s", self.uuid, error)
-            tasks.create_task(self._locate_later(self._control, self._outcome))
+            tasks.create_task(self._locate_later(self._control, self._result))
             return None
-        self._outcome.locate(data)
+        self._result.locate(data)
         return data
 
-    async def _locate_later(self, control: CallControl, outcome: Outcome) -> None:
+    async def _locate_later(self, control: CallControl, result: CallResult) -> None:
         if control.connected:  # it was too slow, or Asterisk has not told of the channel yet
             await asyncio.sleep(LOCATE_AGAIN_S)
         await control.wait_until_connected()
         try:
-            outcome.locate(await control.describe(self.uuid))
+            result.locate(await control.describe(self.uuid))
         except ControlError as error:
             logger.info("call %s: its channel could not be found: %s", self.uuid, error)
 

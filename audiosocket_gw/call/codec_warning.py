@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from uuid import UUID
 
-from audiosocket_gw.ami.call_control import CallerData, DialplanLine
+from audiosocket_gw.ami.call_control import CallerData
+from audiosocket_gw.ami.dialplan import DialplanLine
 from audiosocket_gw.audio import AudioFormat
 
 

@@ -8,8 +8,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.call_control import CallControl
-from audiosocket_gw.ami.client import AmiAddress, AmiClient
+from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.errors import ConfigurationError, ControlError
 
 CONNECT_LIMIT_S = 10.0
@@ -78,7 +79,7 @@ async def run_originate(call: OutboundCall, pbx: AmiAddress, allowed: re.Pattern
     except ControlError as error:
         print(f"audiosocket-gw: {error}", file=sys.stderr)
         return 1
-    print(f"answered: {answered.channel} goes to {call.destination}")
+    print(f"answered: {answered} goes to {call.destination}")
     return 0
 
 

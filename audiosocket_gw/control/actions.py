@@ -17,8 +17,8 @@ import httpx
 
 from audiosocket_gw import events
 from audiosocket_gw.ami.call_control import CallControl
+from audiosocket_gw.ami.result import CallResult
 from audiosocket_gw.control.dtmf import DtmfCollector, KeyAction
-from audiosocket_gw.control.outcome import Outcome
 from audiosocket_gw.control.settings import ControlSettings
 from audiosocket_gw.control.transfer_policy import Destination
 from audiosocket_gw.elevenlabs import messages
@@ -83,7 +83,7 @@ class Services:
 class Actions:
     """The hands of one call's agent.
 
-    ``control`` and ``outcome`` are None without a manager interface: hang-up then works by AudioSocket alone,
+    ``control`` and ``result`` are None without a manager interface: hang-up then works by AudioSocket alone,
     and a transfer is refused. ``caller`` becomes known after the start.
     """
 
@@ -91,14 +91,14 @@ class Actions:
         self,
         call: ActingCall,
         control: CallControl | None,
-        outcome: Outcome | None,
+        result: CallResult | None,
         services: Services,
         tasks: asyncio.TaskGroup,
     ) -> None:
         self.caller: Mapping[str, str] = {}
         self._call = call
         self._control = control
-        self._outcome = outcome
+        self._result = result
         self._services = services
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
@@ -243,17 +243,16 @@ class Actions:
 
     async def _redirect(self, destination: Destination) -> str:
         """Send the caller on; return the outcome for the audit log."""
-        assert self._control is not None and self._outcome is not None
+        assert self._control is not None and self._result is not None
         release = self._release = self._loop.create_future()
         try:
-            await self._outcome.tell(EndReason.TRANSFERRED)
-            await self._control.redirect(
-                self._call.uuid, destination.context, destination.extension, destination.priority
-            )
+            channel = await self._control.locate(self._call.uuid)
+            await self._result.tell(EndReason.TRANSFERRED, channel)
+            await channel.redirect(destination.context, destination.extension, destination.priority)
         except ControlError as error:
             logger.warning("call %s: transfer to %s failed: %s", self._call.uuid, destination, error)
             release.set_result(None)
-            self._tasks.create_task(self._outcome.withdraw(EndReason.TRANSFERRED))
+            self._tasks.create_task(self._result.withdraw(EndReason.TRANSFERRED))
             self._stay(f"transfer to {destination}", "The transfer failed: nobody could be reached there.")
             return "failed"
         release.set_result(CallEnd(EndReason.TRANSFERRED, f"put through to {destination}"))
@@ -265,12 +264,13 @@ class Actions:
             self._stay("hang-up", "The caller cut in, so the call goes on.")
             return
         detail = "the agent hung up"
-        if self._control is not None and self._outcome is not None:
+        if self._control is not None and self._result is not None:
             release = self._release = self._loop.create_future()
             release.set_result(CallEnd(EndReason.AGENT_HANGUP, detail))
             try:
-                await self._outcome.tell(EndReason.AGENT_HANGUP)
-                await self._control.hang_up(self._call.uuid)
+                channel = await self._control.locate(self._call.uuid)
+                await self._result.tell(EndReason.AGENT_HANGUP, channel)
+                await channel.hang_up()
             except ControlError as error:
                 logger.info("call %s: hang-up by AudioSocket, since AMI can't: %s", self._call.uuid, error)
             else:

@@ -10,10 +10,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from audiosocket_gw.ami.dialplan import CONTEXT, EXTENSION
 from audiosocket_gw.errors import ToolError
 
-DESTINATION = re.compile(r"([A-Za-z0-9*#+][A-Za-z0-9*#+._-]{0,39})@([A-Za-z0-9][A-Za-z0-9._-]{0,78})")
-"""``extension@context``, of characters that mean nothing to Asterisk's manager interface or dialplan."""
+DESTINATION = re.compile(rf"({EXTENSION})@({CONTEXT})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from uuid import UUID
 
+from audiosocket_gw.ami.result import CallResult
 from audiosocket_gw.call.call import Call, CallContext, CallerLeg
-from audiosocket_gw.control.outcome import Outcome
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.server.admission import Admission
 
@@ -83,7 +83,7 @@ class Calls:
         """Tell the dialplan of the Asterisk at ``host`` why the call is rejected, where that is possible."""
         control = self._context.pbxs.find(host)
         if control is not None:
-            await Outcome(control, uuid).report(reason, caller_present=True)
+            await CallResult(control, uuid).report(reason, caller_present=True)
 
     def run(self, job: Coroutine[None, None, None], name: str) -> None:
         """Run what precedes a call, or takes its place, in a task of its own."""

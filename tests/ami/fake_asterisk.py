@@ -11,7 +11,8 @@ from hashlib import md5
 
 from pydantic import SecretStr
 
-from audiosocket_gw.ami.client import AmiAddress, AmiTiming
+from audiosocket_gw.ami.address import AmiAddress
+from audiosocket_gw.ami.client import AmiTiming
 from audiosocket_gw.ami.registry import Headers
 
 USERNAME = "gateway"

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 
 from pydantic import SecretStr
 
+from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.call_control import CallControl
-from audiosocket_gw.ami.client import FILTERS, AmiAddress, AmiClient, AmiTiming
+from audiosocket_gw.ami.client import FILTERS, AmiClient, AmiTiming
 from tests.asterisk.lab import AMI_PASSWORD, STOP_LIMIT_S, Lab
 from tests.harness.certificates import make_certificates
 

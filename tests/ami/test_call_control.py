@@ -13,8 +13,12 @@ import pytest
 from pydantic import SecretStr
 
 from audiosocket_gw.ami import call_control as control_module
-from audiosocket_gw.ami.call_control import CallControl, CallerData, DialplanLine, Originated, TransferTarget
-from audiosocket_gw.ami.client import AmiAddress, AmiClient, AmiTiming
+from audiosocket_gw.ami import caller_channel as channel_module
+from audiosocket_gw.ami.address import AmiAddress
+from audiosocket_gw.ami.call_control import CallControl, CallerData
+from audiosocket_gw.ami.caller_channel import CallerChannel
+from audiosocket_gw.ami.client import AmiClient, AmiTiming
+from audiosocket_gw.ami.dialplan import DialplanLine
 from audiosocket_gw.ami.pbx_pool import PbxPool
 from audiosocket_gw.ami.registry import Channel
 from audiosocket_gw.errors import ControlError
@@ -57,7 +61,7 @@ async def call(timing: AmiTiming = TIMING) -> AsyncIterator[tuple[FakeAsterisk, 
 
 async def test_caller_is_described_in_two_round_trips() -> None:
     async with call() as (fake, control):
-        await control.channel_of(CALL)
+        await control.locate(CALL)
         fake.received.clear()
         fake.variables = {"TIER": "gold", "A": "b=c"}
         described = await control.describe(CALL, ["TIER", "NOTSET", "A", "CHANNEL(language)"])
@@ -225,22 +229,22 @@ async def test_a_codec_that_asterisk_does_not_tell_is_no_failure(
 
 
 async def test_call_that_was_not_told_of_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_module, "REGISTRY_WAIT_S", 0.01)
+    monkeypatch.setattr(channel_module, "REGISTRY_WAIT_S", 0.01)
     async with call() as (fake, control):
         fake.received.clear()
         unknown = uuid4()
         with pytest.raises(ControlError, match=f"no channel .* is in the call {unknown}"):
-            await control.channel_of(unknown)
+            await control.locate(unknown)
         assert len(fake.actions("CoreShowChannels")) == 1
 
 
 async def test_channel_that_left_the_call_is_not_touched() -> None:
     """The registry's channel is up, but with somebody else; the call is on another one."""
     async with call() as (fake, control):
-        await control.channel_of(CALL)
+        await control.locate(CALL)
         fake.channels["PJSIP/1-1"] = {**IN_CALL, "Application": "Dial", "ApplicationData": "PJSIP/2"}
         fake.channels["Local/x;2"] = {**IN_CALL, "Channel": "Local/x;2", "Uniqueid": "1.2"}
-        await control.hang_up(CALL)
+        await (await control.locate(CALL)).hang_up()
         assert [action["Channel"] for action in fake.actions("Hangup")] == ["Local/x;2"]
 
 
@@ -249,7 +253,7 @@ async def test_channel_that_was_optimised_out_is_found_by_its_bridge() -> None:
         agent = {"Channel": f"AudioSocket/gw:5001-{CALL}", "Uniqueid": "1.3", "BridgeId": "b"}
         caller = {"Channel": "PJSIP/9-9", "Uniqueid": "1.4", "BridgeId": "b", "Application": "Dial"}
         fake.channels = {"AudioSocket": agent, "PJSIP/9-9": caller}
-        assert (await control.channel_of(CALL)).name == "PJSIP/9-9"
+        assert (await control.locate(CALL)).name == "PJSIP/9-9"
         described = await control.describe(CALL)
         assert (described.line, described.codec) == (None, "")
 
@@ -258,7 +262,7 @@ async def test_call_that_hung_up_meanwhile() -> None:
     async with call() as (fake, control):
         fake.replies["Status"] = NO_SUCH_CHANNEL
         with pytest.raises(ControlError, match="has just hung up"):
-            await control.hang_up(CALL)
+            await (await control.locate(CALL)).hang_up()
         assert not fake.actions("Hangup")
 
 
@@ -266,7 +270,7 @@ async def test_waits_for_asterisk_to_tell_of_the_call() -> None:
     async with call() as (fake, control):
         control.forget(CALL)
         fake.received.clear()
-        asked = asyncio.ensure_future(control.channel_of(CALL))
+        asked = asyncio.ensure_future(control.locate(CALL))
         await asyncio.sleep(0.05)
         fake.say(
             "Event: Newexten\nChannel: PJSIP/1-1\nUniqueid: 1.1\nApplication: AudioSocket\n"
@@ -293,7 +297,9 @@ async def test_asterisk_without_func_dialplan() -> None:
 
 async def test_variables_are_set() -> None:
     async with call() as (fake, control):
-        await control.set_variables(CALL, {"AVR_RESULT": "transferred", "__NOTE": "50 % (really), ${x}"})
+        await (await control.locate(CALL)).set_variables(
+            {"AVR_RESULT": "transferred", "__NOTE": "50 % (really), ${x}"}
+        )
         assert [(action["Variable"], action["Value"]) for action in fake.actions("Setvar")] == [
             ("AVR_RESULT", "transferred"),
             ("__NOTE", "50 % (really), ${x}"),
@@ -302,7 +308,7 @@ async def test_variables_are_set() -> None:
 
 async def test_hang_up() -> None:
     async with call() as (fake, control):
-        await control.hang_up(CALL)
+        await (await control.locate(CALL)).hang_up()
         assert fake.actions("Hangup")[0]["Channel"] == "PJSIP/1-1"
         assert fake.actions("Hangup")[0]["Cause"] == "16"
 
@@ -312,7 +318,7 @@ async def test_hang_up() -> None:
 
 async def test_redirect_returns_when_the_caller_is_there() -> None:
     async with call() as (fake, control):
-        redirect = asyncio.ensure_future(control.redirect(CALL, "queues", "600"))
+        redirect = asyncio.ensure_future((await control.locate(CALL)).redirect("queues", "600"))
         order = await fake.came("Redirect")
         assert (order["Channel"], order["Context"], order["Exten"], order["Priority"]) == (
             "PJSIP/1-1",
@@ -330,12 +336,26 @@ async def test_redirect_returns_when_the_caller_is_there() -> None:
         await fake.came("Status", 7)
         assert not redirect.done()
         fake.channels["PJSIP/1-1"] = LANDED
-        assert await redirect == TransferTarget("PJSIP/1-1", "queues", "600", "2", "Queue")
+        await redirect
+
+
+async def test_channel_is_asked_for_once_per_transfer() -> None:
+    async with call() as (fake, control):
+        fake.received.clear()
+        channel = await control.locate(CALL)
+        await channel.set_variables({"AVR_RESULT": "transferred", "AVR_REASON": "transferred"})
+        redirect = asyncio.ensure_future(channel.redirect("queues", "600"))
+        await fake.came("Redirect")
+        fake.channels["PJSIP/1-1"] = LANDED
+        await redirect
+        names = [action["Action"] for action in fake.received]
+        assert names[: names.index("Redirect")] == ["Status", "Setvar", "Setvar"]
+        assert {*names[names.index("Redirect") + 1 :]} == {"Status"}, "the proof"
 
 
 async def test_redirect_to_nothing_is_noticed() -> None:
     async with call() as (fake, control):
-        redirect = asyncio.ensure_future(control.redirect(CALL, "queues", "600"))
+        redirect = asyncio.ensure_future((await control.locate(CALL)).redirect("queues", "600"))
         await fake.came("Redirect")
         fake.channels = {}
         with pytest.raises(ControlError, match="hung up on the way to 600@queues"):
@@ -344,7 +364,7 @@ async def test_redirect_to_nothing_is_noticed() -> None:
 
 async def test_redirect_that_ends_at_the_invalid_extension() -> None:
     async with call() as (fake, control):
-        redirect = asyncio.ensure_future(control.redirect(CALL, "queues", "600"))
+        redirect = asyncio.ensure_future((await control.locate(CALL)).redirect("queues", "600"))
         await fake.came("Redirect")
         fake.channels["PJSIP/1-1"] = {**LANDED, "Exten": "i"}
         with pytest.raises(ControlError, match="600@queues is invalid"):
@@ -352,10 +372,10 @@ async def test_redirect_that_ends_at_the_invalid_extension() -> None:
 
 
 async def test_redirect_that_moves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_module, "LANDING_DEADLINE_S", 0.2)
+    monkeypatch.setattr(channel_module, "LANDING_DEADLINE_S", 0.2)
     async with call() as (_, control):
         with pytest.raises(ControlError, match=r"within 0\.2 s nobody came to 600@queues"):
-            await control.redirect(CALL, "queues", "600")
+            await (await control.locate(CALL)).redirect("queues", "600")
 
 
 # What is refused
@@ -363,12 +383,17 @@ async def test_redirect_that_moves_nobody(monkeypatch: pytest.MonkeyPatch) -> No
 
 Attempt = Callable[[CallControl], Awaitable[object]]
 
+
+async def on_channel(control: CallControl, act: Callable[[CallerChannel], Awaitable[None]]) -> None:
+    await act(await control.locate(CALL))
+
+
 ATTEMPTS: dict[str, Attempt] = {
     "Status": lambda control: control.describe(CALL),
     "Getvar": lambda control: control.extension_exists("queues", "600"),
-    "Setvar": lambda control: control.set_variables(CALL, {"A": "b"}),
-    "Redirect": lambda control: control.redirect(CALL, "queues", "600"),
-    "Hangup": lambda control: control.hang_up(CALL),
+    "Setvar": lambda control: on_channel(control, lambda channel: channel.set_variables({"A": "b"})),
+    "Redirect": lambda control: on_channel(control, lambda channel: channel.redirect("queues", "600")),
+    "Hangup": lambda control: on_channel(control, CallerChannel.hang_up),
     "Originate": lambda control: control.originate("PJSIP/100", "phones", "5001"),
 }
 
@@ -432,9 +457,10 @@ async def test_not_connected(action: str) -> None:
 )
 async def test_hostile_destination_goes_nowhere(context: str, extension: str, priority: int | str) -> None:
     async with call() as (fake, control):
+        channel = await control.locate(CALL)
         fake.received.clear()
         for attempt in (
-            control.redirect(CALL, context, extension, priority),
+            channel.redirect(context, extension, priority),
             control.extension_exists(context, extension, priority),
             control.originate("PJSIP/100", context, extension, priority),
         ):
@@ -446,8 +472,9 @@ async def test_hostile_destination_goes_nowhere(context: str, extension: str, pr
 @pytest.mark.parametrize("name", ["SHELL(reboot)", "A=B", "A,B", "", "A B", "A\r\nB"])
 async def test_hostile_variable_is_not_set(name: str) -> None:
     async with call() as (fake, control):
+        channel = await control.locate(CALL)
         for attempt in (
-            control.set_variables(CALL, {name: "x"}),
+            channel.set_variables({name: "x"}),
             control.originate("PJSIP/100", "phones", "5001", variables={name: "x"}),
         ):
             with pytest.raises(ControlError, match="is no channel variable"):
@@ -458,7 +485,7 @@ async def test_hostile_variable_is_not_set(name: str) -> None:
 async def test_hostile_value_is_not_sent() -> None:
     async with call() as (fake, control):
         with pytest.raises(ControlError, match="CR, LF or NUL"):
-            await control.set_variables(CALL, {"A": "x\r\nAction: Hangup"})
+            await (await control.locate(CALL)).set_variables({"A": "x\r\nAction: Hangup"})
         with pytest.raises(ControlError, match="is no value"):
             await control.originate("PJSIP/100", "phones", "5001", variables={"A": "x,B=y"})
         with pytest.raises(ControlError, match="is no caller id"):
@@ -484,7 +511,7 @@ async def test_originate_returns_when_answered() -> None:
         placed = await control.originate(
             "PJSIP/100", "phones", "5001", caller_id='"A" <1>', variables={"A": "1", "B": "2"}, ring_s=9.5
         )
-        assert placed == Originated("PJSIP/100-1", "7.1")
+        assert placed == "PJSIP/100-1"
         sent = fake.actions("Originate")[0]
         assert (sent["Timeout"], sent["Async"], sent["CallerID"]) == ("9500", "true", '"A" <1>')
         assert sent["Variable"] == "B=2"

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.call_control import CallControl
-from audiosocket_gw.ami.client import AmiAddress, AmiClient
+from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.protocol.audiosocket import Kind
 from tests.asterisk.lab import AMI_PASSWORD, Lab
 from tests.asterisk.phone import Phone

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from audiosocket_gw.ami.call_control import CallerData, DialplanLine
+from audiosocket_gw.ami.call_control import CallerData
+from audiosocket_gw.ami.dialplan import DialplanLine
 from audiosocket_gw.ami.registry import Channel
 from audiosocket_gw.audio import ULAW_8000
 from audiosocket_gw.call.codec_warning import passthrough_warning

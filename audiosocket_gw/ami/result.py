@@ -1,7 +1,7 @@
 """How one call ended, as its dialplan is told: ``AVR_RESULT`` and ``AVR_REASON`` on the caller's channel.
 
-A process that is killed can't say that it was. So the variables say it from the beginning (`Outcome.preset`),
-and every orderly end replaces that.
+A process that is killed can't say that it was. So the variables say it from the beginning
+(`CallResult.preset`), and every orderly end replaces that.
 
 The order of the two values is safe: Asterisk carries out the actions of one AMI connection in their order,
 actions are written in the order in which they were asked for, and the preset is asked for only while no end
@@ -15,13 +15,15 @@ import logging
 from uuid import UUID
 
 from audiosocket_gw import events
-from audiosocket_gw.ami.call_control import CallControl, CallerData, DialplanLine
+from audiosocket_gw.ami.call_control import CallControl, CallerData
+from audiosocket_gw.ami.caller_channel import CallerChannel
 from audiosocket_gw.ami.connection import AmiActionError
+from audiosocket_gw.ami.dialplan import DialplanLine
 from audiosocket_gw.ami.registry import uuids_named_by
 from audiosocket_gw.errors import ControlError, reason_of
 from audiosocket_gw.events import EndReason
 
-logger = logging.getLogger("audiosocket_gw.call")
+logger = logging.getLogger("audiosocket_gw.ami")
 
 REPORT_S = 1.0
 """How long the end of a call may be held up by an Asterisk that doesn't answer."""
@@ -30,7 +32,7 @@ PRESET_AGAIN_S = 0.5
 """How long after an action that Asterisk didn't answer the next may be asked for."""
 
 
-class Outcome:
+class CallResult:
     """The two variables of one call. AMI actions of a call: two for the preset, two for the end.
 
     When the caller has gone, one more asks first where the channel is now; mostly there is none any more.
@@ -67,8 +69,11 @@ class Outcome:
             else:
                 return
 
-    async def tell(self, reason: EndReason) -> None:
+    async def tell(self, reason: EndReason, channel: CallerChannel | None = None) -> None:
         """Set the variables to the end that the call is about to have.
+
+        ``channel``: the caller's, where it has just been located. Without it, they are set on the channel
+        that the caller had before; Asterisk is asked for another only when there is none of that name.
 
         Raises:
             ControlError: Asterisk couldn't be told.
@@ -77,8 +82,10 @@ class Outcome:
             return
         self._reason, self._confirmed = reason, None
         variables = variables_of(reason)
-        if not self._channel or not await self._control.set_variables_on(self._channel, variables):
-            await self._control.set_variables(self._uuid, variables)
+        if channel is not None:
+            await channel.set_variables(variables)
+        elif not self._channel or not await self._control.set_variables_on(self._channel, variables):
+            await (await self._control.locate(self._uuid)).set_variables(variables)
         self._confirmed = reason
 
     async def withdraw(self, reason: EndReason) -> None:
@@ -108,6 +115,11 @@ class Outcome:
         """Say no more: the caller's channel is in a new call of this gateway, with the same UUID."""
         self._superseded = True
         self._reason = self._reason or EndReason.CALLER_HANGUP  # no preset any more, either
+
+    def close(self) -> None:
+        """Drop what is known of the caller's channel, unless it is in a new call: this one is over."""
+        if not self._superseded:
+            self._control.forget(self._uuid)
 
     @property
     def _missing(self) -> str:

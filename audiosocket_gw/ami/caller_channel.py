@@ -1,0 +1,157 @@
+"""The caller's channel: found by the UUID of the call, then redirected or hung up.
+
+The registry may be out of date, and then somebody else would be moved. So Asterisk is asked, by one `Status`,
+whether the channel is still in the call, before anything is done to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from uuid import UUID
+
+from audiosocket_gw.ami.channel_actions import ChannelActions
+from audiosocket_gw.ami.client import AmiClient
+from audiosocket_gw.ami.dialplan import check_destination, executed
+from audiosocket_gw.ami.registry import Channel, Headers, uuids_named_by
+from audiosocket_gw.errors import ControlError
+
+logger = logging.getLogger("audiosocket_gw.ami")
+
+REGISTRY_WAIT_S = 0.5
+"""Asterisk tells of the channel before it connects the call, but on another connection: it can come later."""
+
+LANDING_DEADLINE_S = 3.0
+LANDING_POLL_S = 0.05
+
+NORMAL_CLEARING = "16"
+"""The cause of a hang-up, by Q.850."""
+
+
+class CallerChannel:
+    """The channel that Asterisk has just said to be in the call. It is for one use: it may leave at any time.
+
+    ``name`` is Asterisk's (``PJSIP/100-00000001``).
+    """
+
+    def __init__(self, channels: ChannelActions, uuid: UUID, status: Headers) -> None:
+        self.name = status["Channel"]
+        self._channels = channels
+        self._uuid = uuid
+        self._executed = executed(status)
+
+    async def set_variables(self, variables: Mapping[str, str]) -> None:
+        """Set variables, for the dialplan that goes on.
+
+        Raises:
+            ControlError: a name or value can't be set, the caller has hung up, or Asterisk refused.
+        """
+        if not await self._channels.set_variables(self.name, variables):
+            raise ControlError(f"the channel {self.name} of the call {self._uuid} has just hung up")
+
+    async def redirect(self, context: str, extension: str, priority: int | str = 1) -> None:
+        """Send the caller to an extension, and return when the caller has been seen there.
+
+        The AudioSocket connection must get audio until Asterisk closes it: closed sooner, the dialplan goes
+        on where it was.
+
+        Raises:
+            ControlError: it was refused or it can't be proved; the message says whether the caller is gone.
+        """
+        check_destination(context, extension, priority)
+        await self._channels.perform(
+            "Redirect",
+            {"Channel": self.name, "Context": context, "Exten": extension, "Priority": str(priority)},
+        )
+        destination = f"{extension}@{context}"
+        try:
+            async with asyncio.timeout(LANDING_DEADLINE_S):
+                await self._wait_for_landing(destination)
+        except TimeoutError:
+            raise ControlError(
+                f"Asterisk took the order, but within {LANDING_DEADLINE_S:g} s nobody came to {destination}"
+            ) from None
+
+    async def hang_up(self) -> None:
+        """Hang the caller up.
+
+        Raises:
+            ControlError: the caller has hung up, or Asterisk refused.
+        """
+        await self._channels.perform("Hangup", {"Channel": self.name, "Cause": NORMAL_CLEARING})
+
+    async def _wait_for_landing(self, destination: str) -> None:
+        """Wait until the channel executes something else, which is at the new place."""
+        while (status := await self._channels.status(self.name)) is not None:
+            # Between two applications it executes nothing, or again what AudioSocket() was called by.
+            application, data = executed(status)
+            has_left = (application, data) != self._executed
+            if application and has_left and self._uuid not in uuids_named_by(application, data):
+                _check_landing(status, destination)
+                return
+            await asyncio.sleep(LANDING_POLL_S)
+        raise ControlError(
+            f"the caller was hung up on the way to {destination}: Asterisk found nothing to execute there, "
+            "or it ended at once"
+        )
+
+
+class ChannelFinder:
+    """Finds the channel that has a call, by the registry's hint or by listing all channels."""
+
+    def __init__(self, client: AmiClient, channels: ChannelActions) -> None:
+        self._client = client
+        self._channels = channels
+        self._is_miss_reported = False
+
+    async def status(self, uuid: UUID, variables: Sequence[str] = ()) -> Headers:
+        """Return what Asterisk says now of the channel that has the call, wherever it has gone.
+
+        Raises:
+            ControlError: no channel has the call, or Asterisk can't be asked.
+        """
+        hinted = await self._hinted(uuid)
+        if hinted is not None:
+            status = await self._channels.status(hinted.name, variables)
+            if status is not None and uuid in uuids_named_by(*executed(status)):
+                return status
+        listed = await self._listed(uuid, hinted)
+        status = await self._channels.status(listed.name, variables)
+        if status is None:
+            raise ControlError(f"the channel {listed.name} of the call {uuid} has just hung up")
+        return status
+
+    async def _hinted(self, uuid: UUID) -> Channel | None:
+        client = self._client
+        try:
+            async with asyncio.timeout(REGISTRY_WAIT_S):
+                while (channel := client.registry.channel_of(uuid)) is None and client.connected:
+                    await client.wait_for_update()
+        except TimeoutError:
+            return None
+        return channel
+
+    async def _listed(self, uuid: UUID, hinted: Channel | None) -> Channel:
+        self._client.registry.forget(uuid)
+        await self._client.refresh()
+        channel = self._client.registry.channel_of(uuid)
+        if channel is None:
+            raise ControlError(f"no channel of Asterisk at {self._client.address} is in the call {uuid}")
+        if hinted is None and not self._is_miss_reported:
+            self._is_miss_reported = True
+            logger.info(_NOT_TOLD, self._client.address)
+        return channel
+
+
+def _check_landing(status: Headers, destination: str) -> None:
+    if status.get("Exten") == "i" and not destination.startswith("i@"):
+        raise ControlError(
+            f"{destination} is invalid: the caller is at the extension `i` of {status.get('Context', '')}"
+        )
+
+
+_NOT_TOLD = (
+    "%s: Asterisk did not tell of a call in time, so all its channels were listed to find it; if this is so "
+    "for every call, give the user of manager.conf read=call,dialplan and its eventfilter lines"
+)
