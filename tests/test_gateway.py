@@ -122,7 +122,7 @@ async def test_a_call_that_ends_while_draining_is_not_cut() -> None:
     async with running_gateway(drain_timeout=30) as harness:
         line, agent = await harness.call()
         await agent.send_audio(ramp(300))
-        asyncio.get_running_loop().create_task(agent.close(1000))
+        asyncio.get_running_loop().create_task(agent.connection.close(1000))
     assert ramp(300) in line.heard
     assert harness.gateway.cut_calls == 0
     await line.__aexit__()

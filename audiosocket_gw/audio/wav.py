@@ -24,7 +24,7 @@ _BLOCK_FRAMES = 2**18
 
 @dataclass(frozen=True, slots=True)
 class Wav:
-    """What a WAV file says it is, and its audio. ``width`` is in bytes, 1 to 4."""
+    """What a WAV file says it is, and its audio. ``width`` is the size of a sample in bytes, 1 to 4."""
 
     rate: int
     channels: int
@@ -38,6 +38,19 @@ class Wav:
     def __len__(self) -> int:
         """Count the samples of each channel."""
         return len(self.data) // (self.channels * self.width)
+
+    def __str__(self) -> str:
+        return f"{self.rate} Hz, {self.channels} channel(s), {8 * self.width} bit"
+
+    def linear(self) -> bytes:
+        """Return the audio of a mono file of 16 bits as it is.
+
+        Raises:
+            ValueError: it has more channels, or another width.
+        """
+        if (self.channels, self.width) != (1, 2):
+            raise ValueError(f"it has {self}, not 1 channel of 16 bit")
+        return bytes(self.data[: 2 * len(self)])
 
     def mono(self) -> Samples:
         """Return the mean of the channels, in units of a 16-bit sample."""

@@ -116,7 +116,7 @@ async def test_slow_manager_interface_presets_late_and_holds_nothing_up(slow: st
             assert told(fake) != LOST
             await comes_to(fake, LOST)
             fake.slow.clear()
-            await harness.simulator.conversations[0].close(1000)
+            await harness.simulator.conversations[0].connection.close(1000)
             await line.ended.wait()
             assert told(fake) == ("completed", "agent-hangup")
 
@@ -153,7 +153,7 @@ async def test_connection_that_is_lost_at_the_end_and_comes_back_is_waited_for()
     async with controlled() as call:
         await comes_to(call.pbx, LOST)
         call.pbx.break_connections()
-        await call.agent.close(1000)
+        await call.agent.connection.close(1000)
         await call.line.ended.wait()
         assert call.line.hung_up
         assert told(call.pbx) == ("completed", "agent-hangup")
@@ -165,7 +165,7 @@ async def test_connection_that_does_not_come_back_holds_the_end_up_for_a_second(
     async with controlled() as call:
         await comes_to(call.pbx, LOST)
         await call.pbx.stop()
-        await call.agent.close(1000)
+        await call.agent.connection.close(1000)
         await call.line.ended.wait()
         assert call.line.hung_up
         assert "AVR_RESULT could not be set: no connection to the manager interface in 1 s" in caplog.text
@@ -234,7 +234,7 @@ async def test_caller_comes_back_with_the_same_uuid_at_once(
             await asyncio.sleep(0.1)
             assert told(call.pbx) == LOST, "it is the second call's"
             assert not call.pbx.actions("CoreShowChannels")[1:], "the channel was not forgotten"
-            await agent.close(1000)
+            await agent.connection.close(1000)
             await again.ended.wait()
             assert again.hung_up
             assert told(call.pbx) == ("completed", "agent-hangup")

@@ -78,9 +78,9 @@ async def test_a_minute_both_ways_is_right_to_the_sample(lab: Lab, extension: st
     async with talk(lab, extension, speak) as call:
         await _say(call.agent, sent, [32_662, 75_790, 1_021])
         await _heard(call.handset, sent)
-        while len(call.agent.received_audio) < len(said) + 3 * 16_000:
+        while len(call.agent.log.received_audio) < len(said) + 3 * 16_000:
             await asyncio.sleep(0.5)
-        assert said in call.agent.received_audio
+        assert said in call.agent.log.received_audio
 
 
 @EXTENSIONS
@@ -128,7 +128,7 @@ async def test_five_minutes_with_a_silent_caller(lab: Lab) -> None:
         assert harness.gateway.calls == 2
         assert not harness.of(events.CallEnded)
         for conversation in harness.simulator.conversations:
-            assert len(conversation.received_audio) > 295 * 16_000
+            assert len(conversation.log.received_audio) > 295 * 16_000
 
 
 @EXTENSIONS
@@ -136,7 +136,7 @@ async def test_the_caller_hangs_up(lab: Lab, extension: str) -> None:
     async with talk(lab, extension) as call:
         await lab.hang_up_all()
         assert (await call.harness.wait_for(events.CallEnded)).reason is EndReason.CALLER_HANGUP
-        await call.agent.ended.wait()
+        await call.agent.connection.ended.wait()
 
 
 @pytest.mark.parametrize("extension", [pytest.param("5001", marks=ORDERLY_END), "5002"])
@@ -144,7 +144,7 @@ async def test_the_agent_hangs_up_and_the_dialplan_goes_on(lab: Lab, extension: 
     last_words = noise(3, seed=9)
     async with talk(lab, extension) as call, lab.watch() as watch:
         await call.agent.send_audio(last_words)
-        await call.agent.close(1000)
+        await call.agent.connection.close(1000)
         await call.handset.ended.wait()
         assert last_words in call.handset.heard
         await watch.logged(r"Executing \[s@after-agent:\d\] Hangup")

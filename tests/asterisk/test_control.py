@@ -47,7 +47,7 @@ class Talk:
 
     async def told(self, words: str) -> None:
         """Wait until the agent is told something with these words in it."""
-        while not any(words in message.get("text", "") for _, message in self.agent.received):
+        while not any(words in message.get("text", "") for _, message in self.agent.log.received):
             await asyncio.sleep(0.05)
 
     async def goes_on(self) -> None:
@@ -89,7 +89,7 @@ async def talk_on(lab: Lab, harness: GatewayHarness, extension: str) -> AsyncIte
         agent = await harness.simulator.wait_for_conversation(number)
         await agent.announced.wait()
         yield Talk(harness, handset, agent, watch)
-    assert agent.violations == []
+    assert agent.log.violations == []
 
 
 @asynccontextmanager
@@ -203,7 +203,7 @@ async def test_dialplan_knows_how_it_ended(
     lab: Lab, extension: str, code: int, reason: str, seen: str
 ) -> None:
     async with talk(lab, extension) as call:
-        await call.agent.close(code, reason)
+        await call.agent.connection.close(code, reason)
         await call.watch.logged(seen)
 
 
@@ -222,8 +222,8 @@ async def test_dialplan_knows_that_the_gateway_was_full_and_that_it_stopped(lab:
 
 async def test_agent_knows_who_calls(lab: Lab) -> None:
     async with talk(lab, "5011", call_variables="TIER,MOOD=good") as call:
-        assert call.agent.initiation is not None
-        variables = call.agent.initiation["dynamic_variables"]
+        assert call.agent.log.initiation is not None
+        variables = call.agent.log.initiation["dynamic_variables"]
         assert variables["caller_number"] == "+4930123"
         assert variables["caller_name"].startswith("Zoë A.")
         assert (variables["TIER"], variables["MOOD"], variables["context"]) == ("gold", "good", "phones")

@@ -96,12 +96,15 @@ async def test_a_dialplan_that_names_no_codec(
             uuid = (await harness.wait_for(events.AgentConnected)).uuid
             conversation = harness.simulator.conversations[0]
             await conversation.send_audio(spoken(agent, hertz=700, tone_s=5))
-            while conversation.seconds_of(bytes(conversation.received_audio)) < 1 + SPEECH_S + 2:
+            while (
+                conversation.output_format.seconds_of(bytes(conversation.log.received_audio))
+                < 1 + SPEECH_S + 2
+            ):
                 await asyncio.sleep(0.1)
         await harness.wait_for(events.CallEnded)
     assert on_the_wire.said_as == {(Kind.SLIN, 160)}
     assert on_the_wire.heard_as == {(Kind.SLIN, 320)}
-    received = bytes(conversation.received_audio)
+    received = bytes(conversation.log.received_audio)
     if agent == f"{name}_8000":
         assert on_the_wire.said[8_000:24_000] in received, "equal formats pass untouched"
     assert_it_sounds_right(linear_8000(received, agent), hertz=1_000)
@@ -150,12 +153,12 @@ async def test_a_codec_that_is_not_decoded_is_silence_for_the_agent(
             await harness.wait_for(events.AgentConnected)
             conversation = harness.simulator.conversations[0]
             await conversation.send_audio(tone(3, 700, peak=PEAK))
-            while len(conversation.received_audio) < 3 * 16_000:
+            while len(conversation.log.received_audio) < 3 * 16_000:
                 await asyncio.sleep(0.1)
         await harness.wait_for(events.CallEnded)
     assert on_the_wire.said_as == {(Kind.SLIN, 160)}
     # Without Asterisk's word it takes ten frames to know.
-    assert not any(conversation.received_audio[0 if with_ami else 16_000 :])
+    assert not any(conversation.log.received_audio[0 if with_ami else 16_000 :])
     heard_tone = loudest_tone(read_wav(phone.heard, 16_000)[-64_000:-16_000], 16_000)
     assert heard_tone.hertz == pytest.approx(700, abs=1)
     assert heard_tone.rest_db > 30
@@ -173,15 +176,15 @@ async def test_wideband_is_carried_both_ways_untouched(lab: Lab, phone: Phone) -
             await harness.wait_for(events.AgentConnected)
             conversation = harness.simulator.conversations[0]
             await conversation.send_audio(reply)
-            while len(conversation.received_audio) < 3.5 * 32_000:
+            while len(conversation.log.received_audio) < 3.5 * 32_000:
                 await asyncio.sleep(0.1)
         await harness.wait_for(events.CallEnded)
     assert on_the_wire.said_as == {(Kind.SLIN16, 640)}
     assert on_the_wire.heard_as == {(Kind.SLIN16, 640)}
     # Nothing was resampled: the agent got what Asterisk sent, frame by frame, and the other way round.
-    received = bytes(conversation.received_audio)
+    received = bytes(conversation.log.received_audio)
     assert on_the_wire.said[32_000:96_000] in received
-    assert {size for _, size in conversation.received_audio_sizes[-100:]} == {640}
+    assert {size for _, size in conversation.log.received_audio_sizes[-100:]} == {640}
     assert reply in on_the_wire.heard
 
     for heard in (received, read_wav(phone.heard, 16_000)):

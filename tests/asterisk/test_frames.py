@@ -73,13 +73,13 @@ async def test_packets_that_a_jitter_buffer_makes_up_for_are_passed_over(lab: La
     async with call_of(lab, "5021") as (phone, harness, on_the_wire, conversation):
         await phone.speak(spoken(6), 20, lost=lambda number: number % 10 == 7)
         async with asyncio.timeout(30):
-            while conversation.seconds_of(bytes(conversation.received_audio)) < 5:
+            while conversation.output_format.seconds_of(bytes(conversation.log.received_audio)) < 5:
                 await asyncio.sleep(0.1)
         assert not harness.of(events.CallEnded)
     empty = sum(1 for frame in on_the_wire.from_asterisk if isinstance(frame, Audio) and not frame.payload)
     print(f"{empty} empty frames")
     assert empty > 10
-    assert loudest_tone(bytes(conversation.received_audio)[16_000:64_000]).hertz == pytest.approx(
+    assert loudest_tone(bytes(conversation.log.received_audio)[16_000:64_000]).hertz == pytest.approx(
         1_000, abs=2
     )
 
@@ -94,10 +94,10 @@ async def test_comfort_noise_does_no_harm(lab: Lab, extension: str) -> None:
                 await asyncio.sleep(0.1)
         await phone.speak(spoken(1, 700), 20)
         async with asyncio.timeout(30):
-            while loudest_tone(bytes(conversation.received_audio)[-12_000:]).hertz < 1:
+            while loudest_tone(bytes(conversation.log.received_audio)[-12_000:]).hertz < 1:
                 await asyncio.sleep(0.1)
         assert not harness.of(events.CallEnded)
-    assert {size % 2 for _, size in conversation.received_audio_sizes} == {0}
+    assert {size % 2 for _, size in conversation.log.received_audio_sizes} == {0}
 
 
 @WIDEBAND
@@ -106,11 +106,11 @@ async def test_long_packets_at_48_khz(lab: Lab, packet_ms: int) -> None:
     async with call_of(lab, "5022", "pcm_48000") as (phone, harness, on_the_wire, conversation):
         await phone.speak(spoken(4), packet_ms)
         async with asyncio.timeout(30):
-            while len(conversation.received_audio) < 3 * 96_000:
+            while len(conversation.log.received_audio) < 3 * 96_000:
                 await asyncio.sleep(0.1)
         assert not harness.of(events.CallEnded)
     assert (Kind.SLIN48, packet_ms * 96) in on_the_wire.said_as
-    heard = loudest_tone(bytes(conversation.received_audio)[96_000 : 3 * 96_000], 48_000)
+    heard = loudest_tone(bytes(conversation.log.received_audio)[96_000 : 3 * 96_000], 48_000)
     assert heard.hertz == pytest.approx(1_000, abs=2)
     assert 20 * np.log10(heard.peak / 8_000) == pytest.approx(0, abs=1)
 
@@ -125,10 +125,10 @@ async def test_packets_of_any_length_are_heard(
         await phone.speak(spoken(seconds), packet_ms)
         assert not harness.of(events.CallEnded)
         async with asyncio.timeout(30):
-            while conversation.seconds_of(bytes(conversation.received_audio)) < seconds - 1:
+            while conversation.output_format.seconds_of(bytes(conversation.log.received_audio)) < seconds - 1:
                 await asyncio.sleep(0.1)
     print(on_the_wire.said_as)
-    heard = loudest_tone(bytes(conversation.received_audio)[-48_000:-16_000])
+    heard = loudest_tone(bytes(conversation.log.received_audio)[-48_000:-16_000])
     assert heard.hertz == pytest.approx(1_000, abs=2)
     assert heard.rest_db > 20
 
@@ -152,7 +152,7 @@ async def test_wind_and_then_a_voice_without_a_manager_interface(lab: Lab, packe
         await phone.speak(said, packet_ms)
         await asyncio.sleep(1)
     assert (Kind.SLIN, packet_ms * 16) in on_the_wire.said_as
-    found = likeness(SPEECH.tobytes(), bytes(conversation.received_audio))
+    found = likeness(SPEECH.tobytes(), bytes(conversation.log.received_audio))
     print(found)
     assert found.level_db == pytest.approx(0, abs=1)
     assert found.added_db > 20
@@ -167,7 +167,7 @@ async def test_g711_under_the_label_of_linear_audio_in_packets_of_any_length(
         await phone.speak(said, packet_ms)
         await asyncio.sleep(1)
     assert (Kind.SLIN, packet_ms * 8) in on_the_wire.said_as
-    found = likeness(SPEECH.tobytes(), bytes(conversation.received_audio))
+    found = likeness(SPEECH.tobytes(), bytes(conversation.log.received_audio))
     print(found)
     assert found.level_db == pytest.approx(0, abs=1)
     assert found.added_db > 20

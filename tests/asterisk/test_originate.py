@@ -63,8 +63,8 @@ async def test_who_answers_hears_the_agent_which_knows_why(lab: Lab) -> None:
         assert answered.endswith(" goes to 5001@phones")
         await harness.wait_for(events.AgentConnected)
         agent = harness.simulator.conversations[0]
-        assert agent.initiation is not None
-        assert agent.initiation["dynamic_variables"]["TIER"] == "gold"
+        assert agent.log.initiation is not None
+        assert agent.log.initiation["dynamic_variables"]["TIER"] == "gold"
         handset = await handsets.get()
         await agent.send_audio(said)
         while said not in handset.heard:

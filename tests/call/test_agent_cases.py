@@ -13,17 +13,8 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.testing.simulator import Scenario, load_scenario
-from audiosocket_gw.testing.simulator.scenario import (
-    Close,
-    CloseAt,
-    Noise,
-    QueueAt,
-    Refusal,
-    Speech,
-    Tool,
-    ToolsAt,
-    Turn,
-)
+from audiosocket_gw.testing.simulator.scenario import Noise, QueueAt, Refusal
+from audiosocket_gw.testing.simulator.turn import Close, CloseAt, Speech, Tool, ToolsAt, Turn
 from audiosocket_gw.testing.softphone.wav import write_wav
 from tests.harness.agent_messages import agent_response
 from tests.harness.asterisk_peer import AsteriskPeer
@@ -50,7 +41,7 @@ async def said(words: str, scenario: Scenario, **settings: Any) -> None:
         async with line:
             while words not in [event.text for event in harness.of(events.AgentSaid)]:
                 await asyncio.sleep(0.02)
-            assert agent.violations == []
+            assert agent.log.violations == []
 
 
 # MCP
@@ -105,12 +96,12 @@ async def test_an_mcp_tool_is_answered_once_and_never_when_it_is_over() -> None:
                 for each in states:
                     await agent.send(state(ident, each))
             await (await agent.call_tool("make_coffee", {})).answered.wait()
-            answers = [m for _, m in agent.received if m["type"] == "mcp_tool_approval_result"]
+            answers = [m for _, m in agent.log.received if m["type"] == "mcp_tool_approval_result"]
             assert [(m["tool_call_id"], m["is_approved"]) for m in answers] == [
                 ("asked twice", False),
                 ("waits", False),
             ]
-            assert agent.violations == []
+            assert agent.log.violations == []
 
 
 # Tools
@@ -122,13 +113,13 @@ async def test_tool_calls_without_an_id_are_answered_each() -> None:
         async with line:
             with_id = await agent.call_tool("make_coffee", {})
             for _ in range(3):
-                call = await agent.call_tool_without_id("make_coffee", {})
+                call = await agent.call_tool("make_coffee", {}, with_id=False)
                 await call.answered.wait()
                 assert call.result is not None
                 assert call.result.tool_call_id == ""
             await with_id.answered.wait()
-            assert len(agent.tool_results) == 4
-            assert agent.violations == []
+            assert len(agent.log.tool_results) == 4
+            assert agent.log.violations == []
 
 
 async def test_an_agent_whose_tool_calls_have_no_id_hangs_up() -> None:
@@ -200,7 +191,7 @@ async def test_ids_that_begin_anew_after_an_interruption(caplog: pytest.LogCaptu
             await agent.send(agent_response("Yes?", 1))
             await agent.send_audio(ramp(200, 9))
             await line.hears(ramp(200, 9))
-            assert agent.violations == []
+            assert agent.log.violations == []
     assert "event ids began anew at 1, after 20" in caplog.text
 
 

@@ -23,7 +23,7 @@ SECOND = np.full(8_000, 8_000, "<i2").tobytes()
 
 async def told(agent: Conversation, kind: str) -> str:
     """Return the text of the first message of that type that the agent was sent."""
-    while not (found := [message for _, message in agent.received if message["type"] == kind]):
+    while not (found := [message for _, message in agent.log.received if message["type"] == kind]):
         await asyncio.sleep(0.005)
     return str(found[0]["text"])
 
@@ -112,7 +112,7 @@ async def test_an_agent_that_nobody_may_interrupt_speaks_on() -> None:
             await agent.send(audio_message(more, 1))
             await line.hears(audio + more)
             assert not harness.of(events.Interrupted)
-            assert not [m for _, m in agent.received if m["type"] == "contextual_update"]
+            assert not [m for _, m in agent.log.received if m["type"] == "contextual_update"]
 
 
 async def test_the_audio_of_a_tool_ends_even_where_nobody_may_interrupt() -> None:
@@ -249,6 +249,6 @@ async def test_an_agent_that_leaves_during_a_pause_is_heard_to_the_end() -> None
             await line.hears_ms(100)
             await speak(line, spoken()[:9_600])
             await harness.wait_for(events.ReplyHeld, line.uuid)
-            await agent.close(1000)
+            await agent.connection.close(1000)
             ended = await harness.wait_for(events.CallEnded, line.uuid)
             assert ended.heard_ms == 1_000

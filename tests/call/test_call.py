@@ -58,7 +58,7 @@ async def test_what_the_caller_says_arrives_sample_for_sample() -> None:
         line, agent = await harness.call()
         async with line:
             line.say(audio)
-            while audio not in agent.received_audio:
+            while audio not in agent.log.received_audio:
                 await asyncio.sleep(0.01)
 
 
@@ -73,9 +73,9 @@ async def test_what_the_caller_says_before_the_agent_is_there_is_kept() -> None:
         await harness.simulator.wait_for_conversation(1)
         agent = harness.simulator.conversations[0]
         await asyncio.sleep(0.1)
-        assert not agent.received_audio
+        assert not agent.log.received_audio
         await agent.send(metadata("pcm_8000", "pcm_8000"))
-        while audio not in agent.received_audio:
+        while audio not in agent.log.received_audio:
             await asyncio.sleep(0.01)
 
 
@@ -88,12 +88,14 @@ async def test_what_the_caller_says_is_bundled_when_set_so() -> None:
             for start in range(0, len(audio), 320):
                 line.say(audio[start : start + 320])
                 await asyncio.sleep(0.02)
-            while audio not in agent.received_audio:
+            while audio not in agent.log.received_audio:
                 await asyncio.sleep(0.01)
-            while len(agent.received_audio) <= len(audio) + 10 * 320:  # silence is filled in, in batches, too
+            while (
+                len(agent.log.received_audio) <= len(audio) + 10 * 320
+            ):  # silence is filled in, in batches, too
                 await asyncio.sleep(0.02)
             ticks = len(line.heard) // 320
-            assert len(agent.received_audio_sizes) <= ticks // 3 + 1
+            assert len(agent.log.received_audio_sizes) <= ticks // 3 + 1
 
 
 async def test_a_bundle_that_has_begun_is_sent_when_there_are_no_more_of_them() -> None:
@@ -101,12 +103,12 @@ async def test_a_bundle_that_has_begun_is_sent_when_there_are_no_more_of_them() 
         line, agent = await harness.call()
         async with line:
             line.say(audio := ramp(40))
-            while audio not in agent.received_audio:
+            while audio not in agent.log.received_audio:
                 await asyncio.sleep(0.01)
-            while not agent.received_audio.endswith(bytes(3_200)):
+            while not agent.log.received_audio.endswith(bytes(3_200)):
                 await asyncio.sleep(0.01)
             harness.gateway.load._most_frames = harness.gateway.load.batch_frames = 1
-            sizes = agent.received_audio_sizes
+            sizes = agent.log.received_audio_sizes
             while [size for _, size in sizes[-3:]] != [320] * 3:
                 await asyncio.sleep(0.01)
             assert all(size % 320 == 0 for _, size in sizes)
@@ -116,9 +118,9 @@ async def test_silence_is_filled_in_for_a_caller_who_sends_nothing() -> None:
     async with running_gateway() as harness:
         line, agent = await harness.call()
         async with line:
-            while len(agent.received_audio) < 20 * 320:
+            while len(agent.log.received_audio) < 20 * 320:
                 await asyncio.sleep(0.02)
-            assert bytes(agent.received_audio) == bytes(len(agent.received_audio))
+            assert bytes(agent.log.received_audio) == bytes(len(agent.log.received_audio))
 
 
 async def test_mu_law_agents_are_understood_in_both_directions() -> None:
@@ -131,9 +133,11 @@ async def test_mu_law_agents_are_understood_in_both_directions() -> None:
             line.say(audio)
             await agent.send_audio(linear_to_ulaw(audio))
             await line.hears(ulaw_to_linear(linear_to_ulaw(audio)))
-            while linear_to_ulaw(audio) not in agent.received_audio:
+            while linear_to_ulaw(audio) not in agent.log.received_audio:
                 await asyncio.sleep(0.01)
-            while linear_to_ulaw(SILENCE) * 5 not in agent.received_audio:  # silence is filled in, in mu-law
+            while (
+                linear_to_ulaw(SILENCE) * 5 not in agent.log.received_audio
+            ):  # silence is filled in, in mu-law
                 await asyncio.sleep(0.01)
 
 
@@ -173,10 +177,10 @@ async def test_agents_at_other_rates_are_understood_in_both_directions(name: str
             await agent.send_audio(_tone(rate, 0.5))
             line.say(_tone(8_000, 0.5))
             await harness.wait_for(events.ReplyFinished)
-            while len(agent.received_audio) < rate:  # half a second
+            while len(agent.log.received_audio) < rate:  # half a second
                 await asyncio.sleep(0.02)
             assert _pitch(line.heard, 8_000) == pytest.approx(440, abs=5)
-            assert _pitch(bytes(agent.received_audio), rate) == pytest.approx(440, abs=5)
+            assert _pitch(bytes(agent.log.received_audio), rate) == pytest.approx(440, abs=5)
 
 
 async def test_wideband_passes_untouched() -> None:
@@ -188,7 +192,7 @@ async def test_wideband_passes_untouched() -> None:
         async with line:
             for start in range(0, len(audio), 640):
                 line.send(encode_audio(Kind.SLIN16, audio[start : start + 640]))
-            while audio not in agent.received_audio:
+            while audio not in agent.log.received_audio:
                 await asyncio.sleep(0.01)
             await agent.send_audio(audio)
             while audio not in line.heard_as(Kind.SLIN16):
@@ -205,7 +209,7 @@ async def test_a_codec_under_the_label_of_linear_audio_is_decoded_and_linear_aud
         async with line:
             for start in range(0, len(said), 160):
                 line.send(encode_audio(Kind.SLIN, said[start : start + 160]))
-            while ulaw_to_linear(said) not in agent.received_audio:
+            while ulaw_to_linear(said) not in agent.log.received_audio:
                 await asyncio.sleep(0.01)
             await agent.send_audio(ulaw_to_linear(reply))
             await line.hears(ulaw_to_linear(reply))
@@ -321,8 +325,8 @@ async def test_the_caller_hangs_up_and_nothing_is_left() -> None:
         line.writer.close()
         ended = await harness.wait_for(events.CallEnded)
         assert ended.reason is EndReason.CALLER_HANGUP
-        await agent.ended.wait()
-        assert agent.close_code == 1000
+        await agent.connection.ended.wait()
+        assert agent.connection.close_code == 1000
         await harness.wait_for_calls(0)
         await line.__aexit__()
         left = {task for task in asyncio.all_tasks() - tasks_before if "call" in task.get_name()}
@@ -339,7 +343,7 @@ async def test_an_ended_call_is_freed_without_the_garbage_collector(who: str) ->
             if who == "caller":
                 line.writer.close()
             else:
-                await conversation.close(1000, "")
+                await conversation.connection.close(1000, "")
             await s.wait_for(events.CallEnded)
             await s.wait_for_calls(0)
             line.writer.close()
@@ -367,7 +371,7 @@ async def test_a_normal_close_lets_the_caller_hear_what_is_queued() -> None:
         line, agent = await harness.call()
         async with line:
             await agent.send(audio_message(ramp(700)))
-            await agent.close(1000)
+            await agent.connection.close(1000)
             await line.ended.wait()
             assert ramp(700) in line.heard
             assert line.hung_up
@@ -381,8 +385,8 @@ async def test_the_caller_can_hang_up_during_the_goodbye() -> None:
         line, agent = await harness.call()
         async with line:
             await agent.send(audio_message(b"\x01\x01" * 80_000))
-            await agent.close(1000)
-            await agent.ended.wait()
+            await agent.connection.close(1000)
+            await agent.connection.ended.wait()
             await asyncio.sleep(0.1)
             line.writer.close()
             await harness.wait_for(events.CallEnded)
@@ -394,7 +398,7 @@ async def test_a_playout_that_does_not_end_is_bounded(monkeypatch: pytest.Monkey
         line, agent = await harness.call()
         async with line:
             await agent.send(audio_message(ramp(500)))
-            await agent.close(1000)
+            await agent.connection.close(1000)
             await line.ended.wait()
             assert ramp(500) not in line.heard
 
@@ -402,19 +406,25 @@ async def test_a_playout_that_does_not_end_is_bounded(monkeypatch: pytest.Monkey
 _End = Callable[[Conversation], Any]
 
 ENDS: dict[str, tuple[_End, EndReason]] = {
-    "1000": (lambda a: a.close(1000, "bye"), EndReason.AGENT_HANGUP),
-    "1000 quota": (lambda a: a.close(1000, "This request exceeds your quota limit."), EndReason.AGENT_QUOTA),
-    "1002": (lambda a: a.close(1002, "LLM timeout"), EndReason.AGENT_FAILED),
-    "1002 quota": (lambda a: a.close(1002, "This request exceeds your quota limit."), EndReason.AGENT_QUOTA),
-    "1008": (lambda a: a.close(1008, "Invalid message received"), EndReason.AGENT_REJECTED),
-    "1011": (lambda a: a.close(1011, ""), EndReason.AGENT_FAILED),
-    "3000": (lambda a: a.close(3000, "quota_exceeded"), EndReason.AGENT_QUOTA),
-    "3008": (lambda a: a.close(3008, "too many concurrent connections"), EndReason.AGENT_BUSY),
-    "4300": (lambda a: a.close(4300, ""), EndReason.AGENT_BUSY),
-    "unknown code": (lambda a: a.close(4999, ""), EndReason.AGENT_FAILED),
-    "TCP cut": (lambda a: a.drop(), EndReason.AGENT_LOST),
-    "garbage": (lambda a: a.send_garbage(), EndReason.AGENT_PROTOCOL),
-    "not JSON": (lambda a: a.send_text("hello"), EndReason.AGENT_PROTOCOL),
+    "1000": (lambda a: a.connection.close(1000, "bye"), EndReason.AGENT_HANGUP),
+    "1000 quota": (
+        lambda a: a.connection.close(1000, "This request exceeds your quota limit."),
+        EndReason.AGENT_QUOTA,
+    ),
+    "1002": (lambda a: a.connection.close(1002, "LLM timeout"), EndReason.AGENT_FAILED),
+    "1002 quota": (
+        lambda a: a.connection.close(1002, "This request exceeds your quota limit."),
+        EndReason.AGENT_QUOTA,
+    ),
+    "1008": (lambda a: a.connection.close(1008, "Invalid message received"), EndReason.AGENT_REJECTED),
+    "1011": (lambda a: a.connection.close(1011, ""), EndReason.AGENT_FAILED),
+    "3000": (lambda a: a.connection.close(3000, "quota_exceeded"), EndReason.AGENT_QUOTA),
+    "3008": (lambda a: a.connection.close(3008, "too many concurrent connections"), EndReason.AGENT_BUSY),
+    "4300": (lambda a: a.connection.close(4300, ""), EndReason.AGENT_BUSY),
+    "unknown code": (lambda a: a.connection.close(4999, ""), EndReason.AGENT_FAILED),
+    "TCP cut": (lambda a: a.connection.drop(), EndReason.AGENT_LOST),
+    "garbage": (lambda a: a.connection.send_garbage(), EndReason.AGENT_PROTOCOL),
+    "not JSON": (lambda a: a.connection.send_text("hello"), EndReason.AGENT_PROTOCOL),
     "not base64": (
         lambda a: a.send({"type": "audio", "audio_event": {"audio_base_64": "!"}}),
         EndReason.AGENT_PROTOCOL,

@@ -43,7 +43,7 @@ async def test_16_khz_under_the_label_of_8_khz(caplog: pytest.LogCaptureFixture)
         async with line:
             await speak(line, said, 640, 20)
             rest = said[48_000 : len(said) // 640 * 640]
-            while rest not in bytes(conversation.received_audio):
+            while rest not in bytes(conversation.log.received_audio):
                 await asyncio.sleep(0.02)
             sizes = {(frame.kind, len(frame.payload)) for frame in line.frames if isinstance(frame, Audio)}
     assert sizes == {(Kind.SLIN, 320)}, "the answer has the kind that came, which such an Asterisk takes"
@@ -58,7 +58,7 @@ async def test_packets_of_40_ms_are_8_khz(caplog: pytest.LogCaptureFixture) -> N
         line, conversation = await harness.call()
         async with line:
             await speak(line, said, 640, 40)
-            while said[: len(said) // 640 * 640] not in bytes(conversation.received_audio):
+            while said[: len(said) // 640 * 640] not in bytes(conversation.log.received_audio):
                 await asyncio.sleep(0.02)
     assert warnings(caplog) == []
 
@@ -72,7 +72,7 @@ async def test_a_codec_that_changes_is_one_line_more(caplog: pytest.LogCaptureFi
             await speak(line, linear_to_alaw(said), 160, 20)
             await asyncio.sleep(0.4)
             await speak(line, said, 320, 20)
-            while said[640 : len(said) // 320 * 320] not in bytes(conversation.received_audio):
+            while said[640 : len(said) // 320 * 320] not in bytes(conversation.log.received_audio):
                 await asyncio.sleep(0.02)
     advice, change = warnings(caplog)
     assert "alaw_8000" in advice

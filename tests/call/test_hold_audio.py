@@ -52,7 +52,7 @@ async def test_the_caller_hears_it_and_the_agent_never(
             await harness.wait_for(events.ReplyFinished, line.uuid)
             await hears_only(line, after)
             assert np.abs(np.diff(np.frombuffer(line.heard, "<i2").astype(int)[160:])).max() <= 5_000
-            assert not any(agent.received_audio)
+            assert not any(agent.log.received_audio)
             assert harness.of(events.ReplyFinished)[0].heard_ms == 1_000
 
 

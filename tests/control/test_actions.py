@@ -124,7 +124,7 @@ class Scene:
 
     @property
     def notes(self) -> list[str]:
-        return [m["text"] for _, m in self.agent.received if m.get("type") == "user_message"]
+        return [m["text"] for _, m in self.agent.log.received if m.get("type") == "user_message"]
 
     async def ended(self) -> events.CallEnded:
         return await self.harness.wait_for(events.CallEnded, self.line.uuid)
@@ -145,7 +145,7 @@ async def scene(**settings: Any) -> AsyncIterator[Scene]:
         line, agent = await harness.call()
         async with line:
             yield Scene(harness, line, agent)
-        assert agent.violations == []
+        assert agent.log.violations == []
 
 
 # Tools
@@ -193,7 +193,7 @@ async def test_parallel_tools_are_answered_once_each_as_they_finish(tools_dir: P
         for name, tool in reversed(list(zip(names, running, strict=True))):
             touch(name)
             await tool.answered.wait()
-        assert [result.result for result in call.agent.tool_results] == names[::-1]
+        assert [result.result for result in call.agent.log.tool_results] == names[::-1]
 
 
 async def test_more_than_eight_at_once_are_refused_and_the_eight_go_on(tools_dir: Path) -> None:
@@ -213,13 +213,13 @@ async def test_tool_call_that_comes_twice_is_answered_once(tools_dir: Path, tool
     """While it runs, and when it has been answered."""
     async with scene(tools_dir=tools_dir) as call:
         await call.agent.call_tool(tool, {"name": "go"})
-        message = call.agent.sent[-1][1]
+        message = call.agent.log.sent[-1][1]
         if tool == "greet":
             await call.harness.wait_for(events.ToolAnswered)
         await call.agent.send(message)
         touch("go")
         await call.use("greet", name="Ada")
-        ids = [result.tool_call_id for result in call.agent.tool_results]
+        ids = [result.tool_call_id for result in call.agent.log.tool_results]
         assert len(ids) == len(set(ids)) == 2
 
 
@@ -231,14 +231,14 @@ async def test_tool_that_runs_when_the_call_ends_is_stopped(tools_dir: Path) -> 
         call.line.writer.close()
         await call.harness.wait_for_calls(0)
         assert exists("stopped")
-        assert not call.agent.tool_results
+        assert not call.agent.log.tool_results
 
 
 async def test_caller_does_not_wait_for_a_tool_that_is_slow_to_stop(tools_dir: Path) -> None:
     async with scene(tools_dir=tools_dir) as call:
         await call.agent.call_tool("clean_up_slowly", {})
         await call.harness.wait_for(events.ToolCalled)
-        await call.agent.close(1000)
+        await call.agent.connection.close(1000)
         await call.line.ended.wait()
         assert call.harness.gateway.calls == 1, "the tool was over before the caller was let go"
         await call.harness.wait_for_calls(0)
@@ -265,8 +265,8 @@ async def test_hang_up_plays_the_goodbye_to_its_last_frame() -> None:
         assert ramp(1_000) in call.line.heard
         assert call.line.hung_up
         assert (await call.ended()).reason is EndReason.AGENT_HANGUP
-        await call.agent.ended.wait()
-        assert call.agent.close_code == 1000
+        await call.agent.connection.ended.wait()
+        assert call.agent.connection.close_code == 1000
 
 
 async def test_goodbye_that_begins_after_the_result_is_played() -> None:
@@ -473,7 +473,7 @@ async def test_key_whose_transfer_fails_tells_the_agent() -> None:
 
 async def test_keys_at_the_end_of_a_call_harm_nobody() -> None:
     async with scene(dtmf_actions="0=hangup") as call:
-        await call.agent.close(1000)
+        await call.agent.connection.close(1000)
         while not call.line.ended.is_set():
             call.line.send(encode_dtmf("0") + encode_dtmf("1"))
             await asyncio.sleep(0)
@@ -565,7 +565,7 @@ async def controlled(**settings: Any) -> AsyncIterator[Controlled]:
             agent = await harness.simulator.wait_for_conversation(1)
             await harness.wait_for(events.AgentConnected)
             yield Controlled(harness, line, agent, fake)
-        assert agent.violations == []
+        assert agent.log.violations == []
 
 
 def audited(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -593,8 +593,8 @@ async def test_transfer_after_the_last_word(caplog: pytest.LogCaptureFixture) ->
         call.lets_go()
         ended = await call.ended()
         assert ended.reason is EndReason.TRANSFERRED
-        await call.agent.ended.wait()
-        assert call.agent.close_code == 1000
+        await call.agent.connection.ended.wait()
+        assert call.agent.connection.close_code == 1000
     assert audited(caplog) == [f"call {call.line.uuid}: transfer done: {TARGET}"]
 
 
@@ -648,7 +648,7 @@ async def test_transfer_goes_on_when_the_agent_leaves() -> None:
     async with controlled() as call:
         await call.agent.send_audio(ramp(1_000))
         await call.use("avr_transfer", transfer_extension="600")
-        await call.agent.close(1000)
+        await call.agent.connection.close(1000)
         await call.pbx.came("Redirect")
         assert ramp(1_000) in call.line.heard
         call.lands()
@@ -830,7 +830,7 @@ async def test_dialplan_is_told_before_the_hang_up(
     async with controlled() as call:
         await call.pbx.came("Setvar", 2)
         call.pbx.unanswered = {"Setvar"}
-        await call.agent.close(code, reason)
+        await call.agent.connection.close(code, reason)
         await call.pbx.came("Setvar", 4)
         assert Hangup() not in call.line.frames
         assert call.results == [result]
@@ -909,8 +909,8 @@ async def test_key_during_the_goodbye_asks_for_a_person_and_is_heard() -> None:
 
 async def test_agent_is_told_who_calls() -> None:
     async with controlled(call_variables="TIER=none,LANG") as call:
-        assert call.agent.initiation is not None
-        assert call.agent.initiation["dynamic_variables"] == {
+        assert call.agent.log.initiation is not None
+        assert call.agent.log.initiation["dynamic_variables"] == {
             "call_uuid": str(call.line.uuid),
             "caller_number": "+49 30",
             "caller_name": "Ada Lovelace",
@@ -932,7 +932,7 @@ async def test_call_does_not_wait_for_a_manager_interface_that_fails(
         _spoil(fake, "Status", trouble)
         async with await arrive(fake, harness):
             await harness.wait_for(events.AgentConnected)
-            initiation = harness.simulator.conversations[0].initiation
+            initiation = harness.simulator.conversations[0].log.initiation
             assert initiation is not None
             assert initiation["dynamic_variables"]["caller_number"] == "unknown"
     assert re.search("no caller data: .", caplog.text)
@@ -967,8 +967,8 @@ async def test_agent_url_gets_the_caller_as_headers_and_adds_to_the_initiation()
     async with agent_url(added) as (url, lines), controlled(elevenlabs_agent_url=url) as call:
         assert {"X-AVR-Caller-Number: +49 30", f"X-AVR-UUID: {call.line.uuid}"} <= set(lines)
         assert call.agent.agent_id == "agent_7"
-        assert call.agent.initiation is not None
-        variables = call.agent.initiation["dynamic_variables"]
+        assert call.agent.log.initiation is not None
+        variables = call.agent.log.initiation["dynamic_variables"]
         assert (variables["plan"], variables["caller_name"]) == ("gold", "Countess")
         assert variables["dialled_number"] == "5001"
 

@@ -55,7 +55,7 @@ async def test_a_call_is_recorded_both_ways(tmp_path: Path) -> None:
             await line.hears(answered)
             line.send(encode_dtmf("7"))
             await harness.wait_for(events.DigitPressed)
-            await conversation.close(1011, "Internal error")
+            await conversation.connection.close(1011, "Internal error")
             await harness.wait_for_calls(0)
             heard = line.heard
     found = only(tmp_path)
@@ -97,7 +97,7 @@ async def test_only_calls_that_ended_badly_are_kept_unless_all_are(
         for code in (1000, 1011):
             line, conversation = await harness.call()
             async with line:
-                await conversation.close(code)
+                await conversation.connection.close(code)
                 await harness.wait_for(events.CallEnded, line.uuid)
     ends = [load_trace(path).end for path in recordings(tmp_path)]
     assert len(ends) == kept
@@ -116,7 +116,7 @@ async def test_numbers_and_secrets_never_reach_the_file(tmp_path: Path) -> None:
             )
             await conversation.call_tool("look_up", {"phone": "01701234567", "id": 4711_4711, "note": "x"})
             await harness.wait_for(events.ToolAnswered)
-            await conversation.send_text('{"broken": "01701234567", "token": "swordfish"')
+            await conversation.connection.send_text('{"broken": "01701234567", "token": "swordfish"')
             await harness.wait_for(events.CallEnded)
     found = only(tmp_path)
     everything = " ".join(map(str, found.records))

@@ -151,7 +151,7 @@ async def test_flights_of_calls_that_ended_badly_are_kept(tmp_path: Path) -> Non
             pass
         bad, agent = await harness.call()
         async with bad:
-            await agent.close(1011)
+            await agent.connection.close(1011)
             await harness.wait_for(events.CallEnded, bad.uuid)
         await harness.wait_for_calls(0)
     assert str(bad.uuid) in flight_in(tmp_path).name

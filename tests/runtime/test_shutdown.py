@@ -240,7 +240,7 @@ async def test_a_stop_does_not_wait_for_what_is_queued(tmp_path: Path) -> None:
     async with up(tmp_path, DRAIN_TIMEOUT="0.5") as gateway:
         for _ in range(60):
             await gateway.agent.send_audio(bytes(range(1, 251)) * 128)  # 2 s
-        await gateway.agent.close(1000)
+        await gateway.agent.connection.close(1000)
         gateway.process.send_signal(signal.SIGTERM)
         assert await gateway.status() == 1
         assert gateway.line.hung_up

@@ -141,11 +141,11 @@ async def test_no_frame_after_the_uuid_ends_a_call_or_moves_a_sample(
         async with line:
             for _ in range(3):
                 line.send(data + encode_audio(Kind.SLIN, WORD) + data + encode_dtmf("5"))
-            while bytes(conversation.received_audio).count(WORD) < 3:
+            while bytes(conversation.log.received_audio).count(WORD) < 3:
                 await asyncio.sleep(0.01)
             assert len(harness.of(events.DigitPressed)) == 3
             assert harness.gateway.calls == 1
-        assert bytes(conversation.received_audio).replace(WORD, b"").strip(b"\0") == b""
+        assert bytes(conversation.log.received_audio).replace(WORD, b"").strip(b"\0") == b""
     warnings = [r.getMessage() for r in caplog.records if "ignored" in r.message and r.levelname == "WARNING"]
     assert len(warnings) == (data in MEANINGLESS.values()), "one line, however many frames"
 
@@ -178,10 +178,10 @@ async def test_a_frame_of_an_odd_length_shifts_nothing(size: int) -> None:
             line.send(encode_audio(Kind.SLIN, SILENCE))
             for _ in range(3):
                 line.send(encode_audio(Kind.SLIN, odd) + encode_audio(Kind.SLIN, WORD))
-            while bytes(conversation.received_audio).count(WORD) < 3:
+            while bytes(conversation.log.received_audio).count(WORD) < 3:
                 await asyncio.sleep(0.01)
-        assert odd[:-1] + WORD in bytes(conversation.received_audio)
-        assert all(size % 2 == 0 for _, size in conversation.received_audio_sizes)
+        assert odd[:-1] + WORD in bytes(conversation.log.received_audio)
+        assert all(size % 2 == 0 for _, size in conversation.log.received_audio_sizes)
 
 
 @pytest.mark.parametrize("frame_ms", [100, 120, 600])
@@ -192,7 +192,7 @@ async def test_long_packets_at_48_khz_are_heard_whole(frame_ms: int) -> None:
         line, conversation = await harness.call()
         async with line:
             line.send(encode_audio(Kind.SLIN48, said))
-            while said not in bytes(conversation.received_audio):
+            while said not in bytes(conversation.log.received_audio):
                 await asyncio.sleep(0.01)
 
 
@@ -201,8 +201,8 @@ async def test_silence_is_filled_in_between_frames_that_are_no_audio() -> None:
     async with running_gateway() as harness:
         line, conversation = await harness.call()
         async with line:
-            before = len(conversation.received_audio)
-            while len(conversation.received_audio) < before + 10 * 320:
+            before = len(conversation.log.received_audio)
+            while len(conversation.log.received_audio) < before + 10 * 320:
                 line.send(b"\x10\x00\x00" + b"\x10\x00\x03\x12\x34\x56")
                 await asyncio.sleep(0.1)
 
@@ -441,7 +441,7 @@ async def test_an_unread_connection_ends_without_a_reset() -> None:
     async with running_gateway() as harness:
         line, conversation = await harness.call()
         async with line:
-            ending = asyncio.create_task(conversation.close(1000))
+            ending = asyncio.create_task(conversation.connection.close(1000))
             while not line.ended.is_set():
                 line.send(encode_audio(Kind.SLIN, SILENCE))
                 await asyncio.sleep(0.002)
@@ -456,7 +456,7 @@ async def test_asterisk_that_never_closes_is_cut(monkeypatch: pytest.MonkeyPatch
         with raw:
             raw.sendall(UUID_FRAME)
             await harness.wait_for(events.AgentConnected)
-            await harness.simulator.conversations[0].close(1000)
+            await harness.simulator.conversations[0].connection.close(1000)
             await harness.wait_for_calls(0)
             while harness.gateway._server._connections:
                 await asyncio.sleep(0.02)
@@ -474,7 +474,7 @@ async def test_collected_audio_arrives_whole_in_both_ways_of_reading() -> None:
                 harness.gateway.load.batch_frames = 1 + number % 3
                 line.say(audio[start : start + 3_200])
                 await asyncio.sleep(0.06)
-            while audio not in agent.received_audio:
+            while audio not in agent.log.received_audio:
                 await asyncio.sleep(0.01)
 
 
@@ -518,7 +518,7 @@ async def test_collected_audio_does_not_turn_our_end_into_a_reset() -> None:
     async with running_gateway(audio_chunk_ms=60) as harness:
         line, agent = await harness.call()
         async with line:
-            ending = asyncio.create_task(agent.close(1000))
+            ending = asyncio.create_task(agent.connection.close(1000))
             while not line.ended.is_set():
                 line.send(encode_audio(Kind.SLIN, SILENCE))
                 await asyncio.sleep(0.002)

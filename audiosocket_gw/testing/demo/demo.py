@@ -83,7 +83,7 @@ async def _hold_call(show: Show) -> Timeline:
                 "",
             )
             record = await _call(host, port, show)
-        sent = [message for conversation in simulator.conversations for message in conversation.sent]
+        sent = [message for conversation in simulator.conversations for message in conversation.log.sent]
     return build_timeline(record, happened, [at for at, message in sent if message["type"] == "interruption"])
 
 

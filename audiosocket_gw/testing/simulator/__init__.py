@@ -4,16 +4,10 @@
 """
 
 from audiosocket_gw.testing.simulator.conversation import Conversation
-from audiosocket_gw.testing.simulator.scenario import (
-    Close,
-    Scenario,
-    Speech,
-    Tool,
-    Turn,
-    load_scenario,
-    scenario_names,
-)
+from audiosocket_gw.testing.simulator.scenario import Scenario
+from audiosocket_gw.testing.simulator.scenario_file import load_scenario, scenario_names
 from audiosocket_gw.testing.simulator.server import Simulator
+from audiosocket_gw.testing.simulator.turn import Close, Speech, Tool, Turn
 
 __all__ = [
     "Close",

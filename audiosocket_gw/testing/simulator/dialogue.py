@@ -8,23 +8,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise, repeat
-from typing import TYPE_CHECKING
 
+from audiosocket_gw.audio import AudioFormat
 from audiosocket_gw.testing.simulator import prompts, server_messages
-from audiosocket_gw.testing.simulator.scenario import (
-    BargeIn,
-    Close,
-    CloseAt,
-    Noise,
-    Speech,
-    Tool,
-    ToolsAt,
-    Turn,
-)
+from audiosocket_gw.testing.simulator.conversation import Conversation
+from audiosocket_gw.testing.simulator.expected_answers import ToolCall
+from audiosocket_gw.testing.simulator.scenario import BargeIn, Noise
+from audiosocket_gw.testing.simulator.turn import Close, CloseAt, Speech, Tool, ToolsAt, Turn
 from audiosocket_gw.testing.simulator.vad import EnergyVad, Heard
-
-if TYPE_CHECKING:
-    from audiosocket_gw.testing.simulator.conversation import Conversation, ToolCall
 
 _SILENCE_TRANSCRIPT = "..."
 """The transcript of a turn that timed out in silence: not the caller's words."""
@@ -49,9 +40,8 @@ class Dialogue:
         scenario = conversation.scenario
         self._conversation = conversation
         self._scenario = scenario
-        self._ear = EnergyVad(
-            conversation.input_format.rate, scenario.speech_level, scenario.speech_ms, scenario.silence_ms
-        )
+        rate = AudioFormat.parse(scenario.input_format).rate
+        self._vad = EnergyVad(rate, scenario.speech_level, scenario.speech_ms, scenario.silence_ms)
         self._caller_turns: asyncio.Queue[str | None] = asyncio.Queue()
         """What the caller wrote, or None for something spoken."""
         self._interrupted = asyncio.Event()
@@ -61,7 +51,7 @@ class Dialogue:
 
     async def hear(self, linear: bytes) -> None:
         """Listen to linear audio of the caller."""
-        for heard in self._ear.feed(linear):
+        for heard in self._vad.feed(linear):
             if heard == Heard.SPEECH_ENDED:
                 self._caller_turns.put_nowait(None)
             elif self._is_playing or self._scenario.barge_in == BargeIn.IDLE:
@@ -105,7 +95,7 @@ class Dialogue:
             try:
                 return await asyncio.wait_for(self._caller_turns.get(), None if math.isinf(left) else left)
             except TimeoutError:
-                if self._ear.hears_speech:
+                if self._vad.is_speech:
                     return await self._caller_turns.get()
                 await self._break_silence(ends_at)
 
@@ -165,9 +155,7 @@ class Dialogue:
     async def _call(self, tool: Tool) -> ToolCall:
         if tool.mcp:
             return await self._conversation.call_mcp_tool(tool.name, tool.parameters)
-        if tool.without_id:
-            return await self._conversation.call_tool_without_id(tool.name, tool.parameters)
-        return await self._conversation.call_tool(tool.name, tool.parameters)
+        return await self._conversation.call_tool(tool.name, tool.parameters, with_id=not tool.without_id)
 
     async def _say(self, speech: Speech | None, close: Close | None = None) -> None:
         """Send a reply in bursts, faster than real time. ``close`` may come in the middle of it."""
@@ -236,7 +224,7 @@ class Dialogue:
     def _heard_of(self, reply: _Reply) -> str:
         """Return the words of ``reply`` that, by the clock, the caller has heard."""
         seconds = self._conversation.now() - reply.starts_at
-        share = min(max(seconds / self._conversation.seconds_of(reply.audio), 0.0), 1.0)
+        share = min(max(seconds / self._conversation.output_format.seconds_of(reply.audio), 0.0), 1.0)
         words = reply.words.split()
         return " ".join(words[: int(len(words) * share)])
 

@@ -6,13 +6,13 @@ telephone call carries them unchanged.
 
 from __future__ import annotations
 
-import wave
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from audiosocket_gw.audio import AudioFormat, Encoding, linear_to_ulaw, ulaw_to_linear
+from audiosocket_gw.audio import AudioFormat, Converter, Encoding, linear_to_ulaw
+from audiosocket_gw.audio.wav import parse_wav
 
 FOLDER = Path(__file__).parent / "prompts"
 
@@ -47,17 +47,20 @@ def audio_of(prompt: str, audio_format: AudioFormat) -> bytes:
     """
     path = path_of(prompt)
     try:
-        with wave.open(str(path), "rb") as reader:
-            if (reader.getnchannels(), reader.getsampwidth()) != (1, 2):
-                raise ValueError(f"{path} is not 16-bit mono")
-            linear, rate = reader.readframes(reader.getnframes()), reader.getframerate()
+        file = path.read_bytes()
     except FileNotFoundError:
         raise ValueError(
             f"there is no prompt {prompt!r}; take a .wav file or one of {', '.join(WORDS)}"
         ) from None
-    except (OSError, EOFError, wave.Error) as error:
-        raise ValueError(f"{path} is not a readable WAV file: {error}") from error
-    return convert(linear, AudioFormat(Encoding.PCM, rate), audio_format)
+    except OSError as error:
+        raise ValueError(f"{path} can't be read: {error.strerror}") from error
+    try:
+        wav = parse_wav(file)
+        linear = wav.linear()
+    except ValueError as error:
+        raise ValueError(f"{path} is not a 16-bit mono WAV file: {error}") from None
+    converter = Converter(AudioFormat(Encoding.PCM, wav.rate), audio_format)
+    return converter.convert(linear) + converter.drain()
 
 
 @lru_cache(maxsize=16)
@@ -74,27 +77,3 @@ def noise(ms: int, dbfs: float, audio_format: AudioFormat) -> bytes:
     samples = np.random.default_rng(1).normal(0, 32_768 * 10 ** (dbfs / 20), audio_format.rate * ms // 1000)
     linear = np.rint(samples).clip(-32_768, 32_767).astype("<i2").tobytes()
     return linear_to_ulaw(linear) if audio_format.encoding is Encoding.ULAW else linear
-
-
-def convert(audio: bytes, source: AudioFormat, target: AudioFormat) -> bytes:
-    """Convert ``audio``, whole samples, from one format to another.
-
-    Other rates are reached by drawing straight lines between the samples. It dulls the highest tones and lets
-    images of them through, which is good enough for a simulator and leaves the length exact.
-    """
-    if source == target:
-        return audio
-    linear = ulaw_to_linear(audio) if source.encoding is Encoding.ULAW else audio
-    if source.rate != target.rate:
-        linear = _resample(linear, source.rate, target.rate)
-    return linear_to_ulaw(linear) if target.encoding is Encoding.ULAW else linear
-
-
-def _resample(linear: bytes, source_rate: int, target_rate: int) -> bytes:
-    samples = np.frombuffer(linear, "<i2")
-    if not samples.size:
-        return b""
-    moments = np.arange(samples.size * target_rate // source_rate) * (source_rate / target_rate)
-    resampled = np.interp(moments, np.arange(samples.size), samples)
-    resampled_bytes: bytes = np.rint(resampled).astype("<i2").tobytes()
-    return resampled_bytes

@@ -5,32 +5,26 @@ The keys of the file are the fields here; `docs/simulator.md` explains them to t
 
 from __future__ import annotations
 
-import tomllib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, ValidationInfo
-from pydantic_core import ErrorDetails
+from pydantic import ConfigDict, Field
 
-from audiosocket_gw.audio import AudioFormat, Encoding
-from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.testing.simulator import prompts
-
-FOLDER = Path(__file__).parent / "scenarios"
-
-FORMATS = (
-    "pcm_8000",
-    "pcm_16000",
-    "pcm_22050",
-    "pcm_24000",
-    "pcm_44100",
-    "pcm_48000",
-    "ulaw_8000",
+from audiosocket_gw.audio import AGENT_FORMATS
+from audiosocket_gw.testing.simulator.turn import (
+    STRICT_KEYS,
+    Close,
+    ErrorEvent,
+    NotNegative,
+    Positive,
+    Speech,
+    Turn,
 )
-"""The formats an ElevenLabs agent can have, in either direction."""
+
+FORMATS = tuple(map(str, AGENT_FORMATS))
+"""The names of an agent's formats, in either direction."""
 
 QUEUE_STATUSES = ("waiting", "admitted", "timed_out")
 
@@ -116,45 +110,6 @@ class Alignment(StrEnum):
     FULL = "full"
 
 
-class ErrorEvent(StrEnum):
-    """The form of the ``error`` message before a close."""
-
-    NONE = "none"
-    NESTED = "nested"
-    """``error_event`` holds code, message and more, as documented."""
-    FLAT = "flat"
-    """``message`` beside ``type``, as seen with quotas."""
-
-
-class Ending(StrEnum):
-    """How the WebSocket ends."""
-
-    CLOSE = "close"
-    DROP = "drop"
-    """The TCP connection is cut."""
-    GARBAGE = "garbage"
-    """Bytes that are no WebSocket frame."""
-
-
-class CloseAt(StrEnum):
-    """When, in its turn, the conversation is closed."""
-
-    MID_REPLY = "mid-reply"
-    """After the first burst of the reply."""
-    AFTER_REPLY = "after-reply"
-    """As soon as the reply is sent: the caller still has seconds of it to hear."""
-    AFTER_PLAYBACK = "after-playback"
-    """When the reply, by the clock, has been heard."""
-
-
-class ToolsAt(StrEnum):
-    """When, in its turn, the tools are called."""
-
-    BEFORE_SPEECH = "before-speech"
-    DURING_SPEECH = "during-speech"
-    AFTER_SPEECH = "after-speech"
-
-
 class Noise(StrEnum):
     """What a client must put up with."""
 
@@ -167,103 +122,15 @@ class Noise(StrEnum):
     """A ``user_transcript`` of "...", as when a turn times out in silence."""
 
 
-_STRICT_KEYS = ConfigDict(extra="forbid")
-
-
-@dataclass(frozen=True, slots=True)
-class Speech:
-    """Words with their audio: the name of a shipped prompt, or a WAV file (16-bit mono, any rate)."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT_KEYS
-
-    prompt: str
-    text: str = ""
-    """The words of a WAV file, or other words for a shipped prompt."""
-
-    def __post_init__(self) -> None:
-        prompts.audio_of(self.prompt, AudioFormat(Encoding.PCM, 8_000))
-
-    @property
-    def words(self) -> str:
-        return self.text or prompts.WORDS.get(self.prompt) or Path(self.prompt).stem
-
-
-def _read_speech(value: object, info: ValidationInfo) -> object:
-    """Let a TOML string stand for a prompt, and find WAV files beside the TOML file."""
-    if isinstance(value, str):
-        value = {"prompt": value}
-    if isinstance(value, dict) and info.context:
-        prompt = value.get("prompt")
-        if isinstance(prompt, str) and prompt.endswith(".wav"):
-            return value | {"prompt": str(info.context["folder"] / prompt)}
-    return value
-
-
-_Say = Annotated[Speech | None, BeforeValidator(_read_speech)]
-_Positive = Annotated[float, Field(gt=0)]
-_NotNegative = Annotated[float, Field(ge=0)]
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A ``client_tool_call`` that the agent makes."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT_KEYS
-
-    name: str
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    expects_response: bool = True
-    timeout_s: _Positive = 20.0
-    """How long the agent waits for the result; none by then counts as a failure."""
-    mcp: bool = False
-    """An MCP tool, which waits for approval; denied counts as a failure."""
-    without_id: bool = False
-    """The call comes without ``tool_call_id``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Close:
-    """How, when and why the agent ends the conversation."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT_KEYS
-
-    code: Annotated[int, Field(ge=1000, le=4999)] = 1000
-    reason: Annotated[str, Field(max_length=120)] = ""
-    at: CloseAt = CloseAt.AFTER_REPLY
-    error: ErrorEvent = ErrorEvent.NONE
-    error_type: str = "unknown"
-    how: Ending = Ending.CLOSE
-    end_call: bool = False
-    """The agent used its system tool ``end_call``: ``agent_tool_response`` says so before the close."""
-    guardrail: bool = False
-    """``guardrail_triggered`` comes before the close."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """What the agent answers when the caller has spoken."""
-
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT_KEYS
-
-    heard: str = "(The caller says something.)"
-    """The transcript of what the caller said: the simulator doesn't understand speech."""
-    say: _Say = None
-    tools: tuple[Tool, ...] = ()
-    """Called all at once; the turn goes on when each has answered or timed out."""
-    tools_at: ToolsAt = ToolsAt.DURING_SPEECH
-    say_after_tools: _Say = None
-    say_after_failed_tools: _Say = None
-    close: Close | None = None
-
-
 _DEFAULT_GREETING = Turn(say=Speech("greeting"))
+_TOO_LONG = Close(reason="Conversation has exceeded maximum duration")
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """All there is to say about a simulated agent. Use `dataclasses.replace` to vary one."""
 
-    __pydantic_config__: ClassVar[ConfigDict] = _STRICT_KEYS
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
 
     name: str = "scenario"
     description: str = ""
@@ -275,13 +142,13 @@ class Scenario:
     """A WebSocket needs a signed URL."""
     refusal: Refusal = Refusal.HTTP
     signed_url: SignedUrlAnswer = SignedUrlAnswer.OK
-    signed_url_delay_s: _NotNegative = 0.0
-    signed_url_lifetime_s: _Positive = 900.0
+    signed_url_delay_s: NotNegative = 0.0
+    signed_url_lifetime_s: Positive = 900.0
 
     input_format: str = "pcm_8000"
     output_format: str = "pcm_8000"
     metadata: Metadata = Metadata.ON_INIT
-    metadata_wait_s: _NotNegative = 1.0
+    metadata_wait_s: NotNegative = 1.0
     early_audio: bool = True
     """Caller audio before the metadata is allowed."""
     overrides: tuple[str, ...] = ()
@@ -292,7 +159,7 @@ class Scenario:
     """``queue_status`` values after the metadata; until ``admitted``, what the client sends is discarded."""
     queue_at: QueueAt = QueueAt.AFTER_METADATA
     """Before the metadata, none follows unless the queue ends with ``admitted``."""
-    queue_wait_s: _NotNegative = 0.5
+    queue_wait_s: NotNegative = 0.5
     close_at_start: Close | None = None
     """Ends the conversation right after the metadata and the queue."""
 
@@ -300,17 +167,17 @@ class Scenario:
     """``heard`` is of no use here."""
     turns: tuple[Turn, ...] = ()
     """One for each time the caller has spoken; the last one repeats."""
-    think_s: _NotNegative = 0.1
+    think_s: NotNegative = 0.1
     """From the caller's transcript to the reply."""
-    speech_level: _Positive = 500.0
+    speech_level: Positive = 500.0
     """The root mean square, of 32,768, above which 20 ms count as speech."""
     speech_ms: Annotated[int, Field(ge=20)] = 60
     """So much speech in a row starts a turn of the caller, and interrupts the agent."""
     silence_ms: Annotated[int, Field(ge=20)] = 500
     """So much silence in a row ends it."""
-    turn_timeout_s: _NotNegative = 0.0
+    turn_timeout_s: NotNegative = 0.0
     """After so much silence the agent repeats itself; 0: never."""
-    silence_end_call_s: _NotNegative = 0.0
+    silence_end_call_s: NotNegative = 0.0
     """After so much silence the agent closes; 0: never."""
     barge_in: BargeIn = BargeIn.INTERRUPTED_ID
     restart_ids: bool = False
@@ -320,7 +187,7 @@ class Scenario:
 
     bursts: Annotated[int, Field(ge=1)] = 2
     """Audio messages per reply. They are never multiples of 20 ms."""
-    burst_gap_s: _NotNegative = 0.0
+    burst_gap_s: NotNegative = 0.0
     odd_bytes: bool = False
     """The bursts are cut in the middle of a sample."""
     text_first: bool = False
@@ -332,14 +199,14 @@ class Scenario:
     """``agent_response_complete`` ends each reply."""
     noise: frozenset[Noise] = frozenset()
 
-    ping_interval_s: _Positive = 2.0
+    ping_interval_s: Positive = 2.0
     first_ping_id: int = 0
-    pong_timeout_s: _NotNegative = 0.0
+    pong_timeout_s: NotNegative = 0.0
     """A ping must be answered within this time; 0: whenever."""
-    input_timeout_s: _Positive = 60.0
+    input_timeout_s: Positive = 60.0
     """Neither audio nor any other message but pongs for so long ends the conversation with 1002."""
-    max_duration_s: _Positive = 600.0
-    max_duration_close: Close = Close(reason="Conversation has exceeded maximum duration")
+    max_duration_s: Positive = 600.0
+    max_duration_close: Close = _TOO_LONG
     error_events: ErrorEvent = ErrorEvent.NESTED
     """The form of the ``error`` message with which the simulator rejects what the client did wrong."""
 
@@ -353,48 +220,3 @@ def _check(key: str, values: Iterable[str], allowed: Sequence[str]) -> None:
     for value in values:
         if value not in allowed:
             raise ValueError(f"{key} = {value!r}: take one of {', '.join(allowed)}")
-
-
-def scenario_names() -> list[str]:
-    """Return the names of the shipped scenarios."""
-    return sorted(path.stem for path in FOLDER.glob("*.toml"))
-
-
-def load_scenario(name_or_path: str) -> Scenario:
-    """Read a shipped scenario by its name, or any other from a ``.toml`` file.
-
-    Raises:
-        ConfigurationError: there is no such scenario, or the file is wrong; the message names the file, each
-            bad key, its value and what it takes.
-    """
-    path = Path(name_or_path) if name_or_path.endswith(".toml") else FOLDER / f"{name_or_path}.toml"
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        known = ", ".join(scenario_names())
-        raise ConfigurationError(
-            f"there is no scenario {name_or_path!r}; give the path of a .toml file or one of {known}"
-        ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigurationError(f"scenario file {path} can't be read as TOML: {error}") from error
-    try:
-        return _SCENARIO.validate_python({"name": path.stem} | data, context={"folder": path.parent})
-    except ValidationError as error:
-        raise ConfigurationError(
-            "\n".join([f"scenario file {path}:", *map(_explain, error.errors())])
-        ) from error
-
-
-_SCENARIO = TypeAdapter(Scenario)
-
-
-def _explain(error: ErrorDetails) -> str:
-    key = ".".join(str(part) for part in error["loc"])
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "unexpected_keyword_argument":
-        return f"  {key}: there is no such key; see docs/simulator.md"
-    if error["type"] == "missing":
-        return f"  {key}: is missing"
-    if not key:
-        return f"  {message}"
-    return f"  {key} = {error['input']!r}: {message}"

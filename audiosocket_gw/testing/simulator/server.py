@@ -21,6 +21,8 @@ from audiosocket_gw.testing.simulator.access import Access, Denial
 from audiosocket_gw.testing.simulator.conversation import Conversation
 from audiosocket_gw.testing.simulator.rest import CONVERSATION_PATH, Rest, respond
 from audiosocket_gw.testing.simulator.scenario import Refusal, Scenario
+from audiosocket_gw.testing.simulator.session import Session
+from audiosocket_gw.testing.simulator.websocket import WebSocketConnection
 
 logger = logging.getLogger(__name__)
 
@@ -130,19 +132,20 @@ class Simulator:
             return
         await _accept(websocket)
         conversation_id = f"conv_{secrets.token_hex(14)}"
+        connection = WebSocketConnection(websocket, conversation_id)
         conversation = Conversation(
-            websocket, self.scenario, str(agent_id), conversation_id, record=self._record
+            connection, self.scenario, str(agent_id), conversation_id, record=self._record
         )
         async with self._started:
             self.conversations.append(conversation)
             self._started.notify_all()
         try:
-            await conversation.run()
+            await Session(conversation).run()
         except Exception as error:
             # One conversation must not disturb another, nor fail in silence.
             logger.exception("%s: the simulator failed", conversation_id)
             self._failures.append(error)
-            await conversation.close(1011, "Internal error")
+            await connection.close(1011, "Internal error")
         finally:
             if not self._record:
                 self.conversations.remove(conversation)

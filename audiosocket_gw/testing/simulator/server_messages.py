@@ -6,7 +6,8 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
-from audiosocket_gw.testing.simulator.scenario import Alignment, ErrorEvent
+from audiosocket_gw.testing.simulator.scenario import Alignment
+from audiosocket_gw.testing.simulator.turn import ErrorEvent
 
 Message = dict[str, Any]
 

@@ -1,4 +1,4 @@
-"""How the simulated agent hears that the caller speaks: by energy, 20 ms at a time."""
+"""Voice activity detection of the simulated agent: by energy, 20 ms at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WINDOW_MS = 20
 
 
 class Heard(StrEnum):
-    """What the ear noticed."""
+    """What has changed."""
 
     SPEECH_STARTED = "speech-started"
     SPEECH_ENDED = "speech-ended"
@@ -44,7 +44,8 @@ class EnergyVad:
         self._buffer = b""
 
     @property
-    def hears_speech(self) -> bool:
+    def is_speech(self) -> bool:
+        """Whether the caller is speaking, at the end of the audio so far."""
         return self._speaking
 
     def feed(self, linear: bytes) -> list[Heard]:

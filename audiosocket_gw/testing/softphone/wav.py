@@ -1,4 +1,4 @@
-"""WAV files of linear 16-bit audio."""
+"""WAV files of linear 16-bit audio: what the caller says, and what it heard."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import wave
 from pathlib import Path
 
 from audiosocket_gw.audio import TELEPHONE_RATE
+from audiosocket_gw.audio.wav import parse_wav
 from audiosocket_gw.errors import ConfigurationError
 
 
@@ -17,26 +18,18 @@ def read_wav(path: Path, *, rate: int = TELEPHONE_RATE) -> bytes:
             has the command that converts it.
     """
     try:
-        with wave.open(str(path), "rb") as file:
-            found = (file.getframerate(), file.getnchannels(), file.getsampwidth() * 8)
-            linear = file.readframes(file.getnframes())
+        wav = parse_wav(path.read_bytes())
+        linear = wav.linear()
+        if wav.rate != rate:
+            raise ValueError(f"it has {wav.rate} Hz, and the call {rate} Hz")
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None
-    except (wave.Error, EOFError) as error:
-        reason = str(error) or "the file ends too soon"
+    except ValueError as error:
         raise ConfigurationError(
-            f"{path} is not a WAV file of linear PCM ({reason}); {_remedy(path, rate)}"
+            f"{path}: {error}; convert it: "
+            f"sox {path} -r {rate} -c 1 -b 16 -e signed-integer {path.stem}-{rate}.wav"
         ) from None
-    if found != (rate, 1, 16):
-        raise ConfigurationError(
-            f"{path} has {found[0]} Hz, {found[1]} channel(s), {found[2]} bit; the call needs {rate} Hz,"
-            f" 1 channel, 16 bit; {_remedy(path, rate)}"
-        )
     return linear
-
-
-def _remedy(path: Path, rate: int) -> str:
-    return f"convert it: sox {path} -r {rate} -c 1 -b 16 -e signed-integer {path.stem}-{rate}.wav"
 
 
 def write_wav(path: Path, linear: bytes, *, rate: int = TELEPHONE_RATE, channels: int = 1) -> None:

@@ -39,7 +39,7 @@ Fault = Callable[[GatewayHarness, AsteriskPeer, Conversation], Awaitable[None]]
 
 
 async def malformed_json(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
-    await conversation.send_text('{"type":"audio","audio_event":{"event_id":3,')
+    await conversation.connection.send_text('{"type":"audio","audio_event":{"event_id":3,')
 
 
 async def audio_that_is_not_base64(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
@@ -47,20 +47,20 @@ async def audio_that_is_not_base64(_: GatewayHarness, __: AsteriskPeer, conversa
 
 
 async def close_1011(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
-    await conversation.close(1011, "Internal error")
+    await conversation.connection.close(1011, "Internal error")
 
 
 async def abrupt_cut(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
-    await conversation.drop()
+    await conversation.connection.drop()
 
 
 async def garbage(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
-    await conversation.send_garbage()
+    await conversation.connection.send_garbage()
 
 
 async def quota(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
     await conversation.send({"type": "error", "message": "This request exceeds your quota limit."})
-    await conversation.close(1002, "quota exceeded")
+    await conversation.connection.close(1002, "quota exceeded")
 
 
 async def caller_hangs_up(_: GatewayHarness, line: AsteriskPeer, __: Conversation) -> None:
@@ -102,7 +102,7 @@ async def record(directory: Path, fault: Fault) -> tuple[Path, bytes]:
             await fault(harness, line, conversation)
             await harness.wait_for(events.CallEnded)
     (path,) = recordings(directory)
-    return path, bytes(conversation.received_audio)
+    return path, bytes(conversation.log.received_audio)
 
 
 @pytest.mark.parametrize(("fault", "reason"), FAULTS, ids=[fault.__name__ for fault, _ in FAULTS])
@@ -207,7 +207,7 @@ async def test_a_caller_is_played_into_another_gateway(tmp_path: Path) -> None:
         assert await run_replay_into(path, f"{host}:{port}", stream=shown) == 0
         await other.wait_for(events.CallEnded)
         (conversation,) = other.simulator.conversations
-        received = bytes(conversation.received_audio)
+        received = bytes(conversation.log.received_audio)
         assert ramp(100, start=9_000) in received
         assert ramp(100, start=12_000) in received
         assert other.of(events.DigitPressed)[0].digit == "5"
@@ -223,7 +223,7 @@ async def test_another_gateway_that_hangs_up_is_told(tmp_path: Path) -> None:
         playing = asyncio.create_task(run_replay_into(path, f"{host}:{port}", stream=shown))
         conversation = await other.simulator.wait_for_conversation()
         await conversation.announced.wait()
-        await conversation.close(1011)
+        await conversation.connection.close(1011)
         assert await playing == 1
     assert "ended by         the gateway" in shown.getvalue()
     assert "  recorded       the caller" in shown.getvalue()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from audiosocket_gw.audio import PCM_8000, ULAW_8000, AudioFormat, linear_to_ulaw
+from audiosocket_gw.audio import PCM_8000, AudioFormat, Converter, linear_to_ulaw, ulaw_to_linear
 from audiosocket_gw.testing.simulator import Speech, Turn, load_scenario, prompts
 from audiosocket_gw.testing.simulator.dialogue import burst_cuts
 from audiosocket_gw.testing.simulator.scenario import Alignment, BargeIn, Mode, Noise
@@ -20,8 +20,8 @@ async def test_the_greeting_comes_in_two_odd_bursts_much_faster_than_real_time()
         response = await client.until("agent_response")
         conversation = simulator.conversations[0]
     assert response["agent_response_event"] == {"agent_response": prompts.WORDS["greeting"], "event_id": 1}
-    assert client.audio == conversation.sent_audio == prompts.audio_of("greeting", PCM_8000)
-    sizes = [size for _, size in conversation.sent_audio_sizes]
+    assert client.audio == conversation.log.sent_audio == prompts.audio_of("greeting", PCM_8000)
+    sizes = [size for _, size in conversation.log.sent_audio_sizes]
     assert len(sizes) == 2
     assert all(size % 320 for size in sizes)
     assert all(event["event_id"] == 1 and "alignment" not in event for event in client.audio_events)
@@ -149,7 +149,7 @@ async def test_bursts_can_have_gaps(tmp_path: Path) -> None:
     scenario = replace(QUIET, greeting=Turn(say=beep(tmp_path, 200)), burst_gap_s=0.05, bursts=3)
     async with conversing(scenario) as (simulator, client):
         await client.until("agent_response")
-        times = [at for at, _ in simulator.conversations[0].sent_audio_sizes]
+        times = [at for at, _ in simulator.conversations[0].log.sent_audio_sizes]
     assert len(times) == 3
     assert times[1] - times[0] >= 0.04
 
@@ -269,7 +269,7 @@ async def test_the_echo_is_the_audio_of_the_caller() -> None:
         for size in (320, 322, 2):
             await client.send_audio(tone(1_000)[:size])
             await client.until("audio")
-        assert client.audio == simulator.conversations[0].received_audio
+        assert client.audio == simulator.conversations[0].log.received_audio
 
 
 async def test_the_echo_is_converted_when_the_formats_differ() -> None:
@@ -278,7 +278,19 @@ async def test_the_echo_is_converted_when_the_formats_differ() -> None:
         await client.until("ping")
         await client.send_audio(linear_to_ulaw(SPEECH))
         await client.until("audio")
-    assert client.audio == prompts.convert(linear_to_ulaw(SPEECH), ULAW_8000, PCM_8000)
+    assert client.audio == ulaw_to_linear(linear_to_ulaw(SPEECH))
+
+
+async def test_the_echo_at_another_rate_has_no_seams() -> None:
+    scenario = replace(MANUAL, mode=Mode.ECHO, output_format="pcm_16000")
+    audio = tone(400)
+    async with conversing(scenario) as (_, client):
+        await client.until("ping")
+        for start in range(0, len(audio), 322):
+            await client.send_audio(audio[start : start + 322])
+            await client.until("audio")
+    at_once = Converter(PCM_8000, AudioFormat.parse("pcm_16000")).convert(audio)
+    assert client.audio == at_once
 
 
 async def test_the_silent_agent_says_nothing() -> None:
@@ -300,7 +312,7 @@ async def test_a_conversation_can_be_driven_by_hand() -> None:
         await conversation.send_audio(b"\x03\x00")
         await conversation.send_audio(b"\x04\x00", event_id=7)
         await conversation.send({"type": "anything"})
-        await conversation.close(1000, "Done")
+        await conversation.connection.close(1000, "Done")
         assert await client.until_closed() == (1000, "Done")
     assert client.audio == b"\x01\x00\x02\x03\x00\x04\x00"
     assert [event["event_id"] for event in client.audio_events] == [1, 2, 7]

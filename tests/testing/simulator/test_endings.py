@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from audiosocket_gw.testing.simulator import Close, Simulator, Turn, load_scenario
-from audiosocket_gw.testing.simulator.scenario import CloseAt, Ending, ErrorEvent, Scenario
+from audiosocket_gw.testing.simulator.scenario import Scenario
+from audiosocket_gw.testing.simulator.turn import CloseAt, Ending, ErrorEvent
 from audiosocket_gw.testing.simulator.websocket import EndedBy
 from tests.testing.simulator.client import MANUAL, QUIET, SILENCE, SPEECH, beep, connected, conversing
 
@@ -31,8 +32,8 @@ async def test_any_code_closes_after_the_reply_is_sent(tmp_path: Path, code: int
     async with conversing(greeting_with(Close(code, reason), tmp_path, ms=3_000)) as (simulator, client):
         assert await client.until_closed() == (code, reason)
         conversation = simulator.conversations[0]
-    assert (conversation.close_code, conversation.close_reason) == (code, reason)
-    assert conversation.ended_by is EndedBy.SIMULATOR
+    assert (conversation.connection.close_code, conversation.connection.close_reason) == (code, reason)
+    assert conversation.connection.ended_by is EndedBy.SIMULATOR
     assert len(client.audio) == 48_000
     assert conversation.playing_until > conversation.now()
 
@@ -51,7 +52,7 @@ async def test_it_closes_when_the_reply_has_been_heard(tmp_path: Path) -> None:
     ):
         assert await client.until_closed() == (1000, "")
         conversation = simulator.conversations[0]
-        assert conversation.now() >= conversation.sent_audio_sizes[0][0] + 0.1
+        assert conversation.now() >= conversation.log.sent_audio_sizes[0][0] + 0.1
 
 
 async def test_who_interrupts_the_goodbye_is_not_cut_off(tmp_path: Path) -> None:
@@ -71,8 +72,8 @@ async def test_the_connection_can_break(tmp_path: Path, how: Ending) -> None:
     ):
         assert (await client.until_closed())[0] == 1006
         conversation = simulator.conversations[0]
-        assert conversation.close_code == 1006
-        assert conversation.ended_by is EndedBy.SIMULATOR
+        assert conversation.connection.close_code == 1006
+        assert conversation.connection.ended_by is EndedBy.SIMULATOR
 
 
 async def test_an_error_can_come_before_the_close(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ async def test_the_quota_scenario_closes_with_a_flat_error() -> None:
 async def test_a_long_reason_is_cut_to_what_a_close_frame_holds() -> None:
     async with conversing(MANUAL) as (simulator, client):
         conversation = await simulator.wait_for_conversation()
-        await conversation.close(1008, "ä" * 100)
+        await conversation.connection.close(1008, "ä" * 100)
         assert await client.until_closed() == (1008, "ä" * 61)
 
 
@@ -111,23 +112,26 @@ async def test_the_client_may_vanish() -> None:
         await client.until("ping")
         client.websocket.transport.abort()
         conversation = await simulator.wait_for_conversation()
-        await conversation.ended.wait()
-        assert (conversation.close_code, conversation.ended_by) == (1006, EndedBy.CLIENT)
+        await conversation.connection.ended.wait()
+        assert (conversation.connection.close_code, conversation.connection.ended_by) == (
+            1006,
+            EndedBy.CLIENT,
+        )
 
 
 async def test_nothing_happens_after_the_end() -> None:
     async with conversing(MANUAL) as (simulator, client):
         conversation = await simulator.wait_for_conversation()
-        await conversation.close(1000, "Bye")
-        before = len(conversation.sent)
+        await conversation.connection.close(1000, "Bye")
+        before = len(conversation.log.sent)
         await conversation.send({"type": "ping"})
         await conversation.send_audio(b"\x00\x00")
         await conversation.call_tool("too_late", {})
-        await conversation.close(1011)
-        await conversation.drop()
-        assert (conversation.close_code, conversation.close_reason) == (1000, "Bye")
-        assert len(conversation.sent) == before
-        assert conversation.sent_audio == b""
+        await conversation.connection.close(1011)
+        await conversation.connection.drop()
+        assert (conversation.connection.close_code, conversation.connection.close_reason) == (1000, "Bye")
+        assert len(conversation.log.sent) == before
+        assert conversation.log.sent_audio == b""
         await client.until_closed()
 
 
@@ -137,7 +141,7 @@ async def test_leaving_ends_what_is_still_going_on() -> None:
             client = await clients.enter_async_context(connected(simulator))
             conversation = await simulator.wait_for_conversation()
         assert await client.until_closed() == (1012, "")
-    assert (conversation.close_code, conversation.ended_by) == (1012, EndedBy.SIMULATOR)
+    assert (conversation.connection.close_code, conversation.connection.ended_by) == (1012, EndedBy.SIMULATOR)
 
 
 async def test_leaving_does_not_wait_for_clients_that_do_not_read() -> None:

@@ -142,12 +142,12 @@ async def test_the_sdk_holds_a_whole_conversation() -> None:
     ]
     (parameters,) = caller.tool_calls
     assert parameters["number"] == "7"
-    (result,) = conversation.tool_results
+    (result,) = conversation.log.tool_results
     assert (result.result, result.is_error) == ("It is 7.", False)
-    assert caller.line.heard == conversation.sent_audio
+    assert caller.line.heard == conversation.log.sent_audio
     assert caller.line.heard.endswith(prompts.audio_of("goodbye", PCM_8000))
-    assert conversation.received_audio == (SPEECH + SILENCE) * 2
-    assert conversation.violations == []
+    assert conversation.log.received_audio == (SPEECH + SILENCE) * 2
+    assert conversation.log.violations == []
     (details,) = caller.disconnections
     assert (details.reason, details.close_code, details.close_reason) == ("agent", 1000, "Goodbye")
 
@@ -157,14 +157,14 @@ async def test_the_sdk_answers_pings_and_hangs_up() -> None:
         caller = Caller(simulator.base_url)
         await asyncio.to_thread(caller.start)
         conversation = await simulator.wait_for_conversation()
-        while sum(message["type"] == "pong" for _, message in conversation.received) < 3:
+        while sum(message["type"] == "pong" for _, message in conversation.log.received) < 3:
             await asyncio.sleep(0.01)
         await asyncio.to_thread(caller.conversation.end_session)
         await asyncio.to_thread(caller.wait_for_end)
-        await conversation.ended.wait()
-    assert conversation.initiation is not None
-    assert conversation.initiation["source_info"]["source"] == "python_sdk"
-    assert (conversation.close_code, conversation.ended_by) == (1000, EndedBy.CLIENT)
+        await conversation.connection.ended.wait()
+    assert conversation.log.initiation is not None
+    assert conversation.log.initiation["source_info"]["source"] == "python_sdk"
+    assert (conversation.connection.close_code, conversation.connection.ended_by) == (1000, EndedBy.CLIENT)
 
 
 async def test_the_sdk_sees_how_the_agent_breaks_off() -> None:

@@ -16,7 +16,8 @@ from audiosocket_gw.testing.simulator import (
     load_scenario,
     scenario_names,
 )
-from audiosocket_gw.testing.simulator.scenario import CloseAt, Ending, Mode, Noise, ToolsAt
+from audiosocket_gw.testing.simulator.scenario import Mode, Noise
+from audiosocket_gw.testing.simulator.turn import CloseAt, Ending, ToolsAt
 
 
 @pytest.mark.parametrize("name", scenario_names())

@@ -8,6 +8,7 @@ import pytest
 
 from audiosocket_gw.testing.simulator import Simulator, load_scenario
 from audiosocket_gw.testing.simulator.conversation import Conversation
+from audiosocket_gw.testing.simulator.server_messages import Message
 from tests.testing.simulator.client import INITIATION, MANUAL, connected, conversing, websocket_url
 
 
@@ -21,7 +22,7 @@ async def test_conversations_are_kept_in_the_order_of_their_start() -> None:
             await first.until("conversation_initiation_metadata")
         assert simulator.conversations[1] is second
         assert len({conversation.conversation_id for conversation in simulator.conversations}) == 2
-        assert second.initiation is None
+        assert second.log.initiation is None
 
 
 async def test_nothing_is_kept_without_recording() -> None:
@@ -32,25 +33,28 @@ async def test_nothing_is_kept_without_recording() -> None:
             await client.send_audio(b"\x00\x00")
             await client.until("audio")
             conversation = await simulator.wait_for_conversation()
-        await conversation.ended.wait()
+        await conversation.connection.ended.wait()
         while simulator.conversations:
             await asyncio.sleep(0)
     assert not (
-        conversation.received or conversation.sent or conversation.received_audio or conversation.sent_audio
+        conversation.log.received
+        or conversation.log.sent
+        or conversation.log.received_audio
+        or conversation.log.sent_audio
     )
-    assert not (conversation.received_audio_sizes or conversation.sent_audio_sizes)
+    assert not (conversation.log.received_audio_sizes or conversation.log.sent_audio_sizes)
 
 
 async def test_a_fault_in_one_conversation_is_loud_and_spares_the_others(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail(conversation: Conversation, text: str | None) -> None:
+    async def fail(conversation: Conversation, message: Message) -> None:
         if conversation.agent_id == "agent_2":
             raise ZeroDivisionError
-        await receive(conversation, text)
+        await send(conversation, message)
 
-    receive = Conversation._receive
-    monkeypatch.setattr(Conversation, "_receive", fail)
+    send = Conversation.send
+    monkeypatch.setattr(Conversation, "send", fail)
     with pytest.raises(ExceptionGroup, match="conversations of the simulator failed") as raised:
         async with Simulator(MANUAL) as simulator, connected(simulator) as good:
             async with connected(simulator, websocket_url(simulator, "agent_2")) as bad:
@@ -85,8 +89,8 @@ async def test_sending_by_hand_goes_to_one_conversation_only() -> None:
         await second.send(INITIATION)
         conversation = await simulator.wait_for_conversation(2)
         await conversation.announced.wait()
-        await conversation.drop()
+        await conversation.connection.drop()
         assert (await second.until_closed())[0] == 1006
         await first.send({"type": "user_activity"})
-        await simulator.conversations[0].close(1000)
+        await simulator.conversations[0].connection.close(1000)
         assert await first.until_closed() == (1000, "")

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from audiosocket_gw.testing.simulator import Close, Simulator
-from audiosocket_gw.testing.simulator.scenario import ErrorEvent, Metadata, Mode
+from audiosocket_gw.testing.simulator.scenario import Metadata, Mode
+from audiosocket_gw.testing.simulator.turn import ErrorEvent
 from tests.testing.simulator.client import INITIATION, MANUAL, SPEECH, connected, conversing
 
 METADATA = "conversation_initiation_metadata"
@@ -23,9 +24,9 @@ async def test_the_metadata_comes_on_the_initiation_and_names_the_formats() -> N
         "agent_output_audio_format": "pcm_16000",
         "user_input_audio_format": "ulaw_8000",
     }
-    assert conversation.initiation == INITIATION
-    assert conversation.sent[0][1] == message
-    assert conversation.received[0][1] == INITIATION
+    assert conversation.log.initiation == INITIATION
+    assert conversation.log.sent[0][1] == message
+    assert conversation.log.received[0][1] == INITIATION
 
 
 async def test_any_first_message_brings_the_metadata() -> None:
@@ -36,8 +37,8 @@ async def test_any_first_message_brings_the_metadata() -> None:
         await client.send_audio(SPEECH)
         assert (await client.receive())["type"] == METADATA
         conversation = await simulator.wait_for_conversation()
-        assert conversation.initiation is None
-        assert conversation.received_audio == SPEECH
+        assert conversation.log.initiation is None
+        assert conversation.log.received_audio == SPEECH
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ async def test_the_metadata_can_stay_away() -> None:
     async with conversing(replace(MANUAL, metadata=Metadata.NEVER)) as (simulator, client):
         await client.send({"type": "user_activity"})
         conversation = await simulator.wait_for_conversation()
-        await conversation.close(1000)
+        await conversation.connection.close(1000)
         assert await client.until_closed() == (1000, "")
     assert client.messages == []
     assert not conversation.announced.is_set()
@@ -77,7 +78,7 @@ async def test_early_audio_can_be_forbidden() -> None:
     async with Simulator(scenario) as simulator, connected(simulator) as client:
         await client.send_audio(SPEECH)
         assert await client.until_closed() == (1008, "Invalid message received")
-        assert "audio before the metadata" in simulator.conversations[0].violations[0]
+        assert "audio before the metadata" in simulator.conversations[0].log.violations[0]
 
 
 def initiation(**fields: object) -> dict[str, object]:

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from audiosocket_gw.testing.simulator.scenario import ErrorEvent, Scenario
+from audiosocket_gw.testing.simulator.scenario import Scenario
+from audiosocket_gw.testing.simulator.turn import ErrorEvent
 from audiosocket_gw.testing.simulator.websocket import EndedBy
 from tests.testing.simulator.client import INITIATION, MANUAL, Client, conversing
 
@@ -22,10 +23,10 @@ async def outcome(
         await client.websocket.send(raw)
         closed = await client.until_closed()
         conversation = simulator.conversations[0]
-        await conversation.ended.wait()
-        assert (conversation.close_code, conversation.close_reason) == closed
-        assert conversation.ended_by is EndedBy.SIMULATOR
-    return closed, client, conversation.violations[0]
+        await conversation.connection.ended.wait()
+        assert (conversation.connection.close_code, conversation.connection.close_reason) == closed
+        assert conversation.connection.ended_by is EndedBy.SIMULATOR
+    return closed, client, conversation.log.violations[0]
 
 
 @pytest.mark.parametrize(
@@ -65,9 +66,9 @@ async def test_an_odd_number_of_bytes_is_fine_in_mu_law() -> None:
         await client.send_audio(b"odd")
         await client.websocket.close()
         conversation = await simulator.wait_for_conversation()
-        await conversation.ended.wait()
-    assert conversation.received_audio == b"odd"
-    assert [size for _, size in conversation.received_audio_sizes] == [3]
+        await conversation.connection.ended.wait()
+    assert conversation.log.received_audio == b"odd"
+    assert [size for _, size in conversation.log.received_audio_sizes] == [3]
 
 
 async def test_the_harmless_messages_are_taken() -> None:
@@ -76,11 +77,17 @@ async def test_the_harmless_messages_are_taken() -> None:
             await client.send(message)
         await client.websocket.close(1000, "User ended conversation")
         conversation = await simulator.wait_for_conversation()
-        await conversation.ended.wait()
-    assert [message["type"] for _, message in conversation.received][1:] == ["user_activity", "user_message"]
-    assert conversation.violations == []
-    assert (conversation.close_code, conversation.close_reason) == (1000, "User ended conversation")
-    assert conversation.ended_by is EndedBy.CLIENT
+        await conversation.connection.ended.wait()
+    assert [message["type"] for _, message in conversation.log.received][1:] == [
+        "user_activity",
+        "user_message",
+    ]
+    assert conversation.log.violations == []
+    assert (conversation.connection.close_code, conversation.connection.close_reason) == (
+        1000,
+        "User ended conversation",
+    )
+    assert conversation.connection.ended_by is EndedBy.CLIENT
 
 
 async def test_pings_start_without_a_latency_and_then_carry_it() -> None:
@@ -138,7 +145,7 @@ async def test_a_broken_websocket_frame_ends_only_this_conversation() -> None:
         transport = client.websocket.transport
         transport.write(b"\xff" * 10)
         conversation = await simulator.wait_for_conversation()
-        await conversation.ended.wait()
+        await conversation.connection.ended.wait()
         await conversation.send({"type": "ping"})
-        assert conversation.ended_by is EndedBy.CLIENT
-        assert conversation.close_code == 1002
+        assert conversation.connection.ended_by is EndedBy.CLIENT
+        assert conversation.connection.close_code == 1002

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from audiosocket_gw.testing.simulator import Close, Scenario, Tool, Turn, load_scenario
-from audiosocket_gw.testing.simulator.scenario import BargeIn, ToolsAt
+from audiosocket_gw.testing.simulator.scenario import BargeIn
+from audiosocket_gw.testing.simulator.turn import ToolsAt
 from tests.testing.simulator.client import MANUAL, QUIET, Client, beep, conversing
 
 LOOK_UP = Tool("look_up", {"number": "7"})
@@ -51,7 +52,7 @@ async def test_the_reply_depends_on_the_result(tmp_path: Path, is_error: bool, s
         assert (trace["tool_name"], trace["tool_type"], trace["is_error"]) == ("look_up", "client", is_error)
         assert await next_words(client) == said
         assert client.audio_events[-1]["event_id"] == 2
-        (result,) = simulator.conversations[0].tool_results
+        (result,) = simulator.conversations[0].log.tool_results
     assert (result.tool_call_id, result.result, result.is_error) == (event["tool_call_id"], "done", is_error)
 
 
@@ -61,7 +62,7 @@ async def test_no_result_in_time_is_a_failure_and_a_late_one_is_taken(tmp_path: 
         assert await next_words(client) == "failure"
         await answer(client, call)
         await client.until("agent_tool_response")
-        assert len(simulator.conversations[0].tool_results) == 1
+        assert len(simulator.conversations[0].log.tool_results) == 1
 
 
 async def test_parallel_calls_are_answered_in_any_order(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ async def test_a_result_comes_once(tmp_path: Path) -> None:
         await answer(client, call)
         await answer(client, call)
         assert (await client.until_closed())[0] == 1008
-        assert "a second result" in simulator.conversations[0].violations[0]
+        assert "a second result" in simulator.conversations[0].log.violations[0]
 
 
 async def test_a_tool_without_response_is_not_waited_for(tmp_path: Path) -> None:
@@ -109,8 +110,8 @@ async def test_tools_can_be_called_when_the_agent_has_spoken(tmp_path: Path) -> 
     async with conversing(using(tmp_path, LOOK_UP, at=ToolsAt.AFTER_SPEECH)) as (simulator, client):
         await client.until("client_tool_call")
         conversation = simulator.conversations[0]
-        called_at = next(at for at, message in conversation.sent if message["type"] == "client_tool_call")
-        assert called_at >= conversation.sent_audio_sizes[0][0] + 0.1
+        called_at = next(at for at, message in conversation.log.sent if message["type"] == "client_tool_call")
+        assert called_at >= conversation.log.sent_audio_sizes[0][0] + 0.1
 
 
 async def test_who_interrupts_the_announcement_stops_the_tool(tmp_path: Path) -> None:

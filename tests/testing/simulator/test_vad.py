@@ -12,17 +12,17 @@ def silence(ms: int) -> bytes:
     return bytes(16 * ms)
 
 
-def ear() -> EnergyVad:
+def vad() -> EnergyVad:
     return EnergyVad(8_000, level=500, speech_ms=60, silence_ms=200)
 
 
 def test_speech_and_then_silence() -> None:
-    assert ear().feed(silence(100) + tone(300) + silence(300)) == [STARTED, ENDED]
+    assert vad().feed(silence(100) + tone(300) + silence(300)) == [STARTED, ENDED]
 
 
 @pytest.mark.parametrize("size", [1, 7, 320, 321, 1000])
 def test_the_pieces_do_not_matter(size: int) -> None:
-    listener = ear()
+    listener = vad()
     audio = tone(100) + silence(260) + tone(80) + silence(220)
     heard = [
         event for start in range(0, len(audio), size) for event in listener.feed(audio[start : start + size])
@@ -31,20 +31,20 @@ def test_the_pieces_do_not_matter(size: int) -> None:
 
 
 def test_a_click_is_no_speech() -> None:
-    assert ear().feed((tone(40) + silence(100)) * 5) == []
+    assert vad().feed((tone(40) + silence(100)) * 5) == []
 
 
 def test_a_pause_is_no_end() -> None:
-    listener = ear()
+    listener = vad()
     assert listener.feed(tone(100) + silence(180) + tone(100) + silence(180)) == [STARTED]
-    assert listener.hears_speech
+    assert listener.is_speech
     assert listener.feed(silence(20)) == [ENDED]
-    assert not listener.hears_speech
+    assert not listener.is_speech
 
 
 def test_soft_noise_is_silence() -> None:
     quiet = (b"\x64\x00\x9c\xff" * 80) * 100
-    assert ear().feed(quiet) == []
+    assert vad().feed(quiet) == []
 
 
 def test_windows_are_20_ms_at_any_rate() -> None:

@@ -1,0 +1,143 @@
+"""What the agent does in its turn: what it says, which tools it calls, whether it ends the conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo
+
+from audiosocket_gw.audio import PCM_8000
+from audiosocket_gw.testing.simulator import prompts
+
+STRICT_KEYS = ConfigDict(extra="forbid")
+"""A key that there isn't is an error."""
+
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+
+
+class ErrorEvent(StrEnum):
+    """The form of the ``error`` message before a close."""
+
+    NONE = "none"
+    NESTED = "nested"
+    """``error_event`` holds code, message and more, as documented."""
+    FLAT = "flat"
+    """``message`` beside ``type``, as seen with quotas."""
+
+
+class Ending(StrEnum):
+    """How the WebSocket ends."""
+
+    CLOSE = "close"
+    DROP = "drop"
+    """The TCP connection is cut."""
+    GARBAGE = "garbage"
+    """Bytes that are no WebSocket frame."""
+
+
+class CloseAt(StrEnum):
+    """When, in its turn, the conversation is closed."""
+
+    MID_REPLY = "mid-reply"
+    """After the first burst of the reply."""
+    AFTER_REPLY = "after-reply"
+    """As soon as the reply is sent: the caller still has seconds of it to hear."""
+    AFTER_PLAYBACK = "after-playback"
+    """When the reply, by the clock, has been heard."""
+
+
+class ToolsAt(StrEnum):
+    """When, in its turn, the tools are called."""
+
+    BEFORE_SPEECH = "before-speech"
+    DURING_SPEECH = "during-speech"
+    AFTER_SPEECH = "after-speech"
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Words with their audio: the name of a shipped prompt, or a WAV file (16-bit mono, any rate)."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
+
+    prompt: str
+    text: str = ""
+    """The words of a WAV file, or other words for a shipped prompt."""
+
+    def __post_init__(self) -> None:
+        prompts.audio_of(self.prompt, PCM_8000)
+
+    @property
+    def words(self) -> str:
+        return self.text or prompts.WORDS.get(self.prompt) or Path(self.prompt).stem
+
+
+def _read_speech(value: object, info: ValidationInfo) -> object:
+    """Let a TOML string stand for a prompt, and find WAV files beside the TOML file."""
+    if isinstance(value, str):
+        value = {"prompt": value}
+    if isinstance(value, dict) and info.context:
+        prompt = value.get("prompt")
+        if isinstance(prompt, str) and prompt.endswith(".wav"):
+            return value | {"prompt": str(info.context["folder"] / prompt)}
+    return value
+
+
+_Say = Annotated[Speech | None, BeforeValidator(_read_speech)]
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A ``client_tool_call`` that the agent makes."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    expects_response: bool = True
+    timeout_s: Positive = 20.0
+    """How long the agent waits for the result; none by then counts as a failure."""
+    mcp: bool = False
+    """An MCP tool, which waits for approval; denied counts as a failure."""
+    without_id: bool = False
+    """The call comes without ``tool_call_id``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """How, when and why the agent ends the conversation."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
+
+    code: Annotated[int, Field(ge=1000, le=4999)] = 1000
+    reason: Annotated[str, Field(max_length=120)] = ""
+    at: CloseAt = CloseAt.AFTER_REPLY
+    error: ErrorEvent = ErrorEvent.NONE
+    error_type: str = "unknown"
+    how: Ending = Ending.CLOSE
+    end_call: bool = False
+    """The agent used its system tool ``end_call``: ``agent_tool_response`` says so before the close."""
+    guardrail: bool = False
+    """``guardrail_triggered`` comes before the close."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What the agent answers when the caller has spoken."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
+
+    heard: str = "(The caller says something.)"
+    """The transcript of what the caller said: the simulator doesn't understand speech."""
+    say: _Say = None
+    tools: tuple[Tool, ...] = ()
+    """Called all at once; the turn goes on when each has answered or timed out."""
+    tools_at: ToolsAt = ToolsAt.DURING_SPEECH
+    say_after_tools: _Say = None
+    say_after_failed_tools: _Say = None
+    close: Close | None = None
