@@ -71,7 +71,7 @@ class LineWriter:
 
     def _say_dropped(self) -> None:
         dropped, self._dropped, self._dropping = self._dropped, 0, False
-        self._enqueue(_dropped(dropped, "whoever reads standard error is too slow"))
+        self._enqueue(_dropped(dropped, "the reader of standard error is too slow"))
 
     def _write_at_once(self) -> None:
         """After a fork: the child doesn't have the thread."""
@@ -117,7 +117,7 @@ class LineWriter:
         if not lines:
             return
         if self._refused:
-            lines = [_dropped(self._refused, f"standard error refused them: {self._refusal}"), *lines]
+            lines = [_dropped(self._refused, f"standard error failed: {self._refusal}"), *lines]
         try:
             self._write_whole("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
         except OSError as error:  # nobody reads, no terminal, no room: it may be over by the next line

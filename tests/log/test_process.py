@@ -140,7 +140,7 @@ async def test_how_many_lines_were_dropped_is_told_when_somebody_reads_again() -
             await probes(port, 1_000)
             await hears(caller)
             text = await asyncio.to_thread(read_until, reading, b"log lines were dropped")
-            assert b"whoever reads standard error is too slow" in text
+            assert b"the reader of standard error is too slow" in text
             await hears(caller)
             drain = asyncio.create_task(asyncio.to_thread(read_until, reading, b"stopped; "))
             assert await ends(process) == 1

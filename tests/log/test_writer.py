@@ -95,7 +95,7 @@ def test_whoever_logs_never_waits_and_is_told_of_what_was_lost(pipe: Pipe, start
     assert lines == [LINE] * len(lines)
     assert MAX_WAITING // 1_000 <= len(lines) <= MAX_WAITING // 1_000 + pipe.capacity // 1_000 + 50
     assert notice[24:] == (
-        f" WARNING {5_000 - len(lines):,} log lines were dropped: whoever reads standard error is too slow"
+        f" WARNING {5_000 - len(lines):,} log lines were dropped: the reader of standard error is too slow"
     )
     writer.put("it goes again")
     assert pipe.lines("it goes again") == ["it goes again"]
@@ -143,9 +143,7 @@ def test_a_disk_that_is_full_costs_the_lines_and_how_many_is_told(tmp_path: Path
     writer.put("there is room")
     assert writer.close()
     notice, line = (tmp_path / "log").read_text().splitlines()
-    assert notice.endswith(
-        "WARNING 3 log lines were dropped: standard error refused them: No space left on device"
-    )
+    assert notice.endswith("WARNING 3 log lines were dropped: standard error failed: No space left on device")
     assert line == "there is room"
 
 
