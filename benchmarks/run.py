@@ -33,7 +33,7 @@ ROWS = {
     "frames per second": ("{:.3f}", "frames_per_s.p50"),
     "caller to agent p50 / p99, ms": ("{:.2f} / {:.2f}", "caller_to_agent_ms.p50", "caller_to_agent_ms.p99"),
     "onset of a reply p50 / p99, ms": ("{:.1f} / {:.1f}", "onset_ms.p50", "onset_ms.p99"),
-    "flush p50 / p99, ms": ("{:.1f} / {:.1f}", "flush_ms.p50", "flush_ms.p99"),
+    "stop p50 / p99, ms": ("{:.1f} / {:.1f}", "flush_ms.p50", "flush_ms.p99"),
     "calls set up per second": ("{:.0f}", "calls_per_s"),
     "calls up / refused / fallen": ("{:.0f} / {:.0f} / {:.0f}", "calls", "refused", "fallen"),
     "to agent: lost / repeated": ("{:.0f} / {:.0f}", "up_lost", "up_repeated"),

@@ -253,6 +253,6 @@ _IN_TIME = (
     Target("caller to agent p50, ms", figure(GATEWAY, "caller_to_agent_ms.p50"), 0.5),
     Target("caller to agent p99, ms", figure(GATEWAY, "caller_to_agent_ms.p99"), 3),
     Target("onset p99, ms", figure(GATEWAY, "onset_ms.p99"), 22),
-    Target("flush p99, ms", figure(GATEWAY, "flush_ms.p99"), 22),
+    Target("stop p99, ms", figure(GATEWAY, "flush_ms.p99"), 22),
     Target("frames per second, away from 50", _drift, 0.02),
 )
