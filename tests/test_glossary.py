@@ -37,7 +37,6 @@ ALLOWED = {
 
 PENDING = (
     *("CHANGELOG.md", "asterisk/"),
-    *(f"docs/{name}" for name in ("flight", "performance", "recording", "simulator", "tools", "transfer")),
     *("audiosocket_gw/", "examples/", "tools/"),
 )
 """Pages and folders that still have to be rewritten."""
