@@ -127,6 +127,14 @@ class WebSocketClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class QueueTimedOut:
+    """ElevenLabs let the call wait for a free conversation, gave it up, and didn't close."""
+
+    def __str__(self) -> str:
+        return "too many concurrent conversations: the queue timed out"
+
+
+@dataclass(frozen=True, slots=True)
 class BadFrame:
     """The agent sent bytes that are no WebSocket frame, or not one that may come now."""
 
@@ -238,6 +246,7 @@ StructuredCause = (
     | WebSocketRefused
     | NotWebSocket
     | WebSocketClosed
+    | QueueTimedOut
     | BadFrame
     | Silent
     | NotReading

@@ -12,6 +12,7 @@ from uuid import UUID
 from hypothesis import strategies as st
 
 from audiosocket_gw.audio import AGENT_FORMATS
+from audiosocket_gw.causes import Cause
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.flight.call_trace import CallTrace, load_trace
 from audiosocket_gw.flight.format import (
@@ -26,6 +27,7 @@ from audiosocket_gw.flight.format import (
     Start,
     encode_block,
 )
+from audiosocket_gw.flight.recorded_cause import cause_fields
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Kind
 
 CALL = UUID("11111111-2222-3333-4444-555555555555")
@@ -49,12 +51,9 @@ METADATA = AgentMessage(
 AGENT_THERE: tuple[Record, ...] = (INITIATION, METADATA)
 
 
-def ended(at_ms: int, reason: EndReason, detail: str) -> Event:
-    return Event(
-        at_ms * 1000,
-        "CallEnded",
-        {"reason": str(reason), "detail": detail, "duration_ms": at_ms, "heard_ms": 0},
-    )
+def ended(at_ms: int, reason: EndReason, cause: Cause) -> Event:
+    end = {"reason": str(reason), "detail": str(cause), "cause": cause_fields(cause)}
+    return Event(at_ms * 1000, "CallEnded", {**end, "duration_ms": at_ms, "heard_ms": 0})
 
 
 def spoken(until_ms: int, audio: bytes = SILENCE) -> tuple[Record, ...]:

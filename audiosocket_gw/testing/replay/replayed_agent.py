@@ -18,9 +18,19 @@ from websockets.http11 import Request
 from websockets.protocol import State
 from websockets.server import ServerProtocol
 
+from audiosocket_gw.causes import (
+    BadFrame,
+    ConnectFailed,
+    ConnectionBroken,
+    NotReading,
+    NotWebSocket,
+    Silent,
+    WebSocketClosed,
+    WebSocketRefused,
+)
 from audiosocket_gw.flight.agent_message import give_message
 from audiosocket_gw.flight.call_trace import CallTrace
-from audiosocket_gw.testing.replay.endings import AgentAct, AgentEnding, agent_ending
+from audiosocket_gw.testing.replay.endings import AgentEnding, agent_ending
 
 HOST = "127.0.0.1"
 
@@ -32,10 +42,8 @@ END_OF_REQUEST = b"\r\n\r\n"
 MAX_REASON_BYTES = 123
 """RFC 6455, section 5.5: a control frame holds 125 bytes, two of them the close code."""
 
-DEAF_BUFFER_BYTES = 4_096
+SMALL_BUFFER_BYTES = 4_096
 """What the kernel takes for an agent that doesn't read."""
-
-_UPGRADING_ACTS = (AgentAct.CLOSE, AgentAct.GARBAGE, AgentAct.MUTE, AgentAct.DEAF)
 
 TimedMessage = tuple[float, bytes]
 
@@ -49,7 +57,9 @@ class ReplayedAgent:
     def __init__(self, trace: CallTrace) -> None:
         """Prepare; raises `FlightError`."""
         self.ending = agent_ending(trace)
-        self.upgrades = trace.had_agent or self.ending.act in _UPGRADING_ACTS
+        self.upgrades = trace.had_agent or isinstance(
+            self.ending, WebSocketClosed | BadFrame | Silent | NotReading
+        )
         self.messages: Sequence[TimedMessage] = [
             (message.at_us / 1e6, give_message(message)) for message in trace.agent_messages
         ]
@@ -63,11 +73,10 @@ class ReplayedAgent:
         self._started_at = loop.create_future()
         self._socket = socket.socket()
         self._socket.bind((HOST, 0))
-        if self.ending.act is AgentAct.DEAF:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, DEAF_BUFFER_BYTES)
-        if (
-            self.ending.act is not AgentAct.UNREACHABLE
-        ):  # bound, and not listening: nobody else takes the port
+        if isinstance(self.ending, NotReading):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
+        # Otherwise bound and not listening, so that no other process takes the port.
+        if not isinstance(self.ending, ConnectFailed):
             self._server = await loop.create_server(lambda: _Connection(self), sock=self._socket)
         return self
 
@@ -144,7 +153,7 @@ class _Connection(asyncio.Protocol):
                 self._websocket.send_response(self._websocket.accept(event))
                 if self._websocket.state is State.OPEN:
                     self._playing = asyncio.get_running_loop().create_task(self._play())
-                if self._ending.act is AgentAct.DEAF:
+                if isinstance(self._ending, NotReading):
                     self._transport.pause_reading()
         self._write()
 
@@ -164,21 +173,21 @@ class _Connection(asyncio.Protocol):
                 return
             self._websocket.send_text(message)
             self._write()
-        self._mute = self._ending.act is AgentAct.MUTE
+        self._mute = isinstance(self._ending, Silent)
         if self._agent.ends_after_s is not None:
             await self._agent.until(self._agent.ends_after_s)
             self._end(self._ending)
 
     def _end(self, ending: AgentEnding) -> None:
-        match ending.act:
-            case AgentAct.CLOSE if self._websocket.state is State.OPEN:
-                self._close(ending.code, ending.text)
-            case AgentAct.CUT:
+        match ending:
+            case WebSocketClosed(code, reason) if self._websocket.state is State.OPEN:
+                self._close(code, reason)
+            case ConnectionBroken():
                 self._transport.abort()
-            case AgentAct.GARBAGE | AgentAct.NO_HTTP:
+            case BadFrame() | NotWebSocket():
                 self._transport.write(GARBAGE + END_OF_REQUEST)
-            case AgentAct.STATUS:
-                self._transport.write(_response(ending.code, ending.text))
+            case WebSocketRefused(status, body):
+                self._transport.write(_response(status, body))
                 self._transport.close()
 
     def _close(self, code: int, text: str) -> None:

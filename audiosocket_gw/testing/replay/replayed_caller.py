@@ -10,22 +10,36 @@ from types import TracebackType
 from typing import Self, cast
 from uuid import UUID
 
+from audiosocket_gw.audio import FRAME_BYTES
+from audiosocket_gw.causes import (
+    ConnectionBroken,
+    ConnectionClosed,
+    ErrorFrame,
+    HangupFrame,
+    Stalled,
+    UnfinishedFrame,
+)
 from audiosocket_gw.errors import LocalProtocolError, RemoteProtocolError
 from audiosocket_gw.events import DigitPressed
 from audiosocket_gw.flight.call_trace import CallTrace
 from audiosocket_gw.flight.format import CallerFrame, Event, FlightError, HeardFrame
 from audiosocket_gw.protocol.audiosocket import (
+    HANGUP_FRAME,
+    HEADER,
     Audio,
     Decoder,
     Hangup,
+    Kind,
     encode_audio,
     encode_dtmf,
     encode_identity,
 )
-from audiosocket_gw.testing.replay.endings import CallerAct, CallerEnding, caller_ending
+from audiosocket_gw.testing.replay.endings import CallerEnding, caller_ending
 
 STALLED_BUFFER_BYTES = 4_096
 """What the kernel takes for a caller's side that doesn't read."""
+
+HALF_FRAME = HEADER.pack(Kind.SLIN, FRAME_BYTES) + bytes(100)
 
 RESET = struct.pack("ii", 1, 0)
 """SO_LINGER for no time: closing the socket breaks the connection."""
@@ -77,14 +91,14 @@ class ReplayedCaller(asyncio.Protocol):
 
     async def play(self, started_at: float) -> None:
         """Do what the caller did, from the call's start at this loop time until the end of it."""
-        if self._ending.act is CallerAct.STALL:
+        if isinstance(self._ending, Stalled):
             self._loop.call_at(started_at + self._stops_reading_after_s, self._stop_reading)
         for at_s, data in self._script:
             if await self._over(started_at + at_s):
                 return
             self._transport.write(data)
-        if self._ending.act is CallerAct.HALF_FRAME:
-            self._transport.write(self._ending.data)
+        if isinstance(self._ending, UnfinishedFrame):
+            self._transport.write(HALF_FRAME)
         if not await self._over(started_at + self._ends_after_s):
             self._end(self._ending)
 
@@ -108,14 +122,16 @@ class ReplayedCaller(asyncio.Protocol):
     def _end(self, ending: CallerEnding) -> None:
         if self._transport.is_closing():
             return
-        match ending.act:
-            case CallerAct.SEND:
-                self._transport.write(ending.data)
-            case CallerAct.CLOSE:
+        match ending:
+            case HangupFrame():
+                self._transport.write(HANGUP_FRAME)
+            case ErrorFrame(code):
+                self._transport.write(HEADER.pack(Kind.ERROR, 1) + bytes([code & 0xFF]))
+            case ConnectionClosed():
                 # Only this direction: to close with audio unread would reset the connection.
                 self._left = True
                 self._transport.write_eof()
-            case CallerAct.RESET:
+            case ConnectionBroken():
                 self._left = True
                 self._set_option(socket.SO_LINGER, RESET)
                 self._transport.abort()
@@ -131,7 +147,7 @@ class ReplayedCaller(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        if self._ending.act is CallerAct.STALL:
+        if isinstance(self._ending, Stalled):
             self._set_option(socket.SO_RCVBUF, STALLED_BUFFER_BYTES)
 
     def data_received(self, data: bytes) -> None:
