@@ -1,25 +1,25 @@
-"""Imports go strictly downwards: the table of ``docs/architecture.md``, held by a test."""
+"""Imports go strictly downwards, and what is pure stays pure: the tree of ``docs/architecture.md``."""
 
 from __future__ import annotations
 
-import ast
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 import audiosocket_gw
-
-PACKAGE = Path(audiosocket_gw.__file__).parent
+from tests.harness.import_graph import ImportGraph, room_of
 
 ROOMS = [
+    "",
     *("causes", "events", "errors", "redaction", "log", "protocol", "audio", "runtime", "tools", "ami"),
     *("tap", "elevenlabs", "recording", "control", "flight", "call", "server", "settings", "gateway"),
-    *("testing", "commands", "__main__"),
+    *("testing", "testing.softphone", "testing.simulator", "testing.replay", "testing.demo", "commands"),
+    "__main__",
 ]
-"""The folders and flat modules of the package: each imports only from those before it."""
+"""The folders and flat modules of the package, in their order: each imports only from those before it.
 
-TO_BE_CUT: set[tuple[str, str]] = set()
+The first is the package itself, which holds its version.
+"""
 
 PURE = [
     "causes",
@@ -47,118 +47,53 @@ PURE = [
     "recording.track",
     "flight.recorded_cause",
 ]
-"""Modules and folders that do no I/O, nor does anything that they import."""
+"""Modules and folders that do no I/O, nor does anything that runs when they are imported."""
 
-IO = {
-    "asyncio",
-    "socket",
-    "ssl",
-    "logging",
-    "threading",
-    "selectors",
-    "subprocess",
-    "httpx",
-    "websockets",
-    "os",
-}
+PURE_LIBRARIES = [
+    *("__future__", "abc", "array", "base64", "binascii", "bisect", "collections", "contextlib", "copy"),
+    *("dataclasses", "enum", "functools", "heapq", "hmac", "hashlib", "ipaddress", "itertools", "json"),
+    *("math", "numpy", "operator", "re", "shlex", "string", "struct", "types", "typing", "urllib.parse"),
+    "uuid",
+]
+"""What they may import: libraries without files, sockets, clocks, threads or logging."""
 
+TO_BE_CUT = {("audio.hold_audio", "pathlib.Path")}
+CIRCLE_TO_BE_CUT = {"testing.simulator.conversation", "testing.simulator.dialogue"}
 
-def module_name(path: Path) -> str:
-    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-
-
-class _Running(ast.NodeTransformer):
-    """Leaves out what only the type checker reads."""
-
-    def visit_If(self, node: ast.If) -> ast.AST | None:
-        return None if ast.unparse(node.test) == "TYPE_CHECKING" else self.generic_visit(node)
-
-
-MODULES = {
-    module_name(path): _Running().visit(ast.parse(path.read_text()))
-    for path in sorted(PACKAGE.rglob("*.py"))
-    if path != PACKAGE / "__init__.py"
-}
-
-
-def imports(name: str) -> set[str]:
-    """Return the absolute names of the modules that the module ``name`` imports, anywhere in it."""
-    found = set()
-    for node in ast.walk(MODULES[name]):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{name} has a relative import; write it out"
-            assert node.module is not None
-            found |= {
-                f"{node.module}.{alias.name}"
-                if f"{node.module}.{alias.name}".removeprefix("audiosocket_gw.") in MODULES
-                else node.module
-                for alias in node.names
-            }
-    return found
-
-
-OWN = {
-    name: {
-        imported.removeprefix("audiosocket_gw.")
-        for imported in imports(name)
-        if imported.startswith("audiosocket_gw.")
-    }
-    for name in MODULES
-}
-
-
-def room(name: str) -> str:
-    return name.partition(".")[0]
-
-
-def test_every_folder_has_a_place_in_the_order() -> None:
-    assert {room(name) for name in MODULES} == set(ROOMS)
-
-
-@pytest.mark.parametrize("name", MODULES)
-def test_every_folder_imports_only_from_those_before_it(name: str) -> None:
-    mine = ROOMS.index(room(name))
-    upwards = {
-        imported
-        for imported in OWN[name]
-        if room(imported) != room(name) and ROOMS.index(room(imported)) >= mine
-    }
-    assert {imported for imported in upwards if (name, imported) not in TO_BE_CUT} == set()
-
-
-def test_no_import_goes_round_in_circles() -> None:
-    # Within a package the modules import each other directly, never through its __init__.
-    assert list(TopologicalSorter(OWN).static_order())
-
-
-def loaded_with(name: str) -> set[str]:
-    """Return all modules of the package that are loaded when the module ``name`` is."""
-    found: set[str] = set()
-    todo = [name]
-    while todo:
-        module = todo.pop()
-        parts = module.split(".")
-        with_packages = {".".join(parts[:end]) for end in range(1, len(parts) + 1)} & MODULES.keys()
-        new = with_packages - found
-        found |= new
-        todo += [imported for each in new for imported in OWN[each]]
-    return found
+GRAPH = ImportGraph.of(Path(audiosocket_gw.__file__).parent)
 
 
 def is_pure(name: str) -> bool:
-    return any(name == pure or name.startswith(f"{pure}.") for pure in PURE)
+    return room_of(name, PURE) is not None
 
 
-@pytest.mark.parametrize("name", sorted(filter(is_pure, MODULES)))
-def test_what_is_pure_loads_nothing_that_does_input_or_output(name: str) -> None:
-    found = {module: imported & IO for module in loaded_with(name) if (imported := roots(module)) & IO}
-    assert found == {}
+def test_every_module_has_a_place_in_the_order() -> None:
+    placed = {name: room_of(name, ROOMS) for name in GRAPH.modules}
+    assert [name for name, room in placed.items() if room is None] == []
+    assert set(placed.values()) == set(ROOMS), "a room without a module"
 
 
-def roots(name: str) -> set[str]:
-    return {imported.partition(".")[0] for imported in imports(name)}
+def test_every_folder_is_a_room() -> None:
+    folders = {name for name in GRAPH.modules if any(other.startswith(f"{name}.") for other in GRAPH.modules)}
+    assert folders <= set(ROOMS)
+
+
+def test_imports_go_strictly_downwards() -> None:
+    assert GRAPH.upwards(ROOMS) == set()
+
+
+def test_no_import_goes_round_in_circles() -> None:
+    # Within a folder the modules import each other directly, never through its __init__.
+    assert set(GRAPH.circle()) <= CIRCLE_TO_BE_CUT
+
+
+def test_what_is_said_to_be_pure_exists() -> None:
+    assert [room for room in PURE if all(room_of(name, [room]) is None for name in GRAPH.modules)] == []
+
+
+@pytest.mark.parametrize("name", sorted(filter(is_pure, GRAPH.modules)))
+def test_what_is_pure_runs_nothing_that_does_input_or_output(name: str) -> None:
+    assert GRAPH.impurities(name, PURE_LIBRARIES) - TO_BE_CUT == set()
 
 
 @pytest.mark.parametrize(
@@ -167,12 +102,102 @@ def roots(name: str) -> set[str]:
         ("panoramisk", {"ami"}),
         ("pydantic_settings", {"settings"}),
         ("websockets", {"elevenlabs", "testing"}),
+        ("starlette", {"testing"}),
+        ("uvicorn", {"testing"}),
     ],
 )
 def test_each_library_has_its_place(library: str, users: set[str]) -> None:
     found = {
         name.partition(".")[0]
-        for name in MODULES
-        if any(imported.partition(".")[0] == library for imported in imports(name))
+        for name in GRAPH.modules
+        if any(imported.partition(".")[0] == library for imported in GRAPH.foreign(name))
     }
     assert found <= users
+
+
+# The test of the test: each fault is found in a small package that has it.
+
+HOUSE = {
+    "__init__": "",
+    "words": "import re",
+    "low/__init__": "",
+    "low/pure": "from house.words import Word",
+    "low/files": "import os",
+    "high/__init__": "",
+    "high/user": "from house.low import pure, files",
+}
+HOUSE_ROOMS = ["", "words", "low", "high"]
+
+
+def build(folder: Path, changed: dict[str, str] | None = None) -> ImportGraph:
+    """Write the package, with other text in the ``changed`` modules, and read it."""
+    for name, text in (HOUSE | (changed or {})).items():
+        path = folder / "house" / f"{name}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return ImportGraph.of(folder / "house")
+
+
+def test_a_sound_package_passes(tmp_path: Path) -> None:
+    graph = build(tmp_path)
+    assert graph.upwards(HOUSE_ROOMS) == set()
+    assert graph.circle() == []
+    assert graph.impurities("low.pure", ["re"]) == set()
+    assert graph.loaded_with("high.user") == graph.modules.keys()
+
+
+@pytest.mark.parametrize(
+    "upwards",
+    [
+        "import house.high.user",
+        "from house.high.user import User",
+        "from house.high import user",
+        "def later() -> None:\n    from house.high import user",
+        "if TYPE_CHECKING:\n    from house.high.user import User",
+        "if typing.TYPE_CHECKING:\n    from house.high.user import User",
+    ],
+)
+def test_an_import_upwards_is_found(upwards: str, tmp_path: Path) -> None:
+    assert build(tmp_path, {"low/pure": upwards}).upwards(HOUSE_ROOMS) == {("low.pure", "high.user")}
+
+
+def test_a_module_without_a_place_is_found(tmp_path: Path) -> None:
+    graph = build(tmp_path, {"attic": "", "lower": ""})
+    assert {name for name in graph.modules if room_of(name, HOUSE_ROOMS) is None} == {"attic", "lower"}
+
+
+@pytest.mark.parametrize("guard", ["", "if TYPE_CHECKING:\n    "])
+def test_a_circle_within_a_folder_is_found(guard: str, tmp_path: Path) -> None:
+    graph = build(
+        tmp_path, {"low/files": "import house.low.pure", "low/pure": f"{guard}import house.low.files"}
+    )
+    assert set(graph.circle()) == {"low.pure", "low.files"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"low/pure": "import socket"}, ("low.pure", "socket")),
+        ({"low/pure": "import urllib.request"}, ("low.pure", "urllib.request")),
+        ({"low/pure": "from asyncio import sleep"}, ("low.pure", "asyncio.sleep")),
+        ({"low/pure": "def read() -> str:\n    return open('/etc/hosts').read()"}, ("low.pure", "open")),
+        ({"words": "import logging"}, ("words", "logging")),
+        ({"words": "from house.low.files import File"}, ("low.files", "os")),
+        ({"low/__init__": "from house.low.files import File"}, ("low.files", "os")),
+        ({"__init__": "import threading"}, ("", "threading")),
+    ],
+)
+def test_what_is_impure_is_found_however_far_away(
+    changed: dict[str, str], found: tuple[str, str], tmp_path: Path
+) -> None:
+    assert build(tmp_path, changed).impurities("low.pure", ["re", "urllib.parse"]) == {found}
+
+
+def test_what_only_a_type_checker_imports_is_not_run(tmp_path: Path) -> None:
+    graph = build(tmp_path, {"low/pure": "if TYPE_CHECKING:\n    import socket\nelse:\n    import re"})
+    assert graph.impurities("low.pure", ["re"]) == set()
+
+
+def test_a_relative_import_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError, match="write the relative import out"):
+        build(tmp_path, {"low/pure": "from . import files"})
