@@ -1,13 +1,13 @@
-# The gateway. `docker build -t audiosocket-gw .`, or `docker compose up` for the whole stack.
+# The gateway: `docker build -t audiosocket-gw .`; with Asterisk: `docker compose up`.
 FROM python:3.13-slim AS build
 WORKDIR /src
-# Dependencies first: a change of the source doesn't load them anew.
+# Dependencies first: a change of the source doesn't download them again.
 COPY requirements requirements
 RUN python -m venv /opt/audiosocket-gw \
     && /opt/audiosocket-gw/bin/pip install --no-cache-dir --require-hashes \
         -r requirements/build.txt -r requirements/runtime.txt
 COPY . .
-# What only builds doesn't go along. (The base image keeps a pip of its own.)
+# Remove what only the build needs. (The base image keeps its own pip.)
 RUN /opt/audiosocket-gw/bin/pip install --no-cache-dir --no-deps --no-build-isolation . \
     && /opt/audiosocket-gw/bin/pip uninstall --yes setuptools pip
 
@@ -16,15 +16,15 @@ RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin gateway \
     && install -d -o 10001 -m 700 /records
 COPY --from=build /opt/audiosocket-gw /opt/audiosocket-gw
 USER 10001
-# For RECORD_DIR and FLIGHT_DIR, and for what a command writes to its working directory.
+# For RECORD_DIR and FLIGHT_DIR, and for files that a command writes to its working directory.
 VOLUME /records
 WORKDIR /records
 ENV PATH=/opt/audiosocket-gw/bin:$PATH HOST=0.0.0.0 PORT=5001 PYTHONUNBUFFERED=1
 EXPOSE 5001
-# It asks the kernel, not the port: a connection would have to be admitted by ALLOWED_PEERS, and counted as a call.
+# Asks the kernel, not the port: ALLOWED_PEERS would have to admit a connection, and it would count as a call.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s \
     CMD ["/opt/audiosocket-gw/bin/python", "-I", "-m", "audiosocket_gw.commands.health"]
-# Exec form: SIGTERM reaches the gateway itself, which then lets the running calls finish. Give it the time:
-# `docker run --stop-timeout 40`, longer than DRAIN_TIMEOUT. Docker's own 10 s would cut them.
+# Exec form: SIGTERM reaches the gateway itself, which then lets running calls finish. Allow it the time with
+# `docker run --stop-timeout 40`, longer than DRAIN_TIMEOUT. Docker's default of 10 s would cut them off.
 ENTRYPOINT ["/opt/audiosocket-gw/bin/audiosocket-gw"]
 CMD ["serve"]

@@ -1,4 +1,4 @@
-# Each target makes what it needs: the virtual environment first of all.
+# Each target makes what it needs, such as the virtual environment.
 # On Debian: apt install python3 python3-venv make
 
 PYTHON ?= python3
@@ -11,22 +11,22 @@ BIN = $(VENV)/bin
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: $(VENV)/gateway  ## hold a call in the terminal; leaves demo-output/call.html and call.wav
+demo: $(VENV)/gateway  ## hold a call in the terminal; writes demo-output/call.html and call.wav
 	$(BIN)/audiosocket-gw demo
 
-run: $(VENV)/gateway  ## answer Asterisk's calls, with the settings of the environment and .env
+run: $(VENV)/gateway  ## answer Asterisk's calls, with the settings from the environment and .env
 	$(BIN)/audiosocket-gw serve
 
-test: $(VENV)/development  ## run all tests but those that need a real Asterisk or Docker, and measure coverage
+test: $(VENV)/development  ## run all tests that need neither Asterisk nor Docker, and measure coverage
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -m "not asterisk and not container"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 
-test-forky:  ## the same on Debian forky's Python, 3.14 (root, Debian; PYTHON=python3.15 for its next one)
+test-forky:  ## run the tests on Debian forky's Python, 3.14 (root, Debian; PYTHON=python3.15 for the next one)
 	sh tests/on_forky.sh PYTHON=$(PYTHON)
 
-test-floors: $(BIN)/uv  ## the same with the oldest versions that pyproject.toml admits (Python 3.11)
+test-floors: $(BIN)/uv  ## run the tests with the oldest versions that pyproject.toml admits (Python 3.11)
 	$(PYTHON) -m venv --clear build/floors
 	$(BIN)/uv pip install --quiet --python build/floors/bin/python --resolution lowest-direct --editable '.[dev]'
 	touch build/floors/development
@@ -44,20 +44,20 @@ format: $(VENV)/development  ## format the code
 fuzz: $(VENV)/development  ## run the property tests for longer
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -m hypothesis
 
-# ASTERISK=DIR: a tree with another Asterisk in it, / for this machine's own. What its release can't do is skipped.
+# ASTERISK=DIR: a tree with another Asterisk, / for this machine's own. Tests that its release can't pass are skipped.
 asterisk-test: $(VENV)/development  ## place calls on a real Asterisk 22 (Debian, root; the first run installs it)
 	AUDIOSOCKET_GW_REQUIRE_ASTERISK=1 AUDIOSOCKET_GW_ASTERISK=$(abspath $(ASTERISK)) $(BIN)/python -m pytest -m asterisk
 
-container-test: $(VENV)/development  ## build and run the images by a real Docker (Debian, root; the first run installs it)
+container-test: $(VENV)/development  ## build and run the images with a real Docker (Debian, root; the first run installs it)
 	AUDIOSOCKET_GW_REQUIRE_CONTAINERS=1 $(BIN)/python -m pytest -m container
 
-bench: $(VENV)/development  ## measure what a call costs, against a relay in C (needs cc and two cores)
+bench: $(VENV)/development  ## measure the cost of a call, compared with a relay in C (needs cc and two cores)
 	$(BIN)/python benchmarks/run.py
 
-lock: $(BIN)/uv  ## renew requirements/*.txt: the newest versions that pyproject.toml admits, with hashes
+lock: $(BIN)/uv  ## update requirements/*.txt: the newest versions that pyproject.toml admits, with hashes
 	UV=$(BIN)/uv PYTHON=$(BIN)/python sh scripts/lock.sh
 
-clean:  ## remove what the other targets made
+clean:  ## remove the files of the other targets
 	rm -rf $(VENV) demo-output bench-output build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
@@ -66,7 +66,7 @@ $(VENV)/bin/python:
 $(BIN)/uv: | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
-# What is locked, and no other file; then the package itself, without asking anybody for anything.
+# Install exactly the locked files, then the package itself, without network access.
 define install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
 		$(addprefix --requirement ,$(filter %.txt,$^))

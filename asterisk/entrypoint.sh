@@ -1,11 +1,11 @@
 #!/bin/sh
-# Write down what only this deployment knows, then become Asterisk. Arguments go to Asterisk.
+# Write this deployment's settings, then run Asterisk. Arguments are passed to Asterisk.
 #
-#   AUDIOSOCKET_GATEWAY  where the gateway listens, host:port (default: what extensions.conf says)
-#   SIP_PASSWORD         of the phone 1001 (default: a new one at every start, shown in the log)
-#   EXTERNAL_ADDRESS     the address that phones reach this machine by, when it is behind NAT
-#   AMI_PASSWORD         of the manager user `gateway` (default: a new one: nobody can log in)
-#   AMI_CLIENT           the IPv4 address that may log in over the network (default: none; this machine only)
+#   AUDIOSOCKET_GATEWAY  where the gateway listens, host:port (default: as in extensions.conf)
+#   SIP_PASSWORD         password of phone 1001 (default: a new one at every start, shown in the log)
+#   EXTERNAL_ADDRESS     this machine's address for phones, if it is behind NAT
+#   AMI_PASSWORD         password of the manager user `gateway` (default: random, so that no login is possible)
+#   AMI_CLIENT           the IPv4 address that may log in over the network (default: none, only this machine)
 set -eu
 
 config=${CONFIG_DIR:-/etc/asterisk}

@@ -108,7 +108,7 @@ def test_what_names_a_place_is_set_by_the_stack() -> None:
     assert places <= set(environment)
     for name, value in environment.items():
         if name.endswith(("_DIR", "_AUDIO")) or name == "TLS_CA_FILE":
-            assert re.fullmatch(rf"\$\{{{name}:\+/[a-z/.]+}}", value), f"{name} is set only if .env sets it"
+            assert re.fullmatch(rf"\$\{{{name}:\+/[a-z/.-]+}}", value), f"{name} is set only if .env sets it"
 
 
 def test_every_line_of_the_example_is_a_setting() -> None:
