@@ -36,10 +36,10 @@ _BLOCK_MS = 10
 
 _NOTHING_DBFS = -100.0
 _QUIETEST_DBFS = -45.0
-"""What is quieter is nobody who wants to interrupt."""
+"""Speech that interrupts is louder."""
 
 _SUSTAINED_BLOCKS = 7
-"""So many touch each audio of 60 ms, and only longer ones fill them."""
+"""60 ms of audio touch this many blocks, and only longer audio fills them."""
 _SUSTAINED_OF_BLOCKS = 12
 
 _OVER_NOISE_DB = 10.0
@@ -51,13 +51,13 @@ _FLOOR_SETTLES_BLOCKS = 10
 
 _OVER_ECHO_DB = 2.0
 _ECHO_MS = 320
-"""After so long no echo comes: two ways through a network and its jitter buffers, and 20 ms in frames."""
+"""An echo comes within this time: two ways through a network and its jitter buffers, and 20 ms in frames."""
 _WORST_ECHO_DB = -6.0
 _AGENT_SPEAKS_DBFS = -22.0
 """What the line has while the agent is quieter than this may as well be noise."""
 _ECHO_BLOCKS = 100
 _ECHO_MEMORY = 8
-"""The echo is as strong as it was at its strongest in so many seconds of the agent's speech."""
+"""Seconds of the agent's speech. The echo is as strong as it was at its strongest in them."""
 
 _WINDOW_MS = 48
 _VOICE_HZ = (200, 3_400)
@@ -84,12 +84,12 @@ class SpeechDetector:
         self._echo = _Echo()
         self._loud = deque([False] * _SUSTAINED_OF_BLOCKS, _SUSTAINED_OF_BLOCKS)
 
-    def played(self, audio: bytes | None) -> None:
+    def add_sent(self, audio: bytes | None) -> None:
         """Take the 20 ms of linear audio that the caller is being sent; None is silence."""
         levels = [] if audio is None else _levels(_samples(audio), self._block)
-        self._echo.played(max(levels, default=_NOTHING_DBFS))
+        self._echo.add_sent(max(levels, default=_NOTHING_DBFS))
 
-    def hears(self, audio: bytes) -> bool:
+    def is_speech(self, audio: bytes) -> bool:
         """Take the caller's audio, linear, of any length; tell whether the caller is speaking at its end."""
         samples = _samples(audio)
         self._recent = np.concatenate((self._recent, samples))[-len(self._recent) :]
@@ -104,9 +104,9 @@ class SpeechDetector:
         self._echo.suspect()
         return True
 
-    def mistaken(self) -> None:
+    def report_false_alarm(self) -> None:
         """Learn that what was last taken for speech was none: it may have been the agent's echo."""
-        self._echo.convict()
+        self._echo.confirm()
 
     def _is_loud(self, level: float) -> bool:
         loud = self._floor.settled and level > max(
@@ -147,10 +147,10 @@ class _NoiseFloor:
 class _Echo:
     """How loud the echo of what the caller was sent can be, by the levels of both ways."""
 
-    __slots__ = ("_blocks", "_gain", "_maxima", "_maximum", "_played", "_ratios", "_sent", "_suspect")
+    __slots__ = ("_blocks", "_gain", "_maxima", "_maximum", "_ratios", "_sent", "_sent_lately", "_suspect")
 
     def __init__(self) -> None:
-        self._played = deque([_NOTHING_DBFS] * (_ECHO_MS // FRAME_MS), _ECHO_MS // FRAME_MS)
+        self._sent_lately = deque([_NOTHING_DBFS] * (_ECHO_MS // FRAME_MS), _ECHO_MS // FRAME_MS)
         self._sent = _NOTHING_DBFS
         """The loudest of what may come back now."""
         self._ratios = deque([_NOTHING_DBFS] * _SUSTAINED_OF_BLOCKS, _SUSTAINED_OF_BLOCKS)
@@ -164,9 +164,9 @@ class _Echo:
     def loudest(self) -> float:
         return self._sent + self._gain
 
-    def played(self, level: float) -> None:
-        self._played.append(level)
-        self._sent = max(self._played)
+    def add_sent(self, level: float) -> None:
+        self._sent_lately.append(level)
+        self._sent = max(self._sent_lately)
 
     def hear(self, level: float, *, mixed: bool) -> None:
         """Take the level of a block of the caller's; ``mixed``: it is louder than the echo alone."""
@@ -186,7 +186,7 @@ class _Echo:
         """Note how strong the echo would be, if what was just heard was one."""
         self._suspect = max(self._ratios) if self._sent >= _AGENT_SPEAKS_DBFS else _NOTHING_DBFS
 
-    def convict(self) -> None:
+    def confirm(self) -> None:
         """Take what was suspected for an echo."""
         self._remember(self._suspect)
 

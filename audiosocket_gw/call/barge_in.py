@@ -39,7 +39,7 @@ class LocalBargeIn:
         if self._media.caller_format.rate != self._rate:
             self._rate = self._media.caller_format.rate
             self._detector = SpeechDetector(self._rate)
-        if not self._detector.hears(self._media.linear(audio)):
+        if not self._detector.is_speech(self._media.linear(audio)):
             self._quiet_frames += 1
             if self._quiet_frames >= QUIET_FRAMES:
                 self._overruled = False
@@ -56,7 +56,7 @@ class LocalBargeIn:
 
         Called after each frame to the caller.
         """
-        self._detector.played(self._media.audio)
+        self._detector.add_sent(self._media.audio)
         if self._held_ticks is None:
             return None
         if not self._media.playout.held:  # it was an interruption
@@ -71,6 +71,6 @@ class LocalBargeIn:
         self._overruled = True
         self._mistakes += 1
         if self._mistakes >= MISTAKES_OF_AN_ECHO:
-            self._detector.mistaken()
+            self._detector.report_false_alarm()
         self._media.resume()
         return held_ticks * FRAME_MS

@@ -19,7 +19,8 @@ from audiosocket_gw.audio import (
     alaw_to_linear,
     ulaw_to_linear,
 )
-from audiosocket_gw.audio.codec_detector import CodecDetector, Verdict
+from audiosocket_gw.audio.codec_detector import CodecDetector
+from audiosocket_gw.audio.codec_evidence import Verdict
 from audiosocket_gw.audio.hold_audio import HoldAudio
 from audiosocket_gw.call.playout import Playout
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Audio, Kind, encode_audio

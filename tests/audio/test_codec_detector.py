@@ -20,7 +20,8 @@ from audiosocket_gw.audio import (
     linear_to_ulaw,
     ulaw_to_linear,
 )
-from audiosocket_gw.audio.codec_detector import CodecDetector, CodecEvidence, Verdict
+from audiosocket_gw.audio.codec_detector import CodecDetector
+from audiosocket_gw.audio.codec_evidence import CodecEvidence, Verdict
 from tests.audio.signals import SPEECH, Samples, speech, to_samples, tone
 
 FRAMES_TO_DECIDE = 50

@@ -18,7 +18,8 @@ from audiosocket_gw.audio import (
     linear_to_ulaw,
 )
 from audiosocket_gw.audio.byte_rate import ByteRate
-from audiosocket_gw.audio.codec_detector import CodecDetector, Verdict
+from audiosocket_gw.audio.codec_detector import CodecDetector
+from audiosocket_gw.audio.codec_evidence import Verdict
 from tests.audio.g722 import linear_to_g722, wideband
 from tests.audio.signals import SPEECH, Floats, Samples, ideally_resampled, rms, speech, to_samples, tone
 

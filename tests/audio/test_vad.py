@@ -87,8 +87,8 @@ def noticed(
     frame = rate // 50
     for start in range(0, len(caller) - frame + 1, frame):
         heard = to_samples(caller[start : start + frame]).tobytes()
-        detector.played(None if sent is None else to_samples(sent[start : start + frame]).tobytes())
-        if detector.hears(heard):
+        detector.add_sent(None if sent is None else to_samples(sent[start : start + frame]).tobytes())
+        if detector.is_speech(heard):
             yield (start + frame) * 1000 // rate
 
 
@@ -171,7 +171,7 @@ def test_frames_of_any_length_from_10_ms_on(lengths: list[int]) -> None:
     caller = to_samples(after_a_second(at_level(vowel(150), -20), shift=0))
     detector = SpeechDetector(RATE)
     position, turn = 0, 0
-    while not detector.hears(caller[position : position + lengths[turn]].tobytes()):
+    while not detector.is_speech(caller[position : position + lengths[turn]].tobytes()):
         position += lengths[turn]
         turn = (turn + 1) % len(lengths)
         assert position < len(caller)
@@ -190,7 +190,7 @@ def test_no_part_of_a_frame_is_lost(length: int) -> None:
     caller = after_a_second(at_level(vowel(150), -20), shift=0)
     frames = (caller[start : start + length] for start in range(0, len(caller), length))
     detector = SpeechDetector(RATE)
-    first = next(n for n, frame in enumerate(frames, 1) if detector.hears(to_samples(frame).tobytes()))
+    first = next(n for n, frame in enumerate(frames, 1) if detector.is_speech(to_samples(frame).tobytes()))
     assert (first * length - RATE) * 1000 / RATE <= 80 + length * 1000 / RATE
 
 
@@ -267,8 +267,8 @@ def test_what_is_too_quiet_to_be_meant() -> None:
 def test_payloads_that_no_telephone_sends(audio: bytes) -> None:
     detector = SpeechDetector(RATE)
     for _ in range(40):
-        detector.played(audio)
-        assert not detector.hears(audio)
+        detector.add_sent(audio)
+        assert not detector.is_speech(audio)
 
 
 # The agent's echo
@@ -362,6 +362,6 @@ def test_a_mistake_is_made_once() -> None:
     for ms in noticed(caller, sent, detector=detector):
         if not mistakes or ms - mistakes[-1] > 500:
             mistakes.append(ms)
-            detector.mistaken()
+            detector.report_false_alarm()
     assert 1 <= len(mistakes) <= 2
     assert mistakes[-1] < 8_000
