@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -60,7 +63,8 @@ PURE_LIBRARIES = [
 TO_BE_CUT = {("audio.hold_audio", "pathlib.Path")}
 CIRCLE_TO_BE_CUT = {"testing.simulator.conversation", "testing.simulator.dialogue"}
 
-GRAPH = ImportGraph.of(Path(audiosocket_gw.__file__).parent)
+PACKAGE = Path(audiosocket_gw.__file__).parent
+GRAPH = ImportGraph.of(PACKAGE)
 
 
 def is_pure(name: str) -> bool:
@@ -113,6 +117,69 @@ def test_each_library_has_its_place(library: str, users: set[str]) -> None:
         if any(imported.partition(".")[0] == library for imported in GRAPH.foreign(name))
     }
     assert found <= users
+
+
+# The drawing
+
+PAGE = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+TREE = re.search(r"```text\naudiosocket_gw/\n(.*?)```", PAGE, re.DOTALL)
+GRAPH_DRAWN = re.search(r"```mermaid\nflowchart TD\n(.*?)```", PAGE, re.DOTALL)
+
+
+def drawn_tree() -> dict[str, str]:
+    """Return what the tree in ``docs/architecture.md`` says about each room, from the top down."""
+    assert TREE is not None
+    found: dict[str, str] = {}
+    folders: list[str] = []
+    for line in TREE[1].splitlines():
+        name, _, text = line.strip().partition(" ")
+        folders[(len(line) - len(line.lstrip())) // 2 - 1 :] = [name.removesuffix("/").removesuffix(".py")]
+        found[".".join(folders)] = text.strip()
+    return found
+
+
+def drawn_arrows() -> set[tuple[str, str]]:
+    assert GRAPH_DRAWN is not None
+    chains = [line.strip().split(" --> ") for line in GRAPH_DRAWN[1].splitlines()]
+    return {arrow for chain in chains for arrow in pairwise(chain)}
+
+
+def test_the_drawing_has_every_room_in_its_order() -> None:
+    drawn = [room for room in drawn_tree() if room != "testing"]  # drawn above the folders that are in it
+    assert drawn == [room for room in reversed(ROOMS) if room not in ("", "testing")]
+
+
+@pytest.mark.parametrize(("name", "text"), drawn_tree().items(), ids=drawn_tree().keys())
+def test_the_drawing_says_of_a_folder_what_the_folder_says_of_itself(name: str, text: str) -> None:
+    path = PACKAGE / name.replace(".", "/") / "__init__.py"
+    if path.exists():
+        assert text == (ast.get_docstring(ast.parse(path.read_text())) or "").partition("\n")[0]
+
+
+def test_the_graph_shows_every_import_between_rooms_and_no_other() -> None:
+    """An arrow stands for an import; an import without an arrow of its own follows from a chain of them."""
+    arrows = drawn_arrows()
+    real = {
+        (upper, lower)
+        for name in GRAPH.modules
+        for imported in GRAPH.own(name)
+        if (upper := name.partition(".")[0]) != (lower := imported.partition(".")[0])
+        and "" not in (upper, lower)
+        and upper != "__main__"
+    }
+    assert arrows - real == set(), "drawn, but not there"
+    below: dict[str, set[str]] = {}
+    for room in ROOMS:
+        drawn = {lower for upper, lower in arrows if upper == room}
+        below[room] = drawn.union(*(below[lower] for lower in drawn))
+    assert {(upper, lower) for upper, lower in real if lower not in below[upper]} == set(), "not drawn"
+
+
+def test_a_change_goes_where_there_is_a_file() -> None:
+    table = PAGE.partition("Where a change goes")[2].partition("## ")[0]
+    places = re.findall(r"`((?:\w+/)*\w*(?:\.py|/))`", table)
+    assert len(places) > 10
+    assert [place for place in places if not (PACKAGE / place).exists()] == []
 
 
 # The test of the test: each fault is found in a small package that has it.

@@ -1,1 +1,1 @@
-"""Control over Asterisk by its manager interface (AMI): describe a call, send it elsewhere, end it."""
+"""Asterisk's manager interface (AMI): look up, redirect and hang up calls, originate, set AVR_RESULT."""

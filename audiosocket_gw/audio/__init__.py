@@ -1,4 +1,4 @@
-"""Audio: formats, G.711, resampling, conversion between the formats of the two sides. All of it is pure."""
+"""Signal processing, pure: formats, G.711, resampling, VAD, codec detection, hold audio."""
 
 from audiosocket_gw.audio.convert import Converter
 from audiosocket_gw.audio.formats import (

@@ -1,1 +1,1 @@
-"""One call: the conversation between caller and agent, and everything that decides what each hears."""
+"""One call: the conversation between caller and agent, and what each of them hears."""

@@ -1,1 +1,1 @@
-"""Call control: the agent's tool calls, transfer and hang-up, DTMF, and what the dialplan is told."""
+"""What the agent's tools and DTMF keys may do to a call: tool calls, transfer, hang-up."""

@@ -1,1 +1,1 @@
-"""The link to an ElevenLabs agent: where it is, what is said on the wire, and the connection itself."""
+"""ElevenLabs: where the agent is, its messages, and the WebSocket connection to it."""

@@ -1,1 +1,1 @@
-"""The flight recorder: everything that happened in a call in one file, redacted, and its summary."""
+"""The flight recorder: everything that happens in a call, redacted, in one file; its summary."""

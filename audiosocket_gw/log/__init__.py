@@ -1,1 +1,1 @@
-"""The log of the process: made where it is logged, written by a thread, so that no call waits for it."""
+"""The log of the process: formatted on the event loop, masked, and written by a thread."""

@@ -1,1 +1,1 @@
-"""The wire protocol between Asterisk and the gateway."""
+"""The AudioSocket protocol, sans-I/O: encoder and decoder of its frames."""

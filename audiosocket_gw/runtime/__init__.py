@@ -1,1 +1,1 @@
-"""The process: event loop, clock, load, network and signals. Nothing here knows what a call is."""
+"""The process: event loop, ticker, load, network, shutdown. Nothing here knows what a call is."""

@@ -1,1 +1,1 @@
-"""Test equipment that ships: simulated agent, softphone, demonstration, replay of recorded calls."""
+"""Test equipment that ships: softphone, simulated agent, replay of recorded calls, demonstration."""

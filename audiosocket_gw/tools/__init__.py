@@ -1,4 +1,4 @@
-"""Tools: async functions that the agent may call while it talks to the caller.
+"""Python functions that the agent may call: their schema, the check of their arguments, built-in ones.
 
 A tool's name, description and parameters are read from the function itself; its arguments are checked
 before it runs, and whatever happens, the agent gets a sentence. `docs/tools.md` tells how to write one.

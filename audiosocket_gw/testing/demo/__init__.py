@@ -1,4 +1,4 @@
-"""The demonstration: a gateway, a simulated agent and a simulated caller hold a call over real sockets.
+"""The demonstration: a whole call without a PBX, shown in the terminal and as a page.
 
 `run_demo` is the command ``audiosocket-gw demo``. It shows the call in the terminal and leaves its audio and
 a page that explains it.

@@ -1,1 +1,1 @@
-"""Plays a recorded call again, into a gateway in this process or one that runs elsewhere, and compares."""
+"""Replay: plays a recorded call again, into a gateway here or elsewhere, and compares."""

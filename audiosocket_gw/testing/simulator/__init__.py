@@ -1,4 +1,4 @@
-"""An ElevenLabs look-alike on a real HTTP and WebSocket port, to try the gateway without network and keys.
+"""The simulated agent: ElevenLabs' API on a real port, without network and keys.
 
 `docs/simulator.md` says what it can do and how to write a scenario.
 """

@@ -1,4 +1,4 @@
-"""A simulated caller: Asterisk's side of AudioSocket, as strict as Asterisk 22, and whoever is on the phone.
+"""The softphone: a simulated caller on Asterisk's side of AudioSocket, as strict as Asterisk 22.
 
 `place_call` plays a recording and tells what was heard; `Softphone` is for a conversation that reacts.
 Both yield a `CallRecord`.
