@@ -273,7 +273,7 @@ class Call:
                 ended = await self._ending
                 actions.close()
                 if ended.reason is EndReason.CALLER_HANGUP:
-                    ended = await actions.released() or ended
+                    ended = await actions.handover.released() or ended
                 await self._drain(ended)
                 self._hang_up_caller()  # a tool may take its time to stop
                 raise _Over
@@ -299,7 +299,7 @@ class Call:
 
     async def _end_for_its_length(self, actions: Actions) -> None:
         """End the call; but a transfer or hang-up that has begun goes first."""
-        await actions.departed()
+        await actions.handover.finish()
         seconds = self._context.settings.max_call_seconds
         self.end(EndReason.MAX_DURATION, f"the call lasted {seconds:g} s (MAX_CALL_SECONDS)")
 
@@ -400,13 +400,13 @@ class Call:
             self._barge_in = None  # nobody is there to confirm it
             self._media.resume()
         assert self._actions is not None
-        await self._actions.departed()
+        await self._actions.handover.finish()
         self.end(ended.reason, ended.cause)
 
     async def _initiation(self, caller: asyncio.Task[dict[str, str]], address: AgentAddress) -> bytes:
         variables = await caller
         assert self._actions is not None
-        self._actions.caller = variables
+        self._actions.tool_calls.caller = variables
         return messages.initiation({**variables, **address.dynamic_variables}, address.config_override)
 
     def _announced(self, metadata: messages.Metadata) -> None:
@@ -578,7 +578,7 @@ class Call:
         self._caller_ahead += 5
         self.emit(events.DigitPressed(self.uuid, self._loop.time(), digit))
         if self._actions is not None:
-            self._actions.digit_pressed(digit)
+            self._actions.dtmf.receive(digit)
 
     def caller_gone(self, reason: EndReason, cause: Cause) -> None:
         """Take the end of the connection to Asterisk: nothing more will be heard."""
@@ -648,9 +648,9 @@ class Call:
             case messages.AgentResponseCorrection():
                 self.emit(events.AgentSaid(self.uuid, now, message.text, corrected=True))
             case messages.ClientToolCall() if self._actions is not None:
-                self._actions.tool_called(message)
+                self._actions.tool_calls.receive(message)
             case messages.McpToolCall() if self._actions is not None:
-                self._actions.mcp_tool_called(message)
+                self._actions.tool_calls.receive_mcp(message)
             case messages.GuardrailTriggered():
                 logger.warning("call %s: a guardrail of the agent's was triggered", self.uuid)
             case messages.QueueStatus():

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from pydantic import Field
 
 from audiosocket_gw.tools import ToolContext, ToolRegistry, tool
 
 
-class CallActions(Protocol):
+@dataclass(frozen=True, slots=True)
+class CallActions:
     """What a tool can do to its call. Both return what to tell the agent, and act once the caller has
     heard the agent's last words; both raise `ToolError` when it can't be done.
+
+    ``transfer`` takes extension, context and priority, as the agent gave them.
     """
 
-    async def transfer(self, extension: str, context: str | None, priority: str | None) -> str: ...
-
-    async def hang_up(self) -> str: ...
+    transfer: Callable[[str, str | None, str | None], Awaitable[str]]
+    hang_up: Callable[[], Awaitable[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.client import AmiTiming
 from audiosocket_gw.ami.registry import Headers
+from tests.harness.waiting import until
 
 USERNAME = "gateway"
 PASSWORD = "secret"
@@ -94,8 +95,10 @@ class FakeAsterisk:
 
     async def came(self, name: str, count: int = 1) -> Headers:
         """Wait for the ``count``-th action of this name."""
-        while len(self.actions(name)) < count:
-            await asyncio.sleep(0.005)
+        await until(
+            lambda: len(self.actions(name)) >= count,
+            lambda: [action["Action"] for action in self.received],
+        )
         return self.actions(name)[count - 1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,246 @@
+"""The hand-over of a caller: a transfer or a hang-up, asked for by the agent's tools and by keys alike.
+
+The agent is answered, the caller hears its last words, and only then is Asterisk asked. A caller who cuts in
+stays, and the agent is told so.
+
+::
+
+    transfer   IDLE ──▶ LAST_WORDS ──▶ ASKED_ASTERISK ──▶ RELEASED
+    hang-up    IDLE ──▶ LAST_WORDS ─────────────────────▶ RELEASED
+
+A hang-up doesn't wait for what Asterisk answers: the call ends in any case. Back to IDLE, where the call goes
+on, leads from LAST_WORDS (the caller cut in, or pressed a key that acts) and from ASKED_ASTERISK (the
+transfer failed).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
+from enum import Enum
+
+from audiosocket_gw.ami.call_control import CallControl
+from audiosocket_gw.ami.result import CallResult
+from audiosocket_gw.control.controlled_call import ControlledCall
+from audiosocket_gw.control.dtmf import KeyAction
+from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
+from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.errors import ControlError, ToolError
+from audiosocket_gw.events import CallEnd, EndReason
+
+logger = logging.getLogger("audiosocket_gw.control")
+audit = logging.getLogger("audiosocket_gw.audit")
+
+RELEASE_S = 5.0
+"""How long Asterisk has to close the connection of a caller that it has taken away."""
+
+
+class State(Enum):
+    """How far the hand-over of a call is."""
+
+    IDLE = "idle"
+    LAST_WORDS = "last words"
+    """Accepted: the caller hears the agent out, and may still cut in."""
+    ASKED_ASTERISK = "asked Asterisk"
+    """It isn't known yet whether Asterisk has taken the caller away."""
+    RELEASED = "released"
+    """The call ends by this hand-over; Asterisk is about to close the connection."""
+
+
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    State.IDLE: frozenset({State.LAST_WORDS}),
+    State.LAST_WORDS: frozenset({State.IDLE, State.ASKED_ASTERISK, State.RELEASED}),
+    State.ASKED_ASTERISK: frozenset({State.IDLE, State.RELEASED}),
+    State.RELEASED: frozenset(),
+}
+
+
+class Handover:
+    """Transfers one caller, or hangs up; one at a time.
+
+    ``control`` and ``result`` are None without a manager interface: then AudioSocket alone hangs up, and a
+    transfer is refused.
+    """
+
+    def __init__(
+        self,
+        call: ControlledCall,
+        policy: TransferPolicy,
+        control: CallControl | None,
+        result: CallResult | None,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self._call = call
+        self._policy = policy
+        self._control = control
+        self._result = result
+        self._tasks = tasks
+        self._state = State.IDLE
+        self._task: asyncio.Task[None] | None = None
+        self._decision: asyncio.Future[CallEnd | None] | None = None
+
+    @property
+    def state(self) -> State:
+        """How far it is."""
+        return self._state
+
+    def __repr__(self) -> str:
+        return f"<Handover of call {self._call.uuid}: {self._state.value}>"
+
+    async def transfer(self, extension: str, context: str | None, priority: str | None) -> str:
+        """Check the destination, and put the caller through after the agent's last words.
+
+        Return what to tell the agent.
+
+        Raises:
+            ToolError: it isn't allowed, doesn't exist, or can't be done now.
+        """
+        wanted = f"{extension[:40]!r}@{(context or '')[:80]!r}"
+        try:
+            destination = await self._checked(extension, context, priority)
+            self._start(self._put_through(destination))
+        except ToolError as refusal:
+            self._audit("refused", f"{wanted}: {refusal}")
+            raise
+        except asyncio.CancelledError:
+            self._audit("given up", wanted)
+            raise
+        where = destination.name or destination.extension
+        return f"Accepted. The caller is being put through to {where}. Say nothing more."
+
+    async def hang_up(self) -> str:
+        """Hang up after the agent's last words. Return what to tell the agent.
+
+        Raises:
+            ToolError: the caller is being transferred.
+        """
+        self._start(self._hang_up())
+        return "Accepted. The call ends now. Say nothing more."
+
+    async def act_on_key(self, action: KeyAction) -> None:
+        """Act for the caller, who doesn't want to hear the agent out, nor what the agent is about to do."""
+        self._call.silence_agent()
+        if self._state is State.LAST_WORDS:
+            assert self._task is not None
+            self._task.cancel()
+            self._enter(State.IDLE)
+        try:
+            if action.kind == "hangup":
+                await self.hang_up()
+            else:
+                await self.transfer(action.target, None, None)
+        except ToolError as error:
+            logger.warning("call %s: key action %s failed: %s", self._call.uuid, action.kind, error)
+            if self._state is State.IDLE:
+                why = f"The caller pressed the key for a {action.kind}, but: {error}"
+                self._let_agent_speak(f"{action.kind} by key", why)
+
+    async def finish(self) -> None:
+        """Wait until a hand-over that is under way has ended the call, or failed."""
+        if self._state is not State.IDLE:
+            assert self._task is not None
+            await asyncio.wait([self._task])
+
+    async def released(self) -> CallEnd | None:
+        """Return the end that Asterisk was asked for, once it is known whether it came; None: it did not."""
+        return await self._decision if self._decision is not None else None
+
+    async def _checked(self, extension: str, context: str | None, priority: str | None) -> Destination:
+        destination = self._policy.resolve(extension, context, priority)
+        if self._control is None:
+            raise ToolError("Transfers are not available on this line. Offer to help in another way.")
+        try:
+            exists = await self._control.extension_exists(
+                destination.context, destination.extension, destination.priority
+            )
+        except ControlError as error:
+            logger.warning("call %s: transfer to %s not possible: %s", self._call.uuid, destination, error)
+            raise ToolError(
+                "The telephone system can't transfer at the moment. Offer to help in another way."
+            ) from error
+        if not exists:
+            raise ToolError(f"There is no extension {destination.extension}. Ask the caller for another one.")
+        return destination
+
+    def _start(self, handover: Coroutine[None, None, None]) -> None:
+        if self._state is not State.IDLE:
+            handover.close()
+            raise ToolError("The call is being transferred or ended already. Say nothing more.")
+        self._enter(State.LAST_WORDS)
+        self._task = self._tasks.create_task(handover)
+
+    async def _put_through(self, destination: Destination) -> None:
+        outcome = "given up"
+        try:
+            if await self._call.last_words():
+                outcome = await self._redirect(destination)
+            else:
+                self._abort(f"transfer to {destination}", "The caller cut in, so the transfer was not made.")
+        finally:
+            self._audit(outcome, str(destination))
+        if self._state is State.RELEASED:
+            await self._wait_for_release(EndReason.TRANSFERRED, f"put through to {destination}")
+
+    async def _redirect(self, destination: Destination) -> str:
+        """Send the caller on; return the outcome for the audit log."""
+        assert self._control is not None and self._result is not None, "_checked has looked"
+        self._enter(State.ASKED_ASTERISK)
+        decision = self._decision = asyncio.get_running_loop().create_future()
+        try:
+            channel = await self._control.locate(self._call.uuid)
+            await self._result.tell(EndReason.TRANSFERRED, channel)
+            await channel.redirect(destination.context, destination.extension, destination.priority)
+        except ControlError as error:
+            logger.warning("call %s: transfer to %s failed: %s", self._call.uuid, destination, error)
+            decision.set_result(None)
+            self._tasks.create_task(self._result.withdraw(EndReason.TRANSFERRED))
+            self._abort(f"transfer to {destination}", "The transfer failed: nobody could be reached there.")
+            return "failed"
+        self._enter(State.RELEASED)
+        decision.set_result(CallEnd(EndReason.TRANSFERRED, f"put through to {destination}"))
+        return "done"
+
+    async def _hang_up(self) -> None:
+        self._call.refuse_new_replies()
+        if not await self._call.last_words():
+            self._abort("hang-up", "The caller cut in, so the call goes on.")
+            return
+        self._enter(State.RELEASED)
+        detail = "the agent hung up"
+        if self._control is not None and self._result is not None:
+            self._decision = asyncio.get_running_loop().create_future()
+            self._decision.set_result(CallEnd(EndReason.AGENT_HANGUP, detail))
+            try:
+                channel = await self._control.locate(self._call.uuid)
+                await self._result.tell(EndReason.AGENT_HANGUP, channel)
+                await channel.hang_up()
+            except ControlError as error:
+                logger.info("call %s: hang-up by AudioSocket, since AMI can't: %s", self._call.uuid, error)
+            else:
+                await self._wait_for_release(EndReason.AGENT_HANGUP, detail)
+        self._call.end(EndReason.AGENT_HANGUP, detail)
+
+    async def _wait_for_release(self, reason: EndReason, detail: str) -> None:
+        """Go on with silence until Asterisk closes: to close first would send the caller elsewhere."""
+        await asyncio.sleep(RELEASE_S)
+        self._call.end(reason, f"{detail}; Asterisk did not close the connection by itself")
+
+    def _abort(self, what: str, why: str) -> None:
+        self._enter(State.IDLE)
+        self._decision = None
+        self._let_agent_speak(what, why)
+
+    def _let_agent_speak(self, what: str, why: str) -> None:
+        """Let the agent, which believes that the call is over, speak again, and tell it why."""
+        self._call.accept_replies()
+        logger.info("call %s: no %s: %s", self._call.uuid, what, why)
+        note = f"(Note from the telephone system: {why} Speak to the caller.)"
+        self._call.send_to_agent(messages.user_message(note))
+
+    def _enter(self, state: State) -> None:
+        assert state in TRANSITIONS[self._state], f"from {self._state} to {state}"
+        self._state = state
+
+    def _audit(self, outcome: str, detail: str) -> None:
+        audit.info("call %s: transfer %s: %s", self._call.uuid, outcome, detail)

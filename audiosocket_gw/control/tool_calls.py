@@ -1,0 +1,105 @@
+"""The agent's tool calls: a task for each, a limit, and one answer whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+
+import httpx
+
+from audiosocket_gw import events
+from audiosocket_gw.control.controlled_call import ControlledCall
+from audiosocket_gw.control.handover import Handover
+from audiosocket_gw.control.mcp_approval import McpApproval
+from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.tools import ToolRegistry
+from audiosocket_gw.tools.builtin import CallActions, CallToolContext
+
+logger = logging.getLogger("audiosocket_gw.control")
+
+MAX_TOOLS_AT_ONCE = 8
+"""Of one call: an agent that calls more is in a loop."""
+
+
+class ToolCalls:
+    """Runs the tools that the agent of one call asks for. ``caller`` is set when Asterisk has told it."""
+
+    def __init__(
+        self,
+        call: ControlledCall,
+        handover: Handover,
+        tools: ToolRegistry,
+        http: httpx.AsyncClient,
+        mcp_approval: McpApproval,
+        tasks: asyncio.TaskGroup,
+    ) -> None:
+        self.caller: Mapping[str, str] = {}
+        self._call = call
+        self._actions = CallActions(handover.transfer, handover.hang_up)
+        self._tools = tools
+        self._http = http
+        self._mcp_approval = mcp_approval
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._asked: set[str] = set()
+        self._running = 0
+        self._closed = False
+
+    def receive(self, message: messages.ClientToolCall) -> None:
+        """Run the tool in a task of its own, and answer the agent once."""
+        call = self._call
+        call.emit(events.ToolCalled(call.uuid, self._loop.time(), message.name, message.tool_call_id))
+        if self._closed or message.tool_call_id in self._asked:
+            return  # asked twice: answered once
+        if message.tool_call_id:  # calls without an id can't be told apart: each is one of its own
+            self._asked.add(message.tool_call_id)
+        if self._running >= MAX_TOOLS_AT_ONCE:
+            self._answer(message, "Too many tools are running. Wait for their results.", is_error=True)
+            return
+        self._running += 1
+        self._tasks.create_task(self._run(message))
+
+    def receive_mcp(self, message: messages.McpToolCall) -> None:
+        """Approve or deny an MCP tool that waits for it, once: otherwise the agent would wait for minutes."""
+        asked = f"MCP {message.tool_call_id}"  # the ids of MCP tools are not those of the agent's others
+        if self._closed or not message.tool_call_id or asked in self._asked or message.state == "loading":
+            return
+        self._asked.add(asked)
+        if message.state == "awaiting_approval":
+            self._decide_mcp(message)
+
+    def close(self) -> None:
+        """Begin no further tool."""
+        self._closed = True
+
+    async def _run(self, message: messages.ClientToolCall) -> None:
+        context = CallToolContext(
+            uuid=self._call.uuid, http=self._http, caller=self.caller, call=self._actions
+        )
+        try:
+            result = await self._tools.call(message.name, message.parameters, context)
+        finally:
+            self._running -= 1
+        self._answer(message, result.text, is_error=result.is_error)
+
+    def _answer(self, message: messages.ClientToolCall, text: str, *, is_error: bool) -> None:
+        call = self._call
+        call.send_to_agent(messages.tool_result(message.tool_call_id, text, is_error=is_error))
+        call.emit(
+            events.ToolAnswered(
+                call.uuid, self._loop.time(), message.name, message.tool_call_id, is_error=is_error
+            )
+        )
+
+    def _decide_mcp(self, message: messages.McpToolCall) -> None:
+        is_approved = self._mcp_approval.allows(message.name)
+        logger.log(
+            logging.INFO if is_approved else logging.WARNING,
+            "call %s: MCP tool %.80r %s (MCP_APPROVAL=%s)",
+            self._call.uuid,
+            message.name,
+            "approved" if is_approved else "denied",
+            self._mcp_approval,
+        )
+        self._call.send_to_agent(messages.mcp_approval(message.tool_call_id, is_approved=is_approved))

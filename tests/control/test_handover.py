@@ -1,0 +1,243 @@
+"""Transfer and hang-up as a state machine: on a fake call, with a PBX and without, no gateway around it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import pytest
+
+from audiosocket_gw.ami.call_control import CallControl
+from audiosocket_gw.ami.client import AmiClient
+from audiosocket_gw.ami.result import CallResult
+from audiosocket_gw.control import handover as handover_module
+from audiosocket_gw.control.dtmf import KeyAction
+from audiosocket_gw.control.handover import TRANSITIONS, Handover, State
+from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
+from audiosocket_gw.errors import ToolError
+from audiosocket_gw.events import CallEvent, EndReason
+from tests.ami.fake_asterisk import DENIED, TIMING, FakeAsterisk, fake_asterisk
+from tests.ami.recorded import CALL
+from tests.harness.waiting import until
+
+POLICY = TransferPolicy({"sales": Destination("600", "queues", name="Sales")}, None, ("queues",))
+CHANNEL = "PJSIP/1-1"
+IN_CALL = {
+    "Channel": CHANNEL,
+    "Uniqueid": "1.1",
+    "Application": "AudioSocket",
+    "ApplicationData": f"{CALL},127.0.0.1:5001",
+}
+LANDED = {**IN_CALL, "Context": "queues", "Exten": "600", "Application": "Queue", "ApplicationData": "sales"}
+
+
+@dataclass
+class FakeCall:
+    """Takes down what is done to it; ``words`` says how the last words end."""
+
+    uuid: UUID = CALL
+    done: list[str] = field(default_factory=list)
+    notes: list[bytes] = field(default_factory=list)
+    ended: asyncio.Future[EndReason] = field(default_factory=asyncio.Future)
+    words: asyncio.Future[bool] = field(default_factory=asyncio.Future)
+
+    def send_to_agent(self, message: bytes) -> None:
+        self.notes.append(message)
+
+    async def last_words(self) -> bool:
+        return await self.words
+
+    def hears_last_words(self) -> None:
+        self.words.set_result(True)
+
+    def cuts_in(self) -> None:
+        self.words.set_result(False)
+
+    def refuse_new_replies(self) -> None:
+        self.done.append("refuse")
+
+    def accept_replies(self) -> None:
+        self.done.append("accept")
+
+    def silence_agent(self) -> None:
+        self.done.append("silence")
+
+    def end(self, reason: EndReason, detail: str, /) -> None:
+        if not self.ended.done():
+            self.ended.set_result(reason)
+
+    def emit(self, event: CallEvent) -> None:
+        raise AssertionError(f"a hand-over has no events: {event}")
+
+
+class _Over(Exception):
+    """Ends the tasks of a call."""
+
+
+@asynccontextmanager
+async def handover(pbx: CallControl | None = None) -> AsyncIterator[tuple[FakeCall, Handover]]:
+    call = FakeCall()
+    result = CallResult(pbx, CALL) if pbx is not None else None
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            yield call, Handover(call, POLICY, pbx, result, tasks)
+            raise _Over
+    except* _Over:
+        pass
+
+
+@asynccontextmanager
+async def controlled() -> AsyncIterator[tuple[FakeAsterisk, FakeCall, Handover]]:
+    async with fake_asterisk() as fake:
+        fake.channels = {CHANNEL: IN_CALL}
+        fake.replies["Getvar"] = "Response: Success\nValue: 1"
+        async with AmiClient(fake.address, TIMING) as client:
+            control = CallControl(client)
+            await control.wait_until_connected()
+            await fake.came("CoreShowChannels")
+            async with handover(control) as (call, subject):
+                fake.received.clear()
+                yield fake, call, subject
+
+
+def is_in(subject: Handover, state: State) -> bool:
+    return subject.state is state
+
+
+async def comes_to(subject: Handover, state: State) -> None:
+    await until(lambda: is_in(subject, state), lambda: subject)
+
+
+def test_every_state_leads_to_known_ones_and_only_a_release_is_final() -> None:
+    assert set(TRANSITIONS) == set(State)
+    assert [state for state in State if not TRANSITIONS[state]] == [State.RELEASED]
+    assert set().union(*TRANSITIONS.values()) == set(State)
+
+
+async def test_it_can_be_printed() -> None:
+    async with handover() as (_, subject):
+        assert repr(subject) == f"<Handover of call {CALL}: idle>"
+
+
+async def test_hang_up_without_a_manager_interface() -> None:
+    async with handover() as (call, subject):
+        assert (await subject.hang_up()).startswith("Accepted.")
+        assert is_in(subject, State.LAST_WORDS)
+        call.hears_last_words()
+        assert await call.ended is EndReason.AGENT_HANGUP
+        assert is_in(subject, State.RELEASED)
+        assert await subject.released() is None
+        assert call.done == ["refuse"]
+
+
+async def test_second_one_is_refused_whatever_it_is() -> None:
+    async with handover() as (call, subject):
+        await subject.hang_up()
+        with pytest.raises(ToolError, match="already"):
+            await subject.hang_up()
+        assert is_in(subject, State.LAST_WORDS)
+        call.hears_last_words()
+        await call.ended
+
+
+async def test_caller_who_cuts_in_stays_and_it_can_be_tried_again() -> None:
+    async with handover() as (call, subject):
+        await subject.hang_up()
+        call.cuts_in()
+        await comes_to(subject, State.IDLE)
+        assert call.done == ["refuse", "accept"]
+        assert b"The caller cut in" in call.notes[0]
+        await subject.finish()
+        call.words = asyncio.Future()
+        await subject.hang_up()
+        assert is_in(subject, State.LAST_WORDS)
+
+
+async def test_key_goes_before_the_last_words() -> None:
+    async with handover() as (call, subject):
+        await subject.hang_up()
+        await asyncio.sleep(0)
+        call.words = asyncio.Future()
+        await subject.act_on_key(KeyAction("hangup"))
+        assert call.done[-1] == "silence"
+        assert is_in(subject, State.LAST_WORDS)
+        call.hears_last_words()
+        assert await call.ended is EndReason.AGENT_HANGUP
+        assert not call.notes
+
+
+async def test_key_that_can_do_nothing_lets_the_agent_speak() -> None:
+    async with handover() as (call, subject):
+        await subject.act_on_key(KeyAction("transfer", "sales"))
+        assert is_in(subject, State.IDLE)
+        assert call.done == ["silence", "accept"]
+        assert b"not available" in call.notes[0]
+
+
+async def test_transfer_asks_for_the_channel_once() -> None:
+    async with controlled() as (fake, call, subject):
+        assert "put through to Sales" in await subject.transfer("sales", None, None)
+        assert is_in(subject, State.LAST_WORDS)
+        call.hears_last_words()
+        await fake.came("Redirect")
+        assert is_in(subject, State.ASKED_ASTERISK)
+        fake.channels[CHANNEL] = LANDED
+        end = await subject.released()
+        assert end is not None
+        assert (end.reason, end.detail) == (EndReason.TRANSFERRED, "put through to 600@queues")
+        assert is_in(subject, State.RELEASED)
+        names = [action["Action"] for action in fake.received]
+        assert names[:5] == ["Getvar", "Status", "Setvar", "Setvar", "Redirect"]
+        assert set(names[5:]) == {"Status"}, "whether the caller is there"
+        assert fake.set_on[CHANNEL, "AVR_RESULT"] == "transferred"
+
+
+async def test_key_comes_too_late_once_asterisk_is_asked() -> None:
+    async with controlled() as (fake, call, subject):
+        await subject.transfer("sales", None, None)
+        call.hears_last_words()
+        await fake.came("Redirect")
+        await subject.act_on_key(KeyAction("hangup"))
+        assert is_in(subject, State.ASKED_ASTERISK)
+        fake.channels[CHANNEL] = LANDED
+        assert await subject.released() is not None
+
+
+@pytest.mark.parametrize("action", ["Status", "Setvar", "Redirect"])
+async def test_transfer_that_asterisk_refuses_lets_the_call_go_on(action: str) -> None:
+    async with controlled() as (fake, call, subject):
+        fake.replies[action] = DENIED
+        await subject.transfer("sales", None, None)
+        call.hears_last_words()
+        await comes_to(subject, State.IDLE)
+        assert await subject.released() is None
+        assert b"transfer failed" in call.notes[0]
+        assert call.done == ["accept"]
+        assert not call.ended.done()
+
+
+async def test_hang_up_by_the_manager_interface() -> None:
+    async with controlled() as (fake, call, subject):
+        await subject.hang_up()
+        call.hears_last_words()
+        order = await fake.came("Hangup")
+        assert (order["Channel"], order["Cause"]) == (CHANNEL, "16")
+        end = await subject.released()
+        assert end is not None
+        assert end.reason is EndReason.AGENT_HANGUP
+        assert [action["Action"] for action in fake.received] == ["Status", "Setvar", "Setvar", "Hangup"]
+        assert fake.set_on[CHANNEL, "AVR_RESULT"] == "completed"
+
+
+async def test_call_that_asterisk_does_not_close_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handover_module, "RELEASE_S", 0.05)
+    async with controlled() as (fake, call, subject):
+        await subject.transfer("sales", None, None)
+        call.hears_last_words()
+        await fake.came("Redirect")
+        fake.channels[CHANNEL] = LANDED
+        assert await call.ended is EndReason.TRANSFERRED
+        await subject.finish()
