@@ -127,6 +127,16 @@ class WebSocketClosed:
 
 
 @dataclass(frozen=True, slots=True)
+class NotAdmitted:
+    """The call waited in ElevenLabs' queue for ``seconds``, as long as the operator allows."""
+
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"nothing was free within {self.seconds:g} s in ElevenLabs' queue (AGENT_QUEUE_TIMEOUT)"
+
+
+@dataclass(frozen=True, slots=True)
 class QueueTimedOut:
     """ElevenLabs let the call wait for a free conversation, gave it up, and didn't close."""
 
@@ -246,6 +256,7 @@ StructuredCause = (
     | WebSocketRefused
     | NotWebSocket
     | WebSocketClosed
+    | NotAdmitted
     | QueueTimedOut
     | BadFrame
     | Silent

@@ -35,6 +35,7 @@ PURE = [
     "audio",
     "elevenlabs.messages",
     "elevenlabs.close_codes",
+    "elevenlabs.session",
     "ami.dialplan",
     "ami.registry",
     "ami.releases",

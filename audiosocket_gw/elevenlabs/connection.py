@@ -1,10 +1,10 @@
 """The connection to one agent: a WebSocket client on asyncio's protocol layer.
 
-`websockets`' sans-I/O core does the WebSocket; this class moves its bytes and reads its messages. There is
-no task and no queue: a message is handled in the same loop step in which its last byte arrived, and one
-that is sent is one write to the socket. Measured against the library's own asyncio client, that saves a
-quarter of what a call costs (`docs/performance.md`). What the library, and asyncio's TLS, do too dearly for
-50 messages a second in each call is done next door: `masking` and `tls`.
+`websockets`' sans-I/O core does the WebSocket, and `Session` the conversation; this adds the socket and the
+clock. There is no task and no queue: a message is handled in the same loop step in which its last byte
+arrived, and one that is sent is one write to the socket. Measured against the library's own asyncio client,
+that saves a quarter of what a call costs (`docs/performance.md`). What the library, and asyncio's TLS, do too
+dearly for 50 messages a second in each call is done in `ws_frame` and `tls`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import cast
 
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import InvalidURI
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
@@ -23,23 +23,17 @@ from websockets.uri import parse_uri
 
 from audiosocket_gw import USER_AGENT
 from audiosocket_gw.causes import (
-    MAX_FOREIGN,
-    BadFrame,
+    Cause,
     ConnectFailed,
-    ConnectionBroken,
+    NotAdmitted,
     NotReading,
-    NotWebSocket,
+    QueueTimedOut,
     Silent,
     TimedOut,
-    WebSocketClosed,
-    WebSocketRefused,
 )
 from audiosocket_gw.elevenlabs import messages, tls
-from audiosocket_gw.elevenlabs.close_codes import (
-    reason_of_close,
-    reason_of_status,
-    redirect_target,
-)
+from audiosocket_gw.elevenlabs.session import Queue, Session
+from audiosocket_gw.elevenlabs.ws_end import cause_of_end
 from audiosocket_gw.elevenlabs.ws_frame import text_frame
 from audiosocket_gw.errors import AgentError, RemoteProtocolError, reason_of
 from audiosocket_gw.events import CallEnd, EndReason
@@ -64,7 +58,6 @@ CLOSE_S = 2.0
 # One receive buffer for all connections: asyncio fills it and calls buffer_updated in the same loop step.
 # Without it (asyncio.Protocol) each receive allocates 256 KiB, which a fresh process pays dearly for.
 _receive_buffer = memoryview(bytearray(65_536))
-
 
 MessageHandler = Callable[[messages.ServerMessage], None]
 
@@ -102,13 +95,15 @@ async def connect(
     return connection
 
 
+def _timed_out(what: str, seconds: float) -> AgentError:
+    return AgentError(EndReason.AGENT_TIMEOUT, TimedOut(what, seconds, "AGENT_CONNECT_TIMEOUT"))
+
+
 class AgentConnection(asyncio.BufferedProtocol):
     """An open conversation; made by `connect`.
 
     ``closed`` becomes done when the conversation is over, whoever ended it.
     """
-
-    closed: asyncio.Future[CallEnd]
 
     def __init__(
         self, url: str, on_message: MessageHandler, queue_timeout_s: float, tap: Tap | None = None
@@ -121,20 +116,19 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._tap = tap
         self._transport: asyncio.Transport | None = None
         self._fragments: list[bytes] = []
-        self._fault: CallEnd | None = None
-        self._last_error = ""
-        self._guardrail = ""
+        self._session = Session()
+        self._queue = self._session.queue
+        self._fault: Cause | None = None
         self._heard_at = loop.time()
         self._alive_timer: asyncio.TimerHandle | None = None
         self._cut_timer: asyncio.TimerHandle | None = None
         self._timeout_s = 0.0
         self._queue_timeout_s = queue_timeout_s
         self._queue_timer: asyncio.TimerHandle | None = None
-        self._queued = False
         self._start_deadline: asyncio.Timeout | None = None
         self._upgraded: asyncio.Future[None] = loop.create_future()
         self._started: asyncio.Future[None] = loop.create_future()
-        self.closed = loop.create_future()
+        self.closed: asyncio.Future[CallEnd] = loop.create_future()
 
     # Opening
 
@@ -148,23 +142,17 @@ class AgentConnection(asyncio.BufferedProtocol):
                 await self._connect(ssl_context)
                 await self._until(self._upgraded)
         except TimeoutError:
-            raise AgentError(
-                EndReason.AGENT_TIMEOUT,
-                TimedOut(f"no WebSocket connection to {where}", timeout_s, "AGENT_CONNECT_TIMEOUT"),
-            ) from None
+            raise _timed_out(f"no WebSocket connection to {where}", timeout_s) from None
         except (OSError, ValueError) as error:  # ValueError: a host name that is none
             raise AgentError(EndReason.AGENT_UNREACHABLE, ConnectFailed(where, reason_of(error))) from None
         self.send(await initiation)
+        self._timeout_s = timeout_s
+        limit_s = timeout_s if self._queue is Queue.OUTSIDE else None  # the queue may have answered already
         try:
-            async with asyncio.timeout(timeout_s) as self._start_deadline:
-                self._timeout_s = timeout_s
-                self._stop_deadline()  # the queue may have answered before
+            async with asyncio.timeout(limit_s) as self._start_deadline:
                 await self._until(self._started)
         except TimeoutError:
-            raise AgentError(
-                EndReason.AGENT_TIMEOUT,
-                TimedOut("the agent announced no conversation", timeout_s, "AGENT_CONNECT_TIMEOUT"),
-            ) from None
+            raise _timed_out("the agent announced no conversation", timeout_s) from None
         finally:
             # It knows the task, whose cancellation knows this frame: a circle that would hold the call.
             self._start_deadline = None
@@ -258,7 +246,8 @@ class AgentConnection(asyncio.BufferedProtocol):
             if timer is not None:
                 timer.cancel()
         if not self.closed.done():
-            self.closed.set_result(self._end_of(exc))
+            cause = self._fault or cause_of_end(self._websocket, exc)
+            self.closed.set_result(self._session.end_of(cause))
 
     def _handle_events(self) -> None:
         for event in self._websocket.events_received():
@@ -282,76 +271,56 @@ class AgentConnection(asyncio.BufferedProtocol):
                 return
             data = b"".join(self._fragments)
             self._fragments.clear()
-        if self._fault is None:
-            self._handle_message(data)
-
-    def _handle_message(self, data: bytes) -> None:
+        if self._fault is not None:
+            return
         if self._tap is not None:
             self._tap.on_agent_message(data)
         try:
-            message = messages.parse(data)
+            message = self._session.receive(data)
         except RemoteProtocolError as error:
-            self._give_up(CallEnd(EndReason.AGENT_PROTOCOL, str(error)))
+            self._give_up(str(error))
             return
-        match message:
-            case messages.Ping():
-                self.send(messages.pong(message))
-            case messages.ServerError():
-                self._last_error = message.message[:MAX_FOREIGN]
-                self._on_message(message)
-            case messages.Metadata():
-                if not self._started.done():
-                    # Handed on at once, too: the first audio may follow in the same segment.
-                    self._on_message(message)
-                    self._started.set_result(None)
-            case messages.QueueStatus():
-                self._on_message(message)
-                self._move_in_queue(message.status)
-            case messages.GuardrailTriggered():
-                self._guardrail = "a guardrail was triggered"
-                self._on_message(message)
-            case _:
-                self._last_error = self._guardrail = ""  # it was not the last word
-                self._on_message(message)
+        if message is not None:
+            # Before anything that waits learns of it: the first audio may follow in the same segment.
+            self._on_message(message)
+        if type(message) is not messages.Audio:
+            self._follow_session()
 
-    def _move_in_queue(self, status: str) -> None:
+    def _follow_session(self) -> None:
+        for reply in self._session.messages_to_send():
+            self.send(reply)
+        if self._session.started and not self._started.done():
+            self._started.set_result(None)
+        if self._session.queue is not self._queue:
+            self._queue = self._session.queue
+            self._follow_queue()
+
+    def _follow_queue(self) -> None:
         """Let the wait in the queue take its own time, before the metadata or after it."""
         loop = asyncio.get_running_loop()
-        if status == "timed_out":
-            self._last_error = "too many concurrent conversations: the queue timed out"
-            self._await_queue(CLOSE_S, self._last_error)  # it should close now
-        elif status == "waiting" and not self._queued:
-            waited = f"{self._queue_timeout_s:g} s in ElevenLabs' queue (AGENT_QUEUE_TIMEOUT)"
-            self._await_queue(self._queue_timeout_s, f"nothing was free within {waited}")
-        elif status == "admitted" and self._queue_timer is not None:
-            self._queue_timer.cancel()
-            self._queued = False
-            if self._start_deadline is not None and not self._started.done():
-                self._start_deadline.reschedule(loop.time() + self._timeout_s)
-
-    def _await_queue(self, seconds: float, why: str) -> None:
         if self._queue_timer is not None:
             self._queue_timer.cancel()
-        self._queued = True
-        self._stop_deadline()
-        self._queue_timer = asyncio.get_running_loop().call_later(seconds, self._leave_queue, why)
+        outside = self._queue is Queue.OUTSIDE
+        if self._start_deadline is not None and not self._started.done():
+            self._start_deadline.reschedule(loop.time() + self._timeout_s if outside else None)
+        if self._queue is Queue.WAITING:
+            cause = NotAdmitted(self._queue_timeout_s)
+            self._queue_timer = loop.call_later(self._queue_timeout_s, self._leave_queue, cause)
+        elif self._queue is Queue.TIMED_OUT:
+            self._queue_timer = loop.call_later(CLOSE_S, self._leave_queue, QueueTimedOut())
 
-    def _stop_deadline(self) -> None:
-        if self._queued and self._start_deadline is not None and not self._started.done():
-            self._start_deadline.reschedule(None)
-
-    def _leave_queue(self, why: str) -> None:
+    def _leave_queue(self, cause: Cause) -> None:
         if self._can_send:
-            self._fault = CallEnd(EndReason.AGENT_BUSY, why)
+            self._fault = cause
             self._websocket.send_close(1000, "The caller gave up waiting")
             self._write()
             self._close_soon()
 
     # Ending
 
-    def _give_up(self, end: CallEnd) -> None:
-        """The agent broke the protocol: name that as the reason, close, and read no further."""
-        self._fault = end
+    def _give_up(self, cause: Cause) -> None:
+        """Close for a breach of the protocol, and read no further."""
+        self._fault = cause
         self._websocket.fail(1002, "Protocol error")
         self._write()
         self._close_soon()
@@ -368,9 +337,9 @@ class AgentConnection(asyncio.BufferedProtocol):
         assert self._transport is not None
         silent_s = loop.time() - self._heard_at
         if silent_s > 2 * KEEPALIVE_S - 1:
-            self._fault = CallEnd(EndReason.AGENT_LOST, Silent(silent_s))
+            self._fault = Silent(silent_s)
         elif self._transport.get_write_buffer_size() > MAX_UNSENT:
-            self._fault = CallEnd(EndReason.AGENT_LOST, NotReading())
+            self._fault = NotReading()
         if self._fault is not None:
             self.abort()
             return
@@ -378,29 +347,3 @@ class AgentConnection(asyncio.BufferedProtocol):
             self._websocket.send_ping(b"")
             self._write()
         self._alive_timer = loop.call_later(KEEPALIVE_S, self._check_alive)
-
-    def _end_of(self, exc: Exception | None) -> CallEnd:
-        """Say how it ended, by the most telling thing known."""
-        if self._fault is not None:
-            return self._fault
-        handshake = self._websocket.handshake_exc
-        if isinstance(handshake, InvalidStatus):
-            return _end_of_response(handshake.response)
-        if isinstance(handshake, InvalidHandshake) and not isinstance(handshake.__cause__, EOFError):
-            return CallEnd(EndReason.AGENT_PROTOCOL, NotWebSocket(str(handshake)))
-        received = self._websocket.close_rcvd
-        if received is not None:
-            error = "; ".join(filter(None, (self._last_error, self._guardrail)))
-            cause = WebSocketClosed(received.code, received.reason, error)
-            return CallEnd(reason_of_close(cause.code, cause.text), cause)
-        broken = self._websocket.parser_exc
-        if broken is not None and not isinstance(broken, EOFError):
-            return CallEnd(EndReason.AGENT_PROTOCOL, BadFrame(str(broken)))
-        why = reason_of(exc) if exc else "closed without a closing handshake"
-        return CallEnd(EndReason.AGENT_LOST, ConnectionBroken("the agent", why, self._last_error))
-
-
-def _end_of_response(response: Response) -> CallEnd:
-    text = bytes(response.body or b"").decode(errors="replace")[:MAX_FOREIGN]
-    cause = WebSocketRefused(response.status_code, text, redirect_target(response.headers.get("Location")))
-    return CallEnd(reason_of_status(cause.status, text), cause)

@@ -10,6 +10,7 @@ from audiosocket_gw.causes import (
     ErrorFrame,
     HangupFrame,
     HttpRefused,
+    NotAdmitted,
     NotReading,
     NotWebSocket,
     QueueTimedOut,
@@ -72,7 +73,7 @@ def agent_ending(trace: CallTrace) -> AgentEnding:
             return ConnectFailed("", why)
         case NotWebSocket() | BadFrame() | Silent() | NotReading() | ConnectionBroken() as cause:
             return cause
-        case TimedOut() | QueueTimedOut():
+        case TimedOut() | NotAdmitted() | QueueTimedOut():
             return None
         case _:
             return _after_connecting(end.reason) if trace.had_agent else _while_connecting(end.reason)

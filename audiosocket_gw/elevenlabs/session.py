@@ -1,0 +1,101 @@
+"""One conversation in ElevenLabs' protocol, sans-I/O: messages in, replies out, and why it ended."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from audiosocket_gw.causes import (
+    MAX_FOREIGN,
+    Cause,
+    ConnectionBroken,
+    NotAdmitted,
+    NotReading,
+    QueueTimedOut,
+    Silent,
+    WebSocketClosed,
+    WebSocketRefused,
+)
+from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs.close_codes import reason_of_close, reason_of_status
+from audiosocket_gw.events import CallEnd, EndReason
+
+
+class Queue(Enum):
+    """Where the conversation stands in ElevenLabs' queue; it may come before the metadata or after it."""
+
+    OUTSIDE = auto()
+    WAITING = auto()
+    TIMED_OUT = auto()
+    """The server should close now."""
+
+
+class Session:
+    """Give every text message to `receive`, and send what `messages_to_send` returns.
+
+    ``started``: the metadata has come. The time until then, and in the queue, is for the connection to limit.
+    """
+
+    def __init__(self) -> None:
+        self.started = False
+        self.queue = Queue.OUTSIDE
+        self._error = ""
+        self._guardrail = ""
+        self._replies: list[bytes] = []
+
+    def receive(self, data: bytes) -> messages.ServerMessage | None:
+        """Read a message; None when the call needs nothing of it: a ping, or repeated metadata.
+
+        Raises:
+            RemoteProtocolError: it is not a JSON object, or has audio that isn't base64.
+        """
+        message = messages.parse(data)
+        match message:
+            case messages.Ping():
+                self._replies.append(messages.pong(message))
+                return None
+            case messages.Metadata():
+                if self.started:
+                    return None
+                self.started = True
+            case messages.QueueStatus():
+                self._move_in_queue(message.status)
+            case messages.ServerError():
+                self._error = message.message[:MAX_FOREIGN]
+            case messages.GuardrailTriggered():
+                self._guardrail = "a guardrail was triggered"
+            case _:
+                self._error = self._guardrail = ""  # it was not the last word
+        return message
+
+    def messages_to_send(self) -> list[bytes]:
+        """Return the replies to what was received, once; send them at once."""
+        replies, self._replies = self._replies, []
+        return replies
+
+    def _move_in_queue(self, status: str) -> None:
+        match status:
+            case "waiting" if self.queue is Queue.OUTSIDE:
+                self.queue = Queue.WAITING
+            case "timed_out":
+                self.queue = Queue.TIMED_OUT
+                self._error = str(QueueTimedOut())
+            case "admitted":
+                self.queue = Queue.OUTSIDE
+
+    def end_of(self, cause: Cause) -> CallEnd:
+        """Name the reason for the end that the connection saw, and add what the agent said was wrong."""
+        match cause:
+            case WebSocketClosed(code, reason):
+                error = "; ".join(filter(None, (self._error, self._guardrail)))
+                closed = WebSocketClosed(code, reason, error)
+                return CallEnd(reason_of_close(code, closed.text), closed)
+            case WebSocketRefused(status, body):
+                return CallEnd(reason_of_status(status, body), cause)
+            case ConnectionBroken(peer, why):
+                return CallEnd(EndReason.AGENT_LOST, ConnectionBroken(peer, why, self._error))
+            case Silent() | NotReading():
+                return CallEnd(EndReason.AGENT_LOST, cause)
+            case NotAdmitted() | QueueTimedOut():
+                return CallEnd(EndReason.AGENT_BUSY, cause)
+            case _:  # something that is no WebSocket, no frame or no message of the protocol
+                return CallEnd(EndReason.AGENT_PROTOCOL, cause)
