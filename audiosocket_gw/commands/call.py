@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from audiosocket_gw.audio.frame_timing import GAP_MS, TimedFrame
-from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.commands.address import parse_address
 from audiosocket_gw.testing.softphone.level import SPEECH_DBFS, is_speech, level_dbfs
 from audiosocket_gw.testing.softphone.line import Ending
 from audiosocket_gw.testing.softphone.record import CallRecord
@@ -41,7 +41,7 @@ async def run_call(
     Raises:
         ConfigurationError: a bad address, or a WAV file that can't be read, played or written.
     """
-    host, port = _parse_address(address)
+    host, port = parse_address(address)
     linear = read_wav(play) if play else None
     caller = Softphone(host, port)
     print(f"calling {address}, UUID {caller.uuid}", flush=True)
@@ -56,13 +56,6 @@ async def run_call(
         write_wav(record, caller.record.heard_audio)
         print(f"  recorded       {record}")
     return 1 if caller.record.ending is Ending.ERROR else 0
-
-
-def _parse_address(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65_536:
-        raise ConfigurationError(f"{address!r} is not HOST:PORT, such as 127.0.0.1:5001")
-    return host.strip("[]"), int(port)
 
 
 async def _converse(

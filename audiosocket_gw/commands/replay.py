@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from audiosocket_gw.commands.address import parse_address
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.events import CallEvent, CallStarted, EndReason
 from audiosocket_gw.flight.call_trace import CallTrace, load_trace
 from audiosocket_gw.flight.capture import event_record
 from audiosocket_gw.flight.format import FlightError, HeardFrame
-from audiosocket_gw.flight.summary import describe_event, figures_line, how_it_ended, printable, summarize
+from audiosocket_gw.flight.summary import describe_event, figures_line, how_it_ended, summarize
 from audiosocket_gw.flight.timing import timing
+from audiosocket_gw.log.text import escape
 from audiosocket_gw.settings import Settings
 from audiosocket_gw.testing.replay.replay import Outcome, RemoteOutcome, replay, replay_into
 
@@ -66,7 +68,7 @@ async def run_replay_into(path: Path, address: str, *, stream: TextIO | None = N
         ConfigurationError: ``path`` is no flight recording, or a damaged one; or a bad address.
     """
     trace = _load(path)
-    host, port = _parse_address(address)
+    host, port = parse_address(address, "--gateway")
     show = _Show(stream or sys.stdout)
     show.lines(f"replaying the caller of {path} into {address}", how_it_ended(trace), "")
     with show.progress(trace):
@@ -89,14 +91,7 @@ def _load(path: Path) -> CallTrace:
 
 
 def _bad(path: Path, error: FlightError) -> ConfigurationError:
-    return ConfigurationError(f"{path}: {printable(str(error))}")
-
-
-def _parse_address(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    if not host or not (port.isascii() and port.isdigit()) or not 0 < int(port) < 65_536:
-        raise ConfigurationError(f"--gateway {address!r} is not HOST:PORT, such as 127.0.0.1:5001")
-    return host.strip("[]"), int(port)
+    return ConfigurationError(f"{path}: {escape(str(error))}")
 
 
 class _Show:

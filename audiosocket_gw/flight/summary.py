@@ -13,6 +13,7 @@ from audiosocket_gw.elevenlabs.messages import DEFAULT_FORMAT
 from audiosocket_gw.flight.call_trace import CallTrace
 from audiosocket_gw.flight.format import AgentMessage, Event, GatewayMessage
 from audiosocket_gw.flight.timing import gaps, timing
+from audiosocket_gw.log.text import escape
 
 WIDTH = 200
 """Characters of a line; a longer one is cut."""
@@ -46,26 +47,21 @@ def how_it_ended(trace: CallTrace) -> str:
             "the gateway died, its disk failed, or the call is still up."
         )
     end = trace.end
-    detail = f": {printable(end.detail)}" if end.detail else ""
+    detail = f": {escape(end.detail)}" if end.detail else ""
     return f"Ended after {trace.duration_us / 1e6:.1f} s: {end.reason}{detail}"
 
 
 def describe_event(name: str, fields: Mapping[str, Any]) -> str:
     """Say in a line what an event tells: the words of its name, and its fields but the cause (see detail)."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    told = ", ".join(f"{printable(key)}={_value(value)}" for key, value in fields.items() if key != "cause")
-    return _cut(f"{printable(words):<16} {told}".rstrip())
-
-
-def printable(text: str) -> str:
-    """Escape what isn't: no peer may write commands to the terminal."""
-    return text if text.isprintable() else repr(text)[1:-1]
+    told = ", ".join(f"{escape(key)}={_value(value)}" for key, value in fields.items() if key != "cause")
+    return _cut(f"{escape(words):<16} {told}".rstrip())
 
 
 def _value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.1f}"
-    return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    return escape(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
 def _cut(line: str) -> str:
@@ -74,8 +70,8 @@ def _cut(line: str) -> str:
 
 def _head(trace: CallTrace) -> Iterator[str]:
     start = trace.start
-    yield f"call {start.uuid}, from {printable(start.peer)}"
-    yield f"started {start.started_at:%Y-%m-%d %H:%M:%S} UTC, with audiosocket-gw {printable(start.gateway)}"
+    yield f"call {start.uuid}, from {escape(start.peer)}"
+    yield f"started {start.started_at:%Y-%m-%d %H:%M:%S} UTC, with audiosocket-gw {escape(start.gateway)}"
     yield f"caller's side {trace.caller_format}; agent {_agent_formats(trace)}"
 
 
@@ -86,7 +82,7 @@ def _agent_formats(trace: CallTrace) -> str:
         if isinstance(event, dict):
             spoken = event.get("agent_output_audio_format") or DEFAULT_FORMAT
             wanted = event.get("user_input_audio_format") or DEFAULT_FORMAT
-            return printable(f"speaks {spoken}, listens to {wanted}")
+            return escape(f"speaks {spoken}, listens to {wanted}")
     return "announced no format"
 
 
@@ -125,7 +121,7 @@ def _message(text: bytes) -> str:
     """Show a message: its type, and what else is in it but empty audio and alignment."""
     content = _content(text)
     if not content:
-        return f"(not a JSON object) {printable(text[:WIDTH].decode(errors='backslashreplace'))}"
+        return f"(not a JSON object) {escape(text[:WIDTH].decode(errors='backslashreplace'))}"
     kind = str(content.pop("type", "(no type)"))
     event = content.get("audio_event")
     if isinstance(event, dict):
@@ -134,14 +130,14 @@ def _message(text: bytes) -> str:
             for key, value in event.items()
             if key != "alignment" and not (key == "audio_base_64" and value == "")
         }
-    return f"{printable(kind)} {printable(json.dumps(content, ensure_ascii=False))}"
+    return f"{escape(kind)} {escape(json.dumps(content, ensure_ascii=False))}"
 
 
 def _figures(trace: CallTrace) -> Iterator[str]:
     counted = Counter(
         _kind(record.text) for record in trace.records if isinstance(record, AgentMessage | GatewayMessage)
     )
-    told = ", ".join(f"{count} {printable(kind) or '(no type)'}" for kind, count in counted.most_common())
+    told = ", ".join(f"{count} {escape(kind) or '(no type)'}" for kind, count in counted.most_common())
     yield _cut(f"messages         {told or 'none'}")
     yield f"from Asterisk    {figures_line(timing(trace.said, trace.caller_format))}"
     yield f"to Asterisk      {figures_line(timing(trace.heard, trace.heard_format))}"

@@ -63,10 +63,6 @@ class ToolRegistry:
         if problems:
             raise ConfigurationError("\n".join(problems))
 
-    def schemas(self) -> list[Schema]:
-        """List each tool's name, description and parameters, these as JSON Schema."""
-        return [tool.schema for tool in self._tools.values()]
-
     def elevenlabs_configs(self) -> list[Schema]:
         """List the bodies that create the tools in ElevenLabs: ``POST /v1/convai/tools``, one for each."""
         return [tool.elevenlabs_config for tool in self._tools.values()]

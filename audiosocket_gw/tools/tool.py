@@ -129,15 +129,6 @@ class Tool:
         return cls(name, deadline_s, options.after_speech, read_signature(function, ToolContext), function)
 
     @property
-    def schema(self) -> Schema:
-        """Name, description and the JSON Schema of the parameters."""
-        return {
-            "name": self.name,
-            "description": self.signature.description,
-            "parameters": self.signature.schema,
-        }
-
-    @property
     def elevenlabs_config(self) -> Schema:
         """The body that creates this tool in ElevenLabs: ``POST /v1/convai/tools``."""
         return {

@@ -39,6 +39,7 @@ from audiosocket_gw.tools import (
     ToolResult,
     tool,
 )
+from audiosocket_gw.tools.signature import read_signature
 from audiosocket_gw.tools.tool import MAX_RESULT_CHARS, MAX_STEP_S
 
 REPOSITORY = Path(__file__).parents[2]
@@ -128,10 +129,9 @@ async def everything(
 
 
 def test_a_function_describes_itself() -> None:
-    (told,) = _registry(everything).schemas()
-    assert told["name"] == "everything"
-    assert told["description"] == "Take a parameter of each kind.\n\nAnd say so."
-    parameters = told["parameters"]
+    signature = read_signature(everything, ToolContext)
+    assert signature.description == "Take a parameter of each kind.\n\nAnd say so."
+    parameters = signature.schema
     assert parameters["type"] == "object"
     assert parameters["required"] == ["text", "whole"]
     item = {
@@ -530,7 +530,7 @@ JSON = st.recursive(
     max_leaves=10,
 )
 EVERYTHING = _registry(everything)
-NAMES = st.sampled_from([*EVERYTHING.schemas()[0]["parameters"]["properties"], "context"])
+NAMES = st.sampled_from([*read_signature(everything, ToolContext).schema["properties"], "context"])
 
 
 @given(name=st.just("everything") | st.text(), parameters=st.dictionaries(NAMES | st.text(), JSON))
