@@ -33,6 +33,7 @@ PURE = [
     "log.text",
     "protocol",
     "audio",
+    "elevenlabs.client_messages",
     "elevenlabs.messages",
     "elevenlabs.close_codes",
     "elevenlabs.session",

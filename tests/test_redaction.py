@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs import client_messages, messages
 from audiosocket_gw.errors import RemoteProtocolError
 from audiosocket_gw.flight.agent_message import give_message, take_message
 from audiosocket_gw.redaction import PIECE, mask_json, mask_numbers, mask_text
@@ -243,7 +243,7 @@ def test_what_the_protocol_needs_stays_but_only_where_it_is_the_protocols() -> N
     inner = masked["client_tool_call"]
     assert (inner["tool_name"], inner["tool_call_id"]) == ("look_up_99999", "call_123456789")
     assert inner["parameters"] == {"event_id": "#######", "tool_call_id": "###########"}
-    result = messages.tool_result("call_123456789", '{"phone": "0170 1234567"}', is_error=False)
+    result = client_messages.tool_result("call_123456789", '{"phone": "0170 1234567"}', is_error=False)
     assert json.loads(take_message(0, result).text) == {
         "type": "client_tool_result",
         "tool_call_id": "call_123456789",

@@ -34,7 +34,7 @@ from audiosocket_gw.call.settings import BargeInMode, CallSettings
 from audiosocket_gw.call.stale_audio import StaleAudioFilter
 from audiosocket_gw.causes import Cause, Stalled, TooFast, UnfinishedFrame
 from audiosocket_gw.control.actions import Actions, Services
-from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs import client_messages, messages
 from audiosocket_gw.elevenlabs.agent import AgentAddress, AgentLocator
 from audiosocket_gw.elevenlabs.connection import AgentConnection, connect
 from audiosocket_gw.errors import AgentError, ControlError
@@ -407,7 +407,7 @@ class Call:
         variables = await caller
         assert self._actions is not None
         self._actions.tool_calls.caller = variables
-        return messages.initiation({**variables, **address.dynamic_variables}, address.config_override)
+        return client_messages.initiation({**variables, **address.dynamic_variables}, address.config_override)
 
     def _announced(self, metadata: messages.Metadata) -> None:
         """Agree on the audio. Comes before `_begin`: the first audio may be in the same segment."""
@@ -729,7 +729,7 @@ class Call:
         if cuts_in and discarded_ms and spoke:
             self._turn.caller_cut_in()
             if settings.report_heard and heard:
-                self.send_to_agent(messages.contextual_update(interruption_notice(heard)))
+                self.send_to_agent(client_messages.contextual_update(interruption_notice(heard)))
 
     def _fall_silent(self) -> tuple[int, list[HeardReply]]:
         """Return how many milliseconds nobody will hear, and the replies that end with that."""

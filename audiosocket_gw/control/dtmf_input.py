@@ -8,7 +8,7 @@ from audiosocket_gw.control.controlled_call import ControlledCall
 from audiosocket_gw.control.dtmf import DtmfCollector
 from audiosocket_gw.control.handover import Handover
 from audiosocket_gw.control.settings import ControlSettings
-from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs import client_messages
 
 
 class DtmfInput:
@@ -56,4 +56,4 @@ class DtmfInput:
 
     def _send(self, number: str) -> None:
         note = f"(The caller pressed the keys: {' '.join(number)})"
-        self._call.send_to_agent(messages.user_message(note))
+        self._call.send_to_agent(client_messages.user_message(note))

@@ -25,7 +25,7 @@ from audiosocket_gw.ami.result import CallResult
 from audiosocket_gw.control.controlled_call import ControlledCall
 from audiosocket_gw.control.dtmf import KeyAction
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
-from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs import client_messages
 from audiosocket_gw.errors import ControlError, ToolError
 from audiosocket_gw.events import CallEnd, EndReason
 
@@ -236,7 +236,7 @@ class Handover:
         self._call.accept_replies()
         logger.info("call %s: no %s: %s", self._call.uuid, what, why)
         note = f"(Note from the telephone system: {why} Speak to the caller.)"
-        self._call.send_to_agent(messages.user_message(note))
+        self._call.send_to_agent(client_messages.user_message(note))
 
     def _enter(self, state: State) -> None:
         assert state in TRANSITIONS[self._state], f"from {self._state} to {state}"

@@ -12,7 +12,7 @@ from audiosocket_gw import events
 from audiosocket_gw.control.controlled_call import ControlledCall
 from audiosocket_gw.control.handover import Handover
 from audiosocket_gw.control.mcp_approval import McpApproval
-from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs import client_messages, messages
 from audiosocket_gw.tools import ToolRegistry
 from audiosocket_gw.tools.builtin import CallActions, CallToolContext
 
@@ -85,7 +85,7 @@ class ToolCalls:
 
     def _answer(self, message: messages.ClientToolCall, text: str, *, is_error: bool) -> None:
         call = self._call
-        call.send_to_agent(messages.tool_result(message.tool_call_id, text, is_error=is_error))
+        call.send_to_agent(client_messages.tool_result(message.tool_call_id, text, is_error=is_error))
         call.emit(
             events.ToolAnswered(
                 call.uuid, self._loop.time(), message.name, message.tool_call_id, is_error=is_error
@@ -102,4 +102,4 @@ class ToolCalls:
             "approved" if is_approved else "denied",
             self._mcp_approval,
         )
-        self._call.send_to_agent(messages.mcp_approval(message.tool_call_id, is_approved=is_approved))
+        self._call.send_to_agent(client_messages.mcp_approval(message.tool_call_id, is_approved=is_approved))

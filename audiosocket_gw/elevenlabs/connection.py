@@ -31,7 +31,7 @@ from audiosocket_gw.causes import (
     Silent,
     TimedOut,
 )
-from audiosocket_gw.elevenlabs import messages, tls
+from audiosocket_gw.elevenlabs import client_messages, messages, tls
 from audiosocket_gw.elevenlabs.session import Queue, Session
 from audiosocket_gw.elevenlabs.ws_end import cause_of_end
 from audiosocket_gw.elevenlabs.ws_frame import text_frame
@@ -191,7 +191,7 @@ class AgentConnection(asyncio.BufferedProtocol):
     def send_audio(self, audio: bytes) -> None:
         """Send caller audio, encoded in the metadata's input format."""
         if self._can_send:
-            self._send_text(messages.user_audio(audio))
+            self._send_text(client_messages.user_audio(audio))
 
     def _send_text(self, message: bytes) -> None:
         """Send past the core: of whole messages it only needs to know that none follows the end."""

@@ -15,7 +15,7 @@ from audiosocket_gw.causes import (
     WebSocketClosed,
     WebSocketRefused,
 )
-from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs import client_messages, messages
 from audiosocket_gw.elevenlabs.close_codes import reason_of_close, reason_of_status
 from audiosocket_gw.events import CallEnd, EndReason
 
@@ -51,7 +51,7 @@ class Session:
         message = messages.parse(data)
         match message:
             case messages.Ping():
-                self._replies.append(messages.pong(message))
+                self._replies.append(client_messages.pong(message))
                 return None
             case messages.Metadata():
                 if self.started:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs import client_messages, messages
 from audiosocket_gw.elevenlabs.messages import (
     AgentResponse,
     AgentResponseCorrection,
@@ -253,7 +253,7 @@ def strictly(data: bytes) -> Any:
 def test_a_pong_is_json_whatever_was_pinged(event_id: Any) -> None:
     ping = parse(json.dumps({"type": "ping", "ping_event": {"event_id": event_id}}))
     assert isinstance(ping, Ping)
-    pong = strictly(messages.pong(ping))
+    pong = strictly(client_messages.pong(ping))
     assert pong.keys() == {"type", "event_id"}
     assert pong["type"] == "pong"
     if isinstance(event_id, int | str):
@@ -262,28 +262,28 @@ def test_a_pong_is_json_whatever_was_pinged(event_id: Any) -> None:
 
 @given(st.binary(max_size=700))
 def test_caller_audio_has_no_type(audio: bytes) -> None:
-    assert strictly(messages.user_audio(audio)) == {"user_audio_chunk": b64encode(audio).decode()}
+    assert strictly(client_messages.user_audio(audio)) == {"user_audio_chunk": b64encode(audio).decode()}
 
 
 @given(texts, texts, st.booleans())
 def test_texts_of_any_kind_are_sent_as_they_are(first: str, second: str, is_error: bool) -> None:
-    assert strictly(messages.tool_result(first, second, is_error=is_error)) == {
+    assert strictly(client_messages.tool_result(first, second, is_error=is_error)) == {
         "type": "client_tool_result",
         "tool_call_id": first,
         "result": second,
         "is_error": is_error,
     }
-    assert strictly(messages.user_message(first)) == {"type": "user_message", "text": first}
-    assert strictly(messages.contextual_update(first)) == {"type": "contextual_update", "text": first}
+    assert strictly(client_messages.user_message(first)) == {"type": "user_message", "text": first}
+    assert strictly(client_messages.contextual_update(first)) == {"type": "contextual_update", "text": first}
 
 
 def test_the_initiation_has_only_what_was_asked_for() -> None:
     """An override that the agent doesn't allow ends the conversation."""
-    assert strictly(messages.initiation({"call_uuid": "u"})) == {
+    assert strictly(client_messages.initiation({"call_uuid": "u"})) == {
         "type": "conversation_initiation_client_data",
         "dynamic_variables": {"call_uuid": "u"},
     }
-    assert strictly(messages.initiation({}, {"agent": {"language": "de"}})) == {
+    assert strictly(client_messages.initiation({}, {"agent": {"language": "de"}})) == {
         "type": "conversation_initiation_client_data",
         "conversation_config_override": {"agent": {"language": "de"}},
         "dynamic_variables": {},

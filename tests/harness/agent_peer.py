@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs import client_messages, messages
 from audiosocket_gw.elevenlabs.connection import AgentConnection, MessageHandler, connect
 from audiosocket_gw.tap import Tap
 from tests.harness.agent_messages import audio_message, metadata
 from tests.harness.certificates import trusting
 
-INITIATION = messages.initiation({})
+INITIATION = client_messages.initiation({})
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 
