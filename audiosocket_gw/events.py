@@ -233,3 +233,38 @@ class CallEnded(CallEvent):
 
 Observer = Callable[[CallEvent], None]
 """Takes each event as it happens, on the event loop: it must return at once and not raise."""
+
+
+def describe(event: CallEvent) -> str:
+    """Say in a few words what happened: no word of what was said, and not which key was pressed."""
+    match event:
+        case CallStarted():
+            return f"started by {event.peer}"
+        case AgentConnected():
+            return f"agent connected in {event.setup_ms:.0f} ms, conversation {event.conversation_id}"
+        case ReplyStarted():
+            return "agent starts to speak"
+        case ReplyFinished():
+            return f"all has been played, {event.heard_ms / 1000:.1f} s heard so far"
+        case CallerSaid():
+            return "transcript of the caller"
+        case AgentSaid():
+            return "text of the reply, cut to what was spoken" if event.corrected else "text of the reply"
+        case ReplyHeard():
+            return f"{event.heard_ms / 1000:.1f} of {event.length_ms / 1000:.1f} s of the reply heard"
+        case ReplyHeld():
+            return "reply held: the caller seems to speak"
+        case ReplyResumed():
+            return f"reply resumed after {event.held_ms} ms: no interruption followed"
+        case Interrupted():
+            return f"interrupted, {event.discarded_ms} ms discarded"
+        case DigitPressed():
+            return "key pressed"
+        case ToolCalled():
+            return f"agent calls tool {event.name:.64}"
+        case ToolAnswered():
+            return f"tool {event.name:.64} {'failed' if event.is_error else 'answered'}"
+        case CallEnded():
+            return f"ended, {event.reason}: {event.detail}"
+        case _:
+            return type(event).__name__

@@ -6,13 +6,13 @@ import asyncio
 import signal
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from audiosocket_gw.audio.frame_timing import GAP_MS, TimedFrame
 from audiosocket_gw.commands.address import parse_address
+from audiosocket_gw.testing.softphone.asterisk_peer import Ending
 from audiosocket_gw.testing.softphone.level import SPEECH_DBFS, is_speech, level_dbfs
-from audiosocket_gw.testing.softphone.line import Ending
 from audiosocket_gw.testing.softphone.record import CallRecord
 from audiosocket_gw.testing.softphone.softphone import Softphone
 from audiosocket_gw.testing.softphone.wav import read_wav, write_wav
@@ -30,13 +30,12 @@ async def run_call(
     play: Path | None,
     record: Path | None,
     *,
-    hang_up_after_s: float | None = None,
     listen_s: float = 5.0,
 ) -> int:
     """Place a call, print what happens, and return the exit status: 0, or 1 if the call failed.
 
-    Once ``play`` has been played, the caller hangs up when nobody has spoken for ``listen_s``. It also hangs
-    up ``hang_up_after_s`` from the start, and on Ctrl-C.
+    Once ``play`` has been played, the caller hangs up after ``listen_s`` without speech on either side.
+    Ctrl-C hangs up, too.
 
     Raises:
         ConfigurationError: a bad address, or a WAV file that can't be read, played or written.
@@ -47,7 +46,7 @@ async def run_call(
     print(f"calling {address}, UUID {caller.uuid}", flush=True)
     try:
         async with caller:
-            await _converse(caller, linear, hang_up_after_s, listen_s)
+            await _converse(caller, linear, listen_s)
     except OSError as error:
         print(f"no connection to {address}: {error.strerror or error}", file=sys.stderr)
         return 1
@@ -58,19 +57,16 @@ async def run_call(
     return 1 if caller.record.ending is Ending.ERROR else 0
 
 
-async def _converse(
-    caller: Softphone, linear: bytes | None, hang_up_after_s: float | None, listen_s: float
-) -> None:
+async def _converse(caller: Softphone, linear: bytes | None, listen_s: float) -> None:
     print(f"connected after {caller.record.connect_ms:.1f} ms; Ctrl-C hangs up", flush=True)
     progress = asyncio.create_task(_print_progress(caller))
     try:
-        with _hang_up_on_interrupt(caller), suppress(TimeoutError):
-            async with asyncio.timeout(hang_up_after_s):
-                if linear is None:
-                    await caller.until_ended()
-                else:
-                    await caller.say(linear)
-                    await caller.until_quiet(round(listen_s * 1000))
+        with _hang_up_on_interrupt(caller):
+            if linear is None:
+                await caller.until_ended()
+            else:
+                await caller.say(linear)
+                await caller.until_quiet(round(listen_s * 1000))
     finally:
         progress.cancel()
 

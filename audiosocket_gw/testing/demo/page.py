@@ -13,8 +13,9 @@ from string import Template
 
 import numpy as np
 
+from audiosocket_gw import events
 from audiosocket_gw.audio.frame_timing import FrameTiming, TimedFrame
-from audiosocket_gw.testing.demo.timeline import BargeIn, Samples, Segment, Timeline, Utterance, describe
+from audiosocket_gw.testing.demo.timeline import BargeIn, Samples, Segment, Timeline, Utterance
 from audiosocket_gw.testing.softphone import is_speech, level_dbfs
 
 TEMPLATE = Path(__file__).parent / "page.html"
@@ -306,6 +307,6 @@ def _table(rows: Sequence[tuple[str, str]]) -> str:
 def _events(timeline: Timeline) -> str:
     return "".join(
         f'<tr><td class="number">{event.at:.3f}</td><td>{type(event).__name__}</td>'
-        f"<td>{escape(describe(event))}</td></tr>"
+        f"<td>{escape(events.describe(event))}</td></tr>"
         for event in timeline.events
     )

@@ -12,7 +12,7 @@ from typing import TextIO
 from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.audio.frame_timing import TimedFrame
-from audiosocket_gw.testing.demo.timeline import Timeline, describe
+from audiosocket_gw.testing.demo.timeline import Timeline
 from audiosocket_gw.testing.softphone import level_dbfs
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -60,11 +60,11 @@ class Show:
             case events.AgentSaid(text=text):
                 self._entry(event, self._paint("agent  ", _AGENT), f"(cut to) {text}", _SOFT)
             case events.Interrupted():
-                self._entry(event, self._paint("cut in ", _CUT), describe(event), _CUT)
+                self._entry(event, self._paint("cut in ", _CUT), events.describe(event), _CUT)
             case events.ReplyStarted() | events.ReplyFinished():
                 pass
             case _:
-                self._entry(event, "       ", describe(event), _SOFT)
+                self._entry(event, "       ", events.describe(event), _SOFT)
 
     def draw(self, sent: Sequence[TimedFrame], heard: Sequence[TimedFrame]) -> None:
         """Draw the last seconds of both sides again, at the bottom."""

@@ -241,38 +241,3 @@ def stereo(timeline: Timeline) -> bytes:
     """Return the call's audio, interleaved: the caller left, the agent, as the caller heard it, right."""
     both = np.stack((timeline.caller_samples, timeline.agent_samples), axis=1)
     return both.astype("<i2").tobytes()
-
-
-def describe(event: events.CallEvent) -> str:
-    """Say in a few words what happened, without what was said."""
-    match event:
-        case events.CallStarted():
-            return f"call started by {event.peer}"
-        case events.AgentConnected():
-            return f"agent connected in {event.setup_ms:.0f} ms, conversation {event.conversation_id}"
-        case events.ReplyStarted():
-            return "the agent starts to speak"
-        case events.ReplyFinished():
-            return f"all has been played; {event.heard_ms / 1000:.1f} s heard so far"
-        case events.CallerSaid():
-            return "the caller's words recognised"
-        case events.AgentSaid():
-            return "the reply's text, cut to what was spoken" if event.corrected else "the reply's text"
-        case events.ReplyHeard():
-            return f"{event.heard_ms / 1000:.1f} of {event.length_ms / 1000:.1f} s of the reply heard"
-        case events.ReplyHeld():
-            return "the caller seems to speak: the reply waits"
-        case events.ReplyResumed():
-            return f"no interruption: the reply goes on after {event.held_ms / 1000:.1f} s"
-        case events.Interrupted():
-            return f"interrupted; {event.discarded_ms / 1000:.1f} s of speech discarded"
-        case events.DigitPressed():
-            return f"key {event.digit} pressed"
-        case events.ToolCalled():
-            return f"the agent calls the tool {event.name}"
-        case events.ToolAnswered():
-            return f"the tool {event.name} {'failed' if event.is_error else 'answered'}"
-        case events.CallEnded():
-            return f"call ended: {event.reason}; {event.detail}"
-        case _:
-            return type(event).__name__

@@ -4,18 +4,18 @@
 Both yield a `CallRecord`.
 """
 
+from audiosocket_gw.testing.softphone.asterisk_peer import AsteriskPeer, Ending
 from audiosocket_gw.testing.softphone.level import SPEECH_DBFS, is_speech, level_dbfs
-from audiosocket_gw.testing.softphone.line import Ending, Line
 from audiosocket_gw.testing.softphone.record import CallRecord
 from audiosocket_gw.testing.softphone.softphone import KeyPress, Softphone, place_call
 from audiosocket_gw.testing.softphone.wav import read_wav, write_wav
 
 __all__ = [
     "SPEECH_DBFS",
+    "AsteriskPeer",
     "CallRecord",
     "Ending",
     "KeyPress",
-    "Line",
     "Softphone",
     "is_speech",
     "level_dbfs",

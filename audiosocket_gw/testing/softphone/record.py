@@ -8,7 +8,7 @@ from uuid import UUID
 from audiosocket_gw.audio.frame_timing import FrameTiming, TimedFrame
 from audiosocket_gw.errors import RemoteProtocolError
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Kind
-from audiosocket_gw.testing.softphone.line import Ending
+from audiosocket_gw.testing.softphone.asterisk_peer import Ending
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,6 @@ class CallRecord:
     @property
     def duration_ms(self) -> float:
         return (self.ended_at - self.started_at) * 1000
-
-    @property
-    def sent_audio(self) -> bytes:
-        """The audio that the caller sent, frame after frame."""
-        return b"".join(frame.payload for frame in self.sent)
 
     @property
     def heard_audio(self) -> bytes:

@@ -13,8 +13,8 @@ from uuid import UUID, uuid4
 from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.audio.frame_timing import TimedFrame
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Kind, encode_dtmf
+from audiosocket_gw.testing.softphone.asterisk_peer import IDLE_TIMEOUT_MS, PAYLOAD_DEADLINE_MS, AsteriskPeer
 from audiosocket_gw.testing.softphone.level import is_speech
-from audiosocket_gw.testing.softphone.line import IDLE_TIMEOUT_MS, PAYLOAD_DEADLINE_MS, Line
 from audiosocket_gw.testing.softphone.record import CallRecord
 
 
@@ -59,8 +59,8 @@ class Softphone:
         self._address = (host, port)
         self._kind = kind
         self._silence_suppression = silence_suppression
-        self._new_line = partial(
-            Line,
+        self._new_peer = partial(
+            AsteriskPeer,
             kind,
             self._hear,
             payload_deadline_ms=payload_deadline_ms,
@@ -84,11 +84,11 @@ class Softphone:
         self._loop = loop = asyncio.get_running_loop()
         self._changed = loop.create_future()
         dialled_at = loop.time()
-        _, self._line = await loop.create_connection(self._new_line, *self._address)
-        self._line.ended.add_done_callback(lambda _: self._wake())
+        _, self._peer = await loop.create_connection(self._new_peer, *self._address)
+        self._peer.ended.add_done_callback(lambda _: self._wake())
         self.started_at = self._speech_at = loop.time()
         self._connect_ms = (self.started_at - dialled_at) * 1000
-        self._line.send_identity(self.uuid)
+        self._peer.send_identity(self.uuid)
         self._speaking = asyncio.create_task(self._speak())
         return self
 
@@ -109,7 +109,7 @@ class Softphone:
     @property
     def over(self) -> bool:
         """Whether the call has ended, on whichever side."""
-        return self._line.ended.done()
+        return self._peer.ended.done()
 
     @property
     def record(self) -> CallRecord:
@@ -119,9 +119,9 @@ class Softphone:
             kind=self._kind,
             started_at=self.started_at,
             connect_ms=self._connect_ms,
-            ended_at=self._line.ended.result() if self.over else self._loop.time(),
-            ending=self._line.ending,
-            error=self._line.error,
+            ended_at=self._peer.ended.result() if self.over else self._loop.time(),
+            ending=self._peer.ending,
+            error=self._peer.error,
             sent=tuple(self._sent),
             heard=tuple(self._heard),
             keys=tuple(self._keys),
@@ -140,14 +140,14 @@ class Softphone:
         """
         if not self.over:
             self._keys.append((self._loop.time(), digit))
-            self._line.send_key(digit)
+            self._peer.send_key(digit)
 
     def hang_up(self) -> None:
-        self._line.hang_up()
+        self._peer.hang_up()
 
     async def until_ended(self) -> CallRecord:
         """Wait until the server, or the caller, ends the call."""
-        await asyncio.shield(self._line.ended)
+        await asyncio.shield(self._peer.ended)
         return self.record
 
     async def until_audio(self) -> bool:
@@ -186,7 +186,7 @@ class Softphone:
             number += 1
 
     async def _goes_on_until(self, time: float) -> bool:
-        await asyncio.wait((self._line.ended,), timeout=max(0, time - self._loop.time()))
+        await asyncio.wait((self._peer.ended,), timeout=max(0, time - self._loop.time()))
         return not self.over
 
     def _send_frame(self) -> None:
@@ -199,7 +199,7 @@ class Softphone:
         self._sent.append(frame)
         if is_speech(payload):
             self._speech_at = frame.at
-        self._line.send_audio(payload)
+        self._peer.send_audio(payload)
 
 
 async def place_call(

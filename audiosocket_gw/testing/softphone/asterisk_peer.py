@@ -48,7 +48,7 @@ class Ending(StrEnum):
     """The server did what makes Asterisk break off the call and hang up on the caller."""
 
 
-class Line(asyncio.Protocol):
+class AsteriskPeer(asyncio.Protocol):
     """One connection to an AudioSocket server. `ended` gets the loop time when the call is over."""
 
     def __init__(
