@@ -44,19 +44,18 @@ class Retention:
         self._suffixes = frozenset(suffixes)
         self._limits = limits
 
-    def sweep(self, spared: Collection[str] = (), now: datetime | None = None) -> list[str]:
+    def sweep(self, spared: Collection[str] = (), now: datetime | None = None) -> None:
         """Remove what is beyond the limits, all files of a call together, but of no call in ``spared``.
 
-        Return the names of the calls. What can't be removed is logged, and stays.
+        What can't be removed is logged, and stays. ``now`` is the time of day by which the age counts.
         """
         if self._limits == Limits():
-            return []
+            return
         calls = self._calls()
         removed = [call for call in self._surplus(calls, spared, now or datetime.now(UTC)) if _remove(call)]
         if removed:
             megabytes = sum(call.size for call in removed) / 1e6
             logger.info("%s: removed %d old calls, %.1f MB", self._directory, len(removed), megabytes)
-        return [call.name for call in removed]
 
     def _surplus(self, calls: list[_Call], spared: Collection[str], now: datetime) -> Iterator[_Call]:
         max_age, max_bytes = self._limits.max_age, self._limits.max_bytes
