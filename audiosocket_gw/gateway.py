@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 import resource
+import shlex
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -17,7 +19,7 @@ import httpx
 
 from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.pbx_pool import PbxPool
-from audiosocket_gw.audio.hold_audio import HoldAudioFile, load_hold_audio
+from audiosocket_gw.audio.hold_audio import MAX_FILE_BYTES, MAX_S, HoldAudioFile
 from audiosocket_gw.call.call import CallContext
 from audiosocket_gw.call.log import log_event
 from audiosocket_gw.control.actions import Services
@@ -183,6 +185,28 @@ def _hold_audio_file(settings: Settings) -> HoldAudioFile | None:
     if settings.hold_audio is None:
         return None
     return load_hold_audio(settings.hold_audio, settings.hold_audio_gain_db)
+
+
+def load_hold_audio(path: Path, gain_db: float = 0.0) -> HoldAudioFile:
+    """Read the file that ``HOLD_AUDIO`` names: once, when the gateway starts.
+
+    Raises:
+        ConfigurationError: it can't be read or used; the message has the command that converts it.
+    """
+    try:
+        with path.open("rb") as stream:
+            file = stream.read(MAX_FILE_BYTES + 1)
+        if len(file) > MAX_FILE_BYTES:
+            raise ValueError(f"it has more than {MAX_FILE_BYTES // 2**20} MB")
+        return HoldAudioFile.parse(file, gain_db)
+    except OSError as error:
+        raise ConfigurationError(f"HOLD_AUDIO={path}: {error.strerror}") from None
+    except ValueError as error:
+        source, target = shlex.quote(str(path)), shlex.quote(f"{path.stem}-16000.wav")
+        raise ConfigurationError(
+            f"HOLD_AUDIO={path}: {error}; convert it: "
+            f"sox {source} -r 16000 -c 1 -b 16 -e signed-integer {target} trim 0 {MAX_S}"
+        ) from None
 
 
 def _control_settings(settings: Settings) -> ControlSettings:

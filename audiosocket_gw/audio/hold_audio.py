@@ -7,10 +7,8 @@ heard: ten minutes at once would hold all calls up for a second.
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +16,14 @@ import numpy.typing as npt
 from audiosocket_gw.audio.formats import FRAME_MS
 from audiosocket_gw.audio.resample import Resampler, Samples
 from audiosocket_gw.audio.wav import Wav, parse_wav
-from audiosocket_gw.errors import ConfigurationError
 
 MAX_S = 600
 """The longest file: 10 MB at 8 kHz, of which each rate has its own."""
 
+MAX_FILE_BYTES = 2**28
+"""The largest file. Ten minutes of stereo at 48 kHz and 32 bits have less."""
+
 _MIN_S = 0.5
-_MAX_BYTES = 2**28
-"""Ten minutes of stereo at 48 kHz and 32 bits are less."""
 
 _RATES = (8_000, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000, 192_000)
 """Those of the two sides, for whose every pair the resampler is proved."""
@@ -77,28 +75,6 @@ class HoldAudioFile:
         if loop is None:
             loop = self._loops[rate] = _Loop(self, rate)
         return loop
-
-
-def load_hold_audio(path: Path, gain_db: float = 0.0) -> HoldAudioFile:
-    """Read the file that ``HOLD_AUDIO`` names: once, when the gateway starts.
-
-    Raises:
-        ConfigurationError: it can't be read or used; the message has the command that converts it.
-    """
-    try:
-        with path.open("rb") as stream:
-            file = stream.read(_MAX_BYTES + 1)
-        if len(file) > _MAX_BYTES:
-            raise ValueError(f"it has more than {_MAX_BYTES // 2**20} MB")
-        return HoldAudioFile.parse(file, gain_db)
-    except OSError as error:
-        raise ConfigurationError(f"HOLD_AUDIO={path}: {error.strerror}") from None
-    except ValueError as error:
-        source, target = shlex.quote(str(path)), shlex.quote(f"{path.stem}-16000.wav")
-        raise ConfigurationError(
-            f"HOLD_AUDIO={path}: {error}; convert it: "
-            f"sox {source} -r 16000 -c 1 -b 16 -e signed-integer {target} trim 0 {MAX_S}"
-        ) from None
 
 
 def _check(wav: Wav) -> None:
