@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
 
 from tests import hypothesis_profiles
 from tests.harness.virtual_time import VirtualTimeLoop
+from tests.harness.waiting import PATIENCE
 
-TEST_LIMIT_S = 60
+TEST_LIMIT_S = 60.0
 """No test waits longer than this for what doesn't come; ``@pytest.mark.limit(seconds)`` allows more."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     hypothesis_profiles.load()
-    config.addinivalue_line("markers", "limit(seconds): the longest that this async test may run")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run a coroutine test on a loop of its own; it fails when the loop had to report an error."""
+    """Run a coroutine test on a new loop of the product's; it fails when the loop had to report an error."""
+    from audiosocket_gw.runtime.event_loop import (
+        GatewayEventLoop,
+    )  # imported late: coverage begins after this file
+
     test = pyfuncitem.obj
     if not inspect.iscoroutinefunction(test):
         return None
@@ -37,13 +41,23 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         if virtual:
             await test(**arguments)
         else:
-            async with asyncio.timeout(limit.args[0] if limit else TEST_LIMIT_S):
+            async with asyncio.timeout(PATIENCE * (limit.args[0] if limit else TEST_LIMIT_S)):
                 await test(**arguments)
 
-    with asyncio.Runner(loop_factory=VirtualTimeLoop if virtual else None) as runner:
+    with asyncio.Runner(loop_factory=VirtualTimeLoop if virtual else GatewayEventLoop) as runner:
         runner.run(run())
     assert not reported, f"the event loop reported: {reported}"
     return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape lone surrogates in what was captured: pytest-xdist's workers can't send them."""
+    report = yield
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
 
 
 @pytest.fixture(autouse=True)
