@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run test test-forky test-floors check format fuzz asterisk-test container-test bench lock clean
+.PHONY: help demo run test bench-test test-forky test-floors check format fuzz asterisk-test container-test bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -17,11 +17,16 @@ demo: $(VENV)/gateway  ## hold a call in the terminal; writes demo-output/call.h
 run: $(VENV)/gateway  ## answer Asterisk's calls, with the settings from the environment and .env
 	$(BIN)/audiosocket-gw serve
 
+# Most tests wait, for audio in real time or for processes: more of them than cores run at once.
+# On a slow machine AUDIOSOCKET_GW_TEST_PATIENCE=3 multiplies the time limits of the tests.
+JOBS ?= 6
+
 test: $(VENV)/development  ## run all tests that need neither Asterisk nor Docker, and measure coverage
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -m "not asterisk and not container"
-	$(BIN)/coverage combine --quiet
-	$(BIN)/coverage report --fail-under=95
+	$(BIN)/python -m pytest -m "not asterisk and not container and not load" \
+		--numprocesses=$(JOBS) --dist=worksteal --cov --cov-report=term --cov-fail-under=95
+
+bench-test: $(VENV)/development  ## run the tests of the benchmark, which load the machine for minutes (needs cc)
+	$(BIN)/python -m pytest -m load
 
 test-forky:  ## run the tests on Debian forky's Python, 3.14 (root, Debian; PYTHON=python3.15 for the next one)
 	sh tests/on_forky.sh PYTHON=$(PYTHON)

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.load
+
 RUN = Path(__file__).parent.parent / "benchmarks" / "run.py"
 CALLS = 5
 SECONDS = 2
