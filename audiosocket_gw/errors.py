@@ -7,7 +7,7 @@
     ├── ProtocolError
     │   ├── LocalProtocolError    we tried to send something illegal
     │   └── RemoteProtocolError   the peer sent something illegal
-    ├── AgentError                the agent can't be reached, or refused
+    ├── AgentError                the agent can't be reached, or rejected the call
     ├── ControlError              Asterisk's manager interface can't do it
     └── ToolError                 a tool call can't be carried out
 """
@@ -47,7 +47,7 @@ class RemoteProtocolError(ProtocolError):
 
 
 class AgentError(GatewayError):
-    """The agent can't be reached, refused the call, or broke it off; ``end`` says how."""
+    """The agent can't be reached, rejected the call, or broke it off; ``end`` says how."""
 
     def __init__(self, reason: EndReason, cause: Cause) -> None:
         self.end = CallEnd(reason, cause)

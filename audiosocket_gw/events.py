@@ -1,6 +1,6 @@
 """What can happen in a call: the vocabulary of log, transcript, metrics and every other observer.
 
-A call emits `CallEvent` objects, in order, to whoever observes it. All times are ``asyncio`` loop times
+A call emits `CallEvent` objects, in order, to its observers. All times are ``asyncio`` loop times
 in seconds; all durations are in milliseconds of audio unless the name says otherwise.
 """
 
@@ -22,7 +22,7 @@ class EndReason(StrEnum):
     AGENT_HANGUP = "agent-hangup"
     """The agent ended the conversation normally: close code 1000, or the tool ``avr_hangup``."""
     TRANSFERRED = "transferred"
-    """The caller was put through to somebody else."""
+    """The caller was transferred."""
 
     AGENT_URL_FAILED = "agent-url-failed"
     """``ELEVENLABS_AGENT_URL`` did not name an agent."""
@@ -33,7 +33,7 @@ class EndReason(StrEnum):
     AGENT_NOT_FOUND = "agent-not-found"
     """There is no such agent (404)."""
     AGENT_TIMEOUT = "agent-timeout"
-    """A step of the way to the agent took longer than its deadline."""
+    """A step of connecting to the agent took longer than its time limit."""
     AGENT_QUOTA = "agent-quota"
     """The account's quota is used up."""
     AGENT_BUSY = "agent-busy"
@@ -52,11 +52,11 @@ class EndReason(StrEnum):
     CALLER_STALLED = "caller-stalled"
     """Asterisk stopped taking audio from us."""
     CALLER_PROTOCOL = "caller-protocol"
-    """Asterisk, or whoever connected, broke the AudioSocket protocol."""
+    """The peer broke the AudioSocket protocol."""
     GATEWAY_FULL = "gateway-full"
-    """``MAX_CALLS`` are up: the call was refused before it began."""
+    """``MAX_CALLS`` calls were active; the call was rejected before it began."""
     OVERLOADED = "overloaded"
-    """The gateway is at the end of its strength: the call was refused for the sake of those that are up."""
+    """The gateway is overloaded; the call was rejected before it began."""
     MAX_DURATION = "max-duration"
     """The call had lasted ``MAX_CALL_SECONDS``."""
     DRAINED = "drained"
@@ -64,14 +64,14 @@ class EndReason(StrEnum):
     INTERNAL_ERROR = "internal-error"
     """A defect of the gateway itself; the log has the traceback."""
     GATEWAY_LOST = "gateway-lost"
-    """The process died in the call. No `CallEnded` has it: the dialplan is told in advance, by AMI."""
+    """The process died during the call. No `CallEnded` has this: AMI sets it on the channel in advance."""
 
 
 NORMAL_ENDS = frozenset({EndReason.CALLER_HANGUP, EndReason.AGENT_HANGUP, EndReason.TRANSFERRED})
 """Nothing went wrong."""
 
 AGENT_ENDS = frozenset(reason for reason in EndReason if reason.startswith("agent-"))
-"""The agent is gone, but what it has said is still worth hearing."""
+"""The agent is gone; the caller still hears what it has said."""
 
 _RESULTS = {
     EndReason.CALLER_HANGUP: "completed",
@@ -227,7 +227,7 @@ class CallEnded(CallEvent):
 
     @property
     def detail(self) -> str:
-        """More than the reason says, for people."""
+        """The cause as a sentence, for people."""
         return self.end.detail
 
 

@@ -1,7 +1,7 @@
 """Where the agent of a call is: its WebSocket address, found by REST where it must be.
 
-Three ways lead to it. A public agent's address follows from its id. A private agent's is a signed URL,
-asked for with the API key. And ``ELEVENLABS_AGENT_URL`` may name another agent for each call first.
+A public agent's address follows from its id. A private agent's is a signed URL, which is requested with the
+API key. With ``ELEVENLABS_AGENT_URL`` that URL is asked first, and names the agent of each call.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MAX_BODY = 65_536
 
 @dataclass(frozen=True, slots=True)
 class AgentAddress:
-    """Where a call's agent is, and what ``ELEVENLABS_AGENT_URL`` wants it to be told."""
+    """Where a call's agent is, and what ``ELEVENLABS_AGENT_URL`` adds to the initiation message."""
 
     url: str
     dynamic_variables: Mapping[str, Any] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class AgentLocator:
         timeout_setting: str,
         failure: EndReason | None = None,
     ) -> dict[str, Any]:
-        """GET a JSON object. ``failure`` is the reason for whatever goes wrong, instead of a finer one."""
+        """GET a JSON object. ``failure`` replaces the reason for every error."""
         try:
             status, location, body = await self._read(url, headers, timeout_s)
         except TimeoutError:

@@ -26,7 +26,7 @@ _BY_CODE = {
     4300: EndReason.AGENT_BUSY,
 }
 """1000, 1002, 1008 and 1011 are documented by ElevenLabs; 3000, 3008 and 4300 were reported by users.
-The others are those of RFC 6455 and IANA's registry: proxies and servers send them when they go."""
+The others are those of RFC 6455 and IANA's registry, which proxies and servers send."""
 
 _BY_TEXT = (
     ("quota", EndReason.AGENT_QUOTA),

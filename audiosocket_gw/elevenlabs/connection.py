@@ -3,8 +3,8 @@
 `websockets`' sans-I/O core does the WebSocket, and `Session` the conversation; this adds the socket and the
 clock. There is no task and no queue: a message is handled in the same loop step in which its last byte
 arrived, and one that is sent is one write to the socket. Measured against the library's own asyncio client,
-that saves a quarter of what a call costs (`docs/performance.md`). What the library, and asyncio's TLS, do too
-dearly for 50 messages a second in each call is done in `ws_frame` and `tls`.
+that saves a quarter of what a call costs (`docs/performance.md`). `ws_frame` and `tls` replace what costs too
+much in the library and in asyncio's TLS for 50 messages a second in each call.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ MAX_MESSAGE = 16 * 2**20
 """Bytes; as in the official SDK. Long replies arrive as few, large messages."""
 
 KEEPALIVE_S = 10.0
-"""After so long without a byte from the agent it is pinged; after twice as long it is given up.
+"""After this long without a byte from the agent it is pinged; after twice as long it counts as lost.
 
 ElevenLabs pings about every 2 s, so on a living connection this never happens.
 """
@@ -53,10 +53,10 @@ MAX_UNSENT = 2**20
 """Bytes that may wait to be sent, about 45 s of caller audio, before the agent counts as lost."""
 
 CLOSE_S = 2.0
-"""What the closing handshake may take before the TCP connection is cut."""
+"""How long the closing handshake may take before the TCP connection is cut."""
 
 # One receive buffer for all connections: asyncio fills it and calls buffer_updated in the same loop step.
-# Without it (asyncio.Protocol) each receive allocates 256 KiB, which a fresh process pays dearly for.
+# Without it (asyncio.Protocol) each receive allocates 256 KiB, which is slow in a fresh process.
 _receive_buffer = memoryview(bytearray(65_536))
 
 MessageHandler = Callable[[messages.ServerMessage], None]
@@ -85,7 +85,7 @@ async def connect(
     """
     try:
         connection = AgentConnection(url, on_message, queue_timeout_s, tap)
-    except (InvalidURI, ValueError):  # ValueError: a port, a bracket or an escape that is none
+    except (InvalidURI, ValueError):  # ValueError: a bad port, bracket or escape
         raise AgentError(EndReason.AGENT_PROTOCOL, "the agent's WebSocket URL is not valid") from None
     try:
         await connection.open(initiation, ssl_context, timeout_s)
@@ -102,7 +102,7 @@ def _timed_out(what: str, seconds: float) -> AgentError:
 class AgentConnection(asyncio.BufferedProtocol):
     """An open conversation; made by `connect`.
 
-    ``closed`` becomes done when the conversation is over, whoever ended it.
+    ``closed`` becomes done when the conversation is over, whichever side ended it.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class AgentConnection(asyncio.BufferedProtocol):
                 await self._until(self._upgraded)
         except TimeoutError:
             raise _timed_out(f"no WebSocket connection to {where}", timeout_s) from None
-        except (OSError, ValueError) as error:  # ValueError: a host name that is none
+        except (OSError, ValueError) as error:  # ValueError: a bad host name
             raise AgentError(EndReason.AGENT_UNREACHABLE, ConnectFailed(where, reason_of(error))) from None
         self.send(await initiation)
         self._timeout_s = timeout_s
@@ -154,7 +154,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         except TimeoutError:
             raise _timed_out("the agent announced no conversation", timeout_s) from None
         finally:
-            # It knows the task, whose cancellation knows this frame: a circle that would hold the call.
+            # The deadline refers to the task, and its cancellation to this frame: a cycle holding the call.
             self._start_deadline = None
         if self._can_send:
             self._alive_timer = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._check_alive)
@@ -178,7 +178,7 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     @property
     def _can_send(self) -> bool:
-        """Neither side has begun to end it; the news of the end (`connection_lost`) may be on its way."""
+        """Whether neither side has begun to close; `connection_lost` may still be to come."""
         return self._websocket.state is State.OPEN and not self.closed.done()
 
     def send(self, message: bytes) -> None:
@@ -194,12 +194,12 @@ class AgentConnection(asyncio.BufferedProtocol):
             self._send_text(client_messages.user_audio(audio))
 
     def _send_text(self, message: bytes) -> None:
-        """Send past the core: of whole messages it only needs to know that none follows the end."""
+        """Bypass the core, which keeps no state of whole messages."""
         assert self._transport is not None
         self._transport.write(text_frame(message))
 
     async def close(self) -> None:
-        """End the conversation and wait until nothing of it is left."""
+        """End the conversation and wait until the connection is closed."""
         if self._can_send:
             self._websocket.send_close(1000, "The call has ended")
             self._write()
@@ -296,7 +296,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             self._follow_queue()
 
     def _follow_queue(self) -> None:
-        """Let the wait in the queue take its own time, before the metadata or after it."""
+        """Apply the time limit of the queue instead of the one for the metadata, which may have come."""
         loop = asyncio.get_running_loop()
         if self._queue_timer is not None:
             self._queue_timer.cancel()

@@ -230,7 +230,7 @@ def _ping(message: Json) -> Ping:
 
 def _user_transcript(message: Json) -> ServerMessage:
     text = _text(_object(message, "user_transcription_event"), "user_transcript")
-    # "..." marks a turn that timed out in silence: nobody said it.
+    # "..." marks a turn that timed out in silence: it was not said.
     return Other("user_transcript") if text.strip() in ("", "...") else UserTranscript(text)
 
 

@@ -1,6 +1,6 @@
-"""The file of one call while it is written: by the writer's thread, and by nobody else.
+"""The file of one call while it is written, by the writer's thread only.
 
-Here what was noted on the event loop is masked and becomes records.
+It masks what was noted on the event loop, and makes records of it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ logger = logging.getLogger("audiosocket_gw.flight")
 SUFFIX = ".flight"
 
 UNFINISHED = ".flight-part"
-"""A call that is up, or was when the process died; it can be replayed as any other."""
+"""A call that is active, or was when the process died; it can be replayed as any other."""
 
 Note = tuple[RecordKind, float, Any]
 """What was noted: its kind, the loop time, and the thing itself, as the tap got it."""
@@ -109,7 +109,7 @@ class FlightFile:
     def _open(self) -> IO[bytes]:
         path = self._directory / f"{self.name}{UNFINISHED}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        # Without a buffer: what has been written outlives the process, however that dies.
+        # Without a buffer: what has been written survives the death of the process.
         return open(descriptor, "wb", buffering=0)  # noqa: PTH123 (a descriptor; closed in finish)
 
     def _record(self, note: Note) -> Record:

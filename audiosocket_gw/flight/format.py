@@ -112,7 +112,7 @@ class AgentMessage:
 
 @dataclass(frozen=True, slots=True)
 class GatewayMessage:
-    """A message to the agent, but none with audio: that is what the caller said."""
+    """A message to the agent; those with audio are left out, since the caller's frames have it."""
 
     at_us: int
     text: bytes
@@ -249,7 +249,7 @@ class Decoder:
             start += size
 
     def _weigh(self, kind: int, size: int) -> None:
-        """Refuse what fills the memory: a small file can hold any number of blocks that swell."""
+        """Refuse what would fill the memory: a small file can hold any number of blocks that swell."""
         self._weight += RECORD_OVERHEAD + (size * JSON_GROWTH if kind in _PARSED else size)
         if self._weight > MAX_FLIGHT:
             raise FlightError(
@@ -272,7 +272,7 @@ class Decoder:
             raise self._damaged(f"a record of unknown kind {kind}")
         try:
             return reader(at_us, payload)
-        # What JSON can hold in place of what was written: anything.
+        # A damaged record may hold any JSON.
         except (ValueError, KeyError, TypeError, AttributeError, struct.error, RecursionError) as error:
             raise self._damaged(f"a record of kind {RecordKind(kind).name} is not valid: {error}") from None
 

@@ -1,4 +1,4 @@
-"""The recorder: what a `Tap` hears goes, masked, into one file for each call.
+"""The recorder: what a `Tap` gets goes, masked, into one file for each call.
 
 On the event loop it only appends to a list. Once a second the list is handed to the writer's thread, which
 masks, compresses and writes it. A disk that is too slow, or full, ends the recording, never the call.
@@ -32,20 +32,20 @@ BLOCK_S = 1.0
 """What a killed process loses at most."""
 
 BLOCK_BYTES = 2**20
-"""After so many bytes a block is written before its time."""
+"""A block of this size is written before `BLOCK_S` has passed."""
 
 NOTE_BYTES = 200
-"""What a note takes beside what was noted, about."""
+"""About what a note takes besides its content."""
 
 MAX_WAITING = 64 * 2**20
 """Bytes that may wait for the disk, of all calls together: several seconds of 500 calls."""
 
 
 class FlightRecorder:
-    """Records every call into ``directory`` while its context is open; `open` is to be given to the calls."""
+    """Records every call into ``directory`` while its context is open; give `open` to the calls."""
 
     def __init__(self, directory: Path, *, keep_all: bool, limits: Limits) -> None:
-        """``keep_all``: also the calls that ended as calls should."""
+        """``keep_all``: keep also the calls that ended normally."""
         self._directory = directory
         self._keep_all = keep_all
         self._retention = Retention(directory, (SUFFIX, UNFINISHED), limits)
@@ -97,7 +97,7 @@ class FlightRecorder:
         self._writer.submit(lambda: self._finish(file, keep))
 
     def is_kept(self, reason: EndReason) -> bool:
-        """Whether a call that ended for this reason is of interest."""
+        """Tell whether to keep a call that ended for this reason."""
         return self._keep_all or reason not in NORMAL_ENDS
 
     # Done by the writer
@@ -125,7 +125,7 @@ class FlightRecorder:
 
 
 class _FlightTap(Tap):
-    """The tap of one call: notes what it hears, and hands the notes on once a second."""
+    """The tap of one call: takes notes, and passes them on once a second."""
 
     def __init__(self, recorder: FlightRecorder, file: FlightFile, started: CallStarted) -> None:
         self._now = asyncio.get_running_loop().time

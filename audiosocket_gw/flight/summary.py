@@ -21,7 +21,7 @@ WIDTH = 200
 MAX_MESSAGE = 4 * 2**20
 """Bytes of a message that is looked into: JSON takes far more memory than its text."""
 
-UNTOLD = ("ping", "pong")
+COUNTED_ONLY = ("ping", "pong")
 """Messages that are only counted."""
 
 Entry = tuple[int, str]
@@ -54,8 +54,8 @@ def how_it_ended(trace: CallTrace) -> str:
 def describe_event(name: str, fields: Mapping[str, Any]) -> str:
     """Say in a line what an event tells: the words of its name, and its fields but the cause (see detail)."""
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
-    told = ", ".join(f"{escape(key)}={_value(value)}" for key, value in fields.items() if key != "cause")
-    return _cut(f"{escape(words):<16} {told}".rstrip())
+    shown = ", ".join(f"{escape(key)}={_value(value)}" for key, value in fields.items() if key != "cause")
+    return _cut(f"{escape(words):<16} {shown}".rstrip())
 
 
 def _value(value: Any) -> str:
@@ -93,9 +93,9 @@ def _entries(trace: CallTrace) -> Iterator[Entry]:
                 yield at_us, describe_event(name, fields)
             case AgentMessage(at_us, _, audio) if audio is not None:
                 yield at_us, _cut(f"agent > gateway  {_message(record.text)} + {len(audio)} bytes of audio")
-            case AgentMessage(at_us, text) if _kind(text) not in UNTOLD:
+            case AgentMessage(at_us, text) if _kind(text) not in COUNTED_ONLY:
                 yield at_us, _cut(f"agent > gateway  {_message(text)}")
-            case GatewayMessage(at_us, text) if _kind(text) not in UNTOLD:
+            case GatewayMessage(at_us, text) if _kind(text) not in COUNTED_ONLY:
                 yield at_us, _cut(f"gateway > agent  {_message(text)}")
     for at_us, length_ms in gaps(trace.said):
         yield at_us, f"gap              {length_ms:.0f} ms without a frame from Asterisk"
@@ -137,8 +137,8 @@ def _figures(trace: CallTrace) -> Iterator[str]:
     counted = Counter(
         _kind(record.text) for record in trace.records if isinstance(record, AgentMessage | GatewayMessage)
     )
-    told = ", ".join(f"{count} {escape(kind) or '(no type)'}" for kind, count in counted.most_common())
-    yield _cut(f"messages         {told or 'none'}")
+    kinds = ", ".join(f"{count} {escape(kind) or '(no type)'}" for kind, count in counted.most_common())
+    yield _cut(f"messages         {kinds or 'none'}")
     yield f"from Asterisk    {figures_line(timing(trace.said, trace.caller_format))}"
     yield f"to Asterisk      {figures_line(timing(trace.heard, trace.heard_format))}"
 

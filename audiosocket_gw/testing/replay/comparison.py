@@ -1,7 +1,7 @@
 """Two records of what a caller heard, compared sample for sample. Pure.
 
-Silence is left out on both sides: how long it is depends on the moment at which a message met the gateway's
-clock. What remains is what the agent said, and that is the same to the bit, or something went another way.
+Silence is left out on both sides: its length depends on when a message met the gateway's clock. What remains
+is what the agent said, and that is the same to the bit, or the call went differently.
 """
 
 from __future__ import annotations

@@ -18,12 +18,13 @@ from audiosocket_gw.testing.replay.replayed_agent import ReplayedAgent
 from audiosocket_gw.testing.replay.replayed_caller import ReplayedCaller
 
 PATIENCE_S = 15.0
-"""How much later than it was recorded the end may come: a closing handshake, a stalled line."""
+"""How much later than recorded the end may come: a closing handshake, a stalled line."""
 
 CALL_SETTINGS = frozenset(
     {
         "agent_url_timeout",
         "agent_connect_timeout",
+        "agent_queue_timeout",
         "drop_interrupted_audio",
         "audio_chunk_ms",
         "audio_chunk_max_ms",
@@ -43,14 +44,14 @@ CALL_SETTINGS = frozenset(
         "dtmf_timeout",
     }
 )
-"""What shapes a call. Nothing else is taken from the environment: a replay acts on nobody outside it."""
+"""What shapes a call. Nothing else is taken from the environment: a replay acts on nothing outside it."""
 
 Watch = Callable[[CallEvent], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the replayed call; ``ended`` is None when it had to be broken off."""
+    """How the replayed call went; ``ended`` is None when it had to be broken off."""
 
     ended: CallEnded | None
     heard: tuple[HeardFrame, ...]
@@ -59,7 +60,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class RemoteOutcome:
-    """What became of a call that was played into another gateway."""
+    """How a call went that was played into another gateway."""
 
     gateway_hung_up: bool
     heard: tuple[HeardFrame, ...]
@@ -69,7 +70,7 @@ class RemoteOutcome:
 async def replay(trace: CallTrace, settings: Settings, watch: Watch, *, run_tools: bool = False) -> Outcome:
     """Play the call into a gateway in this process, between the recorded agent and the recorded caller.
 
-    ``watch`` is told of every event. ``run_tools``: run the tools of ``TOOLS_DIR``, which act for real.
+    ``watch`` gets every event. ``run_tools``: run the tools of ``TOOLS_DIR``, which act for real.
 
     Raises:
         FlightError: the recording holds what can't be played.
