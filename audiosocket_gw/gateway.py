@@ -92,11 +92,6 @@ class Gateway:
         """How many calls are up."""
         return len(self._server.calls)
 
-    @property
-    def load(self) -> Load:
-        """How busy it is, and what it does about that."""
-        return self._server.context.load
-
     # Building
 
     @asynccontextmanager

@@ -38,6 +38,7 @@ from audiosocket_gw.elevenlabs.ws_frame import text_frame
 from audiosocket_gw.errors import AgentError, RemoteProtocolError, reason_of
 from audiosocket_gw.events import CallEnd, EndReason
 from audiosocket_gw.runtime.happy_eyeballs import open_socket
+from audiosocket_gw.runtime.receive_buffer import RECEIVE_BUFFER
 from audiosocket_gw.tap import Tap
 
 MAX_MESSAGE = 16 * 2**20
@@ -54,10 +55,6 @@ MAX_UNSENT = 2**20
 
 CLOSE_S = 2.0
 """How long the closing handshake may take before the TCP connection is cut."""
-
-# One receive buffer for all connections: asyncio fills it and calls buffer_updated in the same loop step.
-# Without it (asyncio.Protocol) each receive allocates 256 KiB, which is slow in a fresh process.
-_receive_buffer = memoryview(bytearray(65_536))
 
 MessageHandler = Callable[[messages.ServerMessage], None]
 
@@ -230,11 +227,11 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._write()
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _receive_buffer
+        return RECEIVE_BUFFER
 
     def buffer_updated(self, nbytes: int) -> None:
         self._heard_at = asyncio.get_running_loop().time()
-        self._websocket.receive_data(bytes(_receive_buffer[:nbytes]))
+        self._websocket.receive_data(bytes(RECEIVE_BUFFER[:nbytes]))
         self._handle_events()
 
     def eof_received(self) -> None:

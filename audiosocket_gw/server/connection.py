@@ -32,6 +32,7 @@ from audiosocket_gw.protocol.audiosocket import (
     Unknown,
 )
 from audiosocket_gw.protocol.strangers import stranger
+from audiosocket_gw.runtime.receive_buffer import RECEIVE_BUFFER
 from audiosocket_gw.server.admission import Admission
 from audiosocket_gw.server.calls import Calls
 from audiosocket_gw.server.socket_options import end_with_fin, set_options
@@ -47,9 +48,6 @@ old one has ended."""
 
 CALLER_HUNG_UP = 0x01
 """The bit of an error frame's payload by which Asterisk says so (docs.asterisk.org, AudioSocket)."""
-
-# One receive buffer for all connections: asyncio fills it and calls buffer_updated in the same loop step.
-_receive_buffer = memoryview(bytearray(65_536))
 
 
 class AudioSocketConnection(asyncio.BufferedProtocol):
@@ -98,7 +96,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
             return  # the descriptor may be another connection's by now
         self._transport.pause_reading()
         try:
-            nbytes = os.readv(self.fd, (_receive_buffer,))
+            nbytes = os.readv(self.fd, (RECEIVE_BUFFER,))
         except BlockingIOError:
             return
         except OSError as error:
@@ -166,19 +164,19 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
         self._set_deadline(self._handshake_timeout_s, self._miss_handshake)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        return _receive_buffer
+        return RECEIVE_BUFFER
 
     def buffer_updated(self, nbytes: int) -> None:
         if self._closing:
             return
         try:
-            for frame in self._decoder.receive(_receive_buffer[:nbytes]):
+            for frame in self._decoder.receive(RECEIVE_BUFFER[:nbytes]):
                 if type(frame) is Audio and self._call is not None:
                     self._call.caller_audio(frame)
                 else:
                     self._receive_control_frame(frame)
         except RemoteProtocolError as error:
-            who = stranger(bytes(_receive_buffer[:nbytes]))
+            who = stranger(bytes(RECEIVE_BUFFER[:nbytes]))
             self._end(EndReason.CALLER_PROTOCOL, f"{error}; {who}" if who else str(error))
 
     def eof_received(self) -> None:

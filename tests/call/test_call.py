@@ -107,7 +107,7 @@ async def test_a_bundle_that_has_begun_is_sent_when_there_are_no_more_of_them() 
                 await asyncio.sleep(0.01)
             while not agent.log.received_audio.endswith(bytes(3_200)):
                 await asyncio.sleep(0.01)
-            harness.gateway.load._most_frames = harness.gateway.load.batch_frames = 1
+            harness.load._most_frames = harness.load.batch_frames = 1
             sizes = agent.log.received_audio_sizes
             while [size for _, size in sizes[-3:]] != [320] * 3:
                 await asyncio.sleep(0.01)

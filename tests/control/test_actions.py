@@ -852,8 +852,7 @@ async def test_dialplan_of_a_refused_call_is_told_that_the_gateway_is_full() -> 
 async def test_dialplan_of_a_refused_call_is_told_that_the_gateway_is_overloaded() -> None:
     async with pbx() as (fake, harness):
         first, _ = await harness.call()
-        harness.gateway.load.overloaded = True
-        harness.gateway.load._lately = 100.0  # for a while, whatever the next windows are like
+        harness.overload()
         async with first, await arrive(fake, harness) as line:
             await line.ended.wait()
             set_to = {a["Variable"]: a["Value"] for a in fake.actions("Setvar")}

@@ -283,15 +283,17 @@ async def test_each_step_has_a_deadline(behave: Behaviour) -> None:
 
 @pytest.mark.parametrize("behave", [forever, silent_after_the_upgrade])
 async def test_a_cancelled_beginning_leaves_no_connection(behave: Behaviour) -> None:
-    gone = asyncio.Event()
+    came, gone = asyncio.Event(), asyncio.Event()
 
     async def watch(peer: AgentPeer) -> None:
+        came.set()
         with contextlib.suppress(ConnectionError):
             await behave(peer)
         gone.set()
 
     async with agent(watch) as url:
         opening = asyncio.ensure_future(open_(url))
+        await came.wait()
         await asyncio.wait([opening], timeout=0.05)
         opening.cancel()
         await asyncio.gather(opening, return_exceptions=True)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from audiosocket_gw import events
 from audiosocket_gw.gateway import Gateway
+from audiosocket_gw.runtime.load import Load
 from audiosocket_gw.settings import Settings
 from audiosocket_gw.testing.simulator import Conversation, Scenario, Simulator
 from audiosocket_gw.testing.simulator.scenario import Mode
@@ -28,6 +29,16 @@ class GatewayHarness:
     gateway: Gateway
     settings: Settings
     events: list[events.CallEvent] = field(default_factory=list)
+
+    @property
+    def load(self) -> Load:
+        """What the gateway measures of its load, and decides by it."""
+        return self.gateway._server.context.load
+
+    def overload(self, overloaded: bool = True) -> None:
+        """Have the gateway be overloaded, or not, from now on: whatever it measures."""
+        self.load.record_tick = lambda *_: None  # type: ignore[method-assign]
+        self.load.overloaded = overloaded
 
     async def line(self) -> AsteriskPeer:
         """Connect; nothing has been sent yet."""

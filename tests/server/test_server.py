@@ -355,15 +355,13 @@ async def test_a_full_gateway_refuses_at_once_and_politely() -> None:
 
 async def test_an_overloaded_gateway_refuses_until_it_is_calm(caplog: pytest.LogCaptureFixture) -> None:
     async with running_gateway() as harness, await _one_healthy_call_throughout(harness) as healthy:
-        harness.gateway.load.overloaded = True
-        harness.gateway.load._lately = 100.0  # for a while, whatever the next windows are like
+        harness.overload()
         async with await harness.line() as refused:
             await refused.ended.wait()
             assert refused.frames == [Hangup()]
             assert not refused.reset
         assert "overloaded" in caplog.text
-        while harness.gateway.load.overloaded:  # the machine has nothing else to do
-            await asyncio.sleep(0.1)
+        harness.overload(False)
         line, _ = await harness.call()
         await line.__aexit__()
         assert not healthy.ended.is_set()
@@ -371,8 +369,9 @@ async def test_an_overloaded_gateway_refuses_until_it_is_calm(caplog: pytest.Log
 
 async def test_overload_is_borne_when_set_so() -> None:
     async with running_gateway(refuse_overload=False) as harness:
-        harness.gateway.load.overloaded = True
+        harness.overload()
         line, _ = await harness.call()
+        assert harness.gateway.calls == 1
         await line.__aexit__()
 
 
@@ -471,7 +470,7 @@ async def test_collected_audio_arrives_whole_in_both_ways_of_reading() -> None:
         line, agent = await harness.call()
         async with line:
             for number, start in enumerate(range(0, len(audio), 3_200)):
-                harness.gateway.load.batch_frames = 1 + number % 3
+                harness.load.batch_frames = 1 + number % 3
                 line.say(audio[start : start + 3_200])
                 await asyncio.sleep(0.06)
             while audio not in agent.log.received_audio:
