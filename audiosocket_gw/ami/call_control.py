@@ -1,4 +1,4 @@
-"""What a call needs of its PBX, in the call's own words: who is calling, which channel is it, place a call.
+"""Calls on one PBX: describe the caller, locate the channel, check an extension, place a call.
 
 Everything that fails is a `ControlError`.
 """
@@ -125,7 +125,7 @@ class CallControl:
         return value == "1"
 
     async def set_variables_on(self, channel: str, variables: Mapping[str, str]) -> bool:
-        """Set variables on a channel without asking what it does; return False if there is none of this name.
+        """Set variables on a channel without a `Status` first; return False if no channel has this name.
 
         Raises:
             ControlError: a name or value can't be set, or Asterisk refused.
@@ -133,7 +133,7 @@ class CallControl:
         return await self._channels.set_variables(channel, variables)
 
     async def state_of(self, channel: str, variables: Sequence[str] = ()) -> ChannelState | None:
-        """Return what a channel does now, or None when there is none of this name.
+        """Return what a channel does now, or None if no channel has this name.
 
         Raises:
             ControlError: Asterisk can't be asked.
@@ -178,7 +178,7 @@ class CallControl:
         return _originated(channel, received)
 
     def forget(self, uuid: UUID) -> None:
-        """Drop what is known of the call's channel: the call is over."""
+        """Forget the channel of the call: the call is over."""
         self._client.registry.forget(uuid)
 
     async def _codec(self, uuid: UUID, line: DialplanLine) -> str:

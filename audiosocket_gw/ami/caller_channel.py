@@ -1,7 +1,7 @@
 """The caller's channel: found by the UUID of the call, then redirected or hung up.
 
-The registry may be out of date, and then somebody else would be moved. So Asterisk is asked, by one `Status`,
-whether the channel is still in the call, before anything is done to it.
+The registry may be out of date, and another caller would be moved. So one `Status` asks Asterisk whether the
+channel is still in the call before anything is done to it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NORMAL_CLEARING = "16"
 
 
 class CallerChannel:
-    """The channel that Asterisk has just said to be in the call. It is for one use: it may leave at any time.
+    """The channel that was in the call when Asterisk was asked. Use it at once: it may leave at any time.
 
     ``name`` is Asterisk's (``PJSIP/100-00000001``).
     """
@@ -51,13 +51,14 @@ class CallerChannel:
             raise ControlError(f"the channel {self.name} of the call {self._uuid} has just hung up")
 
     async def redirect(self, context: str, extension: str, priority: int | str = 1) -> None:
-        """Send the caller to an extension, and return when the caller has been seen there.
+        """Send the caller to an extension, and return when the caller is there.
 
-        The AudioSocket connection must get audio until Asterisk closes it: closed sooner, the dialplan goes
-        on where it was.
+        Send audio on the AudioSocket connection until Asterisk closes it: if the gateway closed it first, the
+        dialplan would go on where it was.
 
         Raises:
-            ControlError: it was refused or it can't be proved; the message says whether the caller is gone.
+            ControlError: Asterisk refused, or the caller was not seen there; the message says whether the
+                caller has hung up.
         """
         check_destination(context, extension, priority)
         await self._channels.perform(

@@ -1,4 +1,4 @@
-"""What Asterisk is asked about one channel, and its variables: by the channel's name, as it is now."""
+"""Actions on one channel of Asterisk, by its name: its status, its variables."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ChannelActions:
         return (answer.headers, *answer.rows)
 
     async def status(self, channel: str, variables: Sequence[str] = ()) -> Headers | None:
-        """Return what Asterisk says of the channel, or None when there is none of this name.
+        """Return what Asterisk says of the channel, or None if no channel has this name.
 
         Raises:
             ControlError: Asterisk can't be asked.
@@ -64,7 +64,7 @@ class ChannelActions:
     async def read_variables(self, channel: str, names: Sequence[str]) -> dict[str, str]:
         """Return the variables, with each CR LF as LF; one that isn't set is empty.
 
-        Asterisk tells the first 511 bytes of each, however it is asked (measured on 22.10).
+        Asterisk sends the first 511 bytes of each, whatever the action (measured on 22.10).
 
         Raises:
             ControlError: Asterisk can't be asked.
@@ -79,7 +79,7 @@ class ChannelActions:
         return values
 
     async def set_variables(self, channel: str, variables: Mapping[str, str]) -> bool:
-        """Set variables; return False if there is no channel of this name.
+        """Set variables; return False if no channel has this name.
 
         All are sent at once. Asterisk never uses the name of a channel again.
 
@@ -103,7 +103,7 @@ class ChannelActions:
 def answers(status: Headers, questions: Mapping[str, str]) -> dict[str, str]:
     """Read ``Variable: QUESTION=value`` for each name; Asterisk writes ``(null)`` for what isn't set.
 
-    One that comes twice was written by another's value: which of them is true can't be told.
+    If a variable comes twice, the value of another one contains it, and the true one is unknown: it is empty.
     """
     given = defaultdict(list)
     for line in status.get("Variable", "").split("\r\n"):
@@ -114,7 +114,7 @@ def answers(status: Headers, questions: Mapping[str, str]) -> dict[str, str]:
 
 
 def _portions(questions: Mapping[str, str]) -> Iterator[list[str]]:
-    """Share the names out, so that what is asked for each portion fits into one header."""
+    """Split the names so that the questions of each portion fit into one header."""
     portion: list[str] = []
     length = 0
     for name, question in questions.items():

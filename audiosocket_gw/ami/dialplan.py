@@ -27,12 +27,12 @@ _ORIGINATE_VALUE = re.compile(r"[^\r\n\0,\"\\()\[\]{}$]{0,500}")
 _DRIVEN = re.compile(
     rf"AudioSocket/(?P<service>[^/,&]*)/(?P<uuid>{UUID_PATTERN})(?:/c\((?P<codec>\w*)\))?", re.IGNORECASE
 )
-"""What the channel driver is dialled by, in the data of ``Dial``; the codec is optional."""
+"""How ``Dial`` names the channel driver in its data; the codec is optional."""
 
 
 @dataclass(frozen=True, slots=True)
 class DialplanLine:
-    """What a channel executes, ``application(data)``, with variables filled in; and where that stands."""
+    """What a channel executes, ``application(data)`` with variables replaced, and its place."""
 
     context: str
     exten: str
@@ -42,7 +42,7 @@ class DialplanLine:
 
     @property
     def place(self) -> str:
-        """Where it is in the dialplan, as Asterisk writes it: ``5002@phones:4``."""
+        """The place in the dialplan, as Asterisk writes it: ``5002@phones:4``."""
         return f"{self.exten}@{self.context}:{self.priority}"
 
     def with_codec(self, uuid: UUID, codec: str) -> DialplanLine:
@@ -99,7 +99,7 @@ def check_destination(context: str, extension: str, priority: int | str) -> None
     """Check a place in the dialplan, name by name.
 
     Raises:
-        ControlError: one of them can't be the name of such a thing.
+        ControlError: one of them is not a valid name.
     """
     _check(_CONTEXT, context, "context")
     _check(_EXTENSION, extension, "extension")
@@ -110,7 +110,7 @@ def check_variables_to_set(variables: Mapping[str, str]) -> None:
     """Check the names; Setvar with parentheses in a name would call a dialplan function.
 
     Raises:
-        ControlError: one of them is no name of a variable.
+        ControlError: one of them is not the name of a variable.
     """
     for name in variables:
         _check(_VARIABLE_TO_SET, name, "channel variable")
@@ -126,10 +126,10 @@ def check_variable_to_read(name: str) -> None:
 
 
 def check_call_to_originate(channel: str, caller_id: str, variables: Mapping[str, str]) -> None:
-    """Check what an Originate is given beside the destination.
+    """Check the arguments of an Originate other than the destination.
 
     Raises:
-        ControlError: a value could be taken for more than itself.
+        ControlError: a value has characters that have a meaning for Asterisk.
     """
     _check(_DIALLED, channel, "channel to dial")
     _check(_CALLER_ID, caller_id, "caller id")

@@ -1,6 +1,6 @@
-"""How one call ended, as its dialplan is told: ``AVR_RESULT`` and ``AVR_REASON`` on the caller's channel.
+"""The result of a call for its dialplan: ``AVR_RESULT`` and ``AVR_REASON`` on the caller's channel.
 
-A process that is killed can't say that it was. So the variables say it from the beginning
+A process that is killed can't report its end. So the variables say ``gateway-lost`` from the beginning
 (`CallResult.preset`), and every orderly end replaces that.
 
 The order of the two values is safe: Asterisk carries out the actions of one AMI connection in their order,
@@ -35,7 +35,7 @@ PRESET_AGAIN_S = 0.5
 class CallResult:
     """The two variables of one call. AMI actions of a call: two for the preset, two for the end.
 
-    When the caller has gone, one more asks first where the channel is now; mostly there is none any more.
+    When the caller has gone, one more first asks what the channel does now; usually it has hung up.
     """
 
     def __init__(self, control: CallControl, uuid: UUID) -> None:
@@ -55,7 +55,7 @@ class CallResult:
         self._located.set()
 
     async def preset(self) -> None:
-        """Set ``error`` and ``gateway-lost``, as soon as the channel is known and while no end is."""
+        """Set ``error`` and ``gateway-lost`` as soon as the channel is known, unless the end is known."""
         await self._located.wait()
         while self._reason is None:
             try:
@@ -76,7 +76,7 @@ class CallResult:
         that the caller had before; Asterisk is asked for another only when there is none of that name.
 
         Raises:
-            ControlError: Asterisk couldn't be told.
+            ControlError: Asterisk could not set them.
         """
         if self._confirmed is reason or self._superseded:
             return
@@ -89,13 +89,13 @@ class CallResult:
         self._confirmed = reason
 
     async def withdraw(self, reason: EndReason) -> None:
-        """Preset again, where ``reason`` is the last that was told: the call goes on."""
+        """Preset again, if ``reason`` is what was set last: the call goes on."""
         if self._reason is reason and not self._superseded:
             self._reason = self._confirmed = None
             await self.preset()
 
     async def report(self, reason: EndReason, *, caller_present: bool) -> None:
-        """Tell how the call ended, within `REPORT_S`; a failure goes to the log."""
+        """Set the variables at the end of the call, within `REPORT_S`; log a failure."""
         try:
             async with asyncio.timeout(REPORT_S):
                 if self._channel:  # there is a preset to replace, and a lost connection may be back at once
@@ -112,12 +112,12 @@ class CallResult:
             )
 
     def supersede(self) -> None:
-        """Say no more: the caller's channel is in a new call of this gateway, with the same UUID."""
+        """Set nothing more: the caller's channel is in a new call of this gateway, with the same UUID."""
         self._superseded = True
         self._reason = self._reason or EndReason.CALLER_HANGUP  # no preset any more, either
 
     def close(self) -> None:
-        """Drop what is known of the caller's channel, unless it is in a new call: this one is over."""
+        """Forget the caller's channel after the end of the call, unless a new call has it."""
         if not self._superseded:
             self._control.forget(self._uuid)
 
@@ -127,20 +127,21 @@ class CallResult:
 
     async def _tell_behind(self, reason: EndReason) -> None:
         """Replace the preset on a channel that has left, unless it is in another call meanwhile."""
-        told, self._reason = self._reason, reason
-        if told is not reason and self._channel and await self._is_ours(told or EndReason.GATEWAY_LOST):
+        before, self._reason = self._reason, reason
+        if before is not reason and self._channel and await self._is_ours(before or EndReason.GATEWAY_LOST):
             await self.tell(reason)
 
-    async def _is_ours(self, told: EndReason) -> bool:
+    async def _is_ours(self, last_set: EndReason) -> bool:
+        """Return whether the channel still has our values, and no other call has it."""
         state = await self._control.state_of(self._channel, ("AVR_REASON",))
         if state is None:
             return False
         executed = (state.application, state.data)
         if self._line is not None and executed == (self._line.application, self._line.data):
             return True
-        return not uuids_named_by(*executed) and state.variables["AVR_REASON"] == told
+        return not uuids_named_by(*executed) and state.variables["AVR_REASON"] == last_set
 
 
 def variables_of(reason: EndReason) -> dict[str, str]:
-    """Return the channel variables that tell the dialplan how the call ended."""
+    """Return the channel variables for an end of this reason."""
     return {"AVR_RESULT": events.result_of(reason), "AVR_REASON": reason.value}

@@ -1,7 +1,7 @@
 """The hand-over of a caller: a transfer or a hang-up, asked for by the agent's tools and by keys alike.
 
-The agent is answered, the caller hears its last words, and only then is Asterisk asked. A caller who cuts in
-stays, and the agent is told so.
+First the agent is answered, then the caller hears its last words, then Asterisk is asked. If the caller cuts
+in, the call goes on and the agent gets a note.
 
 ::
 
@@ -33,7 +33,7 @@ logger = logging.getLogger("audiosocket_gw.control")
 audit = logging.getLogger("audiosocket_gw.audit")
 
 RELEASE_S = 5.0
-"""How long Asterisk has to close the connection of a caller that it has taken away."""
+"""How long Asterisk may take to close the connection after it has moved the caller."""
 
 
 class State(Enum):
@@ -41,11 +41,11 @@ class State(Enum):
 
     IDLE = "idle"
     LAST_WORDS = "last words"
-    """Accepted: the caller hears the agent out, and may still cut in."""
+    """Accepted. The caller hears the rest of the agent's speech, and may still cut in."""
     ASKED_ASTERISK = "asked Asterisk"
-    """It isn't known yet whether Asterisk has taken the caller away."""
+    """The transfer has been requested and not confirmed."""
     RELEASED = "released"
-    """The call ends by this hand-over; Asterisk is about to close the connection."""
+    """The call ends by this hand-over; Asterisk closes the connection next."""
 
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
@@ -91,7 +91,7 @@ class Handover:
     async def transfer(self, extension: str, context: str | None, priority: str | None) -> str:
         """Check the destination, and put the caller through after the agent's last words.
 
-        Return what to tell the agent.
+        Return the answer for the agent.
 
         Raises:
             ToolError: it isn't allowed, doesn't exist, or can't be done now.
@@ -110,7 +110,7 @@ class Handover:
         return f"Accepted. The caller is being put through to {where}. Say nothing more."
 
     async def hang_up(self) -> str:
-        """Hang up after the agent's last words. Return what to tell the agent.
+        """Hang up after the agent's last words. Return the answer for the agent.
 
         Raises:
             ToolError: the caller is being transferred.
@@ -119,7 +119,7 @@ class Handover:
         return "Accepted. The call ends now. Say nothing more."
 
     async def act_on_key(self, action: KeyAction) -> None:
-        """Act for the caller, who doesn't want to hear the agent out, nor what the agent is about to do."""
+        """Do what the caller's key asks for: silence the agent, and replace a hand-over in its last words."""
         self._call.silence_agent()
         if self._state is State.LAST_WORDS:
             assert self._task is not None
@@ -143,7 +143,7 @@ class Handover:
             await asyncio.wait([self._task])
 
     async def released(self) -> CallEnd | None:
-        """Return the end that Asterisk was asked for, once it is known whether it came; None: it did not."""
+        """Wait until it is known whether Asterisk has ended the call, and return that end, or None."""
         return await self._decision if self._decision is not None else None
 
     async def _checked(self, extension: str, context: str | None, priority: str | None) -> Destination:
@@ -222,7 +222,7 @@ class Handover:
         self._call.end(EndReason.AGENT_HANGUP, detail)
 
     async def _wait_for_release(self, reason: EndReason, detail: str) -> None:
-        """Go on with silence until Asterisk closes: to close first would send the caller elsewhere."""
+        """Send silence until Asterisk closes; if the gateway closed first, the dialplan would go on."""
         await asyncio.sleep(RELEASE_S)
         self._call.end(reason, f"{detail}; Asterisk did not close the connection by itself")
 

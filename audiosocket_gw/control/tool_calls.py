@@ -19,11 +19,11 @@ from audiosocket_gw.tools.builtin import CallActions, CallToolContext
 logger = logging.getLogger("audiosocket_gw.control")
 
 MAX_TOOLS_AT_ONCE = 8
-"""Of one call: an agent that calls more is in a loop."""
+"""Limit for one call: an agent that calls more is in a loop."""
 
 
 class ToolCalls:
-    """Runs the tools that the agent of one call asks for. ``caller`` is set when Asterisk has told it."""
+    """Runs the tools that the agent of one call asks for. ``caller`` is filled in later, by the call."""
 
     def __init__(
         self,
