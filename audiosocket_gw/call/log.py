@@ -6,8 +6,12 @@ At the level ``debug`` the transcript is logged too.
 from __future__ import annotations
 
 import logging
+from uuid import UUID
 
 from audiosocket_gw import events
+from audiosocket_gw.call.notices import EventIdsRestarted, Notice, StaleAudioDropped
+from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs.messages import ServerMessage
 from audiosocket_gw.log.text import Sentence
 
 logger = logging.getLogger("audiosocket_gw.call")
@@ -37,3 +41,25 @@ def log_event(event: events.CallEvent) -> None:
             logger.info("call %s: %s", event.uuid, Sentence(events.describe(event)))
         case _:
             logger.debug("%s", event)
+
+
+def log_notice(uuid: UUID, notice: Notice | ServerMessage) -> None:
+    """Write to the log what an operator should know of the agent."""
+    match notice:
+        case EventIdsRestarted(first, stale_below):
+            logger.warning(
+                "call %s: the agent's event ids began anew at %d, after %d: its audio is not taken for stale",
+                uuid,
+                first,
+                stale_below,
+            )
+        case StaleAudioDropped(event_id):
+            logger.debug("call %s: audio of event %s dropped", uuid, event_id)
+        case messages.GuardrailTriggered():
+            logger.warning("call %s: a guardrail of the agent's was triggered", uuid)
+        case messages.QueueStatus(status):
+            logger.warning("call %s: ElevenLabs queues the call: %.32r", uuid, status)
+        case messages.ServerError():
+            logger.warning("call %s: the agent reports: %.200r", uuid, notice.message)
+        case _:
+            logger.debug("call %s: agent message %r is of no use here", uuid, notice)

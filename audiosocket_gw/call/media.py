@@ -22,6 +22,7 @@ from audiosocket_gw.audio import (
 from audiosocket_gw.audio.codec_detector import CodecDetector
 from audiosocket_gw.audio.codec_evidence import Verdict
 from audiosocket_gw.audio.hold_audio import HoldAudio
+from audiosocket_gw.audio.sample_aligner import SampleAligner
 from audiosocket_gw.call.playout import Playout
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Audio, Kind, encode_audio
 
@@ -37,13 +38,16 @@ NOT_SETTLED = -1
 MIN_ODD_BYTES = 80
 """Linear audio of an odd length and under 5 ms is comfort noise with its spectrum (RFC 3389)."""
 
+Clock = Callable[[], float]
+"""Returns seconds."""
+
 _DECODERS = {Encoding.ULAW: ulaw_to_linear, Encoding.ALAW: alaw_to_linear}
 
 
 class Media:
     """Both directions of one call. ``playout`` is what waits for the caller, linear at the caller's rate."""
 
-    def __init__(self, hold_audio: HoldAudio | None = None, clock: Callable[[], float] | None = None) -> None:
+    def __init__(self, hold_audio: HoldAudio | None = None, clock: Clock | None = None) -> None:
         """``clock`` counts seconds: by it the rate is known that the caller's bytes have."""
         self._hold_audio = hold_audio
         self.playout = Playout()
@@ -69,9 +73,8 @@ class Media:
         self._agent_input: AudioFormat | None = None
         self._agent_output = PCM_8000
         self._to_agent: Converter | None = None
-        self._batch = b""
         self._from_agent: Converter | None = None
-        self._half = b""  # of the agent's: the first byte of a sample whose second has not come
+        self._aligner = SampleAligner(PCM_8000.sample_bytes)  # of the agent's audio
         self._has_tail = False
         self._lay_from_agent()
         self._lay_to_agent()
@@ -82,7 +85,7 @@ class Media:
         """Take the agent's formats: what it listens to, and what it speaks."""
         self._agent_input = agent_input
         self._agent_output = agent_output
-        self._half = b""
+        self._aligner = SampleAligner(agent_output.sample_bytes)
         self._lay_from_agent()
         self._lay_to_agent()
 
@@ -132,6 +135,11 @@ class Media:
         if self.kind is Kind.SLIN:
             self.settled_bytes = NOT_SETTLED
             self._codec.look_again()
+
+    @property
+    def heard_format(self) -> AudioFormat | None:
+        """What Asterisk sends, or None when it can't be decoded."""
+        return self.caller_format if self.understands_caller else None
 
     @property
     def understands_caller(self) -> bool:
@@ -191,29 +199,16 @@ class Media:
         """Turn the caller's audio into the agent's format."""
         return audio if self._to_agent is None else self._to_agent.convert(audio)
 
-    def add_to_batch(self, audio: bytes) -> None:
-        """Keep audio in the agent's format for the next `take_batch`."""
-        self._batch += audio
-
-    def take_batch(self) -> bytes:
-        """Return what has been kept."""
-        batch, self._batch = self._batch, b""
-        return batch
-
     def begin_reply(self) -> None:
         """Forget half a sample left over from the reply before: all that follows would be noise."""
-        self._half = b""
+        self._aligner.reset()
 
     def from_agent(self, audio: bytes) -> bytes:
         """Queue the agent's audio for the caller; a sample may be split between two pieces.
 
         Return what was queued: linear, at the caller's rate.
         """
-        size = self._agent_output.sample_bytes
-        if self._half or len(audio) % size:
-            audio = self._half + audio
-            whole = len(audio) // size * size
-            audio, self._half = audio[:whole], audio[whole:]
+        audio = self._aligner.align(audio)
         if self._from_agent is not None:
             audio = self._from_agent.convert(audio)
             self._has_tail = True
@@ -260,7 +255,7 @@ class Media:
 
     def interrupt(self) -> int:
         """Fall silent, softly; return how many milliseconds of what was queued nobody will hear."""
-        self._half = b""
+        self._aligner.reset()
         if self._from_agent is not None:
             self._from_agent.reset()
             self._has_tail = False

@@ -10,30 +10,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
+from uuid import UUID
 
 from audiosocket_gw.elevenlabs.messages import Alignment
+from audiosocket_gw.events import ReplyHeard
 
 MAX_WORDS_AHEAD = 8
 """Texts that may wait for their audio; more are those of an agent whose audio never comes."""
 
 MAX_TOLD = 500
 """Characters: an agent that is told how much of its reply was heard needs no more than the end of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeardReply:
-    """A reply that is over. ``heard`` is the beginning of ``text`` that the caller heard."""
-
-    event_id: int
-    text: str
-    heard: str
-    heard_ms: int
-    length_ms: int
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether the caller didn't hear all of it."""
-        return self.heard_ms < self.length_ms
 
 
 @dataclass(slots=True)
@@ -45,13 +31,15 @@ class _Reply:
     spoken: list[tuple[int, str]] = field(default_factory=list)
     """Each character that the agent aligned with its audio, and when it ends."""
 
-    def closed(self, heard_until_ms: int) -> HeardReply:
+    def closed(self, uuid: UUID, now: float, heard_until_ms: int) -> ReplyHeard:
         length_ms = self.end_ms - self.start_ms
         heard_ms = max(0, min(heard_until_ms - self.start_ms, length_ms))
         aligned = "".join(character for _, character in self.spoken)
         text = self.text or aligned
         heard = text if heard_ms == length_ms else self._words_until(heard_ms, text, aligned, length_ms)
-        return HeardReply(self.event_id, text, heard, heard_ms, length_ms)
+        return ReplyHeard(
+            uuid, now, self.event_id, text, heard, heard_ms, length_ms, interrupted=heard_ms < length_ms
+        )
 
     def _words_until(self, heard_ms: int, text: str, aligned: str, length_ms: int) -> str:
         """Return what of ``text`` was said by then.
@@ -69,7 +57,7 @@ class _Reply:
         return guess.rpartition(" ")[0] if " " in text else guess
 
 
-def interruption_notice(replies: Sequence[HeardReply]) -> str:
+def interruption_notice(replies: Sequence[ReplyHeard]) -> str:
     """Return what an agent is told that was interrupted in these replies."""
     heard = " ".join(reply.heard for reply in replies if reply.heard)
     if heard:
@@ -84,7 +72,10 @@ def interruption_notice(replies: Sequence[HeardReply]) -> str:
 class Replies:
     """The agent's replies that aren't over, in order."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_open", "_uuid", "_words")
+
+    def __init__(self, uuid: UUID) -> None:
+        self._uuid = uuid
         self._open: list[_Reply] = []
         self._words: dict[int | None, str] = {}
 
@@ -110,16 +101,16 @@ class Replies:
         reply.spoken += [(offset_ms + end, character) for end, character in alignment]
         reply.end_ms = end_ms
 
-    def close(self, heard_ms: int) -> list[HeardReply]:
-        """Close all replies: nothing is heard of them after ``heard_ms``."""
-        return self._close(self._open, heard_ms)
+    def close(self, heard_ms: int, now: float) -> list[ReplyHeard]:
+        """Close all replies at loop time ``now``: nothing is heard of them after ``heard_ms``."""
+        return self._close(self._open, heard_ms, now)
 
-    def close_earlier(self, heard_ms: int) -> list[HeardReply]:
+    def close_earlier(self, heard_ms: int, now: float) -> list[ReplyHeard]:
         """Close all replies but the last, which the agent may go on with."""
-        return self._close(self._open[:-1], heard_ms)
+        return self._close(self._open[:-1], heard_ms, now)
 
-    def _close(self, over: list[_Reply], heard_ms: int) -> list[HeardReply]:
+    def _close(self, over: list[_Reply], heard_ms: int, now: float) -> list[ReplyHeard]:
         self._open = self._open[len(over) :]
         if over:
             self._words.pop(None, None)  # without an id it belongs to what is over
-        return [reply.closed(heard_ms) for reply in over]
+        return [reply.closed(self._uuid, now, heard_ms) for reply in over]

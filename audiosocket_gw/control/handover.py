@@ -136,12 +136,6 @@ class Handover:
                 why = f"The caller pressed the key for a {action.kind}, but: {error}"
                 self._let_agent_speak(f"{action.kind} by key", why)
 
-    async def finish(self) -> None:
-        """Wait until a hand-over that is under way has ended the call, or failed."""
-        if self._state is not State.IDLE:
-            assert self._task is not None
-            await asyncio.wait([self._task])
-
     async def released(self) -> CallEnd | None:
         """Wait until it is known whether Asterisk has ended the call, and return that end, or None."""
         return await self._decision if self._decision is not None else None

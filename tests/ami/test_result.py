@@ -10,7 +10,7 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.ami import client as client_module
 from audiosocket_gw.ami.client import AmiTiming
-from audiosocket_gw.call import call as call_module
+from audiosocket_gw.call import caller_lookup
 from audiosocket_gw.elevenlabs.connection import AgentConnection
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Hangup
@@ -138,7 +138,7 @@ async def test_manager_interface_that_is_too_slow_is_asked_again(
     unanswered: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client_module, "AmiTiming", lambda: AmiTiming(action_s=0.3))
-    monkeypatch.setattr(call_module, "LOCATE_AGAIN_S", 0.3)
+    monkeypatch.setattr(caller_lookup, "LOCATE_AGAIN_S", 0.3)
     async with pbx(caller_data_timeout=0.1) as (fake, harness):
         fake.unanswered.add(unanswered)
         async with await arrive(fake, harness) as line:

@@ -13,8 +13,9 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.audio import linear_to_ulaw, ulaw_to_linear
-from audiosocket_gw.call import agent_turn as turn
 from audiosocket_gw.call import call as call_module
+from audiosocket_gw.call import conversation as core
+from audiosocket_gw.call.agent_speech import AgentSpeech
 from audiosocket_gw.elevenlabs.connection import AgentConnection
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Audio, Hangup, Kind, encode_audio, encode_dtmf
@@ -392,17 +393,6 @@ async def test_the_caller_can_hang_up_during_the_goodbye() -> None:
             await harness.wait_for(events.CallEnded)
 
 
-async def test_a_playout_that_does_not_end_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn, "PLAY_OUT_GRACE_S", -0.3)
-    async with running_gateway() as harness:
-        line, agent = await harness.call()
-        async with line:
-            await agent.send(audio_message(ramp(500)))
-            await agent.connection.close(1000)
-            await line.ended.wait()
-            assert ramp(500) not in line.heard
-
-
 _End = Callable[[Conversation], Any]
 
 ENDS: dict[str, tuple[_End, EndReason]] = {
@@ -515,14 +505,14 @@ async def test_a_defect_in_one_call_ends_that_call_only(monkeypatch: pytest.Monk
     async with running_gateway() as harness:
         healthy, healthy_agent = await harness.call()
         sick, sick_agent = await harness.call()
-        original = call_module.Call._agent_audio
+        original = AgentSpeech.receive_audio
 
-        def faulty(self: call_module.Call, message: Any) -> None:
-            if self.uuid == sick.uuid:
+        def faulty(self: AgentSpeech, *args: Any, **options: Any) -> None:
+            if self._uuid == sick.uuid:
                 raise ZeroDivisionError
-            original(self, message)
+            original(self, *args, **options)
 
-        monkeypatch.setattr(call_module.Call, "_agent_audio", faulty)
+        monkeypatch.setattr(AgentSpeech, "receive_audio", faulty)
         await sick_agent.send(audio_message(ramp(40)))
         await sick.ended.wait()
         ended = await harness.wait_for(events.CallEnded, sick.uuid)
@@ -537,11 +527,14 @@ async def test_a_defect_on_the_shared_clock_ends_that_call_only(monkeypatch: pyt
         healthy, healthy_agent = await harness.call()
         sick, _ = await harness.call()
 
-        def faulty(self: call_module.Call) -> None:
-            if self.uuid == sick.uuid:
-                raise ZeroDivisionError
+        original = core.Conversation.tick
 
-        monkeypatch.setattr(call_module.Call, "_watch_caller", faulty)
+        def faulty(self: core.Conversation, now: float) -> bytes:
+            if self._uuid == sick.uuid:
+                raise ZeroDivisionError
+            return original(self, now)
+
+        monkeypatch.setattr(core.Conversation, "tick", faulty)
         await sick.ended.wait()
         await healthy_agent.send(audio_message(ramp(40)))
         await healthy.hears(ramp(40))

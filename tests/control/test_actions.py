@@ -20,7 +20,7 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.ami import client as client_module
 from audiosocket_gw.ami.client import AmiTiming
-from audiosocket_gw.call import agent_turn as turn
+from audiosocket_gw.call import last_words
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Hangup, encode_dtmf
 from audiosocket_gw.testing.simulator import Conversation, server_messages
@@ -88,8 +88,8 @@ def tools_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(turn, "SPEAKS_ON_S", 0.2)
-    monkeypatch.setattr(turn, "BEGINS_TO_SPEAK_S", 0.6)
+    monkeypatch.setattr(last_words, "SPEAKS_ON_S", 0.2)
+    monkeypatch.setattr(last_words, "BEGINS_TO_SPEAK_S", 0.6)
     monkeypatch.setattr(client_module, "AmiTiming", lambda: AmiTiming(action_s=1))
 
 
@@ -341,7 +341,7 @@ async def test_background_audio_does_not_keep_the_caller_from_leaving(kind: str)
 async def test_goodbye_over_background_audio_is_heard_to_its_end(
     kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turn, "SPEAKS_ON_S", 0.5)  # as it is outside these tests
+    monkeypatch.setattr(last_words, "SPEAKS_ON_S", 0.5)  # as it is outside these tests
     said = linear(words("opening-hours", "go-ahead", "apology", "goodbye"))
     async with scene() as call, background(call.agent, BACKGROUND[kind], said=said):
         await call.harness.wait_for(events.ReplyStarted)
@@ -360,7 +360,7 @@ async def test_goodbye_after_the_result_is_heard_over_background_audio(
     turn_id: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Background audio is no goodbye, whether it has the event id of the caller's turn or an older one."""
-    monkeypatch.setattr(turn, "BEGINS_TO_SPEAK_S", 2.0)  # as it is outside these tests
+    monkeypatch.setattr(last_words, "BEGINS_TO_SPEAK_S", 2.0)  # as it is outside these tests
     said = linear(at_level(words("goodbye"), -21))
     async with scene() as call:
         async with background(call.agent, BACKGROUND["white noise"]):

@@ -150,7 +150,6 @@ async def test_caller_who_cuts_in_stays_and_it_can_be_tried_again() -> None:
         await comes_to(subject, State.IDLE)
         assert call.done == ["refuse", "accept"]
         assert b"The caller cut in" in call.notes[0]
-        await subject.finish()
         call.words = asyncio.Future()
         await subject.hang_up()
         assert is_in(subject, State.LAST_WORDS)
@@ -240,4 +239,3 @@ async def test_call_that_asterisk_does_not_close_ends_by_itself(monkeypatch: pyt
         await fake.came("Redirect")
         fake.channels[CHANNEL] = LANDED
         assert await call.ended is EndReason.TRANSFERRED
-        await subject.finish()

@@ -6,19 +6,17 @@ import asyncio
 import logging
 import socket
 import struct
-from dataclasses import dataclass, replace
-from uuid import UUID, uuid4
+from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
 from audiosocket_gw import events
-from audiosocket_gw.call import call
-from audiosocket_gw.call.call import Call
+from audiosocket_gw.call import conversation
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import (
     HANGUP_FRAME,
     HEADER,
-    SAMPLE_RATES,
     Audio,
     Hangup,
     Kind,
@@ -230,62 +228,6 @@ async def test_a_flood_of_frames_that_mean_nothing_ends_its_own_call_only(frame:
         assert harness.gateway.calls == 1 and not healthy.ended.is_set()
 
 
-@dataclass
-class PacedLeg:
-    """The caller's end of a call without a socket: `Call` on a clock of its own."""
-
-    host: str = "127.0.0.1"
-    peer: str = "127.0.0.1:1"
-    blocked: bool = False
-    mid_frame: bool = False
-
-    def write(self, frame: bytes) -> None: ...
-    def collect(self) -> None: ...
-    def listen(self) -> None: ...
-    def hang_up(self) -> None: ...
-
-
-@pytest.mark.virtual_time
-@pytest.mark.parametrize("speed", [1.0, 1.02, 1.9])
-@pytest.mark.parametrize("kind", [Kind.SLIN, Kind.SLIN16, Kind.SLIN48])
-@pytest.mark.parametrize("frame_ms", [2.5, 5, 10, 20, 30, 40, 60, 100, 120])
-async def test_packets_of_any_length_are_heard_for_minutes(kind: Kind, frame_ms: float, speed: float) -> None:
-    frame = Audio(kind, bytes(round(SAMPLE_RATES[kind] * frame_ms / 1000) * 2))
-    async with running_gateway() as harness:
-        call = Call(uuid4(), PacedLeg(), harness.gateway._server.context)
-        for _ in range(round(180_000 / frame_ms)):
-            call.caller_audio(frame)
-            for _ in range(ticks_due(call, frame_ms / speed)):
-                call._watch_caller()
-        assert not call._ending.done()
-
-
-@pytest.mark.virtual_time
-@pytest.mark.parametrize("frame_ms", [2.5, 5, 10, 20, 40, 120])
-async def test_packets_of_any_length_may_not_come_faster_than_real_time(frame_ms: float) -> None:
-    frame = Audio(Kind.SLIN, bytes(round(8 * frame_ms) * 2))
-    async with running_gateway() as harness:
-        call = Call(uuid4(), PacedLeg(), harness.gateway._server.context)
-        sent_ms = 0.0
-        while not call._ending.done():
-            call.caller_audio(frame)
-            sent_ms += frame_ms
-            for _ in range(ticks_due(call, frame_ms / 3)):
-                call._watch_caller()
-            assert sent_ms < 180_000
-        assert "real time" in call._ending.result().detail
-
-
-_clocks: dict[UUID, float] = {}
-
-
-def ticks_due(call: Call, ms: float) -> int:
-    """Let ``ms`` pass on the call's own clock, and return how many ticks there are in them."""
-    before = _clocks.get(call.uuid, 0.0)
-    _clocks[call.uuid] = before + ms
-    return int((before + ms) // 20) - int(before // 20)
-
-
 async def test_a_hang_up_frame_from_the_other_side_ends_the_call() -> None:
     async with running_gateway() as harness:
         line, _ = await harness.call()
@@ -304,7 +246,7 @@ async def test_a_peer_without_a_whole_uuid_is_closed_at_the_deadline(data: bytes
 
 
 async def test_half_a_frame_for_ever_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call, "STALL_TICKS", 15)
+    monkeypatch.setattr(conversation, "STALL_TICKS", 15)
     async with running_gateway() as harness:
         line, _ = await harness.call()
         async with line:
@@ -327,7 +269,7 @@ async def test_a_peer_faster_than_real_time_is_ended() -> None:
 
 
 async def test_a_peer_that_reads_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call, "STALL_TICKS", 10)
+    monkeypatch.setattr(conversation, "STALL_TICKS", 10)
     async with running_gateway() as harness:
         sender = socket.create_connection(harness.gateway.address)
         with sender:

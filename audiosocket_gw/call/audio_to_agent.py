@@ -1,0 +1,75 @@
+"""The caller's audio on its way to the agent: kept, batched, or sent at once. Pure."""
+
+from __future__ import annotations
+
+from audiosocket_gw.audio import FRAME_MS
+from audiosocket_gw.call.media import Media
+
+PRE_ROLL_FRAMES = 10_000 // FRAME_MS
+"""What the caller says while the agent is being connected is kept and sent first: the last 10 s."""
+
+PIECE_FRAMES = 12
+"""240 ms: about the size of chunk that ElevenLabs' documentation recommends."""
+
+
+class AudioToAgent:
+    """Gathers the caller's audio. ``batch_frames`` of 20 ms share a message; 1: none is delayed."""
+
+    __slots__ = ("_audio", "_media", "_pre_roll", "_pre_roll_bytes", "_ticks", "batch_frames", "is_open")
+
+    def __init__(self, media: Media, batch_frames: int, phase: int = 0) -> None:
+        """``phase``: the tick of a batch in which this call sends, lest all calls send in the same one."""
+        self.batch_frames = batch_frames
+        self.is_open = False
+        """Whether the agent is there."""
+        self._media = media
+        self._audio = b""
+        self._pre_roll: list[bytes] = []  # as it came: the codec may become known only later
+        self._pre_roll_bytes = 0
+        self._ticks = phase
+
+    def write(self, audio: bytes) -> None:
+        """Add audio in the caller's format."""
+        if self.is_open:
+            self._audio += self._media.to_agent(audio)
+        else:
+            self.keep(audio)
+
+    def write_silence(self) -> None:
+        """Add 20 ms of silence."""
+        if self.is_open:
+            self._audio += self._media.agent_silence
+
+    def keep(self, payload: bytes) -> None:
+        """Keep a payload for `open`, decoded or not, and discard the oldest ones."""
+        if self.is_open:
+            return
+        self._pre_roll.append(payload)
+        self._pre_roll_bytes += len(payload)
+        while self._pre_roll_bytes > PRE_ROLL_FRAMES * self._media.frame_bytes:
+            self._pre_roll_bytes -= len(self._pre_roll.pop(0))
+
+    def open(self) -> list[bytes]:
+        """Learn that the agent is there; return what has been kept, in pieces of its format."""
+        self.is_open = True
+        frames = [self._media.understood(payload) for payload in self._pre_roll]
+        self._pre_roll, self._pre_roll_bytes = [], 0
+        starts = range(0, len(frames), PIECE_FRAMES)
+        pieces = (b"".join(frames[start : start + PIECE_FRAMES]) for start in starts)
+        return [self._media.to_agent(piece) for piece in pieces if piece]
+
+    def read(self) -> bytes:
+        """Return what is to be sent now: nothing while a batch is gathered."""
+        return self.read_batch() if self.batch_frames == 1 else b""
+
+    def read_batch(self) -> bytes:
+        """Return all that has been gathered, in the agent's format."""
+        audio, self._audio = self._audio, b""
+        return audio
+
+    def batch_is_due(self, batch_frames: int) -> bool:
+        """Count a tick; tell whether a batch is to be sent in it. ``batch_frames`` is wanted from now on."""
+        self._ticks += 1
+        if batch_frames != self.batch_frames and self._ticks % batch_frames == 0:
+            self.batch_frames = batch_frames
+        return self._ticks % self.batch_frames == 0

@@ -1,0 +1,297 @@
+"""The conversation between a caller and an agent, without I/O: no loop, no clock, no socket, no log.
+
+Its owner (`Call`) feeds it what arrives (`receive_frame`, `receive_digit`, `receive_message`, `agent_ready`,
+`agent_gone`, `caller_gone`), asks it every 20 ms for the caller's next frame (`tick`), and takes what comes
+of that: the caller's audio for the agent (`audio_to_agent`), other messages to it (`messages_to_send`), and
+events, notices and messages for others (`events`). All times are seconds of one
+clock, passed as ``now``.
+
+`Progress` has the state of the conversation and its end; `repr` shows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from audiosocket_gw import events
+from audiosocket_gw.audio import FRAME_MS
+from audiosocket_gw.audio.hold_audio import HoldAudio
+from audiosocket_gw.call.agent_speech import AgentSpeech
+from audiosocket_gw.call.audio_to_agent import AudioToAgent
+from audiosocket_gw.call.barge_in import LocalBargeIn
+from audiosocket_gw.call.media import Clock, Media, agent_format
+from audiosocket_gw.call.notices import CallerFormatChanged, Output
+from audiosocket_gw.call.progress import Progress
+from audiosocket_gw.call.replies import interruption_notice
+from audiosocket_gw.causes import Stalled, TooFast, UnfinishedFrame
+from audiosocket_gw.elevenlabs import client_messages, messages
+from audiosocket_gw.events import CallEnd, EndReason
+from audiosocket_gw.protocol.audiosocket import Audio
+
+CALLER_GAP_TICKS = 200 // FRAME_MS
+"""After this long without audio from the caller (hold, mute, silence suppression), silence is filled in:
+an agent never ends a turn, and hangs up after 60 s, when nothing arrives."""
+
+STALL_S = 5
+"""A peer that takes no audio, or leaves a frame unfinished, for this long has failed."""
+
+STALL_TICKS = STALL_S * 1000 // FRAME_MS
+
+MAX_AHEAD_FRAMES = 30_000 // FRAME_MS
+"""A caller can't speak faster than real time; a peer that is this far ahead is not a telephone."""
+
+MIN_FRAMES_COUNTED = 1 / 16
+"""1.25 ms, half of the shortest packet: empty frames count as much, or there might be any number of them."""
+
+DIGIT_FRAMES = 5
+"""A key counts as 100 ms of audio: people press keys no faster."""
+
+MAX_QUEUED_MS = 30 * 60_000
+"""An agent that is half an hour ahead (29 MB) has failed; unbounded, it would take all calls with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConversationOptions:
+    """``barge_in_deadline_s``: hold the agent's reply for this long when the caller begins to speak.
+
+    ``interruptible``: obey the agent's interruptions. ``drop_interrupted_audio``: audio with the
+    interruption's own event id is stale. ``report_heard``: tell an interrupted agent what was heard.
+    """
+
+    interruptible: bool = True
+    barge_in_deadline_s: float | None = None
+    drop_interrupted_audio: bool = False
+    report_heard: bool = False
+
+
+class Conversation:
+    """A caller and an agent, from the first frame to the last."""
+
+    # Beyond 30 attributes Python 3.11 gives each object a dictionary of its own: 2 KB, and slower.
+    __slots__ = (
+        "_ahead",
+        "_barge_in",
+        "_blocked_ticks",
+        "_messages",
+        "_options",
+        "_started_at",
+        "_ticks_since_frame",
+        "_unfinished_ticks",
+        "_uuid",
+        "audio_to_agent",
+        "media",
+        "outputs",
+        "progress",
+        "speech",
+        "ticks_since_caller",
+    )
+
+    def __init__(
+        self,
+        started: events.CallStarted,
+        options: ConversationOptions,
+        hold_audio: HoldAudio | None = None,
+        clock: Clock | None = None,
+        batch_frames: int = 1,
+    ) -> None:
+        """``clock`` returns ``now``; by it the rate of the caller's bytes is measured (`Media`)."""
+        self.outputs: list[Output] = [started]
+        """What `events` will return. Looked at every 20 ms, so it is no property."""
+        self.media = Media(hold_audio, clock)
+        self.speech = AgentSpeech(started.uuid, self.media, self.outputs)
+        self.progress = Progress(started, self.speech, self.media.playout, self.outputs)
+        self.audio_to_agent = AudioToAgent(self.media, batch_frames, phase=started.uuid.int % 60)
+        """The caller's audio: send what its ``read`` returns."""
+        self.ticks_since_caller = 0
+        """How many ticks ago the caller was last heard."""
+        self._uuid = started.uuid
+        self._started_at = started.at
+        self._options = options
+        self._barge_in: LocalBargeIn | None = None
+        if options.barge_in_deadline_s is not None:
+            self._barge_in = LocalBargeIn(self.media, options.barge_in_deadline_s)
+        self._messages: list[bytes] = []
+        self._ahead = 0.0  # of real time, in frames of 20 ms
+        self._ticks_since_frame = self._blocked_ticks = self._unfinished_ticks = 0
+
+    def __repr__(self) -> str:
+        progress = self.progress
+        caller = "caller" if progress.caller_present else "no caller"
+        agent = "agent" if self.audio_to_agent.is_open else "no agent"
+        queued_ms = self.media.playout.queued_ms
+        return f"<{progress.state.name}: {caller}, {agent}, {queued_ms} ms queued, end: {progress.ending}>"
+
+    # Output
+
+    def events(self) -> list[Output]:
+        """Return what has happened since the last call."""
+        outputs = self.outputs[:]
+        self.outputs.clear()
+        return outputs
+
+    def messages_to_send(self) -> list[bytes]:
+        """Return the messages for the agent, audio excepted: none before it is there."""
+        if not self.audio_to_agent.is_open:
+            return []
+        ready, self._messages = self._messages, []
+        return ready
+
+    # The clock
+
+    def tick(self, now: float) -> bytes:
+        """Return the caller's next frame (20 ms), to be sent now; nothing when the caller has gone."""
+        if not self.progress.caller_present:
+            return b""
+        frame = self.media.next_frame()
+        if not self.speech.is_over:
+            self.speech.tick(now)
+        if self._barge_in is not None:
+            self._await_verdict(self._barge_in, now)
+        if self.progress.is_waiting:
+            self.progress.tick(now)
+        self._blocked_ticks = 0
+        self.ticks_since_caller += 1
+        self._ticks_since_frame += 1
+        # Two frames a tick are forgiven: clocks differ, and a late network catches up.
+        ahead = self._ahead - 2
+        self._ahead = ahead if ahead > 0 else 0.0
+        if ahead > MAX_AHEAD_FRAMES:
+            self.progress.end(CallEnd(EndReason.CALLER_PROTOCOL, TooFast()), now)
+        return frame
+
+    def tick_blocked(self, now: float) -> None:
+        """Count a tick in which the caller's side could take no frame."""
+        self._blocked_ticks += 1
+        if self._blocked_ticks >= STALL_TICKS:
+            self.progress.end(CallEnd(EndReason.CALLER_STALLED, Stalled(STALL_S)), now)
+        self.progress.tick(now)
+
+    def fill_in_silence(self, now: float, *, mid_frame: bool) -> None:
+        """Let the agent hear silence for a tick; call it when ``ticks_since_caller > CALLER_GAP_TICKS``.
+
+        ``mid_frame``: a frame of the caller's has begun and not ended.
+        """
+        self.audio_to_agent.write_silence()
+        self._unfinished_ticks = self._unfinished_ticks + 1 if mid_frame else 0
+        if self._unfinished_ticks >= STALL_TICKS:
+            self.progress.end(CallEnd(EndReason.CALLER_PROTOCOL, UnfinishedFrame(STALL_S)), now)
+
+    # The caller
+
+    def receive_frame(self, frame: Audio, now: float) -> Audio | None:
+        """Take a frame of the caller's audio; return what a recording should have of it, if anything."""
+        media, audio = self.media, frame.payload
+        size = len(audio)
+        frames = size / media.frame_bytes  # as in `count_frame`: a call of it would cost too much here
+        self._ahead += frames if frames > MIN_FRAMES_COUNTED else MIN_FRAMES_COUNTED
+        if self._ticks_since_frame > CALLER_GAP_TICKS:
+            media.look_again()
+        self._ticks_since_frame = 0
+        if size != media.settled_bytes or frame.kind is not media.kind:
+            if media.look_at(frame):
+                self.outputs.append(CallerFormatChanged())
+            audio = media.understood(audio)
+            if not audio:  # silence is filled in for it, in real time, as if nothing had come
+                return self._pass_over(frame)
+            if audio is not frame.payload:
+                frame = Audio(frame.kind, audio)
+        self.ticks_since_caller = 0
+        if self._barge_in is not None and self._barge_in.caller_said(audio):
+            self.outputs.append(events.ReplyHeld(self._uuid, now))
+        self.audio_to_agent.write(audio)
+        return frame
+
+    def _pass_over(self, frame: Audio) -> Audio | None:
+        """Keep what can't be decoded, or not yet; what is no audio at all is of no use to anyone."""
+        if self.media.understands_caller or not frame.payload:
+            return None
+        self.audio_to_agent.keep(frame.payload)
+        return frame
+
+    def count_frame(self, size: int) -> None:
+        """Count a frame of ``size`` bytes against real time, by its bytes: packets last 2.5 to 120 ms."""
+        frames = size / self.media.frame_bytes
+        self._ahead += frames if frames > MIN_FRAMES_COUNTED else MIN_FRAMES_COUNTED
+
+    def receive_digit(self, digit: str, now: float) -> None:
+        """Take a key that the caller pressed."""
+        self._ahead += DIGIT_FRAMES
+        self.outputs.append(events.DigitPressed(self._uuid, now, digit))
+
+    def caller_gone(self, end: CallEnd, now: float) -> None:
+        """Take the end of the caller's connection: nothing more will be heard."""
+        self.progress.hang_up()
+        self.media.playout.clear()
+        self.progress.cut(end, now)
+
+    # The agent
+
+    def agent_ready(self) -> list[bytes]:
+        """Begin to send to the agent; return what the caller has said so far, in pieces of its format."""
+        self.progress.agent_ready()
+        return self.audio_to_agent.open()
+
+    def send(self, message: bytes) -> None:
+        """Send the agent a message as soon as it is there."""
+        self._messages.append(message)
+
+    def receive_message(self, message: messages.ServerMessage, now: float) -> None:
+        """Take a message of the agent's. What is for others (tools, the log) is among the `events`."""
+        match message:
+            case messages.Audio():
+                self.speech.receive_audio(message, now, caller_listens=self.progress.caller_present)
+                if self.media.playout.queued_ms > MAX_QUEUED_MS:
+                    self.media.interrupt()
+                    why = "the agent is half an hour ahead of what the caller hears"
+                    self.progress.end(CallEnd(EndReason.AGENT_PROTOCOL, why), now)
+            case messages.Interruption():
+                self._interrupt(message, now)
+            case messages.Metadata():
+                self._agree(message, now)
+            case messages.UserTranscript():
+                self.speech.caller_spoke(now)
+                self.outputs.append(events.CallerSaid(self._uuid, now, message.text))
+            case messages.AgentResponse():
+                self.speech.receive_text(message.event_id, message.text)
+                self.outputs.append(events.AgentSaid(self._uuid, now, message.text, corrected=False))
+            case messages.AgentResponseCorrection():
+                self.outputs.append(events.AgentSaid(self._uuid, now, message.text, corrected=True))
+            case _:
+                self.outputs.append(message)
+
+    def agent_gone(self, end: CallEnd, now: float) -> None:
+        """Take the end of the agent's side: it ends the call, unless a hand-over is under way."""
+        self.audio_to_agent.is_open = False
+        if self._barge_in is not None:
+            self._barge_in = None  # no agent is there to confirm an interruption
+            self.media.resume()
+        self.progress.end_after_handover(end, now)
+
+    def _agree(self, metadata: messages.Metadata, now: float) -> None:
+        """Agree on the formats. Comes before `agent_ready`: the first audio may be in the same segment."""
+        try:
+            self.media.agree(
+                agent_format(metadata.input_format, "user_input_audio_format"),
+                agent_format(metadata.output_format, "agent_output_audio_format"),
+            )
+        except ValueError as error:
+            self.progress.end(CallEnd(EndReason.AGENT_FORMAT, str(error)), now)
+            return
+        setup_ms = (now - self._started_at) * 1000
+        self.outputs.append(events.AgentConnected(self._uuid, now, metadata.conversation_id, setup_ms))
+
+    def _interrupt(self, message: messages.Interruption, now: float) -> None:
+        options = self._options
+        if not options.interruptible and self.speech.is_cut_by(message.event_id):
+            return
+        heard = self.speech.interrupt(message.event_id, now, drop_own=options.drop_interrupted_audio)
+        if heard is None:
+            return
+        self.progress.caller_cut_in()
+        if heard and options.report_heard:
+            self.send(client_messages.contextual_update(interruption_notice(heard)))
+
+    def _await_verdict(self, barge_in: LocalBargeIn, now: float) -> None:
+        held_ms = barge_in.tick()
+        if held_ms is not None:
+            self.outputs.append(events.ReplyResumed(self._uuid, now, held_ms))

@@ -1,0 +1,66 @@
+"""How long to wait for the agent to finish, before a hand-over and before the end. Pure.
+
+An agent's reply arrives faster than it is heard, and in pieces, so its end shows only by silence. Both waits
+are asked after every tick, also while the connection to Asterisk is blocked, and both are bounded.
+"""
+
+from __future__ import annotations
+
+from audiosocket_gw.call.agent_speech import AgentSpeech
+from audiosocket_gw.call.notices import Drained, LastWordsOver
+
+LAST_WORDS_S = 30.0
+"""How long an agent that is about to leave may go on speaking, beyond what is queued."""
+
+SPEAKS_ON_S = 0.5
+"""After a pause of this length the agent has finished what it was saying."""
+
+BEGINS_TO_SPEAK_S = 2.0
+"""An agent that has not spoken since the caller did may take this long to begin: it must think first."""
+
+STUCK_S = 1.0
+"""A queue that has not become shorter in this time will not be played: the rest is discarded."""
+
+
+class LastWords:
+    """The wait for what the agent says before it hands the caller over."""
+
+    __slots__ = ("_deadline", "_quiet_since")
+
+    def __init__(self, now: float, queued_ms: int) -> None:
+        self._deadline = now + queued_ms / 1000 + LAST_WORDS_S
+        self._quiet_since: float | None = None
+
+    def tick(self, now: float, speech: AgentSpeech) -> LastWordsOver | None:
+        """Return how the wait ended, or None while it goes on."""
+        if now >= self._deadline:
+            return LastWordsOver(timed_out=True)
+        if not speech.is_over:
+            self._quiet_since = None
+            return None
+        if self._quiet_since is None:
+            self._quiet_since = now
+        pause_s = SPEAKS_ON_S if speech.has_spoken else BEGINS_TO_SPEAK_S
+        return LastWordsOver() if now - self._quiet_since >= pause_s else None
+
+
+class Draining:
+    """The wait until the caller has heard what is queued when the call ends."""
+
+    __slots__ = ("_checked_at", "_deadline", "_queued_ms")
+
+    def __init__(self, now: float, queued_ms: int, limit_s: float) -> None:
+        self._deadline = now + limit_s
+        self._checked_at = now
+        self._queued_ms = queued_ms
+
+    def tick(self, now: float, speech: AgentSpeech, queued_ms: int) -> Drained | None:
+        """Return how the wait ended, or None while it goes on."""
+        if speech.is_over or now >= self._deadline:
+            return Drained()
+        if now - self._checked_at < STUCK_S:
+            return None
+        if queued_ms == self._queued_ms:
+            return Drained(left_ms=queued_ms)
+        self._checked_at, self._queued_ms = now, queued_ms
+        return None
