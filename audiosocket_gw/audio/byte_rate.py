@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 WINDOW_FRAMES = 16
 WINDOW_BYTES = 2_560
-"""The clock is asked after so many frames or bytes, 0.2 to 0.3 s normally."""
+"""The clock is asked after this many frames or bytes, normally 0.2 to 0.3 s."""
 
 MIN_WINDOW_S = 0.2
 

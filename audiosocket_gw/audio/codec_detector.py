@@ -84,11 +84,11 @@ class CodecDetector:
         if self.is_settled(len(payload)):
             return self.verdict
         if self._rate is not None:
-            is_news = self._rate.hear(len(payload))
+            has_changed = self._rate.hear(len(payload))
             linear = _linear_at(self._rate, len(payload))
             if linear is not None and not self._speaks_against(self._rate):
                 return self._take_rate(linear, len(payload))
-            if is_news and _is_too_slow(self._rate, self.verdict.format):
+            if has_changed and _is_too_slow(self._rate, self.verdict.format):
                 self._countdown = 0
                 self._probation = _FRAMES_OF_PROBATION
         if self._evidence is None and len(payload) in self._sizes and not self._contradicts(payload):

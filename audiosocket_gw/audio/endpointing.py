@@ -29,7 +29,7 @@ import numpy as np
 from audiosocket_gw.audio import FRAME_MS
 
 PAUSE_MS = 1_500
-"""Without speech for so long, the agent isn't between two sentences: these pauses are about a second."""
+"""After this long without speech, the agent isn't between two sentences: these pauses are about a second."""
 
 FINAL_PAUSE_MS = 400
 """The same after ``is_final``."""
@@ -38,7 +38,7 @@ LEAD_MS = 2_500
 """Audio that is further ahead than before is a reply. After a stall less background comes at once."""
 
 _LEAD_GROWTH = 4
-"""A lead that lasts is the usual one, growing by 1 s in so many: after a long stall background keeps it."""
+"""A lead that lasts is the usual one, growing by 1 s in this many: after a long stall background keeps it."""
 
 _BLOCK_FRAMES = 2
 _BLOCK_MS = _BLOCK_FRAMES * FRAME_MS

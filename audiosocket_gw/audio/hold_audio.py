@@ -79,7 +79,7 @@ class HoldAudioFile:
 
 def _check(wav: Wav) -> None:
     if wav.rate not in _RATES:
-        raise ValueError(f"it has {wav.rate} Hz, which is none of {', '.join(map(str, _RATES))}")
+        raise ValueError(f"it has {wav.rate} Hz; the rate must be one of {', '.join(map(str, _RATES))}")
     if not _MIN_S <= wav.duration_s <= MAX_S:
         raise ValueError(f"it lasts {wav.duration_s:.1f} s, and {_MIN_S:g} to {MAX_S} s are possible")
 

@@ -103,7 +103,7 @@ class _Bank:
         return np.zeros(self.reach - 1, np.int16)
 
     def computable(self, heard: int) -> int:
-        """Return how many outputs are determined by so many inputs, counted from the start of a period."""
+        """Return how many outputs ``heard`` inputs determine, counted from the start of a period."""
         return -((2 * self.reach - 1 - heard) * self.outputs // self.inputs)
 
     def compute(self, heard: Samples, start: int, stop: int) -> Samples:

@@ -73,7 +73,7 @@ def _make(directory: Path) -> None:
 
 
 class Claim:
-    """A directory that nobody else claims. The thread that writes into it calls `renew`."""
+    """A directory that no other process claims. The thread that writes into it calls `renew`."""
 
     def __init__(self, directory: Path, setting: str) -> None:
         """Raises:
@@ -129,7 +129,7 @@ class Claim:
 
 @contextmanager
 def claim(directory: Path, setting: str) -> Iterator[Claim]:
-    """Prepare the directory, and let nobody else claim it while the context is open.
+    """Prepare the directory, and keep other processes from claiming it while the context is open.
 
     The lock is the kernel's, on the directory itself: it leaves no file, and ends with the process.
 

@@ -88,7 +88,7 @@ class Recorder:
 
 
 class CallRecorder(Tap):
-    """Listens in on one call. It notes frames with their times, and hands them to the writer."""
+    """Listens in on one call. It notes frames with their times, and passes them to the writer."""
 
     def __init__(self, files: CallFiles, writer: Writer, clock: Callable[[], float]) -> None:
         self._files = files

@@ -1,4 +1,4 @@
-"""What is kept of past calls: so many bytes and so many days, and the oldest go first."""
+"""What is kept of past calls: limits in bytes and in days; the oldest are removed first."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Both sides of a call on one clock: the caller on the left, what the caller heard on the right. Pure.
 
 A frame to the caller is heard from when it is sent; a frame from the caller had been spoken when it arrived.
-So both channels show the call as it was at the gateway, a moment later than at the caller's ear and a moment
-later than from the caller's mouth. Time that the gateway or its network lost is silence.
+So both channels show the call as it was at the gateway: a moment before the caller hears it, and a moment
+after the caller has said it. Time that the gateway or its network lost is silence.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ the agent got it. TCP sends again after 0.2, 0.6 and 1.4 s: three losses in a ro
 the gateway itself was held up doesn't count, since it sent no frames."""
 
 BLOCK_S = 10
-"""More than that isn't put together at once; it happens only after the gateway was held up for so long."""
+"""More than that isn't put together at once; it happens only after the gateway was held up for that long."""
 
 TimedFrame = tuple[float, bytes]
 """When a frame was sent or came, in seconds of a clock that never jumps; and the frame."""

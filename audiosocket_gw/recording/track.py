@@ -19,10 +19,10 @@ Run = tuple[int, Samples]
 """Audio without a gap, and the position of its first sample."""
 
 LASTING_S = 0.020
-"""Frames that are later than this, all of them, were preceded by silence that nobody sent."""
+"""When all frames are later than this, silence preceded them that was not sent."""
 
 LASTING_FRAMES = 10
-"""So many frames, 200 ms normally, are all of them."""
+"""How many frames "all" are: normally 200 ms."""
 
 JITTER_S = 0.060
 """Lateness of a few frames that is put down to the way they came. What is later was silent before."""

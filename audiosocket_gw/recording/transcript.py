@@ -117,7 +117,7 @@ def _line(entry: Entry) -> bytes:
 
 
 class TranscriptFile:
-    """A new file of whole lines; nobody but its owner can read it.
+    """A new file of whole lines; only its owner can read it.
 
     Raises:
         OSError: it can't be made, or exists.

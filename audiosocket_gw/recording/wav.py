@@ -25,7 +25,7 @@ MAX_BYTES = 2**31 - 1
 
 
 class WavFile:
-    """A new stereo file of 16-bit audio; nobody but its owner can read it.
+    """A new stereo file of 16-bit audio; only its owner can read it.
 
     Raises:
         OSError: it can't be made, or exists.

@@ -21,10 +21,10 @@ from audiosocket_gw.testing.softphone import CallRecord, Ending, Softphone, read
 PROMPTS = Path(__file__).parent
 
 QUIET_MS = 360
-"""The caller takes the turn after so much silence; the pauses in the agent's prompts are shorter."""
+"""The caller takes the turn after this much silence; the pauses in the agent's prompts are shorter."""
 
 AGENT_QUIET_MS = 400
-"""The agent takes the turn after so much silence: quicker than usual, to keep the call under 20 s."""
+"""The agent takes the turn after this much silence: quicker than usual, to keep the call under 20 s."""
 
 PATIENCE_S = 1.2
 """How long the caller listens to the long answer before cutting in."""

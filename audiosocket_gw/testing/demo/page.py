@@ -29,7 +29,7 @@ SCALES_MS = (5, 10, 20, 50, 100, 200, 500, 1_000)
 """How much lateness the strip can show: the smallest that holds the latest frame."""
 
 RULER_END_S = 0.4
-"""The last figure of the ruler needs so much room."""
+"""Room for the last figure of the ruler."""
 
 NEAR_END = 0.9
 """A mark from this part of the call on has its figure on its left."""
@@ -85,7 +85,7 @@ def _tiles(timeline: Timeline) -> str:
         (
             _tile("Agent connected", timeline.setup_ms, "from the UUID frame to the agent's metadata"),
             _tile(
-                "First word", timeline.first_speech_ms, "from the UUID frame to speech at the caller's ear"
+                "First word", timeline.first_speech_ms, "from the UUID frame to speech at the caller's end"
             ),
             _tile(
                 "Response latency",
@@ -190,7 +190,7 @@ def _marks(timeline: Timeline) -> str:
             timeline.duration,
             f"<b>barge-in: silent after {barge_in.message_to_silence_ms:.0f} ms</b>",
             f"the caller cuts in; {barge_in.message_to_silence_ms:.0f} ms from the agent's interruption"
-            " message to silence at the caller's ear",
+            " message to silence at the caller's end",
         )
         for barge_in in timeline.barge_ins
     )

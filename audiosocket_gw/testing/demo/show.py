@@ -143,7 +143,7 @@ def _figures(timeline: Timeline) -> list[tuple[str, str]]:
     figures += [
         (
             "barge-in",
-            f"silence at the caller's ear {barge_in.message_to_silence_ms:.0f} ms after the agent's message,"
+            f"silence at the caller's end {barge_in.message_to_silence_ms:.0f} ms after the agent's message,"
             f" {barge_in.speech_to_silence_ms:.0f} ms after the caller's first audio",
         )
         for barge_in in timeline.barge_ins

@@ -1,7 +1,7 @@
 """From what a caller and the gateway noted to what the call was like: who spoke when, how long each waited.
 
 Pure: no clock, no input or output. All times are seconds since the start of the call, when the UUID frame
-left; the caller's ear and mouth are where they are measured.
+left, as measured at the caller's end of the line.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class BargeIn:
     spoken_at: float
     interrupted_at: float
     silent_at: float
-    """The end of the last audio of the interrupted reply at the caller's ear."""
+    """The end of the last audio of the interrupted reply at the caller's end."""
     discarded_ms: int
     """What the gateway had queued, and the caller never heard."""
 
@@ -96,7 +96,7 @@ class Timeline:
 
     @property
     def first_speech_ms(self) -> float | None:
-        """From the start of the call to the agent's first word at the caller's ear."""
+        """From the start of the call to the agent's first word at the caller's end."""
         return self.agent_speech[0].start * 1000 if self.agent_speech else None
 
 

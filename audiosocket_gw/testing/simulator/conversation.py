@@ -13,7 +13,7 @@ from audiosocket_gw.testing.simulator.conversation_log import ConversationLog
 from audiosocket_gw.testing.simulator.expected_answers import ExpectedAnswers, ToolCall
 from audiosocket_gw.testing.simulator.scenario import Alignment, BargeIn, Noise, Scenario
 from audiosocket_gw.testing.simulator.server_messages import Message
-from audiosocket_gw.testing.simulator.turn import Close, Ending, ErrorEvent
+from audiosocket_gw.testing.simulator.turn import Close, Disconnect, ErrorEvent
 from audiosocket_gw.testing.simulator.websocket import WebSocketConnection
 
 
@@ -131,11 +131,11 @@ class Conversation:
             )
             await self.send(error)
         match close.how:
-            case Ending.CLOSE:
+            case Disconnect.CLOSE:
                 await self.connection.close(close.code, close.reason)
-            case Ending.DROP:
+            case Disconnect.DROP:
                 await self.connection.drop()
-            case Ending.GARBAGE:
+            case Disconnect.GARBAGE:
                 await self.connection.send_garbage()
             case _:
                 assert_never(close.how)

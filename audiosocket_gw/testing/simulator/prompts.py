@@ -66,8 +66,8 @@ def audio_of(prompt: str, audio_format: AudioFormat) -> bytes:
 @lru_cache(maxsize=16)
 def tone(ms: int, audio_format: AudioFormat) -> bytes:
     """Return a soft tone of 440 Hz: what an agent plays while a tool runs."""
-    moments = np.arange(audio_format.rate * ms // 1000) / audio_format.rate
-    linear = np.rint(2_000 * np.sin(2 * np.pi * 440 * moments)).astype("<i2").tobytes()
+    times = np.arange(audio_format.rate * ms // 1000) / audio_format.rate
+    linear = np.rint(2_000 * np.sin(2 * np.pi * 440 * times)).astype("<i2").tobytes()
     return linear_to_ulaw(linear) if audio_format.encoding is Encoding.ULAW else linear
 
 

@@ -39,7 +39,7 @@ class Mode(StrEnum):
     SILENT = "silent"
     """Nothing is said."""
     MANUAL = "manual"
-    """Whoever holds the `Conversation` object: a test."""
+    """A test, through the `Conversation` object."""
 
 
 class Metadata(StrEnum):
@@ -111,7 +111,7 @@ class Alignment(StrEnum):
 
 
 class Noise(StrEnum):
-    """What a client must put up with."""
+    """Irregularities that a client must tolerate."""
 
     UNKNOWN_EVENTS = "unknown-events"
     EXTRA_FIELDS = "extra-fields"
@@ -164,7 +164,7 @@ class Scenario:
     """Ends the conversation right after the metadata and the queue."""
 
     greeting: Turn = _DEFAULT_GREETING
-    """``heard`` is of no use here."""
+    """Its ``heard`` is ignored."""
     turns: tuple[Turn, ...] = ()
     """One for each time the caller has spoken; the last one repeats."""
     think_s: NotNegative = 0.1
@@ -172,13 +172,13 @@ class Scenario:
     speech_level: Positive = 500.0
     """The root mean square, of 32,768, above which 20 ms count as speech."""
     speech_ms: Annotated[int, Field(ge=20)] = 60
-    """So much speech in a row starts a turn of the caller, and interrupts the agent."""
+    """This much speech in a row starts a turn of the caller, and interrupts the agent."""
     silence_ms: Annotated[int, Field(ge=20)] = 500
-    """So much silence in a row ends it."""
+    """This much silence in a row ends it."""
     turn_timeout_s: NotNegative = 0.0
-    """After so much silence the agent repeats itself; 0: never."""
+    """After this much silence the agent repeats itself; 0: never."""
     silence_end_call_s: NotNegative = 0.0
-    """After so much silence the agent closes; 0: never."""
+    """After this much silence the agent closes; 0: never."""
     barge_in: BargeIn = BargeIn.INTERRUPTED_ID
     restart_ids: bool = False
     """After an interruption, event ids begin anew at 1."""
@@ -204,7 +204,7 @@ class Scenario:
     pong_timeout_s: NotNegative = 0.0
     """A ping must be answered within this time; 0: whenever."""
     input_timeout_s: Positive = 60.0
-    """Neither audio nor any other message but pongs for so long ends the conversation with 1002."""
+    """The conversation ends with 1002 after this long without any message but pongs."""
     max_duration_s: Positive = 600.0
     max_duration_close: Close = _TOO_LONG
     error_events: ErrorEvent = ErrorEvent.NESTED

@@ -30,7 +30,7 @@ class ErrorEvent(StrEnum):
     """``message`` beside ``type``, as seen with quotas."""
 
 
-class Ending(StrEnum):
+class Disconnect(StrEnum):
     """How the WebSocket ends."""
 
     CLOSE = "close"
@@ -119,7 +119,7 @@ class Close:
     at: CloseAt = CloseAt.AFTER_REPLY
     error: ErrorEvent = ErrorEvent.NONE
     error_type: str = "unknown"
-    how: Ending = Ending.CLOSE
+    how: Disconnect = Disconnect.CLOSE
     end_call: bool = False
     """The agent used its system tool ``end_call``: ``agent_tool_response`` says so before the close."""
     guardrail: bool = False

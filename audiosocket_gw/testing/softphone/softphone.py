@@ -62,7 +62,7 @@ class Softphone:
         self._new_peer = partial(
             AsteriskPeer,
             kind,
-            self._hear,
+            self._receive,
             payload_deadline_ms=payload_deadline_ms,
             idle_timeout_ms=idle_timeout_ms,
         )
@@ -72,7 +72,7 @@ class Softphone:
         self._keys: list[tuple[float, str]] = []
         self._sent: list[TimedFrame] = []
         self._heard: list[TimedFrame] = []
-        self._hears_speech = False
+        self._is_speech = False
         self.uuid = uuid or uuid4()
 
     async def __aenter__(self) -> Self:
@@ -152,7 +152,7 @@ class Softphone:
 
     async def until_audio(self) -> bool:
         """Wait until speech is heard: at once if the last frame had some."""
-        return await self._until(lambda: self._hears_speech)
+        return await self._until(lambda: self._is_speech)
 
     async def until_quiet(self, quiet_ms: int) -> bool:
         """Wait until neither side has said anything for ``quiet_ms``."""
@@ -167,11 +167,11 @@ class Softphone:
         self._changed.set_result(None)
         self._changed = self._loop.create_future()
 
-    def _hear(self, payload: bytes) -> None:
+    def _receive(self, payload: bytes) -> None:
         frame = TimedFrame(self._loop.time(), payload)
         self._heard.append(frame)
-        self._hears_speech = is_speech(payload)
-        if self._hears_speech:
+        self._is_speech = is_speech(payload)
+        if self._is_speech:
             self._speech_at = frame.at
         if self._on_frame is not None:
             self._on_frame(frame)

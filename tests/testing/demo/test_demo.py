@@ -318,7 +318,7 @@ def test_without_a_terminal_the_show_is_plain_lines() -> None:
     assert "(cut to) We are open..." in output
     assert "agent connected in 5 ms" in output
     assert "median 710 ms (610, 810)" in output
-    assert "silence at the caller's ear 30 ms after the agent's message" in output
+    assert "silence at the caller's end 30 ms after the agent's message" in output
 
 
 def test_on_a_terminal_the_meters_move_below_the_lines(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from audiosocket_gw.testing.simulator import Close, Simulator, Turn, load_scenario
 from audiosocket_gw.testing.simulator.scenario import Scenario
-from audiosocket_gw.testing.simulator.turn import CloseAt, Ending, ErrorEvent
+from audiosocket_gw.testing.simulator.turn import CloseAt, Disconnect, ErrorEvent
 from audiosocket_gw.testing.simulator.websocket import EndedBy
 from tests.testing.simulator.client import MANUAL, QUIET, SILENCE, SPEECH, beep, connected, conversing
 
@@ -64,8 +64,8 @@ async def test_who_interrupts_the_goodbye_is_not_cut_off(tmp_path: Path) -> None
         await client.until("user_transcript")
 
 
-@pytest.mark.parametrize("how", [Ending.DROP, Ending.GARBAGE])
-async def test_the_connection_can_break(tmp_path: Path, how: Ending) -> None:
+@pytest.mark.parametrize("how", [Disconnect.DROP, Disconnect.GARBAGE])
+async def test_the_connection_can_break(tmp_path: Path, how: Disconnect) -> None:
     async with conversing(greeting_with(Close(how=how, at=CloseAt.MID_REPLY), tmp_path)) as (
         simulator,
         client,

@@ -17,7 +17,7 @@ from audiosocket_gw.testing.simulator import (
     scenario_names,
 )
 from audiosocket_gw.testing.simulator.scenario import Mode, Noise
-from audiosocket_gw.testing.simulator.turn import CloseAt, Ending, ToolsAt
+from audiosocket_gw.testing.simulator.turn import CloseAt, Disconnect, ToolsAt
 
 
 @pytest.mark.parametrize("name", scenario_names())
@@ -64,7 +64,7 @@ def test_a_file_can_say_everything(tmp_path: Path) -> None:
                 tools=(Tool("look_up", {"number": 7}, timeout_s=3),),
                 tools_at=ToolsAt.AFTER_SPEECH,
                 say_after_failed_tools=Speech("apology"),
-                close=Close(1011, at=CloseAt.MID_REPLY, how=Ending.DROP),
+                close=Close(1011, at=CloseAt.MID_REPLY, how=Disconnect.DROP),
             ),
         ),
     )
