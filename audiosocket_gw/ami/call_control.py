@@ -24,9 +24,6 @@ from audiosocket_gw.ami.registry import Channel, Headers
 from audiosocket_gw.ami.text import is_presented
 from audiosocket_gw.errors import ControlError
 
-ORIGINATE_GRACE_S = 5.0
-"""What Asterisk's report may take beyond the time that it lets the phone ring."""
-
 _PRESENTATIONS = ("CALLERID(num-pres)", "CALLERID(name-pres)")
 
 _ORIGINATE_FAILURES = {
@@ -174,7 +171,8 @@ class CallControl:
             "Variable": [f"{name}={value}" for name, value in variables.items()],
             **({"CallerID": caller_id} if caller_id else {}),
         }
-        received = await self._channels.perform("Originate", values, ring_s + ORIGINATE_GRACE_S)
+        deadline_s = ring_s + self._client.timing.originate_grace_s
+        received = await self._channels.perform("Originate", values, deadline_s)
         return _originated(channel, received)
 
     def forget(self, uuid: UUID) -> None:

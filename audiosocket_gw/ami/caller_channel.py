@@ -19,10 +19,6 @@ from audiosocket_gw.errors import ControlError
 
 logger = logging.getLogger("audiosocket_gw.ami")
 
-REGISTRY_WAIT_S = 0.5
-"""Asterisk tells of the channel before it connects the call, but on another connection: it can come later."""
-
-LANDING_DEADLINE_S = 3.0
 LANDING_POLL_S = 0.05
 
 NORMAL_CLEARING = "16"
@@ -66,12 +62,13 @@ class CallerChannel:
             {"Channel": self.name, "Context": context, "Exten": extension, "Priority": str(priority)},
         )
         destination = f"{extension}@{context}"
+        landing_s = self._channels.timing.landing_s
         try:
-            async with asyncio.timeout(LANDING_DEADLINE_S):
+            async with asyncio.timeout(landing_s):
                 await self._wait_for_landing(destination)
         except TimeoutError:
             raise ControlError(
-                f"Asterisk took the order, but within {LANDING_DEADLINE_S:g} s nobody came to {destination}"
+                f"Asterisk took the order, but within {landing_s:g} s nobody came to {destination}"
             ) from None
 
     async def hang_up(self) -> None:
@@ -126,7 +123,7 @@ class ChannelFinder:
     async def _hinted(self, uuid: UUID) -> Channel | None:
         client = self._client
         try:
-            async with asyncio.timeout(REGISTRY_WAIT_S):
+            async with asyncio.timeout(client.timing.registry_wait_s):
                 while (channel := client.registry.channel_of(uuid)) is None and client.connected:
                     await client.wait_for_update()
         except TimeoutError:

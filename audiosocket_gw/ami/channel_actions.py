@@ -7,7 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from audiosocket_gw.ami.client import AmiClient
+from audiosocket_gw.ami.client import AmiClient, AmiTiming
 from audiosocket_gw.ami.connection import MAX_LINE_BYTES, AmiActionError, Values
 from audiosocket_gw.ami.dialplan import check_variables_to_set
 from audiosocket_gw.ami.registry import Headers
@@ -24,6 +24,11 @@ class ChannelActions:
 
     def __init__(self, client: AmiClient) -> None:
         self._client = client
+
+    @property
+    def timing(self) -> AmiTiming:
+        """The time limits."""
+        return self._client.timing
 
     async def perform(
         self, action: str, values: Values, deadline_s: float | None = None

@@ -55,9 +55,12 @@ class LoginRefused(ControlError):
 
 @dataclass(frozen=True, slots=True)
 class AmiTiming:
-    """How patient the client is; all in seconds.
+    """Time limits of a client, and of what is asked through it; all in seconds.
 
     A half-open connection is cut ``ping_interval_s + ping_deadline_s`` after the last sign of life, at most.
+    ``registry_wait_s``: Asterisk reports a channel before it connects the call, but on another connection,
+    so the report may come later. ``landing_s``: from a Redirect until the caller is there.
+    ``originate_grace_s``: from the end of the ringing until the report on an Originate.
     """
 
     connect_s: float = 5.0
@@ -67,6 +70,9 @@ class AmiTiming:
     first_retry_s: float = 0.5
     max_retry_s: float = 30.0
     refused_retry_s: float = 60.0
+    registry_wait_s: float = 0.5
+    landing_s: float = 3.0
+    originate_grace_s: float = 5.0
 
 
 class AmiClient:
@@ -83,12 +89,12 @@ class AmiClient:
         self.peer_host = ""
         self.registry = ChannelRegistry()
         self.functions: frozenset[str] = frozenset()
-        self._timing = timing or AmiTiming()
+        self.timing = timing or AmiTiming()
         self._connection: AmiConnection | None = None
         self._serving: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._useless_events = 0
-        self._retry_s = self._timing.first_retry_s
+        self._retry_s = self.timing.first_retry_s
         self._filtered_by = ""
         self._said: set[str] = set()
 
@@ -119,7 +125,7 @@ class AmiClient:
             raise ControlError(
                 f"{name}: not connected to the manager interface of Asterisk at {self.address}"
             )
-        return await self._connection.perform(name, values, deadline_s or self._timing.action_s)
+        return await self._connection.perform(name, values, deadline_s or self.timing.action_s)
 
     async def refresh(self) -> None:
         """Ask Asterisk which channels there are, and learn from all of them.
@@ -147,22 +153,22 @@ class AmiClient:
             await self._session()
         except LoginRefused as refusal:
             self._say_once(logging.ERROR, f"{_TROUBLE}{refusal}", _LOGIN_REFUSED, self.address, refusal)
-            return self._timing.refused_retry_s
+            return self.timing.refused_retry_s
         except (ConfigurationError, ControlError, LocalProtocolError, OSError) as error:
             # TimeoutError is an OSError. AMI_TLS_CA_FILE may have become unusable since the start.
-            reason = reason_of(error, f"no connection in {self._timing.connect_s:g} s")
+            reason = reason_of(error, f"no connection in {self.timing.connect_s:g} s")
             if isinstance(error, ssl.SSLCertVerificationError):
                 reason += _UNVERIFIED
             self._say_once(logging.WARNING, f"{_TROUBLE}{reason}", _LOST, self.address, reason)
         pause_s = self._retry_s
-        self._retry_s = min(2 * pause_s, self._timing.max_retry_s)
+        self._retry_s = min(2 * pause_s, self.timing.max_retry_s)
         return pause_s
 
     async def _session(self) -> None:
         address = self.address
         # Reading the authorities of the system takes longer than a frame of audio.
         context = await asyncio.to_thread(address.ssl_context)
-        async with asyncio.timeout(self._timing.connect_s):
+        async with asyncio.timeout(self.timing.connect_s):
             connection = await AmiConnection.open(
                 address.host, address.port, context, self._on_event, address.certified_name
             )
@@ -187,14 +193,14 @@ class AmiClient:
         password = self.address.password.get_secret_value()
         values = {"Username": self.address.username, "Events": "off"}
         if self.address.md5:
-            answer = await connection.perform("Challenge", {"AuthType": "MD5"}, self._timing.action_s)
+            answer = await connection.perform("Challenge", {"AuthType": "MD5"}, self.timing.action_s)
             challenge = answer.headers.get("Challenge", "")
             key = md5(f"{challenge}{password}".encode(), usedforsecurity=False).hexdigest()
             values |= {"AuthType": "MD5", "Key": key}
         else:
             values |= {"Secret": password}
         try:
-            await connection.perform("Login", values, self._timing.action_s)
+            await connection.perform("Login", values, self.timing.action_s)
         except AmiActionError as refusal:
             if refusal.reply == SHUTTING_DOWN:
                 raise
@@ -207,20 +213,20 @@ class AmiClient:
         try:
             for criteria, value in FILTERS:
                 filter_ = {"Operation": "Add", "MatchCriteria": criteria, "Filter": value}
-                await connection.perform("Filter", filter_, self._timing.action_s)
+                await connection.perform("Filter", filter_, self.timing.action_s)
         except AmiActionError as refusal:
             logger.debug("%s: %s; the eventfilter lines of manager.conf must do", self.address, refusal)
             self._filtered_by = "the eventfilter lines of its manager.conf"
         else:
             self._filtered_by = "the filters of this connection"
-        await connection.perform("Events", {"EventMask": EVENT_MASK}, self._timing.action_s)
+        await connection.perform("Events", {"EventMask": EVENT_MASK}, self.timing.action_s)
 
     async def _functions(self, connection: AmiConnection) -> frozenset[str]:
         """Ask for the dialplan functions: to use one that isn't there is an error in Asterisk's log."""
         found = set()
         try:
             for function, (question, answer) in FUNCTIONS.items():
-                reply = await connection.perform("Getvar", {"Variable": question}, self._timing.action_s)
+                reply = await connection.perform("Getvar", {"Variable": question}, self.timing.action_s)
                 if re.fullmatch(answer, reply.headers.get("Value", "")):
                     found.add(function)
         except ControlError as error:
@@ -236,11 +242,11 @@ class AmiClient:
     async def _watch(self, connection: AmiConnection) -> None:
         """Stay until the connection is lost, and see that it lives."""
         while True:
-            await asyncio.wait([connection.lost], timeout=self._timing.ping_interval_s)
+            await asyncio.wait([connection.lost], timeout=self.timing.ping_interval_s)
             if connection.lost.done():
                 raise ControlError(connection.lost.result())
             try:
-                await connection.perform("Ping", {}, self._timing.ping_deadline_s)
+                await connection.perform("Ping", {}, self.timing.ping_deadline_s)
             except ControlError as error:
                 connection.cut(f"it is dead: {error}")
                 raise
@@ -252,13 +258,13 @@ class AmiClient:
             self._filtered_by,
         )
         self._said = {topic for topic in self._said if not topic.startswith(_TROUBLE)}
-        self._retry_s = self._timing.first_retry_s
+        self._retry_s = self.timing.first_retry_s
         self._wake()
 
     async def _look_at_release(self, connection: AmiConnection) -> None:
         """Warn of what this Asterisk can't do, by name; a user who may not ask hears nothing."""
         try:
-            answer = await connection.perform("CoreSettings", {}, self._timing.action_s)
+            answer = await connection.perform("CoreSettings", {}, self.timing.action_s)
         except ControlError as error:
             logger.debug("%s: its release isn't known: %s", self.address, error)
             return

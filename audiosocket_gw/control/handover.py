@@ -70,12 +70,15 @@ class Handover:
         control: CallControl | None,
         result: CallResult | None,
         tasks: asyncio.TaskGroup,
+        *,
+        release_s: float = RELEASE_S,
     ) -> None:
         self._call = call
         self._policy = policy
         self._control = control
         self._result = result
         self._tasks = tasks
+        self._release_s = release_s
         self._state = State.IDLE
         self._task: asyncio.Task[None] | None = None
         self._decision: asyncio.Future[CallEnd | None] | None = None
@@ -217,7 +220,7 @@ class Handover:
 
     async def _wait_for_release(self, reason: EndReason, detail: str) -> None:
         """Send silence until Asterisk closes; if the gateway closed first, the dialplan would go on."""
-        await asyncio.sleep(RELEASE_S)
+        await asyncio.sleep(self._release_s)
         self._call.end(reason, f"{detail}; Asterisk did not close the connection by itself")
 
     def _abort(self, what: str, why: str) -> None:

@@ -12,8 +12,6 @@ from uuid import uuid4
 import pytest
 from pydantic import SecretStr
 
-from audiosocket_gw.ami import call_control as control_module
-from audiosocket_gw.ami import caller_channel as channel_module
 from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.call_control import CallControl, CallerData
 from audiosocket_gw.ami.caller_channel import CallerChannel
@@ -228,9 +226,8 @@ async def test_a_codec_that_asterisk_does_not_tell_is_no_failure(
         assert described.codec == ""
 
 
-async def test_call_that_was_not_told_of_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_module, "REGISTRY_WAIT_S", 0.01)
-    async with call() as (fake, control):
+async def test_call_that_was_not_told_of_is_looked_for_once() -> None:
+    async with call(replace(TIMING, registry_wait_s=0.01)) as (fake, control):
         fake.received.clear()
         unknown = uuid4()
         with pytest.raises(ControlError, match=f"no channel .* is in the call {unknown}"):
@@ -371,9 +368,8 @@ async def test_redirect_that_ends_at_the_invalid_extension() -> None:
             await redirect
 
 
-async def test_redirect_that_moves_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channel_module, "LANDING_DEADLINE_S", 0.2)
-    async with call() as (_, control):
+async def test_redirect_that_moves_nobody() -> None:
+    async with call(replace(TIMING, landing_s=0.2)) as (_, control):
         with pytest.raises(ControlError, match=r"within 0\.2 s nobody came to 600@queues"):
             await (await control.locate(CALL)).redirect("queues", "600")
 
@@ -415,9 +411,8 @@ async def test_cut_in_mid_action(action: str) -> None:
 
 
 @pytest.mark.parametrize("action", ATTEMPTS)
-async def test_slow_answer(action: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(control_module, "ORIGINATE_GRACE_S", -29.5)
-    async with call(replace(TIMING, action_s=0.5)) as (fake, control):
+async def test_slow_answer(action: str) -> None:
+    async with call(replace(TIMING, action_s=0.5, originate_grace_s=-29.5)) as (fake, control):
         fake.unanswered = {action}
         with pytest.raises(ControlError, match=f"{action}: no answer"):
             await ATTEMPTS[action](control)

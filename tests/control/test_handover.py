@@ -13,7 +13,6 @@ import pytest
 from audiosocket_gw.ami.call_control import CallControl
 from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.ami.result import CallResult
-from audiosocket_gw.control import handover as handover_module
 from audiosocket_gw.control.dtmf import KeyAction
 from audiosocket_gw.control.handover import TRANSITIONS, Handover, State
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
@@ -78,19 +77,21 @@ class _Over(Exception):
 
 
 @asynccontextmanager
-async def handover(pbx: CallControl | None = None) -> AsyncIterator[tuple[FakeCall, Handover]]:
+async def handover(
+    pbx: CallControl | None = None, release_s: float = 5
+) -> AsyncIterator[tuple[FakeCall, Handover]]:
     call = FakeCall()
     result = CallResult(pbx, CALL) if pbx is not None else None
     try:
         async with asyncio.TaskGroup() as tasks:
-            yield call, Handover(call, POLICY, pbx, result, tasks)
+            yield call, Handover(call, POLICY, pbx, result, tasks, release_s=release_s)
             raise _Over
     except* _Over:
         pass
 
 
 @asynccontextmanager
-async def controlled() -> AsyncIterator[tuple[FakeAsterisk, FakeCall, Handover]]:
+async def controlled(release_s: float = 5) -> AsyncIterator[tuple[FakeAsterisk, FakeCall, Handover]]:
     async with fake_asterisk() as fake:
         fake.channels = {CHANNEL: IN_CALL}
         fake.replies["Getvar"] = "Response: Success\nValue: 1"
@@ -98,7 +99,7 @@ async def controlled() -> AsyncIterator[tuple[FakeAsterisk, FakeCall, Handover]]
             control = CallControl(client)
             await control.wait_until_connected()
             await fake.came("CoreShowChannels")
-            async with handover(control) as (call, subject):
+            async with handover(control, release_s) as (call, subject):
                 fake.received.clear()
                 yield fake, call, subject
 
@@ -231,9 +232,8 @@ async def test_hang_up_by_the_manager_interface() -> None:
         assert fake.set_on[CHANNEL, "AVR_RESULT"] == "completed"
 
 
-async def test_call_that_asterisk_does_not_close_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handover_module, "RELEASE_S", 0.05)
-    async with controlled() as (fake, call, subject):
+async def test_call_that_asterisk_does_not_close_ends_by_itself() -> None:
+    async with controlled(release_s=0.05) as (fake, call, subject):
         await subject.transfer("sales", None, None)
         call.hears_last_words()
         await fake.came("Redirect")
