@@ -14,6 +14,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from audiosocket_gw.causes import Cause
 from audiosocket_gw.events import CallEnd, EndReason
 
@@ -32,6 +35,34 @@ class GatewayError(Exception):
 
 class ConfigurationError(GatewayError):
     """A setting is missing or bad; the message names the variable, the value and the fix."""
+
+
+class Faults:
+    """Collects `ConfigurationError`s, so that one start names all that is wrong."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, None] = {}
+
+    @contextmanager
+    def collected(self) -> Iterator[None]:
+        """Go on after a `ConfigurationError` in the block. The same line counts once."""
+        try:
+            yield
+        except ConfigurationError as error:
+            self.add(*str(error).splitlines())
+
+    def add(self, *lines: str) -> None:
+        """Add faults, a line for each."""
+        self._lines |= dict.fromkeys(lines)
+
+    def raise_if_any(self) -> None:
+        """Raise one error of all that was collected.
+
+        Raises:
+            ConfigurationError: something was; its message has a line for each.
+        """
+        if self._lines:
+            raise ConfigurationError("\n".join(self._lines))
 
 
 class ProtocolError(GatewayError):

@@ -7,30 +7,30 @@ import contextlib
 import logging
 import resource
 import shlex
-from collections.abc import AsyncIterator, Sequence
+import ssl
+from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import timedelta
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import httpx
 
-from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.pbx_pool import PbxPool
 from audiosocket_gw.audio.hold_audio import MAX_FILE_BYTES, MAX_S, HoldAudioFile
 from audiosocket_gw.call.call import CallContext
 from audiosocket_gw.call.log import log_event
+from audiosocket_gw.call.settings import HoldAudioSettings
 from audiosocket_gw.control.actions import Services
-from audiosocket_gw.control.settings import ControlSettings
 from audiosocket_gw.elevenlabs.agent import AgentLocator
-from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.errors import ConfigurationError, Faults
 from audiosocket_gw.events import CallEvent, Observer
 from audiosocket_gw.flight.recorder import FlightRecorder
+from audiosocket_gw.flight.settings import FlightKeep
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.recording.recorder import Recorder
-from audiosocket_gw.recording.retention import Limits
 from audiosocket_gw.runtime.event_loop import backlog_of
 from audiosocket_gw.runtime.load import Load
 from audiosocket_gw.runtime.proxies import create_http_client_for_tools, warn_of_unused_proxy
@@ -38,8 +38,10 @@ from audiosocket_gw.runtime.ticker import Ticker
 from audiosocket_gw.runtime.tls_trust import create_ssl_context
 from audiosocket_gw.server.admission import SPARE_CONNECTIONS
 from audiosocket_gw.server.listener import AudioSocketServer
-from audiosocket_gw.settings import FlightKeep, Settings
+from audiosocket_gw.server.settings import ServerSettings
+from audiosocket_gw.settings import GatewaySettings
 from audiosocket_gw.tap import OpenTap
+from audiosocket_gw.tools import ToolRegistry
 from audiosocket_gw.tools.builtin import load_tools
 
 logger = logging.getLogger("audiosocket_gw.gateway")
@@ -56,7 +58,7 @@ class Gateway:
     and ends the rest; `cut_calls` says how many those were.
     """
 
-    def __init__(self, settings: Settings, *, observers: Sequence[Observer] = ()) -> None:
+    def __init__(self, settings: GatewaySettings, *, observers: Sequence[Observer] = ()) -> None:
         self._settings = settings
         self._observers = (log_event, *observers)
         self._resources = AsyncExitStack()
@@ -99,45 +101,41 @@ class Gateway:
         # Host names are looked up in threads, and tools may use them too: too few would keep calls waiting.
         asyncio.get_running_loop().set_default_executor(self.threads)
         settings = self._settings
-        ssl_context = create_ssl_context(settings.tls_ca_file)
         async with AsyncExitStack() as stack:
+            opened = await open_resources(settings, stack.enter_context(ExitStack()))
+            if settings.embedded_agent:
+                raise ConfigurationError("AGENT=simulator: the command `serve` alone has an embedded agent")
             # No proxy from the environment: the WebSocket couldn't follow it.
             http = await stack.enter_async_context(
                 httpx.AsyncClient(
-                    verify=ssl_context,
+                    verify=opened.ssl_context,
                     timeout=None,
                     trust_env=False,
                     limits=httpx.Limits(max_connections=None),
                 )
             )
             # Not the same: slow tools must not keep calls from their agents.
-            http_for_tools = await stack.enter_async_context(create_http_client_for_tools(ssl_context))
-            warn_of_unused_proxy(settings.elevenlabs_base_url, settings.elevenlabs_agent_url)
-            tools = load_tools(settings.tool_timeout, settings.tools_dir)
-            logger.info("tools: %s", Sentence(", ".join(tools.names)))
-            load = Load(*settings.batch_frames)
+            http_for_tools = await stack.enter_async_context(create_http_client_for_tools(opened.ssl_context))
+            warn_of_unused_proxy(settings.agent.elevenlabs_base_url, settings.agent.elevenlabs_agent_url)
+            logger.info("tools: %s", Sentence(", ".join(opened.tools.names)))
+            load = Load(settings.load.least_frames, settings.load.most_frames)
+            pbxs = PbxPool(settings.ami.common, settings.ami.listed)
             yield CallContext(
                 settings=settings.call,
-                locator=AgentLocator(settings.elevenlabs, http),
-                ssl_context=ssl_context,
+                locator=AgentLocator(settings.agent, http),
+                ssl_context=opened.ssl_context,
                 ticker=Ticker(load, backlog_of(asyncio.get_running_loop())),
                 load=load,
-                hold_audio_file=_hold_audio_file(settings),
-                services=Services(_control_settings(settings), tools, http_for_tools),
-                pbxs=await stack.enter_async_context(_pbxs(settings)),
+                hold_audio_file=opened.hold_audio_file,
+                services=Services(settings.control, opened.tools, http_for_tools),
+                pbxs=await stack.enter_async_context(pbxs),
                 observe=self._observe,
-                taps=_taps(settings, stack),
+                taps=opened.taps,
             )
 
     async def _listen(self) -> None:
-        _raise_descriptor_limit(self._settings)
-        try:
+        with _naming_address(self._settings.server):
             await self._server.start()
-        except OSError as error:
-            raise ConfigurationError(
-                f"HOST={self._settings.host!r} PORT={self._settings.port}: can't listen there: "
-                f"{error.strerror}. Choose an address of this machine and a free port."
-            ) from None
         logger.info("listening for Asterisk on %s:%d", *self.address)
 
     def _observe(self, event: CallEvent) -> None:
@@ -153,30 +151,69 @@ class Gateway:
         self._server.refuse_new_calls()
         if self.calls:
             logger.info(
-                "%d calls are up; they have %g s (DRAIN_TIMEOUT)", self.calls, self._settings.drain_timeout
+                "%d calls are up; they have %g s (DRAIN_TIMEOUT)",
+                self.calls,
+                self._settings.server.drain_timeout,
             )
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.drain_timeout):
+            async with asyncio.timeout(self._settings.server.drain_timeout):
                 await self._server.calls.wait()
         self.cut_calls = self._server.calls.callers
         await self._server.close("the gateway is stopping, and DRAIN_TIMEOUT is over")
 
 
-def _taps(settings: Settings, stack: AsyncExitStack) -> tuple[OpenTap, ...]:
-    """Start the recorders that are wanted."""
-    taps: list[OpenTap] = []
-    if settings.record_dir is not None:
-        limits = _limits(settings.record_max_mb, settings.record_max_days)
-        taps.append(stack.enter_context(Recorder(settings.record_dir, limits)).open)
-    if settings.flight_dir is not None:
-        limits = _limits(settings.flight_max_mb, settings.flight_max_days)
-        keep_all = settings.flight_keep is FlightKeep.ALL
-        flights = FlightRecorder(settings.flight_dir, keep_all=keep_all, limits=limits)
-        taps.append(stack.enter_context(flights).open)
-    return tuple(taps)
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a gateway reads and opens before it takes a call."""
+
+    ssl_context: ssl.SSLContext
+    tools: ToolRegistry
+    hold_audio_file: HoldAudioFile | None
+    taps: tuple[OpenTap, ...]
 
 
-def _hold_audio_file(settings: Settings) -> HoldAudioFile | None:
+async def open_resources(settings: GatewaySettings, stack: ExitStack) -> Opened:
+    """Read the files, and open the folders, that the settings name; ``stack`` closes them.
+
+    Raises:
+        ConfigurationError: a gateway can't be started with these settings; the message has a line for each
+            of the faults.
+    """
+    faults = Faults()
+    faults.add(*settings.conflicts())
+    with faults.collected():
+        _raise_descriptor_limit(settings)
+    with faults.collected(), _naming_address(settings.server):
+        await _try_to_listen(settings.server)
+    with faults.collected():
+        ssl_context = create_ssl_context(settings.tls_ca_file)
+    for address in settings.ami.by_place.values():
+        with faults.collected():
+            address.ssl_context()
+    with faults.collected():
+        tools = load_tools(settings.tools.tool_timeout, settings.tools.tools_dir)
+    with faults.collected():
+        hold_audio_file = _hold_audio_file(settings.hold_audio)
+    taps = []
+    for recorder in _recorders(settings):
+        with faults.collected():
+            stack.enter_context(recorder)
+            taps.append(recorder.open)
+    faults.raise_if_any()
+    return Opened(ssl_context, tools, hold_audio_file, tuple(taps))
+
+
+async def find_faults(settings: GatewaySettings) -> list[str]:
+    """Return what keeps a gateway with these settings from starting, a line each; leave nothing open."""
+    try:
+        with ExitStack() as stack:
+            await open_resources(settings, stack)
+    except ConfigurationError as error:
+        return str(error).splitlines()
+    return []
+
+
+def _hold_audio_file(settings: HoldAudioSettings) -> HoldAudioFile | None:
     if settings.hold_audio is None:
         return None
     return load_hold_audio(settings.hold_audio, settings.hold_audio_gain_db)
@@ -204,49 +241,44 @@ def load_hold_audio(path: Path, gain_db: float = 0.0) -> HoldAudioFile:
         ) from None
 
 
-def _control_settings(settings: Settings) -> ControlSettings:
-    return ControlSettings(
-        settings.transfer_policy, settings.mcp_approval, settings.dtmf_actions, settings.dtmf_timeout
+def _recorders(settings: GatewaySettings) -> Iterator[Recorder | FlightRecorder]:
+    recording, flight = settings.recording, settings.flight
+    if recording.record_dir is not None:
+        yield Recorder(recording.record_dir, recording.limits)
+    if flight.flight_dir is not None:
+        keep_all = flight.flight_keep is FlightKeep.ALL
+        yield FlightRecorder(flight.flight_dir, keep_all=keep_all, limits=flight.limits)
+
+
+@contextmanager
+def _naming_address(settings: ServerSettings) -> Iterator[None]:
+    """Say which settings an address is of that can't be listened on."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"HOST={settings.host!r} PORT={settings.port}: can't listen there: "
+            f"{error.strerror}. Choose an address of this machine and a free port."
+        ) from None
+
+
+async def _try_to_listen(settings: ServerSettings) -> None:
+    """Raises: OSError: the address can't be listened on. No connection is accepted."""
+    listener = await asyncio.get_running_loop().create_server(
+        asyncio.Protocol, settings.host, settings.port, start_serving=False
     )
+    listener.close()
 
 
-def _limits(megabytes: int, days: float) -> Limits:
-    return Limits(max_bytes=megabytes * 1_000_000 or None, max_age=timedelta(days=days) if days else None)
-
-
-def ami_address(settings: Settings, place: str) -> AmiAddress:
-    """Return how to log in at ``place``: ``AMI_HOST`` or one of ``AMI_HOSTS``, with or without a port."""
-    assert settings.ami_password is not None, "Settings has checked this"
-    host, _, port = place.partition(":")
-    return AmiAddress(
-        host,
-        settings.ami_username,
-        settings.ami_password,
-        port=int(port or settings.ami_port),
-        md5=settings.ami_md5,
-        tls=settings.ami_tls,
-        tls_ca_file=settings.ami_tls_ca_file,
-        tls_name=settings.ami_tls_name,
-    )
-
-
-def _pbxs(settings: Settings) -> PbxPool:
-    common = ami_address(settings, settings.ami_host) if settings.ami_host else None
-    listed = [ami_address(settings, place) for place in settings.ami_hosts]
-    for address in filter(None, (common, *listed)):
-        address.ssl_context()  # a bad AMI_TLS_CA_FILE is told now
-    return PbxPool(common, listed)
-
-
-def _raise_descriptor_limit(settings: Settings) -> None:
+def _raise_descriptor_limit(settings: GatewaySettings) -> None:
     """Let the process open the two sockets that each call needs, and the files that are written of it.
 
     Raises:
         ConfigurationError: the hard limit doesn't allow that many.
     """
-    max_calls = settings.max_calls
-    each = 2 + 2 * (settings.record_dir is not None) + (settings.flight_dir is not None)
-    needed = each * max_calls + SPARE_CONNECTIONS + OTHER_DESCRIPTORS
+    max_calls = settings.server.max_calls
+    recorded, kept = settings.recording.record_dir is not None, settings.flight.flight_dir is not None
+    needed = (2 + 2 * recorded + kept) * max_calls + SPARE_CONNECTIONS + OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and needed > hard:
         raise ConfigurationError(

@@ -21,7 +21,7 @@ from audiosocket_gw.ami.call_control import CallerData
 from audiosocket_gw.ami.registry import Channel
 from audiosocket_gw.call.caller_data import caller_headers, caller_variables
 from audiosocket_gw.elevenlabs.agent import AgentAddress, AgentLocator
-from audiosocket_gw.settings import load_settings
+from audiosocket_gw.settings import GatewaySettings, load_settings
 
 ROUTER = Path(__file__).parents[1] / "examples" / "agent_router.py"
 
@@ -98,7 +98,7 @@ async def _locate(url: str, number: str, language: str) -> AgentAddress:
         return caller_headers(caller_variables(uuid4(), data, {"LINE_LANGUAGE": "en"}))
 
     async with httpx.AsyncClient(timeout=None, trust_env=False) as http:
-        return await AgentLocator(settings.elevenlabs, http).locate(headers)
+        return await AgentLocator(GatewaySettings.of(settings).agent, http).locate(headers)
 
 
 async def test_router_and_gateway_understand_each_other() -> None:

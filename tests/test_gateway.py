@@ -18,7 +18,7 @@ from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.protocol.audiosocket import Hangup
-from audiosocket_gw.settings import Settings
+from audiosocket_gw.settings import GatewaySettings, Settings
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp
 from tests.harness.gateway import running_gateway
@@ -132,7 +132,7 @@ async def test_a_port_that_is_taken_is_a_configuration_error() -> None:
     async with running_gateway() as harness:
         _, port = harness.gateway.address
         with pytest.raises(ConfigurationError, match=f"PORT={port}.*in use"):
-            async with Gateway(Settings(elevenlabs_agent_id="agent", port=port)):
+            async with Gateway(GatewaySettings.of(Settings(elevenlabs_agent_id="agent", port=port))):
                 pass
 
 
@@ -141,7 +141,7 @@ async def test_too_many_calls_for_the_file_limit_is_a_configuration_error(
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 512))
     with pytest.raises(ConfigurationError, match="MAX_CALLS=500: needs 1164 open files"):
-        async with Gateway(Settings(elevenlabs_agent_id="agent", port=0)):
+        async with Gateway(GatewaySettings.of(Settings(elevenlabs_agent_id="agent", port=0))):
             pass
 
 
@@ -149,7 +149,7 @@ async def test_the_file_limit_is_raised_as_far_as_needed(monkeypatch: pytest.Mon
     raised: list[tuple[int, int]] = []
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
-    async with Gateway(Settings(elevenlabs_agent_id="agent", port=0)):
+    async with Gateway(GatewaySettings.of(Settings(elevenlabs_agent_id="agent", port=0))):
         assert raised == [(1164, 4096)]
 
 
@@ -158,5 +158,6 @@ async def test_records_need_files_too(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
     records: dict[str, Any] = {"record_dir": tmp_path / "calls", "flight_dir": tmp_path / "flights"}
-    async with Gateway(Settings(elevenlabs_agent_id="agent", port=0, max_calls=100, **records)):
+    settings = Settings(elevenlabs_agent_id="agent", port=0, max_calls=100, **records)
+    async with Gateway(GatewaySettings.of(settings)):
         assert raised == [(5 * 100 + 164, 4096)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from audiosocket_gw.ami.certificate import is_address
-from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.errors import ConfigurationError, Faults
 from audiosocket_gw.runtime.tls_trust import trust
 
 
@@ -46,13 +46,17 @@ class AmiAddress:
         """
         if not self.tls:
             return None
+        faults = Faults()
         if self.tls_ca_file is None:
             context = ssl.create_default_context()
         else:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-            trust(context, self.tls_ca_file, "AMI_TLS_CA_FILE")
+            with faults.collected():
+                trust(context, self.tls_ca_file, "AMI_TLS_CA_FILE")
             context.check_hostname = not is_address(self.certified_name)  # AmiConnection does that one
-        _check_name(context, self.certified_name)
+        with faults.collected():
+            _check_name(context, self.certified_name)
+        faults.raise_if_any()
         return context
 
 

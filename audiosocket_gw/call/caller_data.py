@@ -6,6 +6,7 @@ sent ends the conversation (close code 1008).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from urllib.parse import quote
 from uuid import UUID
@@ -16,6 +17,21 @@ UNKNOWN = "unknown"
 """Told to the agent in place of what Asterisk doesn't know: an agent dies of a missing variable."""
 
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+
+
+def parse_call_variables(text: str) -> dict[str, str]:
+    """Read ``NAME`` and ``NAME=default``, separated by commas; without a default it is `UNKNOWN`.
+
+    Raises:
+        ValueError: a name can't be that of a channel variable, or of a dynamic variable of ElevenLabs.
+    """
+    variables = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, default = part.partition("=")
+        if not re.fullmatch(r"(?!system__)[A-Za-z_][A-Za-z0-9_]{0,79}", name):  # ElevenLabs reserves it
+            raise ValueError(f"{name!r} is not the name of a channel variable that an agent can be told")
+        variables[name] = default if equals else UNKNOWN
+    return variables
 
 
 def caller_variables(uuid: UUID, data: CallerData | None, defaults: Mapping[str, str]) -> dict[str, str]:

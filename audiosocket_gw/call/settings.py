@@ -1,10 +1,11 @@
-"""What the operator has set of every call."""
+"""What the operator has set of every call, and of the hold audio."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from audiosocket_gw.audio.hold_audio import HoldAudioMode
 
@@ -38,3 +39,14 @@ class CallSettings:
     drop_interrupted_audio: bool
     report_heard: bool
     hold_audio_mode: HoldAudioMode
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldAudioSettings:
+    """The settings of the file that callers hear; each has the name of its environment variable.
+
+    Without ``hold_audio`` they hear silence.
+    """
+
+    hold_audio: Path | None
+    hold_audio_gain_db: float

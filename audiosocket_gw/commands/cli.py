@@ -17,9 +17,8 @@ from audiosocket_gw.commands.serve import run_serve
 from audiosocket_gw.commands.simulator import run_simulator
 from audiosocket_gw.commands.tools import run_tools
 from audiosocket_gw.errors import EXIT_CONFIGURATION, ConfigurationError
-from audiosocket_gw.gateway import ami_address
 from audiosocket_gw.log.setup import log_to_stderr
-from audiosocket_gw.settings import AgentKind, Settings, load_settings
+from audiosocket_gw.settings import AgentKind, GatewaySettings, Settings, load_settings
 from audiosocket_gw.testing.demo import run_demo
 
 MAX_RING_S = 600
@@ -78,7 +77,7 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def _serve(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in ("agent", "host", "port")}
-    return run_serve(load_settings(**{name: value for name, value in given.items() if value is not None}))
+    return run_serve(**{name: value for name, value in given.items() if value is not None})
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -156,7 +155,7 @@ def _originate(options: argparse.Namespace) -> int:
         dict(options.variable),
         options.ring,
     )
-    pbx = ami_address(settings, chosen_pbx(settings.ami_host, settings.ami_hosts, options.pbx))
+    pbx = chosen_pbx(GatewaySettings.of(settings).ami, options.pbx)
     return asyncio.run(run_originate(call, pbx, settings.originate_channels))
 
 
@@ -197,7 +196,7 @@ def _replay(options: argparse.Namespace) -> int:
     if options.gateway is not None:
         return asyncio.run(run_replay_into(options.file, options.gateway))
     settings = _settings_without_agent()
-    return asyncio.run(run_replay(options.file, settings, run_tools=options.tools))
+    return asyncio.run(run_replay(options.file, GatewaySettings.of(settings), run_tools=options.tools))
 
 
 def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.call_control import CallControl
 from audiosocket_gw.ami.client import AmiClient
+from audiosocket_gw.ami.settings import AmiSettings
 from audiosocket_gw.errors import ConfigurationError, ControlError
 
 CONNECT_LIMIT_S = 10.0
@@ -36,22 +37,22 @@ class OutboundCall:
         return f"{self.extension}@{self.context}"
 
 
-def chosen_pbx(common: str | None, listed: Sequence[str], wanted: str | None) -> str:
-    """Return which of ``AMI_HOST`` (``common``) and ``AMI_HOSTS`` (``listed``) places the call.
+def chosen_pbx(settings: AmiSettings, wanted: str | None) -> AmiAddress:
+    """Return which of the PBXs in the settings places the call.
 
     Raises:
         ConfigurationError: there is none, or ``wanted`` (``--pbx``) doesn't say which.
     """
-    known = [place for place in (common, *listed) if place]
+    known = settings.by_place
     if not known:
         raise ConfigurationError(
             "AMI_HOST is not set: Asterisk's manager interface places the call; set it, and AMI_PASSWORD"
         )
     if wanted is not None and wanted not in known:
         raise ConfigurationError(f"--pbx {wanted}: it is none of AMI_HOST and AMI_HOSTS, {', '.join(known)}")
-    if wanted is None and common is None and len(known) > 1:
+    if wanted is None and settings.ami_host is None and len(known) > 1:
         raise ConfigurationError(f"AMI_HOSTS={','.join(known)}: say which of them with --pbx")
-    return wanted or known[0]
+    return known[wanted or next(iter(known))]
 
 
 async def run_originate(call: OutboundCall, pbx: AmiAddress, allowed: re.Pattern[str]) -> int:

@@ -18,7 +18,7 @@ from audiosocket_gw.flight.format import FlightError, HeardFrame
 from audiosocket_gw.flight.summary import describe_event, figures_line, how_it_ended, summarize
 from audiosocket_gw.flight.timing import timing
 from audiosocket_gw.log.text import escape
-from audiosocket_gw.settings import Settings
+from audiosocket_gw.settings import GatewaySettings
 from audiosocket_gw.testing.replay.replay import Outcome, RemoteOutcome, replay, replay_into
 
 PROGRESS_S = 10.0
@@ -38,7 +38,7 @@ def run_summary(path: Path, *, stream: TextIO | None = None) -> int:
 
 
 async def run_replay(
-    path: Path, settings: Settings, *, run_tools: bool = False, stream: TextIO | None = None
+    path: Path, settings: GatewaySettings, *, run_tools: bool = False, stream: TextIO | None = None
 ) -> int:
     """Replay a call into a gateway in this process, and print what differs.
 

@@ -5,34 +5,41 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
 
-from audiosocket_gw.errors import GatewayError
-from audiosocket_gw.gateway import Gateway
+from audiosocket_gw.errors import ConfigurationError, GatewayError
+from audiosocket_gw.gateway import Gateway, find_faults
 from audiosocket_gw.log.printed import print_to_log
 from audiosocket_gw.log.setup import set_level
 from audiosocket_gw.runtime.event_loop import GatewayEventLoop
 from audiosocket_gw.runtime.shutdown import end_with_nothing_left, stop_signals
-from audiosocket_gw.settings import AgentKind, Settings
+from audiosocket_gw.settings import GatewaySettings, read_settings
 from audiosocket_gw.testing.simulator import Simulator, load_scenario
 
 logger = logging.getLogger("audiosocket_gw.gateway")
 
 
-def run_serve(settings: Settings) -> int:
+def run_serve(**overrides: Any) -> int:
     """Answer Asterisk's calls until a signal says to stop; return the exit status.
 
     0: every call had ended, or ended in time. 1: calls outlived ``DRAIN_TIMEOUT`` and were cut, or the
-    gateway failed.
+    gateway failed. ``overrides`` (fields of `Settings`) win over the environment.
 
     Raises:
-        ConfigurationError: the gateway can't be started with these settings.
+        ConfigurationError: the gateway can't be started with these settings; a line for each fault.
     """
+    settings, faults = read_settings(**overrides)
+    rooms = GatewaySettings.of(settings)
+    if faults:
+        raise ConfigurationError("\n".join([*faults, *_others(faults, asyncio.run(find_faults(rooms)))]))
     set_level(settings.log_level.upper())
     try:
         with print_to_log(), asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
-            return runner.run(serve(settings))
+            return runner.run(serve(rooms))
     except GatewayError:
         raise
     except Exception:  # by the log: Python would print it, and wait for a reader of standard error
@@ -40,9 +47,19 @@ def run_serve(settings: Settings) -> int:
         return 1
 
 
-async def serve(settings: Settings) -> int:
+def _others(told: Sequence[str], found: Sequence[str]) -> list[str]:
+    """Return what was found, but for the faults of a default that stood in for a bad value."""
+    names = _variables(told)
+    return [line for line in found if not names & _variables([line])]
+
+
+def _variables(lines: Sequence[str]) -> set[str]:
+    return {name for line in lines for name in re.findall(r"\b([A-Z_0-9]+)=", line.partition(": ")[0])}
+
+
+async def serve(settings: GatewaySettings) -> int:
     """Run the gateway until a signal stops it (`shutdown`); return the exit status of `run_serve`."""
-    with stop_signals(settings.drain_timeout) as stop:
+    with stop_signals(settings.server.drain_timeout) as stop:
         async with _with_embedded_agent(settings) as settings:
             gateway = Gateway(settings)
             async with gateway:
@@ -61,18 +78,18 @@ async def serve(settings: Settings) -> int:
 
 
 @asynccontextmanager
-async def _with_embedded_agent(settings: Settings) -> AsyncIterator[Settings]:
+async def _with_embedded_agent(settings: GatewaySettings) -> AsyncIterator[GatewaySettings]:
     """Yield the settings, pointed at an embedded simulator when ``AGENT=simulator``."""
-    if settings.agent is not AgentKind.SIMULATOR:
+    if not settings.embedded_agent:
         yield settings
         return
     async with Simulator(load_scenario("receptionist"), record=False) as simulator:
         logger.info("the embedded agent answers (AGENT=simulator); nothing goes to ElevenLabs")
-        yield settings.model_copy(
-            update={
-                "elevenlabs_base_url": simulator.base_url,
-                "elevenlabs_agent_id": "simulator",
-                "elevenlabs_agent_url": None,
-                "elevenlabs_api_key": None,
-            }
+        agent = replace(
+            settings.agent,
+            elevenlabs_base_url=simulator.base_url,
+            elevenlabs_agent_id="simulator",
+            elevenlabs_agent_url=None,
+            elevenlabs_api_key=None,
         )
+        yield replace(settings, agent=agent, embedded_agent=False)

@@ -39,9 +39,7 @@ class DtmfInput:
         if number is not None:
             self._send(number)
         else:
-            self._pause = asyncio.get_running_loop().call_later(
-                self._settings.dtmf_timeout_s, self._end_number
-            )
+            self._pause = asyncio.get_running_loop().call_later(self._settings.dtmf_timeout, self._end_number)
 
     def close(self) -> None:
         """Take no further digit."""

@@ -14,10 +14,10 @@ from audiosocket_gw.control.transfer_policy import TransferPolicy
 class ControlSettings:
     """Settings used: ``TRANSFER_*``, ``MCP_APPROVAL``, ``DTMF_ACTIONS`` and ``DTMF_TIMEOUT``.
 
-    ``dtmf_timeout_s`` seconds without a key end a number that the caller enters.
+    ``dtmf_timeout`` seconds without a key end a number that the caller enters.
     """
 
     transfer_policy: TransferPolicy
     mcp_approval: McpApproval = field(default_factory=McpApproval)
     dtmf_actions: Mapping[str, KeyAction] = field(default_factory=dict)
-    dtmf_timeout_s: float = 2.0
+    dtmf_timeout: float = 2.0

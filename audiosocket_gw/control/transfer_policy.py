@@ -15,6 +15,9 @@ from audiosocket_gw.errors import ToolError
 
 DESTINATION = re.compile(rf"({EXTENSION})@({CONTEXT})")
 
+INTERNAL_EXTENSION = re.compile(r"(?!(?:000|110|112|113|115|118|119|911|999)$)[0-9]{1,5}")
+"""The PBX's own extensions of one to five digits, without the short emergency numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Destination:
@@ -37,6 +40,23 @@ class Destination:
             raise ValueError(f"{text!r} is not of the form extension@context, such as 600@queues")
         return cls(match[1], match[2], name=name)
 
+    @classmethod
+    def parse_list(cls, text: str) -> dict[str, Destination]:
+        """Read ``name=extension@context``, separated by commas; return them by name, in lower case.
+
+        Raises:
+            ValueError: one is of another form, or a name stands for two.
+        """
+        destinations: dict[str, Destination] = {}
+        for part in filter(None, (part.strip() for part in text.split(","))):
+            name, equals, place = (piece.strip() for piece in part.partition("="))
+            if not name or not equals:
+                raise ValueError(f"{part!r} is not of the form name=extension@context")
+            if name.lower() in destinations:
+                raise ValueError(f"the name {name!r} stands for two destinations")
+            destinations[name.lower()] = cls.parse(place, name)
+        return destinations
+
     def __str__(self) -> str:
         return f"{self.extension}@{self.context}"
 
@@ -52,6 +72,15 @@ class TransferPolicy:
     named: Mapping[str, Destination]
     extensions: re.Pattern[str] | None
     contexts: Sequence[str]
+
+    @classmethod
+    def of(
+        cls, named: Mapping[str, Destination], extensions: re.Pattern[str] | None, contexts: Sequence[str]
+    ) -> TransferPolicy:
+        """Return what the operator allows; without names and a pattern: `INTERNAL_EXTENSION`."""
+        if extensions is None and not named:
+            extensions = INTERNAL_EXTENSION
+        return cls(named, extensions, contexts)
 
     def resolve(self, extension: str, context: str | None = None, priority: str | None = None) -> Destination:
         """Return the destination that the agent asks for, which is always entered at its beginning.

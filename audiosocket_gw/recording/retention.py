@@ -24,6 +24,11 @@ class Limits:
     """Since the call started, by its name, or since its files were last written to, if that is later: a clock
     that was behind when it started, and set right since, would make it old at once."""
 
+    @classmethod
+    def of(cls, megabytes: int, days: float) -> Limits:
+        """Return the limits that the settings name; 0: none."""
+        return cls(megabytes * 1_000_000 or None, timedelta(days=days) if days else None)
+
 
 @dataclass(slots=True)
 class _Call:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.errors import ConfigurationError, Faults
 
 logger = logging.getLogger("audiosocket_gw.runtime")
 
@@ -32,10 +32,18 @@ def create_ssl_context(ca_file: Path | None = None) -> ssl.SSLContext:
     since 3.13 it refuses authorities that lack extensions (``VERIFY_X509_STRICT``), as many private ones do.
 
     Raises:
-        ConfigurationError: a variable, or ``ca_file``, names what can't be used; the message says which.
+        ConfigurationError: a variable, or ``ca_file``, names what can't be used; the message has a
+            line for each.
     """
-    _check_key_log()
-    _check_authorities()
+    faults = Faults()
+    with faults.collected():
+        _check_key_log()
+    with faults.collected():
+        _check_authorities()
+    if ca_file is not None:
+        with faults.collected():
+            trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_file, "TLS_CA_FILE")
+    faults.raise_if_any()
     try:
         context = httpx.create_ssl_context()
     except OSError as error:  # an SSLError is one

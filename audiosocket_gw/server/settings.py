@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 IpNetwork = IPv4Network | IPv6Network
+
+
+def parse_networks(text: str) -> list[IpNetwork]:
+    """Read networks (CIDR), separated by commas.
+
+    Raises:
+        ValueError: a network is none, or there is none in the text, which would admit everyone.
+    """
+    networks = [ip_network(part.strip()) for part in text.split(",") if part.strip()]
+    if text and not networks:
+        raise ValueError("there is no network in it, and none would admit everyone")
+    return networks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ import pytest
 from audiosocket_gw.ami.certificate import is_for_address
 from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.gateway import Gateway, ami_address
-from audiosocket_gw.settings import Settings
+from audiosocket_gw.gateway import Gateway
+from audiosocket_gw.settings import GatewaySettings, Settings
 from tests.ami.fake_asterisk import TIMING, FakeAsterisk
 from tests.harness.certificates import Certificates, make_certificates
 
@@ -120,17 +120,18 @@ async def test_a_file_that_is_broken_for_a_while_ends_nothing_for_good(
 def test_settings_reach_it(make: Make) -> None:
     ca = make("127.0.0.1").ca
     settings = Settings(
-        elevenlabs_agent_id="a", ami_password="x", ami_tls=True, ami_tls_ca_file=ca, ami_tls_name="pbx"
+        ami_host="192.0.2.1:5039", ami_password="x", ami_tls=True, ami_tls_ca_file=ca, ami_tls_name="pbx"
     )
-    address = ami_address(settings, "192.0.2.1:5039")
+    address = GatewaySettings.of(settings).ami.common
+    assert address is not None
+    assert (address.host, address.port) == ("192.0.2.1", 5039)
     assert (address.tls, address.tls_ca_file, address.certified_name) == (True, ca, "pbx")
     assert replace(address, tls_name=None).certified_name == "192.0.2.1"
 
 
-def tls_settings(**settings: Any) -> Settings:
-    return Settings(
-        elevenlabs_agent_id="a", port=0, ami_host="127.0.0.1", ami_password="x", ami_tls=True, **settings
-    )
+def tls_settings(**settings: Any) -> GatewaySettings:
+    given = {"elevenlabs_agent_id": "a", "port": 0, "ami_host": "127.0.0.1", "ami_password": "x"}
+    return GatewaySettings.of(Settings(**given | settings, ami_tls=True))
 
 
 async def test_a_file_without_a_certificate_stops_the_start(tmp_path: Path) -> None:

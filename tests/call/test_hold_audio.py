@@ -13,7 +13,7 @@ from audiosocket_gw import events
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.protocol.audiosocket import Kind, encode_audio
-from audiosocket_gw.settings import Settings
+from audiosocket_gw.settings import GatewaySettings, Settings
 from audiosocket_gw.testing.simulator.scenario import Metadata
 from audiosocket_gw.testing.softphone.wav import write_wav
 from tests.harness.agent_audio import linear, silence
@@ -101,5 +101,5 @@ async def test_a_file_that_can_not_be_used_keeps_the_gateway_from_starting(tmp_p
     path.write_bytes(b"ID3" + bytes(100))
     settings = Settings(elevenlabs_agent_id="agent", port=0, hold_audio=path)
     with pytest.raises(ConfigurationError, match=r"HOLD_AUDIO=.*hum\.mp3.*not a WAV"):
-        async with Gateway(settings):
+        async with Gateway(GatewaySettings.of(settings)):
             pass

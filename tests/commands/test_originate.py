@@ -14,9 +14,10 @@ from audiosocket_gw.commands import originate
 from audiosocket_gw.commands.cli import main
 from audiosocket_gw.commands.originate import OutboundCall, run_originate
 from audiosocket_gw.errors import EXIT_CONFIGURATION, ConfigurationError
-from audiosocket_gw.settings import LOCAL_CHANNEL
+from audiosocket_gw.settings import Settings
 from tests.ami.fake_asterisk import PASSWORD, FakeAsterisk, fake_asterisk
 
+ALLOWED = Settings().originate_channels
 TO_AGENT = OutboundCall("PJSIP/1001", "5001", "phones")
 
 ANSWERED = (
@@ -41,7 +42,7 @@ async def test_who_answers_is_sent_to_the_agent(capsys: pytest.CaptureFixture[st
         "PJSIP/1001", "5001", "phones", '"The agent" <5001>', {"TIER": "gold", "NOTE": "a=b"}, 20
     )
     async with pbx() as fake:
-        assert await run_originate(call, fake.address, LOCAL_CHANNEL) == 0
+        assert await run_originate(call, fake.address, ALLOWED) == 0
         sent = await fake.came("Originate")
     assert capsys.readouterr().out.splitlines() == [
         "ringing PJSIP/1001, for 20 s at most",
@@ -61,14 +62,14 @@ async def test_who_answers_is_sent_to_the_agent(capsys: pytest.CaptureFixture[st
 
 async def test_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
     async with pbx(BUSY) as fake:
-        assert await run_originate(TO_AGENT, fake.address, LOCAL_CHANNEL) == 1
+        assert await run_originate(TO_AGENT, fake.address, ALLOWED) == 1
     assert capsys.readouterr().err == "audiosocket-gw: the call to PJSIP/1001 did not come about: busy\n"
 
 
 async def test_nobody_is_rung_for_an_extension_that_is_not_there() -> None:
     async with pbx(exists="0") as fake:
         with pytest.raises(ConfigurationError, match=r"--extension 5001 --context phones: .* no such"):
-            await run_originate(TO_AGENT, fake.address, LOCAL_CHANNEL)
+            await run_originate(TO_AGENT, fake.address, ALLOWED)
         assert not fake.actions("Originate")
 
 
@@ -87,7 +88,7 @@ async def test_nothing_else_can_be_slipped_in(
 ) -> None:
     call = OutboundCall(**({"channel": "PJSIP/1001", "extension": "5001", "context": "phones"} | bad))  # type: ignore[arg-type]
     async with pbx() as fake:
-        assert await run_originate(call, fake.address, LOCAL_CHANNEL) == 1
+        assert await run_originate(call, fake.address, ALLOWED) == 1
         assert not fake.actions("Originate")
     assert " is no " in capsys.readouterr().err
 
@@ -98,7 +99,7 @@ async def test_no_manager_interface(
     monkeypatch.setattr(originate, "CONNECT_LIMIT_S", 0.1)
     async with pbx() as fake:
         address = fake.address
-    assert await run_originate(TO_AGENT, address, LOCAL_CHANNEL) == 1
+    assert await run_originate(TO_AGENT, address, ALLOWED) == 1
     assert f"no connection to Asterisk's manager interface at {address} in 0.1 s" in capsys.readouterr().err
 
 
@@ -107,7 +108,7 @@ async def test_no_manager_interface(
 
 @pytest.mark.parametrize("channel", ["PJSIP/1001", "SIP/7", "Local/601@transfer-targets"])
 def test_telephones_of_the_house_may_be_rung(channel: str) -> None:
-    assert LOCAL_CHANNEL.fullmatch(channel)
+    assert ALLOWED.fullmatch(channel)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +136,7 @@ async def test_no_trunk_and_no_outside_number_is_rung(channel: str) -> None:
     call = OutboundCall(channel, "5001", "phones")
     async with pbx() as fake:
         with pytest.raises(ConfigurationError, match="ORIGINATE_CHANNELS="):
-            await run_originate(call, fake.address, LOCAL_CHANNEL)
+            await run_originate(call, fake.address, ALLOWED)
         assert not fake.received
 
 

@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
 from audiosocket_gw.errors import ToolError
-from audiosocket_gw.settings import INTERNAL_EXTENSION
 
-DEFAULT = TransferPolicy({}, INTERNAL_EXTENSION, ("queues", "desk"))
+DEFAULT = TransferPolicy.of({}, None, ("queues", "desk"))
 NAMED = TransferPolicy({"sales": Destination("600", "queues", name="Sales")}, None, ("queues",))
 WIDE_OPEN = TransferPolicy({}, re.compile(r"(?s).*"), ("queues",))
 DIGITS = TransferPolicy({}, re.compile(r"\d{3}"), ("queues",))

@@ -15,7 +15,7 @@ from audiosocket_gw import USER_AGENT
 from audiosocket_gw.elevenlabs.agent import MAX_BODY, AgentLocator
 from audiosocket_gw.errors import AgentError
 from audiosocket_gw.events import EndReason
-from audiosocket_gw.settings import Settings
+from audiosocket_gw.settings import GatewaySettings, Settings
 
 CALL = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
 KEY = "sk_very_secret"
@@ -93,7 +93,7 @@ async def http_server(answer: Answer) -> AsyncIterator[tuple[str, list[str]]]:
 
 async def locate(**settings: object) -> str:
     async with httpx.AsyncClient(timeout=None, trust_env=False) as http:
-        locator = AgentLocator(Settings(**settings).elevenlabs, http)  # type: ignore[arg-type]
+        locator = AgentLocator(GatewaySettings.of(Settings(**settings)).agent, http)
         return (await locator.locate(_headers)).url
 
 

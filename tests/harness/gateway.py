@@ -11,7 +11,7 @@ from uuid import UUID
 from audiosocket_gw import events
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.runtime.load import Load
-from audiosocket_gw.settings import Settings
+from audiosocket_gw.settings import GatewaySettings, Settings
 from audiosocket_gw.testing.simulator import Conversation, Scenario, Simulator
 from audiosocket_gw.testing.simulator.scenario import Mode
 from tests.harness.asterisk_peer import AsteriskPeer
@@ -83,5 +83,5 @@ async def running_gateway(
         }
         seen: list[events.CallEvent] = []
         configured = Settings(**(given | settings))
-        async with Gateway(configured, observers=[seen.append]) as gateway:
+        async with Gateway(GatewaySettings.of(configured), observers=[seen.append]) as gateway:
             yield GatewayHarness(simulator, gateway, configured, seen)

@@ -16,7 +16,7 @@ from audiosocket_gw import events
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.protocol.audiosocket import Kind, encode_audio
-from audiosocket_gw.settings import Settings
+from audiosocket_gw.settings import GatewaySettings, Settings
 from tests.harness.agent_messages import agent_response, audio_message, interruption
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp, without_silence
@@ -140,7 +140,7 @@ async def test_a_folder_that_can_not_be_used_keeps_the_gateway_from_starting(
     given: dict[str, Any] = {"elevenlabs_agent_id": "agent", "port": 0, name: tmp_path / "file"}
     settings = Settings(**given)
     with pytest.raises(ConfigurationError, match=name.upper()):
-        async with Gateway(settings):
+        async with Gateway(GatewaySettings.of(settings)):
             pass
 
 

@@ -11,7 +11,7 @@ from typing import TextIO
 from audiosocket_gw import __version__, events
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.gateway import Gateway
-from audiosocket_gw.settings import Settings
+from audiosocket_gw.settings import GatewaySettings, Settings
 from audiosocket_gw.testing.demo.page import render_page
 from audiosocket_gw.testing.demo.show import Show
 from audiosocket_gw.testing.demo.timeline import Timeline, build_timeline, stereo
@@ -71,11 +71,11 @@ async def _hold_call(show: Show) -> Timeline:
 
     scenario = replace(load_scenario("receptionist"), silence_ms=AGENT_QUIET_MS)
     async with Simulator(scenario) as simulator:
-        # Constructed without the environment and .env: nothing there may change the demonstration.
-        settings = Settings.model_construct(
+        # Nothing in the environment may change the demonstration.
+        settings = Settings(
             elevenlabs_agent_id="demo", elevenlabs_base_url=simulator.base_url, host="127.0.0.1", port=0
         )
-        async with Gateway(settings, observers=[observe]) as gateway:
+        async with Gateway(GatewaySettings.of(settings), observers=[observe]) as gateway:
             host, port = gateway.address
             show.headline(
                 f"audiosocket-gw {__version__}: a call over real sockets",

@@ -5,46 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import uuid4
 
 from audiosocket_gw.events import CallEnded, CallEvent, CallStarted, EndReason
 from audiosocket_gw.flight.call_trace import CallTrace
 from audiosocket_gw.flight.format import HeardFrame
 from audiosocket_gw.gateway import Gateway
-from audiosocket_gw.settings import AgentKind, Settings
+from audiosocket_gw.settings import GatewaySettings, Settings
 from audiosocket_gw.testing.replay.comparison import Comparison, compare
 from audiosocket_gw.testing.replay.replayed_agent import ReplayedAgent
 from audiosocket_gw.testing.replay.replayed_caller import ReplayedCaller
 
 PATIENCE_S = 15.0
 """How much later than recorded the end may come: a closing handshake, a stalled line."""
-
-CALL_SETTINGS = frozenset(
-    {
-        "agent_url_timeout",
-        "agent_connect_timeout",
-        "agent_queue_timeout",
-        "drop_interrupted_audio",
-        "audio_chunk_ms",
-        "audio_chunk_max_ms",
-        "barge_in",
-        "barge_in_deadline",
-        "report_heard",
-        "hold_audio",
-        "hold_audio_mode",
-        "hold_audio_gain_db",
-        "call_variables",
-        "caller_data_timeout",
-        "transfer_destinations",
-        "transfer_extensions",
-        "transfer_contexts",
-        "tool_timeout",
-        "dtmf_actions",
-        "dtmf_timeout",
-    }
-)
-"""What shapes a call. Nothing else is taken from the environment: a replay acts on nothing outside it."""
 
 Watch = Callable[[CallEvent], None]
 
@@ -67,7 +41,9 @@ class RemoteOutcome:
     after_s: float
 
 
-async def replay(trace: CallTrace, settings: Settings, watch: Watch, *, run_tools: bool = False) -> Outcome:
+async def replay(
+    trace: CallTrace, settings: GatewaySettings, watch: Watch, *, run_tools: bool = False
+) -> Outcome:
     """Play the call into a gateway in this process, between the recorded agent and the recorded caller.
 
     ``watch`` gets every event. ``run_tools``: run the tools of ``TOOLS_DIR``, which act for real.
@@ -98,7 +74,7 @@ async def replay(trace: CallTrace, settings: Settings, watch: Watch, *, run_tool
         await line.enter_async_context(caller)
         await caller.play(await started)
         if trace.end is None or trace.end.reason is not EndReason.DRAINED:
-            await asyncio.wait((ended,), timeout=PATIENCE_S + settings.agent_connect_timeout)
+            await asyncio.wait((ended,), timeout=PATIENCE_S + settings.agent.agent_connect_timeout)
             in_time = ended.done()
             caller.hang_up()
         # Otherwise the gateway is stopped with the call still up, as by SIGTERM.
@@ -122,22 +98,35 @@ async def replay_into(trace: CallTrace, address: tuple[str, int]) -> RemoteOutco
         return RemoteOutcome(caller.gateway_hung_up, tuple(caller.heard), after_s)
 
 
-def _settings(settings: Settings, agent: ReplayedAgent, trace: CallTrace, run_tools: bool) -> Settings:
-    """Return settings for a gateway that reaches nothing but the replayed agent."""
+def _settings(
+    settings: GatewaySettings, agent: ReplayedAgent, trace: CallTrace, run_tools: bool
+) -> GatewaySettings:
+    """Return settings for a gateway that reaches nothing but the replayed agent.
+
+    Of ``settings`` it has what shapes a call. All else has its default: a replay acts on nothing outside it.
+    """
     by_url = trace.end is not None and trace.end.reason is EndReason.AGENT_URL_FAILED
-    # Constructed without the environment and .env: what isn't named here has its default, which is off.
-    return Settings.model_construct(
-        **{name: getattr(settings, name) for name in CALL_SETTINGS},
-        agent=AgentKind.ELEVENLABS,
-        elevenlabs_agent_id="replay",
-        elevenlabs_agent_url=agent.base_url if by_url else None,
-        elevenlabs_base_url=agent.base_url,
-        host="127.0.0.1",
-        port=0,
-        max_calls=1,
-        refuse_overload=False,
-        drain_timeout=0.0,
-        tools_dir=settings.tools_dir if run_tools else None,
+    defaults = GatewaySettings.of(
+        Settings(
+            elevenlabs_agent_id="replay",
+            elevenlabs_agent_url=agent.base_url if by_url else None,
+            elevenlabs_base_url=agent.base_url,
+            agent_url_timeout=settings.agent.agent_url_timeout,
+            agent_connect_timeout=settings.agent.agent_connect_timeout,
+            host="127.0.0.1",
+            port=0,
+            max_calls=1,
+            refuse_overload=False,
+            drain_timeout=0.0,
+        )
+    )
+    return replace(
+        defaults,
+        call=settings.call,
+        control=settings.control,
+        tools=settings.tools if run_tools else replace(settings.tools, tools_dir=None),
+        hold_audio=settings.hold_audio,
+        load=settings.load,
     )
 
 

@@ -33,7 +33,7 @@ from audiosocket_gw.causes import (
 from audiosocket_gw.events import CallEnd, EndReason
 from audiosocket_gw.flight.format import AgentMessage, CallerFrame, Record
 from audiosocket_gw.protocol.audiosocket import Kind
-from audiosocket_gw.settings import load_settings
+from audiosocket_gw.settings import GatewaySettings, load_settings
 from audiosocket_gw.testing.replay.endings import AgentEnding, agent_ending, caller_ending
 from audiosocket_gw.testing.replay.replay import Outcome, replay
 from tests.flight.records import AGENT_THERE, INITIATION, SILENCE, ended, heard, spoken, trace
@@ -42,7 +42,8 @@ from tests.harness.audio import ramp
 
 async def replayed(path: Path, *records: Record) -> Outcome:
     settings = load_settings(agent="simulator", agent_connect_timeout=3, agent_url_timeout=2)
-    return await replay(trace(path / "call.flight", *records), settings, lambda event: None)
+    rooms = GatewaySettings.of(settings)
+    return await replay(trace(path / "call.flight", *records), rooms, lambda event: None)
 
 
 def same_words(detail: str) -> str:

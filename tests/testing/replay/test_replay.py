@@ -17,8 +17,8 @@ from audiosocket_gw.events import EndReason
 from audiosocket_gw.flight.call_trace import load_trace
 from audiosocket_gw.flight.format import AgentMessage, Event, HeardFrame, Record
 from audiosocket_gw.protocol.audiosocket import Kind, encode_dtmf
-from audiosocket_gw.settings import Settings, load_settings
-from audiosocket_gw.testing.replay.replay import CALL_SETTINGS, replay
+from audiosocket_gw.settings import GatewaySettings, load_settings
+from audiosocket_gw.testing.replay.replay import replay
 from audiosocket_gw.testing.simulator import Conversation
 from tests.flight.records import (
     AGENT_THERE,
@@ -105,11 +105,15 @@ async def record(directory: Path, fault: Fault) -> tuple[Path, bytes]:
     return path, bytes(conversation.log.received_audio)
 
 
+def replay_settings(**given: object) -> GatewaySettings:
+    return GatewaySettings.of(load_settings(agent="simulator", **given))
+
+
 @pytest.mark.parametrize(("fault", "reason"), FAULTS, ids=[fault.__name__ for fault, _ in FAULTS])
 async def test_the_same_end_and_the_same_audio(tmp_path: Path, fault: Fault, reason: EndReason) -> None:
     path, _ = await record(tmp_path, fault)
     shown = io.StringIO()
-    assert await run_replay(path, load_settings(agent="simulator"), stream=shown) == 0
+    assert await run_replay(path, replay_settings(), stream=shown) == 0
     text = shown.getvalue()
     assert f"  recorded       {reason}\n  replayed       {reason}\n" in text
     assert "heard by caller  300 ms the same, 0 ms differ" in text
@@ -121,7 +125,7 @@ async def test_another_end_is_told_and_is_status_1(tmp_path: Path) -> None:
     records = (*AGENT_THERE, *spoken(300), *heard(300), ended(300, EndReason.TRANSFERRED, detail))
     path = write(tmp_path / "a.flight", records)
     shown = io.StringIO()
-    assert await run_replay(path, load_settings(agent="simulator"), stream=shown) == 1
+    assert await run_replay(path, replay_settings(), stream=shown) == 1
     assert "NOT the same\n  recorded       transferred\n  replayed       caller-hangup" in shown.getvalue()
     assert "a replay never touches one" in shown.getvalue()
 
@@ -130,7 +134,7 @@ async def test_a_recording_that_breaks_off_is_played_and_is_status_1(tmp_path: P
     path = write(tmp_path / "a.flight", (*AGENT_THERE, *spoken(300), *heard(300)))
     path.write_bytes(path.read_bytes() + b"\0\0\1")
     shown = io.StringIO()
-    assert await run_replay(path, load_settings(agent="simulator"), stream=shown) == 1
+    assert await run_replay(path, replay_settings(), stream=shown) == 1
     assert "breaks off after 0.3 s" in shown.getvalue()
     assert "recorded       unknown" in shown.getvalue()
 
@@ -140,7 +144,7 @@ async def test_a_call_that_does_not_end_is_broken_off(tmp_path: Path) -> None:
     records = (*AGENT_THERE, *spoken(300), ended(300, EndReason.INTERNAL_ERROR, "KeyError: 'gone'"))
     path = write(tmp_path / "a.flight", records)
     shown = io.StringIO()
-    assert await run_replay(path, load_settings(agent="simulator"), stream=shown) == 1
+    assert await run_replay(path, replay_settings(), stream=shown) == 1
     assert "replayed       none: the call went on" in shown.getvalue()
     assert "   10.000 s  of 0.3 s" in shown.getvalue()
 
@@ -152,7 +156,7 @@ async def test_audio_that_differs_is_measured(tmp_path: Path) -> None:
     records = (*AGENT_THERE, agent_says(100, ramp(500)), *spoken(2_000), *other, end)
     path = write(tmp_path / "a.flight", records)
     shown = io.StringIO()
-    assert await run_replay(path, load_settings(agent="simulator"), stream=shown) == 0
+    assert await run_replay(path, replay_settings(), stream=shown) == 0
     assert "heard by caller  0 ms the same, 500 ms differ" in shown.getvalue()
     assert "  recorded only  60 ms\n  replayed only  500 ms\n" in shown.getvalue()
 
@@ -165,8 +169,7 @@ async def test_a_replay_reaches_nobody(tmp_path: Path) -> None:
     tools = tmp_path / "tools"
     tools.mkdir()
     (tools / "bad.py").write_text("raise SystemExit('this tool was loaded')")
-    settings = load_settings(
-        agent="simulator",
+    settings = replay_settings(
         ami_host="203.0.113.1",
         ami_password="x",
         tools_dir=tools,
@@ -179,10 +182,6 @@ async def test_a_replay_reaches_nobody(tmp_path: Path) -> None:
         await run_replay(path, settings, run_tools=True, stream=io.StringIO())
 
 
-def test_the_settings_that_shape_a_call_exist() -> None:
-    assert set(Settings.model_fields) >= CALL_SETTINGS
-
-
 async def test_settings_that_shape_a_call_are_the_environments(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,7 +189,7 @@ async def test_settings_that_shape_a_call_are_the_environments(
     path, _ = await record(tmp_path, close_1011)
     found = load_trace(path)
     seen: list[events.CallEvent] = []
-    outcome = await replay(found, load_settings(agent="simulator"), seen.append)
+    outcome = await replay(found, replay_settings(), seen.append)
     assert outcome.ended is not None
     assert outcome.ended.reason is EndReason.AGENT_HANGUP
 
@@ -266,7 +265,7 @@ async def test_a_bad_file_is_named(tmp_path: Path, content: bytes, complaint: st
     with pytest.raises(ConfigurationError, match=f"{path}: .*{complaint}"):
         run_summary(path, stream=io.StringIO())
     with pytest.raises(ConfigurationError, match=f"{path}: .*{complaint}"):
-        await run_replay(path, load_settings(agent="simulator"), stream=io.StringIO())
+        await run_replay(path, replay_settings(), stream=io.StringIO())
     with pytest.raises(ConfigurationError, match=f"{path}: .*{complaint}"):
         await run_replay_into(path, "127.0.0.1:1", stream=io.StringIO())
 
@@ -283,7 +282,7 @@ async def test_a_bad_file_is_named(tmp_path: Path, content: bytes, complaint: st
 async def test_a_forged_file_is_refused(tmp_path: Path, bad: Record) -> None:
     path = write(tmp_path / "a.flight", [bad])
     with pytest.raises(ConfigurationError, match=f"{path}: ") as error:
-        await run_replay(path, load_settings(agent="simulator"), stream=io.StringIO())
+        await run_replay(path, replay_settings(), stream=io.StringIO())
     assert str(error.value).isprintable()
     assert run_summary(path, stream=io.StringIO()) == 0
 

@@ -1,0 +1,64 @@
+"""Reads the settings from the environment and ``.env``, and says of each bad one what to do."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.settings.rooms import GatewaySettings
+from audiosocket_gw.settings.variables import Settings
+
+
+class _Environment(BaseSettings, Settings):
+    """The settings, of which the environment has those that aren't given."""
+
+    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment; ``overrides`` (field names) win over it.
+
+    Raises:
+        ConfigurationError: one or more settings are bad, or don't fit together; the message has a line for
+            each.
+    """
+    settings, faults = read_settings(**overrides)
+    faults += GatewaySettings.of(settings).conflicts()
+    if faults:
+        raise ConfigurationError("\n".join(faults))
+    return settings
+
+
+def read_settings(**overrides: Any) -> tuple[Settings, list[str]]:
+    """Read the settings, with the default in place of each bad one; and return a line for each of those.
+
+    So what else is wrong can be looked for, and told at the same time.
+
+    Raises:
+        ConfigurationError: ``.env`` can't be read.
+    """
+    try:
+        return _Environment(**overrides), []
+    except ValidationError as error:
+        faults = error.errors()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f".env can't be read: {error}. Save it as UTF-8 text.") from None
+    defaults = {name: Settings.model_fields[name].get_default() for name in map(_name, faults)}
+    return _Environment(**overrides | defaults), list(map(_explain, faults))
+
+
+def _name(fault: ErrorDetails) -> str:
+    return str(fault["loc"][0])
+
+
+def _explain(fault: ErrorDetails) -> str:
+    name = _name(fault)
+    field = Settings.model_fields[name]
+    secret = field.annotation is not None and "SecretStr" in str(field.annotation)
+    value = "(secret)" if secret else re.sub(r"//[^/@]*@", "//(secret)@", repr(fault["input"]))
+    return f"{name.upper()}={value}: {fault['msg'].removeprefix('Value error, ')}. {field.description}"

@@ -1,0 +1,313 @@
+"""The variables of the environment that set the gateway: one table of names, types, bounds and defaults.
+
+Secrets are `pydantic.SecretStr`: they print as asterisks wherever they go.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FilePath, SecretStr, field_validator
+from pydantic_settings import NoDecode
+
+from audiosocket_gw.ami.settings import parse_place
+from audiosocket_gw.audio.hold_audio import HoldAudioMode
+from audiosocket_gw.call.caller_data import parse_call_variables
+from audiosocket_gw.call.settings import BargeInMode
+from audiosocket_gw.control.dtmf import KeyAction, parse_key_actions
+from audiosocket_gw.control.mcp_approval import McpApproval
+from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
+from audiosocket_gw.flight.settings import FlightKeep
+from audiosocket_gw.server.settings import IpNetwork, parse_networks
+from audiosocket_gw.tools import MAX_TIMEOUT_S
+
+_QUOTES = frozenset({'""', "''", "``", "\u201c\u201d", "\u2018\u2019"})
+
+
+class AgentKind(StrEnum):
+    """Who answers the calls."""
+
+    ELEVENLABS = "elevenlabs"
+    SIMULATOR = "simulator"
+
+
+class LogLevel(StrEnum):
+    """What is logged; ``debug`` shows what is said, and is not for production."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def _read_by(parse: Callable[[str], Any]) -> BeforeValidator:
+    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
+
+
+def _parse_names(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _parse_number(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
+_AnyCase = _read_by(str.lower)
+_Names = Annotated[tuple[str, ...], NoDecode, _read_by(_parse_names)]
+_Milliseconds = _read_by(_parse_number)
+
+
+class Settings(BaseModel):
+    """All settings by name: the environment has each under the same name, in capitals.
+
+    `load_settings` reads them from there; ``Settings(port=0)`` has the defaults besides.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on for Asterisk; 0.0.0.0 for all.")
+    port: int = Field(default=5001, ge=0, le=65_535, description="TCP port to listen on; 0 picks a free one.")
+    max_calls: int = Field(
+        default=500, ge=1, description="Calls at the same time; one more is refused at once."
+    )
+    max_call_seconds: float = Field(
+        default=7200.0,
+        ge=0,
+        le=2_592_000,
+        description="Seconds after which a call is ended in order; 0: never.",
+    )
+    allowed_peers: Annotated[tuple[IpNetwork, ...], NoDecode, _read_by(parse_networks)] = Field(
+        default=(),
+        description="Networks (CIDR, comma-separated) that may connect; empty: all.",
+    )
+    handshake_timeout: float = Field(default=5.0, gt=0, description="Seconds for the UUID frame to arrive.")
+    drain_timeout: float = Field(
+        default=30.0, ge=0, description="Seconds that running calls get to finish on SIGTERM."
+    )
+
+    agent: Annotated[AgentKind, _AnyCase] = Field(
+        default=AgentKind.ELEVENLABS,
+        description="Who answers: elevenlabs, or simulator (the embedded agent).",
+    )
+    elevenlabs_agent_id: str | None = Field(default=None, description="The agent that answers every call.")
+    elevenlabs_agent_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description="Asked for each call's agent; overrides ELEVENLABS_AGENT_ID.",
+    )
+    elevenlabs_api_key: SecretStr | None = Field(default=None, description="Needed for private agents.")
+    elevenlabs_base_url: str = Field(
+        default="https://api.elevenlabs.io",
+        pattern=r"^https?://[^/]+",
+        description="The REST host; wss follows from it.",
+    )
+    agent_url_timeout: float = Field(
+        default=5.0, gt=0, description="Seconds for ELEVENLABS_AGENT_URL to answer."
+    )
+    agent_connect_timeout: float = Field(
+        default=10.0,
+        gt=0,
+        description="Seconds for each step to the agent: signed URL, connection, first message.",
+    )
+    agent_queue_timeout: float = Field(
+        default=60.0,
+        gt=0,
+        description="Seconds that a caller may wait in ElevenLabs' queue for a free conversation.",
+    )
+    tls_ca_file: FilePath | None = Field(
+        default=None,
+        description="One more authority to trust, a PEM file: of a company's proxy that looks into TLS, or "
+        "of your own ELEVENLABS_BASE_URL or ELEVENLABS_AGENT_URL.",
+    )
+    drop_interrupted_audio: bool = Field(
+        default=False,
+        description="After an interruption, also drop audio whose event_id equals the interruption's. "
+        "Off: at worst a short tail of the old reply is heard. On: some ElevenLabs versions go mute.",
+    )
+
+    audio_chunk_ms: Annotated[Literal["auto", 20, 40, 60, 80, 100], _Milliseconds] = Field(
+        default="auto",
+        description="Milliseconds of the caller's audio in each message to the agent; auto: 20, and up to "
+        "AUDIO_CHUNK_MAX_MS while the gateway is busy.",
+    )
+    audio_chunk_max_ms: Annotated[Literal[20, 40, 60, 80, 100], _Milliseconds] = Field(
+        default=60, description="The most that AUDIO_CHUNK_MS=auto may batch."
+    )
+    refuse_overload: bool = Field(
+        default=True,
+        description="Refuse new calls while the gateway can't keep up with the calls in progress.",
+    )
+    barge_in: Annotated[BargeInMode, _AnyCase] = Field(
+        default=BargeInMode.AGENT,
+        description="Interrupting the agent: agent (ElevenLabs decides), local (the agent pauses at once, "
+        "and goes on unless ElevenLabs confirms), off.",
+    )
+    barge_in_deadline: float = Field(
+        default=1.0, gt=0, le=5, description="Seconds that ElevenLabs has to confirm, with BARGE_IN=local."
+    )
+    report_heard: bool = Field(
+        default=False,
+        description="After an interruption, tell the agent how much of its reply the caller heard.",
+    )
+
+    hold_audio: Path | None = Field(
+        default=None,
+        description="WAV file that the caller, never the agent, hears while waiting; unset: silence.",
+    )
+    hold_audio_mode: Annotated[HoldAudioMode, _AnyCase] = Field(
+        default=HoldAudioMode.WAITING,
+        description="waiting: until the agent speaks first; gaps: whenever it doesn't speak; under: always.",
+    )
+    hold_audio_gain_db: float = Field(
+        default=0.0, ge=-60, le=20, description="How much louder than in its file, in dB; negative: softer."
+    )
+
+    ami_host: str | None = Field(
+        default=None, description="Asterisk's manager interface; unset: the agent can only hang up."
+    )
+    ami_hosts: _Names = Field(
+        default=(),
+        description="Several PBXs, comma-separated: each call is controlled on the one it comes from.",
+    )
+    ami_port: int = Field(default=5038, ge=1, le=65_535, description="Port of the manager interface.")
+    ami_username: str = Field(default="gateway", description="The user in Asterisk's manager.conf.")
+    ami_password: SecretStr | None = Field(default=None, description="The user's secret in manager.conf.")
+    ami_md5: bool = Field(
+        default=False, description="Log in by challenge, so that the password itself is not sent."
+    )
+    ami_tls: bool = Field(default=False, description="Connect with TLS.")
+    ami_tls_ca_file: FilePath | None = Field(
+        default=None,
+        description="Authority of Asterisk's certificate, a PEM file, such as ast_tls_cert's ca.crt.",
+    )
+    ami_tls_name: str | None = Field(
+        default=None, description="The name in Asterisk's certificate, where it isn't that of AMI_HOST."
+    )
+
+    call_variables: Annotated[dict[str, str], NoDecode, _read_by(parse_call_variables)] = Field(
+        default={}, description="Channel variables for the agent: NAME or NAME=default, comma-separated."
+    )
+    caller_data_timeout: float = Field(
+        default=1.0, gt=0, description="Seconds a call waits for the caller's data."
+    )
+
+    transfer_destinations: Annotated[dict[str, Destination], NoDecode, _read_by(Destination.parse_list)] = (
+        Field(
+            default={},
+            description="Where the agent may send callers, by name: sales=600@queues,support=601@queues.",
+        )
+    )
+    transfer_extensions: re.Pattern[str] | None = Field(
+        default=None,
+        description="Regular expression that the whole extension must match to be transferred to.",
+    )
+    transfer_contexts: _Names = Field(
+        default=("transfer-targets",),
+        min_length=1,
+        description="Contexts that a transfer may go to; first: the default.",
+    )
+    originate_channels: re.Pattern[str] = Field(
+        default=re.compile(r"(PJ)?SIP/[0-9]{1,5}|Local/[0-9]{1,5}@transfer-targets"),
+        description="Regular expression that the whole channel must match to be rung by `originate`.",
+    )
+
+    tools_dir: Path | None = Field(default=None, description="Folder with your own tools, Python files.")
+    tool_timeout: float = Field(
+        default=10.0, gt=0, le=MAX_TIMEOUT_S, description="Seconds that a tool may take."
+    )
+    mcp_approval: Annotated[McpApproval, NoDecode, _read_by(McpApproval.parse)] = Field(
+        default=McpApproval(),
+        description="MCP tools that wait for approval: deny, allow, or the names of those that may run.",
+    )
+    dtmf_actions: Annotated[dict[str, KeyAction], NoDecode, _read_by(parse_key_actions)] = Field(
+        default={}, description="Keys that act without the agent: 0=transfer:operator,*=hangup."
+    )
+    dtmf_timeout: float = Field(
+        default=2.0, gt=0, description="Seconds without a key that end a number; # does it, too."
+    )
+
+    record_dir: Path | None = Field(
+        default=None,
+        description="Folder for a stereo WAV and a transcript of every call; unset: nothing is recorded.",
+    )
+    record_max_mb: int = Field(
+        default=10_000, ge=0, description="Megabytes of recordings that are kept; 0: without limit."
+    )
+    record_max_days: float = Field(
+        default=30, ge=0, le=36_500, description="Days that recordings are kept; 0: for ever."
+    )
+
+    flight_dir: Path | None = Field(
+        default=None,
+        description="Folder for flight recordings, to reproduce faults with; unset: none are made.",
+    )
+    flight_keep: Annotated[FlightKeep, _AnyCase] = Field(
+        default=FlightKeep.BAD, description="bad: keep those of calls that ended badly; all: keep every one."
+    )
+    flight_max_mb: int = Field(
+        default=1_000, ge=0, description="Megabytes of flight recordings that are kept; 0: without limit."
+    )
+    flight_max_days: float = Field(
+        default=7, ge=0, le=36_500, description="Days that flight recordings are kept; 0: for ever."
+    )
+
+    log_level: Annotated[LogLevel, _AnyCase] = Field(
+        default=LogLevel.INFO, description="debug, info, warning or error."
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_quotes(cls, value: Any) -> Any:
+        # An id or a password in quotes is valid to us, and wrong to everybody that is shown it.
+        if isinstance(value, str) and len(value) > 1 and value[0] + value[-1] in _QUOTES:
+            raise ValueError(
+                "the value stands in quotes, and they are a part of it: a shell and .env take quotes off, "
+                "`docker run --env-file` doesn't. Leave them out"
+            )
+        return value
+
+    @field_validator("transfer_contexts")
+    @classmethod
+    def _contexts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for context in value:
+            Destination.parse(f"600@{context}")
+        return value
+
+    @field_validator("ami_host", "ami_hosts")
+    @classmethod
+    def _places(cls, value: Any) -> Any:
+        for place in (value,) if isinstance(value, str) else value or ():
+            parse_place(place)
+        return value
+
+    @field_validator("elevenlabs_api_key")
+    @classmethod
+    def _header_value(cls, value: SecretStr | None) -> SecretStr | None:
+        # Anything else would be refused as a header by an error that shows it.
+        if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
+            raise ValueError("a key is printable ASCII without blanks")
+        return value
+
+    @field_validator("elevenlabs_agent_url", "elevenlabs_base_url")
+    @classmethod
+    def _host_and_port(cls, value: str | None) -> str | None:
+        if value is not None:
+            url = urlsplit(value)
+            if not url.hostname or url.port == 0:
+                raise ValueError("the URL must name a host, and no port 0")
+        return value
+
+    @field_validator("elevenlabs_base_url")
+    @classmethod
+    def _no_trailing_slash(cls, value: str) -> str:
+        return value.rstrip("/")
+
+    @property
+    def transfer_policy(self) -> TransferPolicy:
+        """Where the agent may send callers."""
+        return TransferPolicy.of(self.transfer_destinations, self.transfer_extensions, self.transfer_contexts)
