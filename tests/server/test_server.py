@@ -24,7 +24,7 @@ from audiosocket_gw.protocol.audiosocket import (
     encode_dtmf,
     encode_identity,
 )
-from audiosocket_gw.server import admission, connection
+from audiosocket_gw.server.admission import SPARE_CONNECTIONS
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import SILENCE, ramp
 from tests.harness.gateway import MANUAL, GatewayHarness, running_gateway
@@ -360,19 +360,19 @@ async def test_a_peer_inside_allowed_peers_is_served() -> None:
         await line.__aexit__()
 
 
-async def test_a_flood_of_connections_leaves_the_call_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admission, "SPARE_CONNECTIONS", 5)
+async def test_a_flood_of_connections_leaves_the_call_alone(caplog: pytest.LogCaptureFixture) -> None:
     async with (
         running_gateway(max_calls=2) as harness,
         await _one_healthy_call_throughout(harness) as healthy,
     ):
-        for _ in range(20):
-            lines = [await harness.line() for _ in range(25)]
+        for _ in range(4):
+            lines = [await harness.line() for _ in range(SPARE_CONNECTIONS + 25)]
             await asyncio.gather(*(line.__aexit__() for line in lines))
         before = len(healthy.frames)
         while len(healthy.frames) < before + 10:
             await asyncio.sleep(0.02)
         assert all(isinstance(frame, Audio) for frame in healthy.frames)
+        assert "connections are open already (MAX_CALLS=2)" in caplog.text
         line, _ = await harness.call()  # and there is room again
         await line.__aexit__()
 
@@ -390,8 +390,7 @@ async def test_an_unread_connection_ends_without_a_reset() -> None:
             assert line.hung_up and not line.reset
 
 
-async def test_asterisk_that_never_closes_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection, "LINGER_S", 0.2)
+async def test_asterisk_that_never_closes_is_cut() -> None:
     async with running_gateway() as harness:
         raw = socket.create_connection(harness.gateway.address)
         with raw:
