@@ -232,7 +232,9 @@ def load_hold_audio(path: Path, gain_db: float = 0.0) -> HoldAudioFile:
             raise ValueError(f"it has more than {MAX_FILE_BYTES // 2**20} MB")
         return HoldAudioFile.parse(file, gain_db)
     except OSError as error:
-        raise ConfigurationError(f"HOLD_AUDIO={path}: {error.strerror}") from None
+        raise ConfigurationError(
+            f"HOLD_AUDIO={path}: {error.strerror}. Name a WAV file that the gateway's user may read."
+        ) from None
     except ValueError as error:
         source, target = shlex.quote(str(path)), shlex.quote(f"{path.stem}-16000.wav")
         raise ConfigurationError(

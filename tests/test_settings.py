@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from dataclasses import fields, is_dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 
@@ -10,7 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.settings import AgentKind, GatewaySettings, LogLevel, Settings, load_settings
+from audiosocket_gw.settings import (
+    AgentKind,
+    GatewaySettings,
+    LogLevel,
+    Settings,
+    load_settings,
+    read_settings,
+)
 
 SECRET = "sk_very\x07secret"
 
@@ -307,3 +318,82 @@ def test_manager_interface_needs_a_password(variable: str, monkeypatch: pytest.M
 def test_key_may_transfer_to_no_more_than_the_agent(target: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DTMF_ACTIONS", f"0=transfer:{target}")
     assert refusal().startswith(f"DTMF_ACTIONS: key 0 transfers to '{target}'")
+
+
+# By room
+
+
+def test_each_room_receives_its_settings() -> None:
+    settings = load_settings(port=7, barge_in="off", dtmf_timeout=3, ami_host="pbx:1", ami_password="x")
+    rooms = GatewaySettings.of(settings)
+    assert (rooms.server.port, rooms.call.barge_in, rooms.control.dtmf_timeout) == (7, "off", 3)
+    assert rooms.agent.elevenlabs_agent_id == "agent_1"
+    assert rooms.ami.common is not None and str(rooms.ami.common) == "pbx:1"
+
+
+def test_every_setting_reaches_a_room() -> None:
+    rooms = GatewaySettings.of(Settings())
+    received = {name for room in fields(rooms) for name in room_fields(getattr(rooms, room.name), room.name)}
+    by_transfer_policy = {"transfer_destinations", "transfer_extensions", "transfer_contexts"}
+    not_of_the_gateway = {"agent", "log_level", "originate_channels"}
+    assert received - {"embedded_agent", "transfer_policy"} == (
+        set(Settings.model_fields) - by_transfer_policy - not_of_the_gateway
+    )
+
+
+def room_fields(room: object, name: str) -> set[str]:
+    return {field.name for field in fields(room)} if is_dataclass(room) else {name}
+
+
+@pytest.mark.parametrize(
+    ("chunk", "longest", "bounds"), [("auto", "60", (1, 3)), ("auto", "20", (1, 1)), ("80", "20", (4, 4))]
+)
+def test_bounds_of_a_batch(chunk: str, longest: str, bounds: tuple[int, int]) -> None:
+    load = GatewaySettings.of(load_settings(audio_chunk_ms=chunk, audio_chunk_max_ms=longest)).load
+    assert (load.least_frames, load.most_frames) == bounds
+
+
+def test_only_load_settings_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "1")
+    Path(".env").write_text("HOST=::1\n")
+    assert (Settings().port, Settings().host) == (5001, "127.0.0.1")
+    assert (load_settings().port, load_settings().host) == (1, "::1")
+
+
+def test_a_name_that_no_setting_has_is_an_error_in_code() -> None:
+    with pytest.raises(ValueError, match="prot"):
+        Settings(prot=1)  # type: ignore[call-arg]
+
+
+def test_all_that_is_wrong_is_told_with_the_defaults_in_place_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "x")
+    monkeypatch.setenv("HOST", "::1")
+    settings, (fault,) = read_settings(max_calls=3)
+    assert (settings.port, settings.host, settings.max_calls) == (5001, "::1", 3)
+    assert fault.startswith("PORT='x': ")
+
+
+USERS_CODE = """
+from audiosocket_gw.settings import GatewaySettings, Settings, load_settings
+
+port: int = load_settings(host="127.0.0.1").port
+rooms = GatewaySettings.of(Settings(port=0, elevenlabs_agent_id="agent_1"))
+address: tuple[str, int] = (rooms.server.host, rooms.server.port)
+"""
+
+
+def test_a_users_strict_type_checker_accepts_settings() -> None:
+    # Without this project's configuration of mypy, whose pydantic plugin knows more than a user's checker.
+    Path("users.py").write_text(USERS_CODE)
+    project = Path(__file__).parents[1]
+    checked = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--strict", "--config-file="),
+            *("--cache-dir", project / ".mypy_cache" / "users", "users.py"),
+        ],
+        env={**os.environ, "MYPYPATH": str(project)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout) == (0, "Success: no issues found in 1 source file\n")

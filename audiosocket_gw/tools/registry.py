@@ -55,6 +55,12 @@ class ToolRegistry:
             raise ConfigurationError(
                 f"TOOLS_DIR={directory}: there is no such directory; name one, or unset it"
             )
+        try:
+            list(directory.iterdir())  # glob() takes a directory that can't be read for an empty one
+        except OSError as error:
+            raise ConfigurationError(
+                f"TOOLS_DIR={directory}: it can't be read: {error.strerror}; let the gateway's user read it"
+            ) from None
         problems = [
             f"TOOLS_DIR={directory}: {path.name}: {problem}"
             for path in sorted(directory.glob("[!_]*.py"))
