@@ -94,6 +94,8 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
     def collect(self) -> None:
         if self._closing:
             return  # the descriptor may be another connection's by now
+        # Paused, asyncio doesn't watch the socket; a wake-up costs more than the frame that it is for. Its
+        # transport has no way to read what has come meanwhile, so the descriptor is read directly.
         self._transport.pause_reading()
         try:
             nbytes = os.readv(self.fd, (RECEIVE_BUFFER,))
