@@ -48,14 +48,14 @@ logger = logging.getLogger("audiosocket_gw.gateway")
 
 MAX_THREADS = 64
 OTHER_DESCRIPTORS = 64
-"""Files and sockets that are open beside those of calls."""
+"""Files and sockets that are open in addition to those of calls."""
 
 
 class Gateway:
     """The gateway as one object: listening while its ``async with`` block runs.
 
-    On leaving the block it takes no new calls, lets those that are up finish within ``DRAIN_TIMEOUT``,
-    and ends the rest; `cut_calls` says how many those were.
+    On leaving the block it takes no new calls, lets the calls in progress finish within ``DRAIN_TIMEOUT``,
+    and ends the others; `cut_calls` counts these.
     """
 
     def __init__(self, settings: GatewaySettings, *, observers: Sequence[Observer] = ()) -> None:
@@ -91,14 +91,14 @@ class Gateway:
 
     @property
     def calls(self) -> int:
-        """How many calls are up."""
+        """How many calls are in progress."""
         return len(self._server.calls)
 
     # Building
 
     @asynccontextmanager
     async def _call_context(self) -> AsyncIterator[CallContext]:
-        # Host names are looked up in threads, and tools may use them too: too few would keep calls waiting.
+        # Threads look up host names and run tools' blocking functions; with too few, calls would wait.
         asyncio.get_running_loop().set_default_executor(self.threads)
         settings = self._settings
         async with AsyncExitStack() as stack:
@@ -114,7 +114,7 @@ class Gateway:
                     limits=httpx.Limits(max_connections=None),
                 )
             )
-            # Not the same: slow tools must not keep calls from their agents.
+            # A client of its own: slow tools must not delay the connections to agents.
             http_for_tools = await stack.enter_async_context(create_http_client_for_tools(opened.ssl_context))
             warn_of_unused_proxy(settings.agent.elevenlabs_base_url, settings.agent.elevenlabs_agent_url)
             logger.info("tools: %s", Sentence(", ".join(opened.tools.names)))
@@ -151,7 +151,7 @@ class Gateway:
         self._server.refuse_new_calls()
         if self.calls:
             logger.info(
-                "%d calls are up; they have %g s (DRAIN_TIMEOUT)",
+                "%d calls in progress have %g s to finish (DRAIN_TIMEOUT)",
                 self.calls,
                 self._settings.server.drain_timeout,
             )
@@ -164,7 +164,7 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What a gateway reads and opens before it takes a call."""
+    """The resources that a gateway reads and opens before it takes calls."""
 
     ssl_context: ssl.SSLContext
     tools: ToolRegistry
@@ -173,11 +173,11 @@ class Opened:
 
 
 async def open_resources(settings: GatewaySettings, stack: ExitStack) -> Opened:
-    """Read the files, and open the folders, that the settings name; ``stack`` closes them.
+    """Read the files and open the folders that the settings name; ``stack`` closes them.
 
     Raises:
         ConfigurationError: a gateway can't be started with these settings; the message has a line for each
-            of the faults.
+            fault.
     """
     faults = Faults()
     faults.add(*settings.conflicts())
@@ -204,7 +204,7 @@ async def open_resources(settings: GatewaySettings, stack: ExitStack) -> Opened:
 
 
 async def find_faults(settings: GatewaySettings) -> list[str]:
-    """Return what keeps a gateway with these settings from starting, a line each; leave nothing open."""
+    """Return why a gateway can't be started with these settings, a line for each fault."""
     try:
         with ExitStack() as stack:
             await open_resources(settings, stack)
@@ -254,7 +254,7 @@ def _recorders(settings: GatewaySettings) -> Iterator[Recorder | FlightRecorder]
 
 @contextmanager
 def _naming_address(settings: ServerSettings) -> Iterator[None]:
-    """Say which settings an address is of that can't be listened on."""
+    """Turn an error of listening into one that names the settings."""
     try:
         yield
     except OSError as error:
@@ -273,7 +273,7 @@ async def _try_to_listen(settings: ServerSettings) -> None:
 
 
 def _raise_descriptor_limit(settings: GatewaySettings) -> None:
-    """Let the process open the two sockets that each call needs, and the files that are written of it.
+    """Raise the limit of open files to what the calls need: two sockets each, and the files of recordings.
 
     Raises:
         ConfigurationError: the hard limit doesn't allow that many.

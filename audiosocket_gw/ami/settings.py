@@ -17,7 +17,7 @@ def parse_place(text: str) -> tuple[str, int | None]:
     """Read a host, with or without a port: ``pbx``, ``192.0.2.1:5039``.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text has another form.
     """
     match = _PLACE.fullmatch(text)
     if match is None or not 0 < int(match[2] or 1) <= 65_535:
@@ -54,7 +54,7 @@ class AmiSettings:
 
     @property
     def by_place(self) -> dict[str, AmiAddress]:
-        """All of them, by what was set; ``AMI_HOST`` is the first."""
+        """All addresses, by the text of the setting; ``AMI_HOST`` is the first."""
         places = (self.ami_host, *self.ami_hosts)
         return {place: address for place in places if place and (address := self._address(place))}
 

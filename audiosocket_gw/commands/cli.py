@@ -1,4 +1,4 @@
-"""The command line: reads the arguments, and hands them to the command's module."""
+"""The command line: parses the arguments, and calls the module of the command."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return EXIT_CONFIGURATION
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # `| head` has had enough; what is left goes nowhere
+    except BrokenPipeError:  # the reader, such as `| head`, has closed the pipe: discard the rest
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     return status
@@ -62,7 +62,7 @@ def create_parser() -> argparse.ArgumentParser:
     return parser
 
 
-# For each command: its arguments, then how they are handed over.
+# For each command: its arguments, then the call of its module.
 
 
 def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -122,8 +122,8 @@ def _add_call(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _add_originate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "originate",
-        help="ring a telephone, and connect who answers with the agent",
-        description="Ring CHANNEL by Asterisk's manager interface (AMI_HOST), and send who answers to the "
+        help="ring a telephone, and connect it with the agent",
+        description="Ring CHANNEL by Asterisk's manager interface (AMI_HOST), and connect it with the "
         "extension that reaches the agent. Exit status 0: answered.",
     )
     parser.add_argument("channel", metavar="CHANNEL", help="PJSIP/1001; ORIGINATE_CHANNELS must match it")
@@ -136,7 +136,7 @@ def _add_originate(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a channel variable; the agent is told those in CALL_VARIABLES",
+        help="a channel variable; the agent receives those in CALL_VARIABLES",
     )
     parser.add_argument(
         "--ring", type=_seconds, default=30.0, metavar="SECONDS", help="how long (default: %(default)g)"

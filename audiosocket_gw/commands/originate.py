@@ -1,4 +1,4 @@
-"""An outbound call: a telephone rings, and who answers is sent to the extension that reaches the agent."""
+"""``audiosocket-gw originate CHANNEL``: calls a telephone and connects it with the agent."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ CONNECT_LIMIT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class OutboundCall:
-    """Which channel to ring, for ``ring_s`` seconds at most, and where who answers is sent.
+    """The channel to ring, for ``ring_s`` seconds at most, and the extension that it is connected with.
 
-    ``variables`` are set on the channel: what `CALL_VARIABLES` names of them, the agent is told.
+    ``variables`` are set on the channel: the agent receives those that `CALL_VARIABLES` names.
     """
 
     channel: str
@@ -38,10 +38,10 @@ class OutboundCall:
 
 
 def chosen_pbx(settings: AmiSettings, wanted: str | None) -> AmiAddress:
-    """Return which of the PBXs in the settings places the call.
+    """Return the address of the PBX that places the call.
 
     Raises:
-        ConfigurationError: there is none, or ``wanted`` (``--pbx``) doesn't say which.
+        ConfigurationError: no PBX is set, or ``wanted`` (``--pbx``) doesn't select one.
     """
     known = settings.by_place
     if not known:
@@ -49,9 +49,9 @@ def chosen_pbx(settings: AmiSettings, wanted: str | None) -> AmiAddress:
             "AMI_HOST is not set: Asterisk's manager interface places the call; set it, and AMI_PASSWORD"
         )
     if wanted is not None and wanted not in known:
-        raise ConfigurationError(f"--pbx {wanted}: it is none of AMI_HOST and AMI_HOSTS, {', '.join(known)}")
+        raise ConfigurationError(f"--pbx {wanted}: it is not in AMI_HOST and AMI_HOSTS ({', '.join(known)})")
     if wanted is None and settings.ami_host is None and len(known) > 1:
-        raise ConfigurationError(f"AMI_HOSTS={','.join(known)}: say which of them with --pbx")
+        raise ConfigurationError(f"AMI_HOSTS={','.join(known)}: select one with --pbx")
     return known[wanted or next(iter(known))]
 
 
@@ -87,13 +87,13 @@ async def run_originate(call: OutboundCall, pbx: AmiAddress, allowed: re.Pattern
 def _check_channel(channel: str, allowed: re.Pattern[str]) -> None:
     if not allowed.fullmatch(channel):
         raise ConfigurationError(
-            f"ORIGINATE_CHANNELS={allowed.pattern!r} doesn't match {channel[:80]!r}, so it is not rung: name "
-            "another channel, or widen the pattern, if nobody can make it ring a number that costs money"
+            f"ORIGINATE_CHANNELS={allowed.pattern!r} doesn't match {channel[:80]!r}, so it is not called. "
+            "Name another channel, or widen the pattern, but not to channels that reach numbers with a charge"
         )
 
 
 async def _check_destination(control: CallControl, call: OutboundCall) -> None:
-    """See that who answers can be sent there, before somebody picks up and hears nothing."""
+    """Check that the extension exists, before a person answers and hears nothing."""
     if not await control.extension_exists(call.context, call.extension):
         raise ConfigurationError(
             f"--extension {call.extension} --context {call.context}: Asterisk's dialplan has no such "

@@ -62,7 +62,8 @@ async def run_replay(
 async def run_replay_into(path: Path, address: str, *, stream: TextIO | None = None) -> int:
     """Play the caller of a recorded call into the gateway at ``address``, ``HOST:PORT``.
 
-    Return the exit status: 0, the same side ended the call; 1, the other did, or nobody could be reached.
+    Return the exit status: 0, the same side ended the call; 1, the other side did, or the gateway
+    could not be reached.
 
     Raises:
         ConfigurationError: ``path`` is no flight recording, or a damaged one; or a bad address.

@@ -47,9 +47,9 @@ def run_serve(**overrides: Any) -> int:
         return 1
 
 
-def _others(told: Sequence[str], found: Sequence[str]) -> list[str]:
-    """Return what was found, but for the faults of a default that stood in for a bad value."""
-    names = _variables(told)
+def _others(known: Sequence[str], found: Sequence[str]) -> list[str]:
+    """Return the faults found, without those of a default that replaced a bad value."""
+    names = _variables(known)
     return [line for line in found if not names & _variables([line])]
 
 

@@ -9,14 +9,14 @@ IpNetwork = IPv4Network | IPv6Network
 
 
 def parse_networks(text: str) -> list[IpNetwork]:
-    """Read networks (CIDR), separated by commas.
+    """Read comma-separated networks (CIDR).
 
     Raises:
-        ValueError: a network is none, or there is none in the text, which would admit everyone.
+        ValueError: a network is malformed, or the text has commas and no network.
     """
     networks = [ip_network(part.strip()) for part in text.split(",") if part.strip()]
     if text and not networks:
-        raise ValueError("there is no network in it, and none would admit everyone")
+        raise ValueError("it names no network, and an empty list would admit every address")
     return networks
 
 

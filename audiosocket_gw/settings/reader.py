@@ -1,4 +1,4 @@
-"""Reads the settings from the environment and ``.env``, and says of each bad one what to do."""
+"""Reads the settings from the environment and ``.env``, and explains how to correct each bad one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from audiosocket_gw.settings.variables import Settings
 
 
 class _Environment(BaseSettings, Settings):
-    """The settings, of which the environment has those that aren't given."""
+    """The settings; those that aren't given are read from the environment."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
 
@@ -37,7 +37,7 @@ def load_settings(**overrides: Any) -> Settings:
 def read_settings(**overrides: Any) -> tuple[Settings, list[str]]:
     """Read the settings, with the default in place of each bad one; and return a line for each of those.
 
-    So what else is wrong can be looked for, and told at the same time.
+    The caller can then look for other faults, and report all at the same time.
 
     Raises:
         ConfigurationError: ``.env`` can't be read.

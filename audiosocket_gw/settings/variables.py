@@ -1,4 +1,4 @@
-"""The variables of the environment that set the gateway: one table of names, types, bounds and defaults.
+"""The gateway's environment variables: one table of names, types, bounds and defaults.
 
 Secrets are `pydantic.SecretStr`: they print as asterisks wherever they go.
 """
@@ -37,7 +37,7 @@ class AgentKind(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """What is logged; ``debug`` shows what is said, and is not for production."""
+    """The least severe messages that are logged; ``debug`` includes what is said: not for production."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -63,9 +63,9 @@ _Milliseconds = _read_by(_parse_number)
 
 
 class Settings(BaseModel):
-    """All settings by name: the environment has each under the same name, in capitals.
+    """All settings. A field's environment variable has the same name, in capitals.
 
-    `load_settings` reads them from there; ``Settings(port=0)`` has the defaults besides.
+    `load_settings` reads the environment. ``Settings(port=0)`` doesn't: the others have their defaults.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
@@ -73,7 +73,7 @@ class Settings(BaseModel):
     host: str = Field(default="127.0.0.1", description="Address to listen on for Asterisk; 0.0.0.0 for all.")
     port: int = Field(default=5001, ge=0, le=65_535, description="TCP port to listen on; 0 picks a free one.")
     max_calls: int = Field(
-        default=500, ge=1, description="Calls at the same time; one more is refused at once."
+        default=500, ge=1, description="Simultaneous calls. Further calls are rejected at once."
     )
     max_call_seconds: float = Field(
         default=7200.0,
@@ -140,7 +140,7 @@ class Settings(BaseModel):
     )
     refuse_overload: bool = Field(
         default=True,
-        description="Refuse new calls while the gateway can't keep up with the calls in progress.",
+        description="Reject new calls while the gateway is overloaded.",
     )
     barge_in: Annotated[BargeInMode, _AnyCase] = Field(
         default=BargeInMode.AGENT,
@@ -263,7 +263,7 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _without_quotes(cls, value: Any) -> Any:
-        # An id or a password in quotes is valid to us, and wrong to everybody that is shown it.
+        # An id or a password in quotes is accepted here, and rejected by every server that receives it.
         if isinstance(value, str) and len(value) > 1 and value[0] + value[-1] in _QUOTES:
             raise ValueError(
                 "the value stands in quotes, and they are a part of it: a shell and .env take quotes off, "
