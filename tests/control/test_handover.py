@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from uuid import UUID
 
 import pytest
 
@@ -17,9 +15,10 @@ from audiosocket_gw.control.dtmf import KeyAction
 from audiosocket_gw.control.handover import TRANSITIONS, Handover, State
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
 from audiosocket_gw.errors import ToolError
-from audiosocket_gw.events import CallEvent, EndReason
+from audiosocket_gw.events import EndReason
 from tests.ami.fake_asterisk import DENIED, TIMING, FakeAsterisk, fake_asterisk
 from tests.ami.recorded import CALL
+from tests.control.fake_call import FakeCall, call_tasks
 from tests.harness.waiting import until
 
 POLICY = TransferPolicy({"sales": Destination("600", "queues", name="Sales")}, None, ("queues",))
@@ -33,61 +32,14 @@ IN_CALL = {
 LANDED = {**IN_CALL, "Context": "queues", "Exten": "600", "Application": "Queue", "ApplicationData": "sales"}
 
 
-@dataclass
-class FakeCall:
-    """Takes down what is done to it; ``words`` says how the last words end."""
-
-    uuid: UUID = CALL
-    done: list[str] = field(default_factory=list)
-    notes: list[bytes] = field(default_factory=list)
-    ended: asyncio.Future[EndReason] = field(default_factory=asyncio.Future)
-    words: asyncio.Future[bool] = field(default_factory=asyncio.Future)
-
-    def send_to_agent(self, message: bytes) -> None:
-        self.notes.append(message)
-
-    async def last_words(self) -> bool:
-        return await self.words
-
-    def hears_last_words(self) -> None:
-        self.words.set_result(True)
-
-    def cuts_in(self) -> None:
-        self.words.set_result(False)
-
-    def refuse_new_replies(self) -> None:
-        self.done.append("refuse")
-
-    def accept_replies(self) -> None:
-        self.done.append("accept")
-
-    def silence_agent(self) -> None:
-        self.done.append("silence")
-
-    def end(self, reason: EndReason, detail: str, /) -> None:
-        if not self.ended.done():
-            self.ended.set_result(reason)
-
-    def emit(self, event: CallEvent) -> None:
-        raise AssertionError(f"a hand-over has no events: {event}")
-
-
-class _Over(Exception):
-    """Ends the tasks of a call."""
-
-
 @asynccontextmanager
 async def handover(
     pbx: CallControl | None = None, release_s: float = 5
 ) -> AsyncIterator[tuple[FakeCall, Handover]]:
-    call = FakeCall()
     result = CallResult(pbx, CALL) if pbx is not None else None
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            yield call, Handover(call, POLICY, pbx, result, tasks, release_s=release_s)
-            raise _Over
-    except* _Over:
-        pass
+    async with call_tasks() as tasks:
+        call = FakeCall()
+        yield call, Handover(call, POLICY, pbx, result, tasks, release_s=release_s)
 
 
 @asynccontextmanager
@@ -150,7 +102,7 @@ async def test_caller_who_cuts_in_stays_and_it_can_be_tried_again() -> None:
         call.cuts_in()
         await comes_to(subject, State.IDLE)
         assert call.done == ["refuse", "accept"]
-        assert b"The caller cut in" in call.notes[0]
+        assert b"The caller cut in" in call.sent[0]
         call.words = asyncio.Future()
         await subject.hang_up()
         assert is_in(subject, State.LAST_WORDS)
@@ -166,7 +118,7 @@ async def test_key_goes_before_the_last_words() -> None:
         assert is_in(subject, State.LAST_WORDS)
         call.hears_last_words()
         assert await call.ended is EndReason.AGENT_HANGUP
-        assert not call.notes
+        assert not call.sent
 
 
 async def test_key_that_can_do_nothing_lets_the_agent_speak() -> None:
@@ -174,7 +126,7 @@ async def test_key_that_can_do_nothing_lets_the_agent_speak() -> None:
         await subject.act_on_key(KeyAction("transfer", "sales"))
         assert is_in(subject, State.IDLE)
         assert call.done == ["silence", "accept"]
-        assert b"not available" in call.notes[0]
+        assert b"not available" in call.sent[0]
 
 
 async def test_transfer_asks_for_the_channel_once() -> None:
@@ -214,7 +166,7 @@ async def test_transfer_that_asterisk_refuses_lets_the_call_go_on(action: str) -
         call.hears_last_words()
         await comes_to(subject, State.IDLE)
         assert await subject.released() is None
-        assert b"transfer failed" in call.notes[0]
+        assert b"transfer failed" in call.sent[0]
         assert call.done == ["accept"]
         assert not call.ended.done()
 
