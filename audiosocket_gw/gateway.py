@@ -20,7 +20,7 @@ import httpx
 
 from audiosocket_gw.ami.pbx_pool import PbxPool
 from audiosocket_gw.audio.hold_audio import MAX_FILE_BYTES, MAX_S, HoldAudioFile
-from audiosocket_gw.call.call import CallContext
+from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.call.log import log_event
 from audiosocket_gw.call.settings import HoldAudioSettings
 from audiosocket_gw.control.actions import Services

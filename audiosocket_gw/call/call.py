@@ -9,55 +9,33 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
-from collections.abc import Awaitable
-from dataclasses import dataclass
+from collections.abc import Mapping
 from traceback import clear_frames
+from typing import TypeVar
 from uuid import UUID
 
 from audiosocket_gw import events
-from audiosocket_gw.ami.pbx_pool import PbxPool
 from audiosocket_gw.ami.result import CallResult
-from audiosocket_gw.audio import TELEPHONE_RATE
-from audiosocket_gw.audio.hold_audio import HoldAudio, HoldAudioFile
-from audiosocket_gw.call.caller_data import caller_headers, caller_variables
+from audiosocket_gw.call.caller_format import CallerFormatReport
 from audiosocket_gw.call.caller_leg import CallerLeg
 from audiosocket_gw.call.caller_lookup import CallerLookup
-from audiosocket_gw.call.codec_warning import CodecWarnings
-from audiosocket_gw.call.conversation import CALLER_GAP_TICKS, Conversation, ConversationOptions
+from audiosocket_gw.call.connect_agent import connect_agent
+from audiosocket_gw.call.context import CallContext
+from audiosocket_gw.call.conversation import CALLER_GAP_TICKS, Conversation
 from audiosocket_gw.call.log import log_notice
 from audiosocket_gw.call.notices import CallerFormatChanged, Drained, EndDecided, LastWordsOver, Output
-from audiosocket_gw.call.settings import BargeInMode, CallSettings
 from audiosocket_gw.causes import Cause
-from audiosocket_gw.control.actions import Actions, Services
-from audiosocket_gw.elevenlabs import client_messages, messages
-from audiosocket_gw.elevenlabs.agent import AgentAddress, AgentLocator
-from audiosocket_gw.elevenlabs.connection import AgentConnection, connect
+from audiosocket_gw.control.actions import Actions
+from audiosocket_gw.elevenlabs import messages
+from audiosocket_gw.elevenlabs.connection import AgentConnection
 from audiosocket_gw.errors import AgentError
 from audiosocket_gw.events import CallEnd, EndReason
-from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.protocol.audiosocket import Audio
-from audiosocket_gw.runtime.load import Load
-from audiosocket_gw.runtime.ticker import Ticker
-from audiosocket_gw.tap import OpenTap, Tap, Taps
+from audiosocket_gw.tap import Tap, Taps
 
 logger = logging.getLogger("audiosocket_gw.call")
 
-
-@dataclass(frozen=True, slots=True)
-class CallContext:
-    """What all calls share."""
-
-    settings: CallSettings
-    locator: AgentLocator
-    ssl_context: ssl.SSLContext
-    ticker: Ticker
-    load: Load
-    hold_audio_file: HoldAudioFile | None
-    services: Services
-    pbxs: PbxPool
-    observe: events.Observer
-    taps: tuple[OpenTap, ...] = ()
+T = TypeVar("T")
 
 
 class _Over(Exception):
@@ -66,26 +44,6 @@ class _Over(Exception):
 
 class Call:
     """A caller and an agent in conversation, from the UUID frame to the last frame."""
-
-    __slots__ = (
-        "_actions",
-        "_agent",
-        "_cap_timer",
-        "_codec_warnings",
-        "_context",
-        "_control",
-        "_conversation",
-        "_drained",
-        "_end_decided",
-        "_last_words",
-        "_late_report",
-        "_leg",
-        "_load",
-        "_loop",
-        "_result",
-        "_tap",
-        "uuid",
-    )
 
     def __init__(self, uuid: UUID, leg: CallerLeg, context: CallContext) -> None:
         loop = asyncio.get_running_loop()
@@ -96,16 +54,20 @@ class Call:
         self._loop = loop
         self._load = context.load
         self._conversation = Conversation(
-            started, _options(context.settings), _hold_audio(context), loop.time, context.load.batch_frames
+            started,
+            context.settings.conversation_options,
+            context.hold_audio(),
+            loop.time,
+            context.load.batch_frames,
         )
         self._tap: Tap | None = Taps(context.taps, started) if context.taps else None
         self._agent: AgentConnection | None = None
         self._control = context.pbxs.find(leg.host)
         self._result = CallResult(self._control, uuid) if self._control is not None else None
         self._actions: Actions | None = None
-        self._codec_warnings = CodecWarnings(uuid)
+        self._caller_format = CallerFormatReport(uuid, self._conversation.media, self._tap)
         self._cap_timer: asyncio.TimerHandle | None = None
-        self._end_decided: asyncio.Future[None] = loop.create_future()
+        self._end_decided: asyncio.Future[CallEnd] = loop.create_future()
         self._drained: asyncio.Future[None] = loop.create_future()
         self._last_words: asyncio.Future[bool] | None = None
         self._late_report: asyncio.Task[None] | None = None
@@ -119,13 +81,10 @@ class Call:
         """Hold the conversation until it ends, and leave nothing of it behind."""
         self._deliver()
         progress = self._conversation.progress
-        end = CallEnd(EndReason.INTERNAL_ERROR, "the call was cancelled")
+        end: CallEnd | None = None
         try:
             with self._context.ticker.attach(self.tick):
                 end = await self._live()
-        except asyncio.CancelledError:
-            end = progress.ending or end
-            raise
         finally:
             self._hang_up_caller()
             if self._cap_timer is not None:
@@ -133,6 +92,7 @@ class Call:
             self._actions = None
             if self._result is not None:
                 self._result.close()
+            end = end or progress.ending or CallEnd(EndReason.INTERNAL_ERROR, "the call was cancelled")
             progress.close(end, self._loop.time())
             self._deliver()
 
@@ -142,15 +102,16 @@ class Call:
                 actions = self._actions = Actions(
                     self, self._control, self._result, self._context.services, tasks
                 )
-                self._set_cap()
-                caller = tasks.create_task(self._look_up_caller(tasks))
+                if seconds := self._context.settings.max_call_seconds:
+                    self._cap_timer = self._loop.call_later(seconds, self._reach_cap, seconds)
+                caller = tasks.create_task(self._look_up_caller(tasks, actions))
                 tasks.create_task(self._converse(tasks, caller))
-                end = await self._until_end_is_decided()
+                end = await _result_of(self._end_decided)
                 actions.close()
                 if end.reason is EndReason.CALLER_HANGUP:
                     end = await actions.handover.released() or end
-                await self._drained
-                await self._report_soon(end)
+                await _result_of(self._drained)
+                await self._report(end)
                 self._hang_up_caller()  # a tool may take its time to stop
                 raise _Over
         except* _Over as over:
@@ -159,40 +120,27 @@ class Call:
         except* Exception as group:  # noqa: BLE001 (see _defect)
             self._defect(group)
             self._deliver()
-            end = await self._until_end_is_decided()
+            end = await _result_of(self._end_decided)
             await self._report(end)
         if self._late_report is not None:
             await self._late_report
         return end
 
-    async def _until_end_is_decided(self) -> CallEnd:
-        await self._end_decided
-        end = self._conversation.progress.ending
-        assert end is not None
-        return end
-
-    def _set_cap(self) -> None:
-        """End the call after ``MAX_CALL_SECONDS``; but a transfer or hang-up that has begun goes first."""
-        seconds = self._context.settings.max_call_seconds
-        if seconds:
-            self._cap_timer = self._loop.call_later(seconds, self._reach_cap, seconds)
-
     def _reach_cap(self, seconds: float) -> None:
+        """End the call; but a transfer or hang-up that has begun goes first."""
         end = CallEnd(EndReason.MAX_DURATION, f"the call lasted {seconds:g} s (MAX_CALL_SECONDS)")
         self._conversation.progress.end_after_handover(end, self._loop.time())
         self._deliver()
 
-    async def _report_soon(self, end: CallEnd) -> None:
-        """Let the dialplan know how it ended, before the caller is hung up."""
-        if self._conversation.progress.caller_present:
-            await self._report(end)
-        else:  # no caller waits for it, and the agent need not, either
-            self._late_report = self._loop.create_task(self._report(end))
-
     async def _report(self, end: CallEnd) -> None:
+        """Let the dialplan know how it ended, before it goes on."""
         if self._result is not None:
             caller_present = self._conversation.progress.caller_present
-            await self._result.report(end.reason, caller_present=caller_present)
+            report = self._result.report(end.reason, caller_present=caller_present)
+            if caller_present:
+                await report
+            else:  # no caller waits for it, and the agent need not, either
+                self._late_report = self._loop.create_task(report)
 
     def _hang_up_caller(self) -> None:
         if self._conversation.progress.caller_present:
@@ -250,32 +198,16 @@ class Call:
 
     # The agent
 
-    async def _look_up_caller(self, tasks: asyncio.TaskGroup) -> dict[str, str]:
-        settings = self._context.settings
-        data = None
-        if self._control is not None and self._result is not None:
-            data = await CallerLookup(self.uuid, self._control, self._result, settings).run(tasks)
-        self._codec_warnings.set_caller(data)
-        if data is not None and data.codec and self._conversation.media.expect(data.codec):
-            self._report_caller_format()
-        self._warn_of_codec()
-        return caller_variables(self.uuid, data, settings.call_variables)
+    async def _look_up_caller(self, tasks: asyncio.TaskGroup, actions: Actions) -> Mapping[str, str]:
+        lookup = CallerLookup(self.uuid, self._control, self._result, self._context.settings)
+        variables = actions.tool_calls.caller = await lookup.run(tasks, self._caller_format)
+        return variables
 
-    async def _converse(self, tasks: asyncio.TaskGroup, caller: asyncio.Task[dict[str, str]]) -> None:
+    async def _converse(self, tasks: asyncio.TaskGroup, caller: asyncio.Task[Mapping[str, str]]) -> None:
         """Connect the agent, and stay until either side ends the conversation."""
-        context = self._context
         agent: AgentConnection | None = None
         try:
-            address = await context.locator.locate(lambda: _headers(caller))
-            agent = await connect(
-                address.url,
-                tasks.create_task(self._initiation(caller, address)),
-                self._on_message,
-                ssl_context=context.ssl_context,
-                timeout_s=context.settings.agent_connect_timeout,
-                queue_timeout_s=context.settings.agent_queue_timeout,
-                tap=self._tap,
-            )
+            agent = await connect_agent(self._context, caller, self._on_message, self._tap, tasks)
             for piece in self._conversation.agent_ready():
                 agent.send_audio(piece)
             self._agent = agent
@@ -295,12 +227,6 @@ class Call:
         self._agent = None
         self._conversation.agent_gone(end, self._loop.time())
         self._deliver()
-
-    async def _initiation(self, caller: asyncio.Task[dict[str, str]], address: AgentAddress) -> bytes:
-        variables = await caller
-        assert self._actions is not None
-        self._actions.tool_calls.caller = variables
-        return client_messages.initiation({**variables, **address.dynamic_variables}, address.config_override)
 
     def _on_message(self, message: messages.ServerMessage) -> None:
         try:
@@ -330,7 +256,7 @@ class Call:
                     self._tap.on_frame_sent(frame)
                 if conversation.ticks_since_caller > CALLER_GAP_TICKS:
                     conversation.fill_in_silence(now, mid_frame=leg.mid_frame)
-                    self._forward(conversation.audio_to_agent.read())
+                    self._send_audio(conversation.audio_to_agent.read())
         except Exception as error:  # noqa: BLE001 (see _defect)
             self._defect(error)
         if conversation.outputs:
@@ -344,7 +270,7 @@ class Call:
                 self._leg.collect()
             else:
                 self._leg.listen()
-            self._forward(batch.read_batch())
+            self._send_audio(batch.read_batch())
 
     def caller_audio(self, frame: Audio) -> None:
         """Take a frame of the caller's audio: forwarded at once, never awaited."""
@@ -354,11 +280,14 @@ class Call:
             self._deliver()
         if self._tap is not None and recorded is not None:
             self._tap.on_frame_received(recorded)
-        if self._agent is not None and (audio := conversation.audio_to_agent.read()):
+        self._send_audio(conversation.audio_to_agent.read())
+
+    def _send_audio(self, audio: bytes) -> None:
+        if audio and self._agent is not None:
             self._agent.send_audio(audio)
 
     def count_frame(self, size: int) -> None:
-        """Count a frame that is no audio against real time."""
+        """Take a frame of ``size`` bytes that means nothing."""
         self._conversation.count_frame(size)
 
     def caller_digit(self, digit: str) -> None:
@@ -372,10 +301,6 @@ class Call:
         """Take the end of the connection to Asterisk: nothing more will be heard."""
         self._conversation.caller_gone(CallEnd(reason, cause), self._loop.time())
         self._deliver()
-
-    def _forward(self, audio: bytes) -> None:
-        if audio and self._agent is not None:
-            self._agent.send_audio(audio)
 
     # What comes of it
 
@@ -401,32 +326,20 @@ class Call:
             case messages.McpToolCall() if self._actions is not None:
                 self._actions.tool_calls.receive_mcp(output)
             case CallerFormatChanged():
-                self._report_caller_format()
+                self._caller_format.report()
             case LastWordsOver(interrupted, timed_out):
                 if timed_out:
                     logger.warning("call %s: the agent would not stop speaking", self.uuid)
                 if self._last_words is not None and not self._last_words.done():
                     self._last_words.set_result(not interrupted)
-            case EndDecided():
-                self._end_decided.set_result(None)
+            case EndDecided(end):
+                self._end_decided.set_result(end)
             case Drained(left_ms):
                 if left_ms:
                     logger.warning("call %s: %d ms could not be played out", self.uuid, left_ms)
                 self._drained.set_result(None)
             case _:
                 log_notice(self.uuid, output)
-
-    def _report_caller_format(self) -> None:
-        heard = self._conversation.media.heard_format
-        if self._tap is not None:
-            self._tap.on_caller_format(heard)
-        logger.debug("call %s: Asterisk sends %s", self.uuid, heard or "what can't be decoded")
-        self._warn_of_codec()
-
-    def _warn_of_codec(self) -> None:
-        warning = self._codec_warnings.next(self._conversation.media)
-        if warning is not None:
-            logger.warning("call %s: %s", self.uuid, Sentence(warning))
 
     def _defect(self, error: Exception) -> None:
         """End this call for a defect of ours. What runs on a shared clock or socket must never raise."""
@@ -435,21 +348,7 @@ class Call:
         self._conversation.progress.end(end, self._loop.time())
 
 
-def _options(settings: CallSettings) -> ConversationOptions:
-    is_local = settings.barge_in is BargeInMode.LOCAL
-    return ConversationOptions(
-        interruptible=settings.barge_in is not BargeInMode.OFF,
-        barge_in_deadline_s=settings.barge_in_deadline if is_local else None,
-        drop_interrupted_audio=settings.drop_interrupted_audio,
-        report_heard=settings.report_heard,
-    )
-
-
-def _hold_audio(context: CallContext) -> HoldAudio | None:
-    if context.hold_audio_file is None:
-        return None
-    return HoldAudio(context.hold_audio_file, context.settings.hold_audio_mode, TELEPHONE_RATE)
-
-
-async def _headers(caller: Awaitable[dict[str, str]]) -> dict[str, str]:
-    return caller_headers(await caller)
+async def _result_of(future: asyncio.Future[T]) -> T:
+    """Wait for the future; unlike ``await``, without cancelling it when the waiting task is cancelled."""
+    await asyncio.wait([future])
+    return future.result()

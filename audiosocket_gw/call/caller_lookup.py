@@ -8,6 +8,8 @@ from uuid import UUID
 
 from audiosocket_gw.ami.call_control import CallControl, CallerData
 from audiosocket_gw.ami.result import CallResult
+from audiosocket_gw.call.caller_data import caller_variables
+from audiosocket_gw.call.caller_format import CallerFormatReport
 from audiosocket_gw.call.settings import CallSettings
 from audiosocket_gw.errors import ControlError
 
@@ -18,22 +20,33 @@ LOCATE_AGAIN_S = 5.0
 
 
 class CallerLookup:
-    """The look-up of one call. Its tasks are those of the call."""
+    """The look-up of one call. ``control`` and ``result`` are None without a manager interface."""
 
-    def __init__(self, uuid: UUID, control: CallControl, result: CallResult, settings: CallSettings) -> None:
+    def __init__(
+        self, uuid: UUID, control: CallControl | None, result: CallResult | None, settings: CallSettings
+    ) -> None:
         self._uuid = uuid
         self._control = control
         self._result = result
         self._settings = settings
 
-    async def run(self, tasks: asyncio.TaskGroup) -> CallerData | None:
-        """Return who is calling; None when Asterisk doesn't say in time (``CALLER_DATA_TIMEOUT``).
+    async def run(self, tasks: asyncio.TaskGroup, caller_format: CallerFormatReport) -> dict[str, str]:
+        """Return the dynamic variables of the call, with defaults where Asterisk doesn't say in time.
 
-        Presets AVR_RESULT as soon as the channel is known.
+        Presets AVR_RESULT as soon as the channel is known; that, too, is a task of ``tasks``.
         """
+        data = None
+        if self._control is not None and self._result is not None:
+            tasks.create_task(self._result.preset())
+            data = await self._ask_in_time(tasks, self._control, self._result)
+        caller_format.set_caller(data)
+        return caller_variables(self._uuid, data, self._settings.call_variables)
+
+    async def _ask_in_time(
+        self, tasks: asyncio.TaskGroup, control: CallControl, result: CallResult
+    ) -> CallerData | None:
         timeout_s = self._settings.caller_data_timeout
-        tasks.create_task(self._result.preset())
-        asking = tasks.create_task(self._ask(tasks))
+        asking = tasks.create_task(self._ask(tasks, control, result))
         await asyncio.wait([asking], timeout=timeout_s)
         if asking.done():
             return asking.result()
@@ -42,22 +55,24 @@ class CallerLookup:
         logger.warning("call %s: no caller data: %s", self._uuid, reason)
         return None
 
-    async def _ask(self, tasks: asyncio.TaskGroup) -> CallerData | None:
+    async def _ask(
+        self, tasks: asyncio.TaskGroup, control: CallControl, result: CallResult
+    ) -> CallerData | None:
         try:
-            data = await self._control.describe(self._uuid, list(self._settings.call_variables))
+            data = await control.describe(self._uuid, list(self._settings.call_variables))
         except ControlError as error:
             logger.warning("call %s: no caller data: %s", self._uuid, error)
-            tasks.create_task(self._ask_again())
+            tasks.create_task(self._ask_again(control, result))
             return None
-        self._result.locate(data)
+        result.locate(data)
         return data
 
-    async def _ask_again(self) -> None:
+    async def _ask_again(self, control: CallControl, result: CallResult) -> None:
         """Find the channel when Asterisk can tell."""
-        if self._control.connected:  # it was too slow, or Asterisk has not told of the channel yet
+        if control.connected:  # it was too slow, or Asterisk has not told of the channel yet
             await asyncio.sleep(LOCATE_AGAIN_S)
-        await self._control.wait_until_connected()
+        await control.wait_until_connected()
         try:
-            self._result.locate(await self._control.describe(self._uuid))
+            result.locate(await control.describe(self._uuid))
         except ControlError as error:
             logger.info("call %s: its channel could not be found: %s", self._uuid, error)

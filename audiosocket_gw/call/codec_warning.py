@@ -8,44 +8,6 @@ from uuid import UUID
 from audiosocket_gw.ami.call_control import CallerData
 from audiosocket_gw.ami.dialplan import DialplanLine
 from audiosocket_gw.audio import AudioFormat
-from audiosocket_gw.call.media import Media
-
-
-class CodecWarnings:
-    """What to warn of in one call: once what to change, where a label is wrong; then each change of it."""
-
-    __slots__ = ("_caller", "_is_known", "_is_reported", "_reported", "_uuid")
-
-    def __init__(self, uuid: UUID) -> None:
-        self._uuid = uuid
-        self._caller: CallerData | None = None
-        self._is_known = False
-        self._is_reported = False
-        self._reported: AudioFormat | None = None
-
-    def set_caller(self, caller: CallerData | None) -> None:
-        """Take what Asterisk said of the call, or that it said nothing: nothing is warned of before."""
-        self._caller = caller
-        self._is_known = True
-
-    def next(self, media: Media) -> str | None:
-        """Return what to warn of now. Ask again when the caller's format has changed."""
-        if not (self._is_known and media.codec_is_certain):
-            return None
-        before, self._reported = self._reported, media.heard_format
-        if self._is_reported:
-            return correction(before, self._reported) if self._reported != before else None
-        warning = self._advice(media)
-        self._is_reported = warning is not None
-        return warning
-
-    def _advice(self, media: Media) -> str | None:
-        heard = media.heard_format
-        if media.codec_passes_through:
-            return passthrough_warning(self._uuid, self._caller, heard)
-        if heard is not None and media.rate_is_mislabelled:
-            return mislabelled_rate_warning(heard)
-        return None
 
 
 def passthrough_warning(uuid: UUID, caller: CallerData | None, heard: AudioFormat | None) -> str:

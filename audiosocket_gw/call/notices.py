@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audiosocket_gw.elevenlabs.messages import ServerMessage
-from audiosocket_gw.events import CallEvent
+from audiosocket_gw.events import CallEnd, CallEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class EventIdsRestarted:
 
 @dataclass(frozen=True, slots=True)
 class LastWordsOver:
-    """The wait that `Conversation.await_last_words` began is over. ``interrupted``: the caller cut in.
+    """The wait that `Progress.await_last_words` began is over. ``interrupted``: the caller cut in.
 
     ``timed_out``: the agent would not stop speaking.
     """
@@ -41,7 +41,9 @@ class LastWordsOver:
 
 @dataclass(frozen=True, slots=True)
 class EndDecided:
-    """`Conversation.end` is set; the caller may still have to hear what is queued."""
+    """The conversation ends like this; the caller may still have to hear what is queued."""
+
+    end: CallEnd
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ class Progress:
         if self.ending is not None:
             return
         self.ending = end
-        self._outputs.append(EndDecided())
+        self._outputs.append(EndDecided(end))
         self._step(Step.END)
         self._draining = Draining(now, self._playout.queued_ms, self._limit_speech(end.reason))
         self.tick(now)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from audiosocket_gw.audio.hold_audio import HoldAudioMode
+from audiosocket_gw.call.conversation import ConversationOptions
 
 
 class BargeInMode(StrEnum):
@@ -39,6 +40,17 @@ class CallSettings:
     drop_interrupted_audio: bool
     report_heard: bool
     hold_audio_mode: HoldAudioMode
+
+    @property
+    def conversation_options(self) -> ConversationOptions:
+        """What of it the conversation uses."""
+        is_local = self.barge_in is BargeInMode.LOCAL
+        return ConversationOptions(
+            interruptible=self.barge_in is not BargeInMode.OFF,
+            barge_in_deadline_s=self.barge_in_deadline if is_local else None,
+            drop_interrupted_audio=self.drop_interrupted_audio,
+            report_heard=self.report_heard,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,8 +9,9 @@ from contextlib import suppress
 from uuid import UUID
 
 from audiosocket_gw.ami.result import CallResult
-from audiosocket_gw.call.call import Call, CallContext
+from audiosocket_gw.call.call import Call
 from audiosocket_gw.call.caller_leg import CallerLeg
+from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.server.admission import Admission
 

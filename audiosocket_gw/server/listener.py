@@ -6,7 +6,7 @@ import asyncio
 import os
 from weakref import WeakSet
 
-from audiosocket_gw.call.call import CallContext
+from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.server.admission import Admission
 from audiosocket_gw.server.calls import Calls
 from audiosocket_gw.server.connection import AudioSocketConnection

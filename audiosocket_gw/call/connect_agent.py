@@ -1,0 +1,48 @@
+"""Connects the agent of a call, which is told who is calling."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from audiosocket_gw.call.caller_data import caller_headers
+from audiosocket_gw.call.context import CallContext
+from audiosocket_gw.elevenlabs import client_messages
+from audiosocket_gw.elevenlabs.agent import AgentAddress
+from audiosocket_gw.elevenlabs.connection import AgentConnection, MessageHandler, connect
+from audiosocket_gw.tap import Tap
+
+
+async def connect_agent(
+    context: CallContext,
+    caller: asyncio.Task[Mapping[str, str]],
+    on_message: MessageHandler,
+    tap: Tap | None,
+    tasks: asyncio.TaskGroup,
+) -> AgentConnection:
+    """Find out where the agent is, connect it, and begin the conversation.
+
+    ``caller`` returns the dynamic variables; the WebSocket is opened meanwhile, unless there is an agent URL
+    (``ELEVENLABS_AGENT_URL``), which is told of the caller, too. ``on_message`` gets the agent's messages.
+
+    Raises:
+        AgentError: there is no conversation; its ``end`` says why.
+    """
+
+    async def headers() -> dict[str, str]:
+        return caller_headers(await caller)
+
+    async def initiation(address: AgentAddress) -> bytes:
+        variables = {**await caller, **address.dynamic_variables}
+        return client_messages.initiation(variables, address.config_override)
+
+    address = await context.locator.locate(headers)
+    return await connect(
+        address.url,
+        tasks.create_task(initiation(address)),
+        on_message,
+        ssl_context=context.ssl_context,
+        timeout_s=context.settings.agent_connect_timeout,
+        queue_timeout_s=context.settings.agent_queue_timeout,
+        tap=tap,
+    )
