@@ -18,7 +18,7 @@ MAX_MEMBERS = 20
 TOO_LONG = {"call/call.py"}
 """Modules that still are; none may join them."""
 
-TOO_WIDE = {"call/media.py:Media"}
+TOO_WIDE: set[str] = set()
 """Classes that still are; none may join them."""
 
 MODULES = {str(path.relative_to(PACKAGE)): path.read_text() for path in sorted(PACKAGE.rglob("*.py"))}

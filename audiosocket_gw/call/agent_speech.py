@@ -12,7 +12,7 @@ from uuid import UUID
 
 from audiosocket_gw import events
 from audiosocket_gw.audio.endpointing import Endpointer
-from audiosocket_gw.call.media import Media
+from audiosocket_gw.call.agent_audio import AgentAudio
 from audiosocket_gw.call.notices import EventIdsRestarted, Output, StaleAudioDropped
 from audiosocket_gw.call.replies import Replies
 from audiosocket_gw.call.stale_audio import StaleAudioFilter
@@ -23,9 +23,9 @@ class AgentSpeech:
     """Follows one agent. All times are seconds of one clock; events and notices go to ``outputs``."""
 
     __slots__ = (
+        "_audio",
         "_endpointer",
         "_filter",
-        "_media",
         "_outputs",
         "_playout",
         "_replies",
@@ -34,10 +34,10 @@ class AgentSpeech:
         "is_over",
     )
 
-    def __init__(self, uuid: UUID, media: Media, outputs: list[Output]) -> None:
+    def __init__(self, uuid: UUID, audio: AgentAudio, outputs: list[Output]) -> None:
         self._uuid = uuid
-        self._media = media
-        self._playout = media.playout
+        self._audio = audio
+        self._playout = audio.playout
         self._outputs = outputs
         self._filter = StaleAudioFilter()
         self._replies = Replies(uuid)
@@ -68,7 +68,7 @@ class AgentSpeech:
             self._outputs.append(StaleAudioDropped(event_id))
             return False
         if self._filter.last_event_id != before:
-            self._media.begin_reply()
+            self._audio.begin_reply()
             self._endpointer.reply_began()
             self._report_restarted_ids()
         return True
@@ -76,7 +76,7 @@ class AgentSpeech:
     def _queue(self, message: messages.Audio, now: float, caller_listens: bool) -> None:
         playout, endpointer = self._playout, self._endpointer
         start_ms = playout.end_ms
-        audio = self._media.from_agent(message.audio)
+        audio = self._audio.receive(message.audio)
         end_ms = playout.end_ms
         aligned_ms = message.alignment[-1][0] if message.alignment else 0
         speaks = endpointer.take(audio, playout.frame_bytes, playout.heard_ms, end_ms, aligned_ms=aligned_ms)
@@ -87,7 +87,7 @@ class AgentSpeech:
         if self.is_over:
             self._report_heard(self._replies.close_earlier(playout.heard_ms, now))
             self._outputs.append(events.ReplyStarted(self._uuid, now))
-        self._media.agent_speaks = True
+        self._audio.is_speech = True
         self.is_over = False
         if not endpointer.in_doubt:  # or it may turn out to be background audio
             self.has_spoken = True
@@ -103,11 +103,11 @@ class AgentSpeech:
     def tick(self, now: float) -> None:
         """Notice that a reply is over. Call it after each frame to the caller, until `is_over`."""
         endpointer = self._endpointer
-        if not self._media.agent_is_heard:
+        if not self._audio.is_heard:
             endpointer.ran_dry()
         elif endpointer.over_at_ms is None or self._playout.heard_ms < endpointer.over_at_ms:
             return
-        self._media.agent_speaks = False
+        self._audio.is_speech = False
         self.is_over = True
         heard_ms = self._playout.heard_ms
         self._report_heard(self._replies.close_earlier(heard_ms, now))
@@ -130,7 +130,7 @@ class AgentSpeech:
 
         Return what the caller had heard of the replies, if the caller cut in while the agent spoke.
         """
-        cuts_in = self.is_cut_by(event_id) and self._media.agent_speaks
+        cuts_in = self.is_cut_by(event_id) and self._audio.is_speech
         discarded_ms, heard = self._fall_silent(now)
         if event_id is not None:
             self._filter.interrupted(event_id, drop_own=drop_own)
@@ -139,7 +139,7 @@ class AgentSpeech:
         return heard if cuts_in and discarded_ms else None
 
     def _fall_silent(self, now: float) -> tuple[int, list[events.ReplyHeard]]:
-        discarded_ms = self._media.interrupt()
+        discarded_ms = self._audio.interrupt()
         self._endpointer.cut_off(self._playout.end_ms)
         return discarded_ms, self._replies.close(self._playout.end_ms, now)
 

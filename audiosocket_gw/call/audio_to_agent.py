@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from audiosocket_gw.audio import FRAME_MS
-from audiosocket_gw.call.media import Media
+from audiosocket_gw.call.caller_audio import CallerAudio
 
 PRE_ROLL_FRAMES = 10_000 // FRAME_MS
 """What the caller says while the agent is being connected is kept and sent first: the last 10 s."""
@@ -15,14 +15,14 @@ PIECE_FRAMES = 12
 class AudioToAgent:
     """Gathers the caller's audio. ``batch_frames`` of 20 ms share a message; 1: none is delayed."""
 
-    __slots__ = ("_audio", "_media", "_pre_roll", "_pre_roll_bytes", "_ticks", "batch_frames", "is_open")
+    __slots__ = ("_audio", "_caller", "_pre_roll", "_pre_roll_bytes", "_ticks", "batch_frames", "is_open")
 
-    def __init__(self, media: Media, batch_frames: int, phase: int = 0) -> None:
+    def __init__(self, caller: CallerAudio, batch_frames: int, phase: int = 0) -> None:
         """``phase``: the tick of a batch in which this call sends, lest all calls send in the same one."""
         self.batch_frames = batch_frames
         self.is_open = False
         """Whether the agent is there."""
-        self._media = media
+        self._caller = caller
         self._audio = b""
         self._pre_roll: list[bytes] = []  # as it came: the codec may become known only later
         self._pre_roll_bytes = 0
@@ -31,14 +31,14 @@ class AudioToAgent:
     def write(self, audio: bytes) -> None:
         """Add audio in the caller's format."""
         if self.is_open:
-            self._audio += self._media.to_agent(audio)
+            self._audio += self._caller.to_agent(audio)
         else:
             self.keep(audio)
 
     def write_silence(self) -> None:
         """Add 20 ms of silence."""
         if self.is_open:
-            self._audio += self._media.agent_silence
+            self._audio += self._caller.agent_silence
 
     def keep(self, payload: bytes) -> None:
         """Keep a payload for `open`, decoded or not, and discard the oldest ones."""
@@ -46,17 +46,17 @@ class AudioToAgent:
             return
         self._pre_roll.append(payload)
         self._pre_roll_bytes += len(payload)
-        while self._pre_roll_bytes > PRE_ROLL_FRAMES * self._media.frame_bytes:
+        while self._pre_roll_bytes > PRE_ROLL_FRAMES * self._caller.frame_bytes:
             self._pre_roll_bytes -= len(self._pre_roll.pop(0))
 
     def open(self) -> list[bytes]:
         """Learn that the agent is there; return what has been kept, in pieces of its format."""
         self.is_open = True
-        frames = [self._media.understood(payload) for payload in self._pre_roll]
+        frames = [self._caller.understood(payload) for payload in self._pre_roll]
         self._pre_roll, self._pre_roll_bytes = [], 0
         starts = range(0, len(frames), PIECE_FRAMES)
         pieces = (b"".join(frames[start : start + PIECE_FRAMES]) for start in starts)
-        return [self._media.to_agent(piece) for piece in pieces if piece]
+        return [self._caller.to_agent(piece) for piece in pieces if piece]
 
     def read(self) -> bytes:
         """Return what is to be sent now: nothing while a batch is gathered."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.audio.vad import SpeechDetector
-from audiosocket_gw.call.media import Media
+from audiosocket_gw.call.agent_audio import AgentAudio
+from audiosocket_gw.call.caller_audio import CallerAudio
 
 QUIET_FRAMES = 200 // FRAME_MS
 """A caller whose speech was no interruption must be quiet for so long before the reply is held again."""
@@ -24,10 +25,11 @@ MISTAKES_OF_AN_ECHO = 2
 class LocalBargeIn:
     """Holds the replies of one call while the caller speaks and ElevenLabs has not decided."""
 
-    def __init__(self, media: Media, deadline_s: float) -> None:
-        self._media = media
+    def __init__(self, caller: CallerAudio, agent: AgentAudio, deadline_s: float) -> None:
+        self._caller = caller
+        self._agent = agent
         self._deadline_ticks = round(deadline_s * 1000 / FRAME_MS)
-        self._rate = media.caller_format.rate
+        self._rate = caller.format.rate
         self._detector = SpeechDetector(self._rate)
         self._held_ticks: int | None = None
         self._mistakes = 0
@@ -36,18 +38,18 @@ class LocalBargeIn:
 
     def caller_said(self, audio: bytes) -> bool:
         """Take a frame of the caller's; return whether the reply is held from now on because of it."""
-        if self._media.caller_format.rate != self._rate:
-            self._rate = self._media.caller_format.rate
+        if self._caller.format.rate != self._rate:
+            self._rate = self._caller.format.rate
             self._detector = SpeechDetector(self._rate)
-        if not self._detector.is_speech(self._media.linear(audio)):
+        if not self._detector.is_speech(self._caller.linear(audio)):
             self._quiet_frames += 1
             if self._quiet_frames >= QUIET_FRAMES:
                 self._overruled = False
             return False
         self._quiet_frames = 0
-        if self._overruled or self._media.playout.held or not self._media.agent_speaks:
+        if self._overruled or self._agent.playout.held or not self._agent.is_speech:
             return False
-        self._media.hold()
+        self._agent.hold()
         self._held_ticks = 0
         return True
 
@@ -56,10 +58,10 @@ class LocalBargeIn:
 
         Called after each frame to the caller.
         """
-        self._detector.add_sent(self._media.audio)
+        self._detector.add_sent(self._agent.audio)
         if self._held_ticks is None:
             return None
-        if not self._media.playout.held:  # it was an interruption
+        if not self._agent.playout.held:  # it was an interruption
             self._held_ticks = None
             self._mistakes = 0
             return None
@@ -72,5 +74,5 @@ class LocalBargeIn:
         self._mistakes += 1
         if self._mistakes >= MISTAKES_OF_AN_ECHO:
             self._detector.report_false_alarm()
-        self._media.resume()
+        self._agent.resume()
         return held_ticks * FRAME_MS

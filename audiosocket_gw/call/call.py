@@ -65,7 +65,7 @@ class Call:
         self._control = context.pbxs.find(leg.host)
         self._result = CallResult(self._control, uuid) if self._control is not None else None
         self._actions: Actions | None = None
-        self._caller_format = CallerFormatReport(uuid, self._conversation.media, self._tap)
+        self._caller_format = CallerFormatReport(uuid, self._conversation.caller_audio, self._tap)
         self._cap_timer: asyncio.TimerHandle | None = None
         self._end_decided: asyncio.Future[CallEnd] = loop.create_future()
         self._drained: asyncio.Future[None] = loop.create_future()

@@ -7,8 +7,8 @@ from uuid import UUID
 
 from audiosocket_gw.ami.call_control import CallerData
 from audiosocket_gw.audio import AudioFormat
+from audiosocket_gw.call.caller_audio import CallerAudio
 from audiosocket_gw.call.codec_warning import correction, mislabelled_rate_warning, passthrough_warning
-from audiosocket_gw.call.media import Media
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.tap import Tap
 
@@ -22,11 +22,11 @@ class CallerFormatReport:
     said what it knows of the call; then each change of the format.
     """
 
-    __slots__ = ("_caller", "_is_known", "_is_reported", "_media", "_reported", "_tap", "_uuid")
+    __slots__ = ("_audio", "_caller", "_is_known", "_is_reported", "_reported", "_tap", "_uuid")
 
-    def __init__(self, uuid: UUID, media: Media, tap: Tap | None) -> None:
+    def __init__(self, uuid: UUID, audio: CallerAudio, tap: Tap | None) -> None:
         self._uuid = uuid
-        self._media = media
+        self._audio = audio
         self._tap = tap
         self._caller: CallerData | None = None
         self._is_known = False
@@ -37,22 +37,22 @@ class CallerFormatReport:
         """Take what Asterisk said of the call, or that it said nothing."""
         self._caller = caller
         self._is_known = True
-        if caller is not None and caller.codec and self._media.expect(caller.codec):
+        if caller is not None and caller.codec and self._audio.expect(caller.codec):
             self.report()
         else:
             self._warn()
 
     def report(self) -> None:
         """Report the format; call it when it has changed."""
-        heard = self._media.heard_format
+        heard = self._audio.heard_format
         if self._tap is not None:
             self._tap.on_caller_format(heard)
         logger.debug("call %s: Asterisk sends %s", self._uuid, heard or "what can't be decoded")
         self._warn()
 
     def _warn(self) -> None:
-        if self._is_known and self._media.codec_is_certain:
-            before, self._reported = self._reported, self._media.heard_format
+        if self._is_known and self._audio.codec_is_certain:
+            before, self._reported = self._reported, self._audio.heard_format
             warning = self._advice() if not self._is_reported else self._correction(before)
             if warning is not None:
                 self._is_reported = True
@@ -62,10 +62,10 @@ class CallerFormatReport:
         return correction(before, self._reported) if self._reported != before else None
 
     def _advice(self) -> str | None:
-        media = self._media
-        heard = media.heard_format
-        if media.codec_passes_through:
+        audio = self._audio
+        heard = audio.heard_format
+        if audio.codec_passes_through:
             return passthrough_warning(self._uuid, self._caller, heard)
-        if heard is not None and media.rate_is_mislabelled:
+        if heard is not None and audio.rate_is_mislabelled:
             return mislabelled_rate_warning(heard)
         return None

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.audio.hold_audio import HoldAudio
+from audiosocket_gw.call.agent_audio import AgentAudio, agent_format
 from audiosocket_gw.call.agent_speech import AgentSpeech
 from audiosocket_gw.call.audio_to_agent import AudioToAgent
 from audiosocket_gw.call.barge_in import LocalBargeIn
-from audiosocket_gw.call.media import Clock, Media, agent_format
+from audiosocket_gw.call.caller_audio import CallerAudio, Clock
 from audiosocket_gw.call.notices import CallerFormatChanged, Output
 from audiosocket_gw.call.progress import Progress
 from audiosocket_gw.call.replies import interruption_notice
@@ -78,8 +79,9 @@ class Conversation:
         "_ticks_since_frame",
         "_unfinished_ticks",
         "_uuid",
+        "agent_audio",
         "audio_to_agent",
-        "media",
+        "caller_audio",
         "outputs",
         "progress",
         "speech",
@@ -94,13 +96,14 @@ class Conversation:
         clock: Clock | None = None,
         batch_frames: int = 1,
     ) -> None:
-        """``clock`` returns ``now``; by it the rate of the caller's bytes is measured (`Media`)."""
+        """``clock`` returns ``now``; by it the rate of the caller's bytes is measured."""
         self.outputs: list[Output] = [started]
         """What `events` will return. Looked at every 20 ms, so it is no property."""
-        self.media = Media(hold_audio, clock)
-        self.speech = AgentSpeech(started.uuid, self.media, self.outputs)
-        self.progress = Progress(started, self.speech, self.media.playout, self.outputs)
-        self.audio_to_agent = AudioToAgent(self.media, batch_frames, phase=started.uuid.int % 60)
+        self.caller_audio = CallerAudio(clock)
+        self.agent_audio = AgentAudio(hold_audio)
+        self.speech = AgentSpeech(started.uuid, self.agent_audio, self.outputs)
+        self.progress = Progress(started, self.speech, self.agent_audio.playout, self.outputs)
+        self.audio_to_agent = AudioToAgent(self.caller_audio, batch_frames, phase=started.uuid.int % 60)
         """The caller's audio: send what its ``read`` returns."""
         self.ticks_since_caller = 0
         """How many ticks ago the caller was last heard."""
@@ -109,7 +112,7 @@ class Conversation:
         self._options = options
         self._barge_in: LocalBargeIn | None = None
         if options.barge_in_deadline_s is not None:
-            self._barge_in = LocalBargeIn(self.media, options.barge_in_deadline_s)
+            self._barge_in = LocalBargeIn(self.caller_audio, self.agent_audio, options.barge_in_deadline_s)
         self._messages: list[bytes] = []
         self._ahead = 0.0  # of real time, in frames of 20 ms
         self._ticks_since_frame = self._blocked_ticks = self._unfinished_ticks = 0
@@ -118,7 +121,7 @@ class Conversation:
         progress = self.progress
         caller = "caller" if progress.caller_present else "no caller"
         agent = "agent" if self.audio_to_agent.is_open else "no agent"
-        queued_ms = self.media.playout.queued_ms
+        queued_ms = self.agent_audio.playout.queued_ms
         return f"<{progress.state.name}: {caller}, {agent}, {queued_ms} ms queued, end: {progress.ending}>"
 
     # Output
@@ -142,7 +145,7 @@ class Conversation:
         """Return the caller's next frame (20 ms), to be sent now; nothing when the caller has gone."""
         if not self.progress.caller_present:
             return b""
-        frame = self.media.next_frame()
+        frame = self.agent_audio.next_frame()
         if not self.speech.is_over:
             self.speech.tick(now)
         if self._barge_in is not None:
@@ -180,17 +183,19 @@ class Conversation:
 
     def receive_frame(self, frame: Audio, now: float) -> Audio | None:
         """Take a frame of the caller's audio; return what a recording should have of it, if anything."""
-        media, audio = self.media, frame.payload
+        caller, audio = self.caller_audio, frame.payload
         size = len(audio)
-        frames = size / media.frame_bytes  # as in `count_frame`: a call of it would cost too much here
+        frames = size / caller.frame_bytes  # as in `count_frame`: a call of it would cost too much here
         self._ahead += frames if frames > MIN_FRAMES_COUNTED else MIN_FRAMES_COUNTED
         if self._ticks_since_frame > CALLER_GAP_TICKS:
-            media.look_again()
+            caller.look_again()
         self._ticks_since_frame = 0
-        if size != media.settled_bytes or frame.kind is not media.kind:
-            if media.look_at(frame):
+        if size != caller.settled_bytes or frame.kind is not caller.kind:
+            if caller.look_at(frame):
                 self.outputs.append(CallerFormatChanged())
-            audio = media.understood(audio)
+            if caller.kind is not self.agent_audio.kind:
+                self.agent_audio.set_kind(caller.kind)
+            audio = caller.understood(audio)
             if not audio:  # silence is filled in for it, in real time, as if nothing had come
                 return self._pass_over(frame)
             if audio is not frame.payload:
@@ -203,14 +208,14 @@ class Conversation:
 
     def _pass_over(self, frame: Audio) -> Audio | None:
         """Keep what can't be decoded, or not yet; what is no audio at all is of no use to anyone."""
-        if self.media.understands_caller or not frame.payload:
+        if self.caller_audio.is_understood or not frame.payload:
             return None
         self.audio_to_agent.keep(frame.payload)
         return frame
 
     def count_frame(self, size: int) -> None:
         """Count a frame of ``size`` bytes against real time, by its bytes: packets last 2.5 to 120 ms."""
-        frames = size / self.media.frame_bytes
+        frames = size / self.caller_audio.frame_bytes
         self._ahead += frames if frames > MIN_FRAMES_COUNTED else MIN_FRAMES_COUNTED
 
     def receive_digit(self, digit: str, now: float) -> None:
@@ -221,7 +226,7 @@ class Conversation:
     def caller_gone(self, end: CallEnd, now: float) -> None:
         """Take the end of the caller's connection: nothing more will be heard."""
         self.progress.hang_up()
-        self.media.playout.clear()
+        self.agent_audio.playout.clear()
         self.progress.cut(end, now)
 
     # The agent
@@ -240,8 +245,8 @@ class Conversation:
         match message:
             case messages.Audio():
                 self.speech.receive_audio(message, now, caller_listens=self.progress.caller_present)
-                if self.media.playout.queued_ms > MAX_QUEUED_MS:
-                    self.media.interrupt()
+                if self.agent_audio.playout.queued_ms > MAX_QUEUED_MS:
+                    self.agent_audio.interrupt()
                     why = "the agent is half an hour ahead of what the caller hears"
                     self.progress.end(CallEnd(EndReason.AGENT_PROTOCOL, why), now)
             case messages.Interruption():
@@ -264,19 +269,19 @@ class Conversation:
         self.audio_to_agent.is_open = False
         if self._barge_in is not None:
             self._barge_in = None  # no agent is there to confirm an interruption
-            self.media.resume()
+            self.agent_audio.resume()
         self.progress.end_after_handover(end, now)
 
     def _agree(self, metadata: messages.Metadata, now: float) -> None:
         """Agree on the formats. Comes before `agent_ready`: the first audio may be in the same segment."""
         try:
-            self.media.agree(
-                agent_format(metadata.input_format, "user_input_audio_format"),
-                agent_format(metadata.output_format, "agent_output_audio_format"),
-            )
+            agent_input = agent_format(metadata.input_format, "user_input_audio_format")
+            agent_output = agent_format(metadata.output_format, "agent_output_audio_format")
         except ValueError as error:
             self.progress.end(CallEnd(EndReason.AGENT_FORMAT, str(error)), now)
             return
+        self.caller_audio.set_agent_format(agent_input)
+        self.agent_audio.set_format(agent_output)
         setup_ms = (now - self._started_at) * 1000
         self.outputs.append(events.AgentConnected(self._uuid, now, metadata.conversation_id, setup_ms))
 

@@ -62,4 +62,4 @@ def log_notice(uuid: UUID, notice: Notice | ServerMessage) -> None:
         case messages.ServerError():
             logger.warning("call %s: the agent reports: %.200r", uuid, notice.message)
         case _:
-            logger.debug("call %s: agent message %r is of no use here", uuid, notice)
+            logger.debug("call %s: agent message %r ignored", uuid, notice)

@@ -10,7 +10,7 @@ from audiosocket_gw.events import CallEnd, CallEvent
 
 @dataclass(frozen=True, slots=True)
 class CallerFormatChanged:
-    """Asterisk sends another format than before: `Media.heard_format`."""
+    """Asterisk sends another format than before: `CallerAudio.heard_format`."""
 
 
 @dataclass(frozen=True, slots=True)

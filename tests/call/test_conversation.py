@@ -148,8 +148,8 @@ def test_another_rate_of_the_callers_is_reported_once() -> None:
         driver.caller_says(bytes(640), Kind.SLIN16)
         driver.tick()
     assert len(driver.of(CallerFormatChanged)) == 1
-    assert driver.conversation.media.heard_format is not None
-    assert driver.conversation.media.heard_format.rate == 16_000
+    assert driver.conversation.caller_audio.heard_format is not None
+    assert driver.conversation.caller_audio.heard_format.rate == 16_000
     assert driver.frames[-1].kind is Kind.SLIN16
 
 
@@ -486,7 +486,7 @@ def test_an_agent_that_is_half_an_hour_ahead_ends_the_call() -> None:
         driver.agent_says(minute)
     ending = driver.conversation.progress.ending
     assert ending is not None and ending.reason is EndReason.AGENT_PROTOCOL
-    assert driver.conversation.media.playout.queued_ms < 60_000
+    assert driver.conversation.agent_audio.playout.queued_ms < 60_000
 
 
 # Any order of inputs
@@ -553,7 +553,7 @@ def _give(driver: Driver, name: str, *values: Any) -> None:
         "silence": lambda: conversation.speech.silence(now),
         "go on": lambda present: progress.go_on(now, agent_present=present),
         "send": lambda: conversation.send(b"{}"),
-        "codec": lambda codec: conversation.media.expect(codec),
+        "codec": lambda codec: conversation.caller_audio.expect(codec),
         "close": lambda reason: driver.close(CallEnd(reason, "x")),
     }
     actions[name](*values)

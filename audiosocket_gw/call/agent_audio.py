@@ -1,0 +1,146 @@
+"""What the agent says, on its way to the caller: formats, queue, hold audio, and exact 20 ms frames. Pure.
+
+The caller is sent linear audio in any case: Asterisk takes it for what its kind says.
+"""
+
+from __future__ import annotations
+
+from audiosocket_gw.audio import AGENT_FORMATS, FRAME_MS, PCM_8000, AudioFormat, Converter, Encoding
+from audiosocket_gw.audio.hold_audio import HoldAudio
+from audiosocket_gw.audio.sample_aligner import SampleAligner
+from audiosocket_gw.call.playout import Playout
+from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Kind, encode_audio
+
+FADE_MS = 8
+"""How a reply that is cut off, or held, ends."""
+
+
+class AgentAudio:
+    """The audio of one call's agent. ``playout`` waits for the caller: linear, at the caller's rate."""
+
+    __slots__ = (
+        "_aligner",
+        "_converter",
+        "_format",
+        "_has_tail",
+        "_hold_audio",
+        "_linear",
+        "_silence_frame",
+        "audio",
+        "is_heard",
+        "is_speech",
+        "kind",
+        "playout",
+    )
+
+    def __init__(self, hold_audio: HoldAudio | None = None) -> None:
+        self.playout = Playout()
+        self.kind = Kind.SLIN
+        """That of the frames to the caller."""
+        self.audio: bytes | None = None
+        """What was in the last frame, linear; None: silence."""
+        self.is_heard = False
+        """Whether audio of the agent's was in the last frame, or is held in mid-word."""
+        self.is_speech = False
+        """Whether that audio is speech, and not only the agent's background; `AgentSpeech` sets it."""
+        self._hold_audio = hold_audio
+        self._linear = PCM_8000  # what goes to the caller
+        self._aligner = SampleAligner(PCM_8000.sample_bytes)
+        self._has_tail = False
+        self.set_format(PCM_8000)
+
+    def set_format(self, audio_format: AudioFormat) -> None:
+        """Take the format that the agent speaks."""
+        self._format = audio_format
+        self._aligner = SampleAligner(audio_format.sample_bytes)
+        self._set_converter()
+
+    def set_kind(self, kind: Kind) -> None:
+        """Take the caller's rate; what is queued is converted."""
+        if self._has_tail:
+            self._finish_reply()  # of the audio so far
+        self.kind = kind
+        before, self._linear = self._linear, AudioFormat(Encoding.PCM, SAMPLE_RATES[kind])
+        converter = Converter(before, self._linear)
+        self.playout.change_rate(
+            self._linear.frame_bytes, lambda audio: converter.convert(audio) + converter.drain()
+        )
+        if self._hold_audio is not None:
+            self._hold_audio.change_rate(self._linear.rate)
+        self._set_converter()
+
+    def _set_converter(self) -> None:
+        """Build the converter to the caller's format; None when formats match, so audio passes untouched."""
+        matches = self._format == self._linear
+        self._converter = None if matches else Converter(self._format, self._linear)
+        self._silence_frame = encode_audio(self.kind, self._linear.silence(FRAME_MS))
+
+    def begin_reply(self) -> None:
+        """Forget half a sample left over from the reply before: all that follows would be noise."""
+        self._aligner.reset()
+
+    def receive(self, audio: bytes) -> bytes:
+        """Queue the agent's audio for the caller; a sample may be split between two pieces.
+
+        Return what was queued: linear, at the caller's rate.
+        """
+        audio = self._aligner.align(audio)
+        if self._converter is not None:
+            audio = self._converter.convert(audio)
+            self._has_tail = True
+        self.playout.add(audio)
+        return audio
+
+    def next_frame(self) -> bytes:
+        """Return the next frame for the caller, ready to be sent. `audio` is what is in it."""
+        if self._has_tail and self.playout.runs_dry:
+            self._finish_reply()
+        audio = self.playout.next_frame()
+        self.is_heard = audio is not None or self.playout.held
+        if self._hold_audio is not None:
+            audio = self._with_hold_audio(self._hold_audio, audio)
+        self.audio = audio
+        if audio is None:
+            return self._silence_frame
+        return encode_audio(self.kind, audio)
+
+    def _with_hold_audio(self, hold_audio: HoldAudio, audio: bytes | None) -> bytes | None:
+        audio = hold_audio.next(audio, agent_speaks=self.is_speech and audio is not None)
+        if hold_audio.over:
+            self._hold_audio = None
+        return audio
+
+    def _finish_reply(self) -> None:
+        """Fetch the last milliseconds, which a resampler keeps until it has heard what follows."""
+        assert self._converter is not None
+        self.playout.add(self._converter.drain())
+        self._has_tail = False
+
+    def hold(self) -> None:
+        """Fall silent, softly, until `resume` or `interrupt`."""
+        self.playout.hold(FADE_MS)
+
+    def resume(self) -> None:
+        """Go on where `hold` fell silent."""
+        self.playout.release(FADE_MS)
+
+    def interrupt(self) -> int:
+        """Fall silent, softly; return how many milliseconds of what was queued nobody will hear."""
+        self._aligner.reset()
+        if self._converter is not None:
+            self._converter.reset()
+            self._has_tail = False
+        return self.playout.clear(FADE_MS)
+
+
+def agent_format(name: str, setting: str) -> AudioFormat:
+    """Read the name of an agent's format; ``setting`` is where the agent has it.
+
+    Raises:
+        ValueError: it is none that ElevenLabs is known to have.
+    """
+    found = next((known for known in AGENT_FORMATS if str(known) == name), None)
+    if found is None:
+        known_names = ", ".join(map(str, AGENT_FORMATS))
+        raise ValueError(f"the agent's {setting} is {name!r:.40}; set it to one of {known_names}")
+    return found

@@ -1,0 +1,175 @@
+"""What the caller's side sends: which format it is in, and the way to the agent. Pure.
+
+The format becomes known on the way: the kind of a frame tells the rate, and its look tells whether Asterisk
+passes a telephone's codec through, or mislabels the rate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from audiosocket_gw.audio import (
+    FRAME_MS,
+    PCM_8000,
+    AudioFormat,
+    Converter,
+    Encoding,
+    alaw_to_linear,
+    ulaw_to_linear,
+)
+from audiosocket_gw.audio.codec_detector import CodecDetector
+from audiosocket_gw.audio.codec_evidence import Verdict
+from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Audio, Kind
+
+MIN_AUDIO_BYTES = 16
+"""2 ms of G.711, 1 ms of linear audio: no telephone sends packets shorter than 2.5 ms."""
+
+NOT_SETTLED = -1
+"""No length of a frame, not even of an empty one."""
+
+MIN_ODD_BYTES = 80
+"""Linear audio of an odd length and under 5 ms is comfort noise with its spectrum (RFC 3389)."""
+
+Clock = Callable[[], float]
+"""Returns seconds."""
+
+_DECODERS = {Encoding.ULAW: ulaw_to_linear, Encoding.ALAW: alaw_to_linear}
+
+
+class CallerAudio:
+    """The audio of one call's caller, as Asterisk sends it."""
+
+    __slots__ = (
+        "_agent_format",
+        "_by_kind",
+        "_codec",
+        "_sample_bytes",
+        "_to_agent",
+        "_verdict",
+        "agent_silence",
+        "format",
+        "frame_bytes",
+        "kind",
+        "settled_bytes",
+    )
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        """``clock`` counts seconds: by it the rate is known that the caller's bytes have."""
+        self.format = PCM_8000
+        """What Asterisk sends, as far as it is known."""
+        self.frame_bytes = PCM_8000.frame_bytes
+        """The length of 20 ms of it."""
+        self.kind = Kind.SLIN
+        """That of the frames."""
+        self.settled_bytes = NOT_SETTLED
+        """Frames of this length and `kind` need no look, and are understood as they are."""
+        self.agent_silence = b""
+        """20 ms of silence for the agent; empty before `set_agent_format`."""
+        self._codec = CodecDetector(clock)
+        self._verdict = self._codec.verdict
+        self._by_kind = self._verdict  # what a frame holds by its kind alone
+        self._sample_bytes = PCM_8000.sample_bytes  # 0: it can't be decoded
+        self._agent_format: AudioFormat | None = None
+        self._to_agent: Converter | None = None
+
+    def set_agent_format(self, audio_format: AudioFormat) -> None:
+        """Take the format that the agent listens to."""
+        self._agent_format = audio_format
+        self.agent_silence = audio_format.silence(FRAME_MS)
+        self._set_converter()
+
+    def look_at(self, frame: Audio) -> bool:
+        """Learn from a frame what Asterisk sends; tell whether that has changed."""
+        size = len(frame.payload)
+        if size < MIN_AUDIO_BYTES:
+            return False
+        if frame.kind is not self.kind:
+            self._set_kind(frame.kind)
+        verdict = self._codec.hear(frame.payload) if frame.kind is Kind.SLIN else self._by_kind
+        is_news = verdict is not self._verdict and self._take(verdict)
+        is_settled = frame.kind is not Kind.SLIN or self._codec.is_settled(size)
+        is_whole = self._sample_bytes and size % self._sample_bytes == 0
+        self.settled_bytes = size if is_settled and is_whole else NOT_SETTLED
+        return is_news
+
+    def expect(self, codec: str) -> bool:
+        """Learn from Asterisk which codec it sends under kind 0x10; tell whether that is news."""
+        told = self._codec.set_codec(codec)
+        self.settled_bytes = NOT_SETTLED
+        return self.kind is Kind.SLIN and told is not self._verdict and self._take(told)
+
+    @property
+    def codec_passes_through(self) -> bool:
+        """Whether Asterisk is sure to send a telephone's codec under the label of linear audio."""
+        heard = self._verdict.format
+        return self._verdict.certain and (heard is None or heard.encoding is not Encoding.PCM)
+
+    @property
+    def codec_is_certain(self) -> bool:
+        """Whether it is beyond doubt what Asterisk sends."""
+        return self._verdict.certain
+
+    @property
+    def rate_is_mislabelled(self) -> bool:
+        """Whether Asterisk is sure to send linear audio of another rate than its label says."""
+        heard = self._verdict.format
+        is_linear = heard is not None and heard.encoding is Encoding.PCM
+        return self._verdict.certain and is_linear and heard != self._by_kind.format
+
+    def look_again(self) -> None:
+        """The caller's audio has paused: what comes now may be another codec."""
+        if self.kind is Kind.SLIN:
+            self.settled_bytes = NOT_SETTLED
+            self._codec.look_again()
+
+    @property
+    def heard_format(self) -> AudioFormat | None:
+        """What Asterisk sends, or None when it can't be decoded."""
+        return self.format if self.is_understood else None
+
+    @property
+    def is_understood(self) -> bool:
+        """Whether what Asterisk sends can be decoded."""
+        return self._verdict.format is not None
+
+    def understood(self, payload: bytes) -> bytes:
+        """Return a frame's audio in `format`; nothing of what can't be decoded, or is no audio.
+
+        No audio is comfort noise, whose parameters older releases of Asterisk send as if they were samples. A
+        frame begins with a whole sample: half a one at its end would shift all that follows.
+        """
+        size = len(payload)
+        if size < MIN_AUDIO_BYTES or not self._sample_bytes:
+            return b""
+        if size % self._sample_bytes:
+            return b"" if size < MIN_ODD_BYTES else payload[:-1]
+        return payload
+
+    def _take(self, verdict: Verdict) -> bool:
+        before, self._verdict = self._verdict, verdict
+        self._sample_bytes = verdict.format.sample_bytes if verdict.format is not None else 0
+        if verdict.format is not None and verdict.format != self.format:
+            self.format = verdict.format
+            self.frame_bytes = verdict.format.frame_bytes
+            self._set_converter()
+        return verdict != before
+
+    def _set_kind(self, kind: Kind) -> None:
+        self.kind = kind
+        self._by_kind = Verdict(AudioFormat(Encoding.PCM, SAMPLE_RATES[kind]), certain=True)
+
+    def _set_converter(self) -> None:
+        """Build the converter to the agent's format; None when formats match, so audio passes untouched."""
+        if self._agent_format is not None:
+            self._to_agent = (
+                Converter(self.format, self._agent_format) if self.format != self._agent_format else None
+            )
+
+    def to_agent(self, audio: bytes) -> bytes:
+        """Convert audio to the agent's format."""
+        return audio if self._to_agent is None else self._to_agent.convert(audio)
+
+    def linear(self, audio: bytes) -> bytes:
+        """Return audio as linear audio."""
+        decode = _DECODERS.get(self.format.encoding)
+        return audio if decode is None else decode(audio)
