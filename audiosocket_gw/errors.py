@@ -3,7 +3,7 @@
 ::
 
     GatewayError
-    ├── ConfigurationError        a bad or missing setting
+    ├── ConfigurationError        an invalid or missing setting
     ├── ProtocolError
     │   ├── LocalProtocolError    we tried to send something illegal
     │   └── RemoteProtocolError   the peer sent something illegal
@@ -21,11 +21,11 @@ from audiosocket_gw.causes import Cause
 from audiosocket_gw.events import CallEnd, EndReason
 
 EXIT_CONFIGURATION = 2
-"""The exit status of a command that a `ConfigurationError` kept from its work."""
+"""Exit status of a command that failed with a `ConfigurationError`."""
 
 
 def reason_of(error: BaseException, otherwise: str = "") -> str:
-    """Return what the error says; if that is nothing, as with a `TimeoutError`, ``otherwise`` or its name."""
+    """Return the error's message, or if it is empty (`TimeoutError`), ``otherwise`` or the error's name."""
     return str(error) or otherwise or type(error).__name__
 
 
@@ -34,7 +34,7 @@ class GatewayError(Exception):
 
 
 class ConfigurationError(GatewayError):
-    """A setting is missing or bad; the message names the variable, the value and the fix."""
+    """A setting is missing or invalid; the message names the variable, the value and the fix."""
 
 
 class Faults:
@@ -66,11 +66,11 @@ class Faults:
 
 
 class ProtocolError(GatewayError):
-    """One side broke a wire protocol."""
+    """One side violated a wire protocol."""
 
 
 class LocalProtocolError(ProtocolError):
-    """We tried to send something illegal: a bug of ours."""
+    """The gateway tried to send something illegal: a defect."""
 
 
 class RemoteProtocolError(ProtocolError):
@@ -90,8 +90,8 @@ class AgentError(GatewayError):
 
 
 class ControlError(GatewayError):
-    """Asterisk's manager interface is not connected, doesn't know the call, or refused the action."""
+    """Asterisk's manager interface is not connected, doesn't know the call, or rejected the action."""
 
 
 class ToolError(GatewayError):
-    """A tool is unknown, not allowed, or got bad arguments; the message is meant for the agent."""
+    """A tool is unknown, not allowed, or got invalid arguments; the message is meant for the agent."""

@@ -1,8 +1,8 @@
-"""Masking: what must not be written down is taken out of texts and JSON, before anything is written. Pure.
+"""Masking of secrets and personal data in texts and JSON, before they are written. Pure.
 
-Masked are secrets, numbers of five digits and more, and who the caller is; too much rather than too little.
-Digits become ``#`` one for one, so that a text keeps its length and its alignment with the audio. What the
-protocol itself needs to be played again (ids, types, formats, audio) stays as it is.
+Secrets, numbers of five digits or more, and the caller's identity are masked; in doubt, text is masked. Each
+digit becomes ``#``, so that a text keeps its length and its alignment with the audio. What a replay of the
+protocol needs (ids, types, formats, audio) stays unchanged.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 MASK = "***"
 
 PIECE = 8_192
-"""Characters that one search goes through. It holds Python's lock, and with it all calls, for so long."""
+"""Characters per search. A search holds Python's lock, and blocks all calls meanwhile."""
 
 OVERLAP = 512
-"""Characters that a search looks beyond its piece: more than a secret's name and what follows it can have."""
+"""Characters that a search looks beyond its piece: more than the longest secret with its name."""
 
 PROTOCOL_KEYS = frozenset(
     {
@@ -32,10 +32,11 @@ PROTOCOL_KEYS = frozenset(
         "audio_base_64",
     }
 )
-"""The protocol's own words, where the protocol has its say."""
+"""Keys and values of the protocol itself, which are not masked."""
 
 FREE_KEYS = frozenset({"parameters", "dynamic_variables"})
-"""Below these, people choose the keys: none is the protocol's, and a plain number may be a telephone's."""
+"""Below these, users choose the keys: none is the protocol's, and a plain number may be a telephone
+number."""
 
 _PIN = r"(?-i:(?<![A-Za-z])pin(?![a-z])|Pin(?![a-z])|PIN(?![A-Z])|PIN(?=[A-Z][a-z]))|pin[\s_-]?code|cv[vc]2?+"
 """``pin``, ``userPin``, ``PINCode``, ``cvv2``; not ``ping``, nor ``shopping``."""
@@ -44,24 +45,24 @@ _SECRET_KEY = re.compile(
     r"key|token|secret|passw|passcode|passphrase|signature|authori[sz]ation|credential|cookie|" + _PIN,
     re.IGNORECASE,
 )
-"""ElevenLabs' own secret variables are called ``secret__...``."""
+"""ElevenLabs names secret variables ``secret__...``."""
 
 _PLAIN_KEY = re.compile(r"[A-Za-z_]{1,40}")
-"""Nothing in it to be masked."""
+"""A key without anything to mask."""
 
 _PERSONAL_KEY = re.compile(r"caller|called|dialled|phone|number|channel|msisdn", re.IGNORECASE)
 
 _UUID = re.compile(r"(\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b)", re.IGNORECASE)
 
 _NEXT_DIGIT = r"[\W_]{0,6}\d"
-"""Numbers to be spoken slowly are written so: ``0, 7, 9 ... 1, 2, 3``; with marks that aren't seen, too."""
+"""Agents write numbers to be spoken slowly as ``0, 7, 9 ... 1, 2, 3``, also with invisible characters."""
 
 _NUMBER = re.compile(rf"\d(?:{_NEXT_DIGIT}){{4,}}")
 _DIGIT = re.compile(r"\d")
 
 _SECRET = re.compile(
-    # Each is the part that is kept, a group, and the secret. What comes before the secret is of a bounded
-    # length: without that the search takes the square of the text's, and `OVERLAP` isn't enough.
+    # Each is the part to keep, as a group, and the secret. The part before the secret has a bounded length:
+    # otherwise the search is quadratic in the length of the text, and `OVERLAP` is too short.
     r"(://)[^/@\s]{1,500}(?=@)"
     r"|([?&][^=&#?\s]{0,40}(?:key|token|secret|passw|sig|auth|credential)[^=&#?\s]{0,40}=)[^&#\s\"']+"
     rf"|((?:key|token|secret|password|passwd|signature|authorization|{_PIN})"
@@ -78,7 +79,9 @@ Span = tuple[int, int]
 
 
 def mask_json(value: Any, *, free: bool = False) -> Any:
-    """Return a JSON value, masked; its structure stays. ``free``: it is below one of `FREE_KEYS`."""
+    """Return a JSON value with its strings masked; the structure stays. ``free``: it is below one of
+    `FREE_KEYS`.
+    """
     match value:
         case dict():
             members = {key: _mask_member(key, member, free) for key, member in value.items()}
@@ -96,23 +99,23 @@ def mask_json(value: Any, *, free: bool = False) -> Any:
 
 
 def mask_text(text: str) -> str:
-    """Return a text, masked."""
+    """Return a text with secrets and numbers masked."""
     return mask_numbers(mask_secrets(text))
 
 
 def mask_secrets(text: str) -> str:
-    """Mask passwords, keys and tokens only."""
+    """Mask only passwords, keys and tokens."""
     return _replace(text, _secrets(text), lambda secret: MASK)
 
 
 def mask_numbers(text: str) -> str:
-    """Mask numbers of five digits and more, with or without separators; a UUID is none.
+    """Mask numbers of five digits or more, with or without separators; UUIDs stay.
 
-    A text longer than `PIECE` loses all its digits.
+    In a text longer than `PIECE` all digits are masked.
     """
     if len(text) > PIECE:
         return "".join(_mask_digits(text[start : start + PIECE]) for start in range(0, len(text), PIECE))
-    parts = _UUID.split(text)  # every second one is a UUID
+    parts = _UUID.split(text)  # every second part is a UUID
     parts[::2] = [_NUMBER.sub(lambda found: _mask_digits(found[0]), part) for part in parts[::2]]
     return "".join(parts)
 
@@ -126,19 +129,19 @@ def _mask_member(key: str, value: Any, free: bool) -> Any:
 
 
 def _mask_keys(members: dict[str, Any]) -> dict[str, Any]:
-    """Mask what is used as a key: where people choose the keys it may be anything."""
+    """Mask the keys of an object: where users choose them, they may contain anything."""
     masked: dict[str, Any] = {}
     for key, member in members.items():
         name = wanted = key if _PLAIN_KEY.fullmatch(key) else mask_text(key)
         count = len(masked)
-        while name in masked:  # two numbers are still two members
+        while name in masked:  # two masked numbers stay two members
             name, count = f"{wanted}*{count}", count + 1
         masked[name] = member
     return masked
 
 
 def _blank(value: Any) -> Any:
-    """Return the same structure with nothing in it."""
+    """Return the same structure with empty values."""
     match value:
         case dict():
             return _mask_keys({key: _blank(member) for key, member in value.items()})
@@ -153,7 +156,7 @@ def _blank(value: Any) -> Any:
 
 
 def _mask_characters(characters: list[str]) -> list[str]:
-    """Mask a text that comes in pieces: the agent's alignment of characters and audio, a number in groups."""
+    """Mask a text that comes in pieces: the agent's alignment of characters, a number in groups."""
     text = "".join(characters)
     masked = mask_numbers(_replace(text, _secrets(text), lambda secret: "*" * len(secret)))
     found = []
@@ -165,7 +168,7 @@ def _mask_characters(characters: list[str]) -> list[str]:
 
 
 def _mask_string(text: str) -> str:
-    """Mask a string; one that holds JSON, such as a tool's result, member by member."""
+    """Mask a string; if it contains JSON, such as a tool's result, member by member."""
     if text.lstrip()[:1] in ("{", "["):
         try:
             inner = json.loads(text)
@@ -176,7 +179,7 @@ def _mask_string(text: str) -> str:
 
 
 def _secrets(text: str) -> Iterator[Span]:
-    """Yield where secrets are, in order; the text is searched piece by piece."""
+    """Yield the positions of secrets, in order; the text is searched piece by piece."""
     start = 0
     while start < len(text):
         stop = start + PIECE
@@ -184,7 +187,7 @@ def _secrets(text: str) -> Iterator[Span]:
             if found.start() >= stop:
                 break
             end = found.end()
-            if end == stop + OVERLAP:  # it may go on
+            if end == stop + OVERLAP:  # it may continue in the next piece
                 end = _end_of_value(text, end)
             yield found.end(found.lastindex) if found.lastindex else found.start(), end
             stop = max(stop, end)

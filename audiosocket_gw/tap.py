@@ -1,4 +1,4 @@
-"""What listens in on a call: recordings, flight recorders."""
+"""The interface of whatever records a call: recordings, flight recorder."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ logger = logging.getLogger("audiosocket_gw.tap")
 
 
 class Tap:
-    """Listens in on one call, and does nothing with it: override what is of interest.
+    """Receives what happens in one call and does nothing with it: override the methods that you need.
 
-    All of it is called on the event loop, some of it 50 times a second: it must return at once. The last
-    call is `on_event` with `events.CallEnded`.
+    All methods are called on the event loop, some 50 times a second: they must return at once. The last one
+    is `on_event` with `events.CallEnded`.
     """
 
     def on_frame_sent(self, frame: bytes) -> None:
-        """Take an AudioSocket frame that has been sent to the caller: 20 ms, once in each tick."""
+        """Receive an AudioSocket frame that was sent to the caller: 20 ms, once per tick."""
 
     def on_frame_received(self, frame: Audio) -> None:
-        """Take a frame of the caller's audio, as it arrives."""
+        """Receive a frame of the caller's audio, as it arrived."""
 
     def on_caller_format(self, audio_format: AudioFormat | None) -> None:
-        """Learn the format of the caller's audio from the next frame on; at first ``pcm_8000``.
+        """Receive the format of the caller's audio from the next frame on; the first is ``pcm_8000``.
 
-        None: it can't be decoded, and the agent hears silence. What the caller hears is linear audio in any
-        case; the kind of each frame tells its rate.
+        None: it can't be decoded, and the agent gets silence. The audio to the caller is always linear; the
+        kind of each frame gives its rate.
         """
 
     def on_agent_message(self, message: bytes) -> None:
-        """Take a text message of the agent's, unread."""
+        """Receive a text message from the agent, unparsed."""
 
     def on_client_message(self, message: bytes) -> None:
-        """Take a text message to the agent; the caller's audio is not among them."""
+        """Receive a text message to the agent, except the caller's audio."""
 
     def on_event(self, event: CallEvent) -> None:
-        """Take an event of this call."""
+        """Receive an event of this call."""
 
 
 OpenTap = Callable[[CallStarted], Tap]
-"""Begins to listen in on a call."""
+"""Returns the tap of a call that starts."""
 
 
 class Taps(Tap):
-    """All the taps of one call. One that fails is taken off, and nobody else notices."""
+    """All taps of one call. A tap that raises is removed; the others and the call continue."""
 
     def __init__(self, openers: Sequence[OpenTap], started: CallStarted) -> None:
         self._uuid = started.uuid
@@ -88,4 +88,4 @@ class Taps(Tap):
         self._report(error)
 
     def _report(self, error: Exception) -> None:
-        logger.error("call %s: a recording failed and is given up", self._uuid, exc_info=error)
+        logger.error("call %s: a recording failed and was stopped", self._uuid, exc_info=error)

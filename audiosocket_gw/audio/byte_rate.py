@@ -1,7 +1,8 @@
-"""How fast bytes arrive, measured without asking the clock for each frame. Pure.
+"""The rate at which bytes arrive, measured without reading the clock for each frame. Pure.
 
-What a packet's size can't tell, this can: 640 bytes are 20 ms at 16 kHz or 40 ms at 8 kHz, 160 bytes are
-10 ms of linear audio or 20 ms of G.711; but linear audio has 16,000 bytes a second at 8 kHz, and G.711 8,000.
+The size of a packet is ambiguous: 640 bytes are 20 ms at 16 kHz or 40 ms at 8 kHz, 160 bytes are 10 ms of
+linear audio or 20 ms of G.711. The rate isn't: at 8 kHz linear audio has 16,000 bytes a second, and G.711
+8,000.
 """
 
 from __future__ import annotations
@@ -15,15 +16,15 @@ WINDOW_BYTES = 2_560
 MIN_WINDOW_S = 0.2
 
 MAX_DEVIATION = 0.2
-"""By how much a window may differ from those before it. What a network holds back comes in a burst and is in
-one window only, and its absence in the one before."""
+"""By how much a window may differ from those before it. Audio that a network delays arrives in a burst: it is
+missing in one window and in excess in the next."""
 
 
 class ByteRate:
-    """Measures one stretch of audio: call `restart` after a pause.
+    """Measures contiguous audio; call `restart` after a pause.
 
-    ``per_s`` is the mean of the last windows that agree, and ``steady_s`` how long they are together: 0 until
-    there are two.
+    ``per_s`` is the mean of the last windows that agree, and ``steady_s`` their total length, 0 until there
+    are two.
     """
 
     __slots__ = ("_bytes", "_clock", "_frames", "_mark", "_steady_bytes", "_windows", "steady_s")
@@ -33,7 +34,7 @@ class ByteRate:
         self.restart()
 
     def restart(self) -> None:
-        """Forget what has been measured."""
+        """Discard the measurement."""
         self._mark = -1.0
         self._bytes = self._frames = 0
         self._begin(0, 0.0)
@@ -45,11 +46,11 @@ class ByteRate:
 
     @property
     def per_s(self) -> float:
-        """Bytes per second, or 0 where nothing is known yet."""
+        """Bytes per second, or 0 if unknown."""
         return self._steady_bytes / self.steady_s if self._windows > 1 else 0.0
 
     def hear(self, size: int) -> bool:
-        """Take a frame of ``size`` bytes; tell whether it ended a window."""
+        """Record a frame of ``size`` bytes; return whether it completed a window."""
         self._bytes += size
         self._frames += 1
         if self._frames < WINDOW_FRAMES and self._bytes < WINDOW_BYTES and self._mark >= 0:
@@ -59,7 +60,7 @@ class ByteRate:
     def _look_at_the_clock(self) -> bool:
         now = self._clock()
         seconds = now - self._mark
-        if self._mark < 0:  # the first frame was spoken before the clock runs
+        if self._mark < 0:  # the first frame was spoken before the clock started
             self._bytes = self._frames = 0
             self._mark = now
             return False

@@ -1,20 +1,19 @@
-"""What is really in the frames of AudioSocket kind 0x10: linear audio, or a codec under its label.
+"""Detects what frames of AudioSocket kind 0x10 contain: linear audio, or another codec labelled as such.
 
-``Dial(AudioSocket/...)`` without a codec takes the caller's codec and labels its frames as linear audio. It
-takes linear audio back, whatever it sends: measured on Asterisk 22, and ``ast_audiosocket_receive_frame`` of
-``res_audiosocket.c`` has known nothing else. And before 20.17, 21.12, 22.7 and 23.1 linear audio of any rate
-has this kind. Nothing on the wire says so; the manager interface does. Without it two things tell:
+``Dial(AudioSocket/...)`` without a codec sends the caller's codec labelled as linear audio. It expects linear
+audio back in any case: measured on Asterisk 22, and ``ast_audiosocket_receive_frame`` of
+``res_audiosocket.c`` has never accepted anything else. Before 20.17, 21.12, 22.7 and 23.1 linear audio of any
+rate has this kind too. The manager interface names the codec. Without it, two properties identify it:
 
-*The signal* (`frame_readings`, weighed by `codec_evidence`). Read as what it is, audio takes fewer bits to
-describe than under any other reading. Silence shows nothing: a frame counts only if it is noise, or if its
+*The signal* (`frame_readings`, weighed by `codec_evidence`). Decoded correctly, audio needs fewer bits to
+describe than decoded in any other way. Silence decides nothing: a frame counts only if it is noise, or if its
 description is short for the number of different bytes in it.
 
-*The rate* at which bytes arrive (`ByteRate`). 16,000 bytes a second are linear audio at 8 kHz, more are
-linear audio at a higher rate, and 8,000 are G.711, or G.722.
+*The byte rate* (`ByteRate`). 16,000 bytes a second are linear audio at 8 kHz, more are linear audio at a
+higher rate, and 8,000 are G.711 or G.722.
 
-No verdict is for good. One that is certain costs next to nothing from then on: a frame now and then is looked
-at, the next ones after a pause, and all that have a new size; and none where the rate has confirmed linear
-audio.
+No verdict is final. A certain one costs next to nothing: the detector inspects a frame now and then, some
+after a pause, and all frames of a new size; and none once the rate has confirmed linear audio.
 """
 
 from __future__ import annotations
@@ -34,28 +33,28 @@ from audiosocket_gw.audio.formats import ALAW_8000, PCM_8000, ULAW_8000, AudioFo
 from audiosocket_gw.audio.frame_readings import FrameReadings
 
 _FRAMES_OF_PROBATION = 5
-"""Looked at after a pause, and when a frame has contradicted the verdict."""
+"""Frames to inspect after a pause, and after a frame that contradicts the verdict."""
 
 _FRAMES_BETWEEN_CHECKS = 50
 _FRAMES_BETWEEN_CHECKS_IF_DEAF = 8
-"""Once a verdict is certain, one frame in 50 is looked at. Where it says that nothing can be decoded, the
-caller isn't heard: that must not last, so it is one in 8."""
+"""With a certain verdict one frame in 50 is inspected. If the verdict is that nothing can be decoded, the
+agent gets silence, which must not last: then it is one in 8."""
 
 _RATE_IS_KNOWN_S = 0.4
 _RATE_CONFIRMS_S = 1.5
-"""How long a rate must be steady to be known, and to be beyond doubt. For a wider band it must be the latter,
-unless the frames are the 20 ms that Asterisk normally makes."""
+"""How long a rate must be steady to be known, and to be certain. A wideband rate must be certain, unless the
+frames have Asterisk's normal 20 ms."""
 
 
 _MAX_SIZES = 16
-"""Frame sizes that are kept in mind; no telephone has as many."""
+"""Frame sizes to remember; no telephone uses as many."""
 
 
 class CodecDetector:
-    """What the frames of one call under kind 0x10 are, from the first to the last.
+    """Detects the codec of one call's frames of kind 0x10, from the first to the last.
 
-    ``verdict`` is the present one. One that is certain stands until another is: the caller's side can change
-    in mid-call, and a verdict can have been wrong.
+    ``verdict`` is the current one. A certain verdict holds until another one is certain: the caller's codec
+    can change during the call, and a verdict can be wrong.
     """
 
     __slots__ = (
@@ -70,7 +69,7 @@ class CodecDetector:
     )
 
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
-        """``clock`` counts seconds; without one the rate of the bytes isn't measured."""
+        """``clock`` returns seconds; without it the byte rate isn't measured."""
         self._rate = ByteRate(clock) if clock is not None else None
         self._evidence: CodecEvidence | None = None
         self._sizes: tuple[int, ...] = ()  # in which the verdict has been found to be right
@@ -80,7 +79,7 @@ class CodecDetector:
         self.verdict = UNHEARD
 
     def hear(self, payload: bytes) -> Verdict:
-        """Take the payload of a frame."""
+        """Inspect the payload of a frame, if necessary."""
         if self.is_settled(len(payload)):
             return self.verdict
         if self._rate is not None:
@@ -96,11 +95,11 @@ class CodecDetector:
         return self._examine(payload)
 
     def is_settled(self, size: int) -> bool:
-        """Whether frames of ``size`` bytes aren't looked at, until `look_again`."""
+        """Return whether frames of ``size`` bytes need no inspection until `look_again`."""
         return self._is_set or (self._is_confirmed and size in self._sizes)
 
     def look_again(self) -> None:
-        """The audio has paused: what comes now may be another codec."""
+        """Inspect again after a pause: the next audio may have another codec."""
         if not self._is_set:
             self._is_confirmed = False
             self._countdown = 0
@@ -109,14 +108,16 @@ class CodecDetector:
                 self._rate.restart()
 
     def set_codec(self, codec: str) -> Verdict:
-        """Take Asterisk's word, as its manager interface names codecs; from now on nothing is looked at."""
+        """Set the codec that Asterisk's manager interface has named; nothing is inspected from now on."""
         self._is_set = True
         self._evidence = None
         self.verdict = Verdict(_CODECS.get(codec), certain=True)
         return self.verdict
 
     def _speaks_against(self, measured: ByteRate) -> bool:
-        """Whether the signal is certain of G.711: what a network held back may have come a while too fast."""
+        """Return whether the signal is certainly G.711: after a network delay the rate may be too high for a
+        while.
+        """
         heard = self.verdict.format
         is_g711 = heard is not None and heard.encoding is not Encoding.PCM
         return self.verdict.certain and is_g711 and measured.steady_s < _RATE_CONFIRMS_S
@@ -131,7 +132,7 @@ class CodecDetector:
         return self.verdict
 
     def _contradicts(self, payload: bytes) -> bool:
-        """Look at a frame now and then; tell whether it has to be weighed, with those that follow."""
+        """Inspect a frame now and then; return whether it and the following ones must be weighed."""
         self._countdown -= 1
         if self._countdown > 0:
             return False
@@ -143,14 +144,14 @@ class CodecDetector:
 
     def _examine(self, payload: bytes) -> Verdict:
         if not self.verdict.certain and not is_unusual_for_linear(len(payload)) and _is_g711_silence(payload):
-            return self.verdict  # or linear audio that is nearly silent: nothing tells, however long
+            return self.verdict  # or nearly silent linear audio, which decides nothing, however long
         if self._evidence is None:
             self._evidence = CodecEvidence()
         heard = self._evidence.hear(payload, self._rate.per_s if self._rate is not None else 0.0)
         if heard.certain:
             self._settle(heard, len(payload))
         elif self._evidence.is_inconclusive and self.verdict.certain:
-            self._evidence = None  # what contradicted the verdict was nothing
+            self._evidence = None  # the contradiction was nothing
             self._remember(len(payload))
         elif not self.verdict.certain and heard != self.verdict:
             self.verdict = heard
@@ -169,16 +170,18 @@ class CodecDetector:
             self._sizes = (*self._sizes, size)
 
     def _is_same(self, heard: Verdict) -> bool:
-        """Whether that is known for certain already. The signal doesn't tell the rate of linear audio."""
+        """Return whether this verdict is already certain. The signal doesn't show the rate of linear
+        audio.
+        """
         before = self.verdict
         is_linear = before.format is not None and before.format.encoding is Encoding.PCM
         return before.certain and (heard.format == before.format or (is_linear and heard.format == PCM_8000))
 
 
 def _linear_at(measured: ByteRate, size: int) -> AudioFormat | None:
-    """Return the linear format that has this rate in frames of ``size`` bytes; None: not known, or too slow.
+    """Return the linear format with this rate in frames of ``size`` bytes; None if unknown or too slow.
 
-    Only a rate at which the frame is a telephone's packet counts: lost packets lower what is measured.
+    Only rates at which the frame is a telephone's packet count: lost packets lower the measured rate.
     """
     if measured.steady_s < _RATE_IS_KNOWN_S or measured.per_s < _MIN_LINEAR_BYTES_PER_S:
         return None
@@ -206,14 +209,14 @@ def _is_too_slow(measured: ByteRate, heard: AudioFormat | None) -> bool:
 
 
 _MIN_LINEAR_BYTES_PER_S = 12_800
-"""A fifth less than linear audio at 8 kHz has, and three fifths more than G.711."""
+"""A fifth less than linear audio at 8 kHz, and three fifths more than G.711."""
 
 
 _CODECS = {
     "slin": PCM_8000,
     "ulaw": ULAW_8000,
     "alaw": ALAW_8000,
-    # Before 20.17, 21.12 and 22.7 Asterisk has one kind for linear audio of any rate.
+    # Before 20.17, 21.12 and 22.7 Asterisk has one kind for linear audio of all rates.
     **{f"slin{khz}": AudioFormat(Encoding.PCM, khz * 1_000) for khz in (12, 16, 24, 32, 48, 96, 192)},
     "slin44": AudioFormat(Encoding.PCM, 44_100),
 }

@@ -1,4 +1,4 @@
-"""From the format of one side to that of the other, by the shortest path."""
+"""Converts from the format of one side to that of the other in as few steps as possible."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _ENCODERS: dict[Encoding, Coding] = {Encoding.ULAW: linear_to_ulaw, Encoding.ALA
 
 
 class Converter:
-    """One direction of one call, in whole samples: where they may be cut, put a `SampleAligner` before it.
+    """One direction of one call, in whole samples: put a `SampleAligner` in front if they may be split.
 
-    Equal formats pass untouched. What differs is done, and no more: G.711 to linear audio by table, the rate
-    by the resampler, linear audio to G.711 by table.
+    Equal formats pass unchanged. Otherwise only the needed steps are made: G.711 to linear audio by table,
+    the rate by the resampler, linear audio to G.711 by table.
     """
 
     __slots__ = ("_decode", "_encode", "_resampler", "source", "target")
@@ -34,9 +34,9 @@ class Converter:
         self._resampler = Resampler(source.rate, target.rate) if source.rate != target.rate else None
 
     def convert(self, audio: bytes) -> bytes:
-        """Take any number of samples and return what has become of them by now: at most 3 ms are kept back.
+        """Convert any number of samples; at most 3 ms are held back.
 
-        Between equal formats the object that was given is returned.
+        If the formats are equal, the argument itself is returned.
         """
         linear = self._decode(audio) if self._decode else audio
         if self._resampler:
@@ -44,11 +44,11 @@ class Converter:
         return self._encoded(linear)
 
     def drain(self) -> bytes:
-        """Return the tail of the audio and be as new."""
+        """Return the tail of the audio and reset the converter."""
         return self._encoded(self._resampler.drain().tobytes()) if self._resampler else b""
 
     def reset(self) -> None:
-        """Forget the tail: what comes next is a new beginning, as after an interruption."""
+        """Discard the tail: the next audio is a new start, as after an interruption."""
         if self._resampler:
             self._resampler.reset()
 

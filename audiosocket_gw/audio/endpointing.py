@@ -1,22 +1,22 @@
-"""When the agent speaks, and when only its background audio is left. Pure.
+"""Detects when the agent speaks, and when only its background audio is left. Pure.
 
 An agent with background audio (ElevenLabs' setting ``background_sound``) may send audio without a pause, so
-that the end of what it says doesn't show by the end of its audio. No protocol message tells it either:
-``agent_response_complete`` is off unless the agent's ``client_events`` have it, and means that the words were
-generated, not that their audio has arrived; ``is_final`` and alignment are optional; event ids may go on. So
-it is told by the audio, and by what the protocol adds where it does:
+the end of its audio isn't the end of its speech. No protocol message is reliable either:
+``agent_response_complete`` is off unless the agent's ``client_events`` include it, and means that the words
+were generated, not that their audio has arrived; ``is_final`` and alignment are optional; event ids may go
+on. So the detector uses the audio, and what the protocol offers:
 
-- Level. Speech rises and falls by 20 dB and more within a second; background is flatter, and softer. The
+- Level. Speech rises and falls by 20 dB and more within a second; background is flatter and softer. The
   threshold is half-way between the quietest of the last 5 s and the loudest of the last 20 s.
-- Lead. A reply is generated faster than it is heard, background isn't: audio that gets far ahead is a reply.
+- Lead. A reply is generated faster than it is played, background isn't: audio that gets far ahead is a reply.
 - Alignment. There is speech where a character is spoken.
-- Event id. What begins with a new one is a reply, until it has gone on like background for `PAUSE_MS`; but
-  not where each piece has an id of its own.
+- Event id. Audio with a new id is a reply, until it has been like background for `PAUSE_MS`; but not if each
+  chunk has its own id.
 - ``is_final``. After it a short pause is enough.
 
-Speech is over when `PAUSE_MS` of audio without speech follow it. Where there is doubt, it is speech: to wait
-is better than to cut a word off. All times are those of `Playout.heard_ms`, the clock that counts the agent's
-audio as the caller hears it.
+Speech is over when `PAUSE_MS` of audio without speech follow it. In doubt, audio is speech: waiting is better
+than cutting a word off. All times are those of `Playout.heard_ms`, which counts the agent's audio as the
+caller hears it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ FINAL_PAUSE_MS = 400
 """The same after ``is_final``."""
 
 LEAD_MS = 2_500
-"""Audio that is further ahead than before is a reply. After a stall less background comes at once."""
+"""Audio that is further ahead than before by this is a reply. After a stall less background comes at once."""
 
 _LEAD_GROWTH = 4
 """A lead that lasts is the usual one, growing by 1 s in this many: after a long stall background keeps it."""
@@ -52,13 +52,13 @@ def _power(dbfs: float) -> float:
 _SILENCE = _power(-60)
 """Never speech."""
 _LOUD = _power(-25)
-"""Always speech, unless it is `_STEADY`: announcements may be flat."""
+"""Above this, audio is speech unless it is `_STEADY`: announcements may be flat."""
 _STEADY = 2.0
 """Within 3 dB of the quietest of the last seconds, audio is noise, however loud."""
 _CONTRAST = 10**1.2
 """Speech is louder than its background by more than 12 dB."""
 _LEAST = _power(-75)
-"""What is softer counts as this loud: digital silence would make everything stand out."""
+"""Lower bound of levels: against digital silence everything would stand out."""
 
 _WINDOW_BLOCKS = 12
 _FLOOR_WINDOWS = 10
@@ -66,7 +66,7 @@ _PEAK_WINDOWS = 42
 
 
 class Endpointer:
-    """Follows the audio of one agent, in the order in which it arrives."""
+    """Follows the audio of one agent, in its order of arrival."""
 
     __slots__ = (
         "_doubt_ms",
@@ -84,15 +84,15 @@ class Endpointer:
 
     def __init__(self) -> None:
         self.speaks = False
-        """Whether the audio that came last belongs to speech; False: it is only background."""
+        """Whether the latest audio belongs to speech; False: it is only background."""
         self.end_ms = 0
-        """Where the speech so far ends."""
+        """End of the speech so far."""
         self.over_at_ms: int | None = None
-        """The same, as soon as it is known that only background follows."""
+        """The same, once it is certain that only background follows."""
         self.in_doubt = False
-        """Whether what is taken for speech now may turn out to be background."""
+        """Whether what now counts as speech may turn out to be background."""
         self._doubt_ms = PAUSE_MS
-        self._reply_ms = PAUSE_MS  # of audio with the present event id
+        self._reply_ms = PAUSE_MS  # of audio with the current event id
         self._lead_ms = 0
         self._pause_ms = PAUSE_MS
         self._levels = _Levels()
@@ -102,10 +102,10 @@ class Endpointer:
     def take(
         self, audio: bytes, frame_bytes: int, heard_ms: int, until_ms: int, *, aligned_ms: int = 0
     ) -> bool:
-        """Take a piece that will be heard until ``until_ms``; return `speaks`.
+        """Take a chunk that will be heard until ``until_ms``; return `speaks`.
 
-        ``audio`` is linear; ``frame_bytes`` are 20 ms of it. The caller has heard all until ``heard_ms``.
-        ``aligned_ms``: where in the piece its last aligned character ends; 0: it has none.
+        ``audio`` is linear; ``frame_bytes`` are 20 ms of it. The caller has heard everything until
+        ``heard_ms``. ``aligned_ms``: the end of the last aligned character in the chunk; 0: there is none.
         """
         length_ms = len(audio) * FRAME_MS // frame_bytes
         start_ms = until_ms - length_ms
@@ -132,21 +132,21 @@ class Endpointer:
         return self.speaks
 
     def reply_began(self) -> None:
-        """Learn that the next piece has a new event id: it is a reply, unless it proves to be background."""
+        """Record that the next chunk has a new event id: it is a reply, unless it proves to be background."""
         if self._reply_ms >= PAUSE_MS:
             self._doubt_ms = PAUSE_MS
         self._reply_ms = 0
 
     def final_piece(self) -> None:
-        """Learn that the agent has sent all of the reply."""
+        """Record that the agent has sent the whole reply."""
         self._pause_ms = FINAL_PAUSE_MS
 
     def ran_dry(self) -> None:
-        """Learn that the caller has heard all there was: what comes next may be anything."""
+        """Record that the caller has heard everything: the next audio may be anything."""
         self.speaks = False
 
     def cut_off(self, until_ms: int) -> None:
-        """Learn that nothing after ``until_ms`` will be heard."""
+        """Record that nothing after ``until_ms`` will be heard."""
         self.end_ms = min(self.end_ms, until_ms)
         self._rest = b""
         self._is_over()
@@ -162,7 +162,7 @@ class Endpointer:
         self.over_at_ms = self.end_ms
 
     def _listen(self, audio: bytes, frame_bytes: int, until_ms: int, ahead_ms: int) -> tuple[int, bool]:
-        """Return where the last speech in a piece ends, or 0, and whether anything in it is audible."""
+        """Return the end of the last speech in a chunk, or 0, and whether anything in it is audible."""
         if self._rest:
             audio = self._rest + audio
         size = frame_bytes * _BLOCK_FRAMES
@@ -186,7 +186,7 @@ class Endpointer:
 
 
 class _Levels:
-    """The quietest and the loudest of late. Clicks are neither: both are kept up for two blocks."""
+    """The quietest and the loudest level of late. Clicks are neither: both must last for two blocks."""
 
     __slots__ = (
         "_blocks",
@@ -201,15 +201,15 @@ class _Levels:
 
     def __init__(self) -> None:
         self.threshold = _LOUD
-        """What is louder is speech."""
-        self._floors = array("d")  # a deque would take 760 bytes, for each call
+        """Louder audio is speech."""
+        self._floors = array("d")  # a deque would take 760 bytes per call
         self._peaks = array("d")
         self._floor, self._peak = inf, _LEAST
         self._window_floor, self._window_peak = inf, _LEAST
         self._blocks = 0
 
     def take(self, softer: float, louder: float) -> None:
-        """Take the softer and the louder of two neighbouring blocks."""
+        """Record the softer and the louder of two adjacent blocks."""
         if louder < self._window_floor:
             self._window_floor = louder
             if louder < self._floor:

@@ -1,7 +1,7 @@
-"""Audio as the two sides name it: encoding, rate, and lengths in milliseconds.
+"""Audio formats as both sides name them: encoding, rate, and lengths in milliseconds.
 
-Linear audio is everywhere the same: 16-bit signed, mono, little-endian, which is Asterisk's ``slin*`` as
-well as ElevenLabs' ``pcm_*``. At equal rates it therefore passes from one side to the other untouched.
+Linear audio is always 16-bit signed, mono, little-endian: both Asterisk's ``slin*`` and ElevenLabs'
+``pcm_*``. At equal rates it therefore passes from one side to the other unchanged.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FRAME_BYTES = TELEPHONE_RATE * FRAME_MS // 1000 * 2
 
 
 class Encoding(StrEnum):
-    """How one sample is written."""
+    """The encoding of one sample."""
 
     PCM = "pcm"
     ULAW = "ulaw"
@@ -28,7 +28,7 @@ class Encoding(StrEnum):
 
 
 _SILENT_SAMPLE = {Encoding.PCM: b"\0\0", Encoding.ULAW: b"\xff", Encoding.ALAW: b"\xd5"}
-"""The smallest positive value: zero, but in A-law, which has none, half a step above it."""
+"""The smallest positive value: zero, or in A-law, which has no zero, half a step above it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class AudioFormat:
         """Read ``encoding_rate``.
 
         Raises:
-            ValueError: ``name`` is of another form.
+            ValueError: ``name`` has another form.
         """
         encoding, _, rate = name.partition("_")
         if not (rate.isascii() and rate.isdigit() and int(rate)):
@@ -56,15 +56,15 @@ class AudioFormat:
 
     @property
     def frame_bytes(self) -> int:
-        """The length of 20 ms, the frame of every rate that Asterisk has."""
+        """The length of 20 ms, one frame, in bytes."""
         return self.bytes_for(FRAME_MS)
 
     def bytes_for(self, ms: int) -> int:
-        """Return the length of ``ms`` milliseconds, in bytes, in whole samples."""
+        """Return the length of ``ms`` milliseconds in bytes, rounded to whole samples."""
         return self.rate * ms // 1000 * self.sample_bytes
 
     def seconds_of(self, audio: bytes) -> float:
-        """Return how long ``audio`` lasts, in seconds."""
+        """Return the duration of ``audio``, in seconds."""
         return len(audio) / (self.rate * self.sample_bytes)
 
     def silence(self, ms: int) -> bytes:
@@ -83,4 +83,4 @@ AGENT_FORMATS = (
     *(AudioFormat(Encoding.PCM, rate) for rate in (8_000, 16_000, 22_050, 24_000, 44_100, 48_000)),
     ULAW_8000,
 )
-"""What an ElevenLabs agent can be set to, but for ``opus`` and ``mp3``."""
+"""The formats of an ElevenLabs agent, except ``opus`` and ``mp3``."""

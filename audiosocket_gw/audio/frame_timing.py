@@ -1,4 +1,4 @@
-"""How regularly the frames of a call came: their lateness, jitter and gaps. Pure."""
+"""Regularity of a call's frames: lateness, jitter and gaps. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 GAP_MS = 60
-"""A pause between two frames that a jitter buffer of a telephone's usual depth doesn't hide."""
+"""A pause between two frames that a telephone's usual jitter buffer doesn't hide."""
 
 
 @dataclass(frozen=True, slots=True)
 class TimedFrame:
-    """The audio of one audio frame, and the loop time (seconds) at which it left or arrived."""
+    """The audio of one frame, and the loop time (seconds) at which it was sent or received."""
 
     at: float
     payload: bytes
@@ -23,7 +23,7 @@ class TimedFrame:
 
 @dataclass(frozen=True, slots=True)
 class FrameTiming:
-    """How regularly frames arrived. Lateness is explained at `lateness_ms`."""
+    """Regularity of frames. `lateness_ms` defines lateness."""
 
     frames: int
     p50_ms: float
@@ -54,10 +54,10 @@ class FrameTiming:
 
 
 def lateness_ms(frames: Sequence[TimedFrame], rate: int) -> npt.NDArray[np.float64]:
-    """Return how late each frame was, in milliseconds, on the grid that its own audio lays out.
+    """Return how late each frame was, in milliseconds, against the grid that the audio itself defines.
 
-    The grid (`due_times`) is anchored at the frame that was earliest on it, which has lateness 0. So a slow
-    sender, a fast one and a burst all show as lateness.
+    The grid (`due_times`) is anchored at the earliest frame, which has lateness 0. So a slow sender, a fast
+    one and a burst all appear as lateness.
     """
     offset = np.array([frame.at for frame in frames]) - due_times(frames, rate)
     lateness: npt.NDArray[np.float64] = (offset - offset.min()) * 1000
@@ -65,7 +65,7 @@ def lateness_ms(frames: Sequence[TimedFrame], rate: int) -> npt.NDArray[np.float
 
 
 def due_times(frames: Sequence[TimedFrame], rate: int) -> npt.NDArray[np.float64]:
-    """Return how many seconds after the first frame each is due: when all audio before it has been played."""
+    """Return when each frame is due, in seconds after the first: when all audio before it has been played."""
     seconds = np.array([len(frame.payload) for frame in frames]) / (2 * rate)
     return np.concatenate(([0.0], np.cumsum(seconds)[:-1]))
 

@@ -1,10 +1,10 @@
 """G.711: mu-law and A-law, one byte a sample, to and from linear audio, two bytes a sample.
 
 The codes and values are those of ITU-T G.711, tables 1 and 2, in the upper bits of a 16-bit sample: the 13
-bits of A-law times 8, the 14 bits of mu-law times 4. Where the tables leave it open, on which side of a
-decision value a sample that equals it falls, the ITU's reference code (G.191) is followed: a negative
-sample is coded as its ones' complement, so -1 mirrors 0, and each code of one sign takes as many samples as
-its counterpart.
+bits of A-law times 8, the 14 bits of mu-law times 4. The tables don't define the code of a sample that equals
+a decision value; there this module follows the ITU's reference code (G.191): a negative sample is coded as
+its ones' complement, so -1 mirrors 0, and each code covers as many samples as its counterpart of the other
+sign.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 _CODES = np.arange(256, dtype=np.int32)
 _SAMPLES = np.arange(65_536, dtype=np.uint16).view(np.int16).astype(np.int32)
-"""Every sample, at the place of its bits read as unsigned: the order of the encoding tables."""
+"""Every sample, indexed by its bits read as unsigned: the order of the encoding tables."""
 
 _MAGNITUDES = _SAMPLES ^ (_SAMPLES >> 31)
 
@@ -23,7 +23,7 @@ _POSITIVE = 0x80
 
 _ULAW_BIAS = 0x84
 _ALAW_INVERTED = 0x55
-"""A-law goes on the line with every other bit inverted; mu-law with all seven of its magnitude."""
+"""A-law is sent with every other bit inverted; mu-law with all seven bits of its magnitude inverted."""
 
 
 def _signed(codes: npt.NDArray[np.int32], magnitudes: npt.NDArray[np.int32]) -> npt.NDArray[np.int16]:

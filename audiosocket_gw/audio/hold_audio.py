@@ -1,8 +1,8 @@
-"""Hold audio: audio that the caller hears beside the agent or in its place, and the agent never.
+"""Hold audio: audio that the caller hears with the agent or in its place, and that the agent never gets.
 
-The audio is a loop of whole frames of 20 ms, at every rate: so a place in it is the same at all rates, and a
-call takes one frame of it after the other. It is resampled once for all calls, piece by piece as it is first
-heard: ten minutes at once would hold all calls up for a second.
+The audio is a loop of whole 20 ms frames at every rate, so a position is the same at all rates, and a call
+takes one frame after the other. It is resampled once for all calls, in chunks, when each is first needed: ten
+minutes at once would block all calls for a second.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from audiosocket_gw.audio.resample import Resampler, Samples
 from audiosocket_gw.audio.wav import Wav, parse_wav
 
 MAX_S = 600
-"""The longest file: 10 MB at 8 kHz, of which each rate has its own."""
+"""The longest file: 10 MB at 8 kHz, kept once per rate."""
 
 MAX_FILE_BYTES = 2**28
 """The largest file. Ten minutes of stereo at 48 kHz and 32 bits have less."""
@@ -26,11 +26,11 @@ MAX_FILE_BYTES = 2**28
 _MIN_S = 0.5
 
 _RATES = (8_000, 12_000, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000, 192_000)
-"""Those of the two sides, for whose every pair the resampler is proved."""
+"""The rates of both sides; the resampler is tested for each pair."""
 
 _SEAM_MS = 10
 _PIECE_FRAMES = 10
-"""Resampled at a time: less than 0.2 ms of work between any two rates."""
+"""Resampled at once: less than 0.2 ms of work between any two rates."""
 
 _Frames = npt.NDArray[np.int16]
 
@@ -41,14 +41,14 @@ class HoldAudioMode(StrEnum):
     WAITING = "waiting"
     """Until the agent speaks for the first time, and never again."""
     GAPS = "gaps"
-    """Whenever the agent doesn't speak; over its background audio, if it sends any."""
+    """Whenever the agent doesn't speak, also over its background audio."""
     UNDER = "under"
-    """Always, under the agent's voice, too."""
+    """Always, also under the agent's voice."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HoldAudioFile:
-    """A loop of audio, shared by all calls; ``frames`` are those of its own rate."""
+    """A loop of audio, shared by all calls; ``frames`` are at its own rate."""
 
     rate: int
     frames: _Frames
@@ -56,10 +56,10 @@ class HoldAudioFile:
 
     @classmethod
     def parse(cls, file: bytes, gain_db: float = 0.0) -> HoldAudioFile:
-        """Make a loop of the contents of a WAV file; what ``gain_db`` makes too loud is clipped.
+        """Make a loop from the contents of a WAV file; samples that ``gain_db`` makes too loud are clipped.
 
         Raises:
-            ValueError: it isn't WAV, or its audio can't be used.
+            ValueError: it isn't a WAV file, or its audio is unusable.
         """
         wav = parse_wav(file)
         _check(wav)
@@ -70,7 +70,7 @@ class HoldAudioFile:
         return cls(wav.rate, frames)
 
     def at(self, rate: int) -> _Loop:
-        """Return the loop at ``rate``: the same object for all who ask."""
+        """Return the loop at ``rate``, the same object for every call."""
         loop = self._loops.get(rate)
         if loop is None:
             loop = self._loops[rate] = _Loop(self, rate)
@@ -81,11 +81,11 @@ def _check(wav: Wav) -> None:
     if wav.rate not in _RATES:
         raise ValueError(f"it has {wav.rate} Hz; the rate must be one of {', '.join(map(str, _RATES))}")
     if not _MIN_S <= wav.duration_s <= MAX_S:
-        raise ValueError(f"it lasts {wav.duration_s:.1f} s, and {_MIN_S:g} to {MAX_S} s are possible")
+        raise ValueError(f"it lasts {wav.duration_s:.1f} s, not {_MIN_S:g} to {MAX_S} s")
 
 
 def _seamless(audio: npt.NDArray[np.float32], seam: int) -> Samples:
-    """Lead the end over to the beginning by its mirror image: the length and the first attack stay."""
+    """Crossfade the end into the mirrored beginning; the length and the first attack are unchanged."""
     ramp = np.linspace(0, 1, seam, dtype=np.float32)
     audio[-seam:] += ramp * (audio[:seam][::-1] - audio[-seam:])
     return _clipped(audio)
@@ -111,14 +111,14 @@ class _Loop:
         return len(self._frames)
 
     def frame(self, number: int) -> Samples:
-        """Return a frame, less than the length: 20 ms."""
+        """Return the 20 ms frame ``number``, below the number of frames."""
         if not self._computed[number]:
             self._compute(number, min(number + _PIECE_FRAMES, len(self)))
         frame: Samples = self._frames[number]
         return frame
 
     def _compute(self, start: int, stop: int) -> None:
-        """Resample some frames together with their neighbours, which is further than the filter reaches."""
+        """Resample some frames together with their neighbours, which exceed the filter's length."""
         source = self._source
         audio = source.frames.take(range(start - 1, stop + 1), axis=0, mode="wrap").reshape(-1)
         resampler = Resampler(source.rate, self._rate)
@@ -128,7 +128,7 @@ class _Loop:
 
 
 class HoldAudio:
-    """What one caller hears of a file. ``over``: nothing any more, so that it needn't be asked."""
+    """The hold audio of one call. ``over``: there is no more, so `next` needn't be called."""
 
     __slots__ = ("_file", "_gain", "_loop", "_mode", "_position", "over")
 
@@ -141,11 +141,11 @@ class HoldAudio:
         self.over = False
 
     def next(self, audio: bytes | None, *, agent_speaks: bool) -> bytes | None:
-        """Take the agent's next 20 ms, linear, or None for silence; return what the caller is sent.
+        """Take the agent's next 20 ms, linear, or None for silence; return the audio for the caller.
 
-        ``agent_speaks``: there is speech in it, and not only background.
+        ``agent_speaks``: it contains speech, not only background audio.
 
-        Each change takes the length of the frame. Where the file falls silent it will go on.
+        Each fade takes one frame. The file later resumes where it stopped.
         """
         before = self._gain
         self._gain = self._wanted(agent_speaks)
@@ -158,7 +158,7 @@ class HoldAudio:
         return frame.tobytes() if audio is None else _mixed(frame, audio)
 
     def change_rate(self, rate: int) -> None:
-        """Go on at the same place at another rate."""
+        """Continue at the same position at another rate."""
         self._loop = self._file.at(rate)
 
     def _wanted(self, agent_speaks: bool) -> int:

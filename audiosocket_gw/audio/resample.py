@@ -4,17 +4,17 @@ The filter is a sinc under a Kaiser window, linear in phase, 23 samples of the l
 side. With f, the lower rate, it
 
 - passes up to 0.425 f (3.4 kHz at 8 kHz) within 0.3 dB;
-- stops from 0.5 f (4 kHz at 8 kHz) on: whatever a tone of any frequency becomes anywhere but at its own, all
-  images and aliases taken together, is at least 65 dB below it; there is no band in which they may pass;
-- needs to hear 23 / f beyond a sample to compute it: 2.9 ms at 8 kHz. That is the delay, and all of it.
+- stops from 0.5 f (4 kHz at 8 kHz) on: the sum of all images and aliases of a tone of any frequency is at
+  least 65 dB below the tone, in every band;
+- needs 23 / f of input beyond a sample to compute it: 2.9 ms at 8 kHz. That is the whole delay.
 
-These figures pull at each other: the length of such a filter is inverse to the width of the slope between
-pass-band and stop-band, and grows with the depth. 20 samples a side would reach 57 dB, 24 would reach 69.
+These figures depend on each other: the filter's length is inversely proportional to the width of the
+transition band, and grows with the attenuation. 20 samples a side would reach 57 dB, 24 would reach 69.
 
-Sample n of the output is the audio at n / rate: the delay is in when a sample can be had, not in its place.
+Sample n of the output is the audio at n / rate: samples become available later, but are not shifted.
 
 The coefficients are multiples of 2**-24. So their products with 16-bit samples, and the sums, are exact in
-64-bit floating point, in whatever order they are added: how the input was cut can't show in the output.
+64-bit floating point in any order of addition: the output doesn't depend on how the input was split.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ _REACH = 23
 """Half the length of the filter, in samples of the lower rate."""
 
 _CUTOFF = 0.456
-"""The middle of the slope, in cycles per sample of the lower rate: 0.3 dB down at 0.425, 65 dB at 0.5."""
+"""The middle of the transition band, in cycles per sample of the lower rate: 0.3 dB down at 0.425, 65 dB at
+0.5."""
 
 _KAISER_BETA = 6.3
 
@@ -48,15 +49,15 @@ class Resampler:
     def __init__(self, source_rate: int, target_rate: int) -> None:
         self._bank = _bank(source_rate, target_rate)
         self._heard = self._bank.before
-        """From the first sample on that the current period of the bank needs."""
+        """Input from the first sample that the current period of the bank needs."""
         self._done = 0
         """How many samples of the current period have been returned."""
 
     def push(self, samples: Samples) -> Samples:
         """Take any number of samples and return all that can be computed now.
 
-        After n samples of input that is ``ceil((n - delay) * ratio)`` in all, the delay in samples of the
-        input. What goes beyond 16 bits is clipped.
+        After n samples of input that is ``ceil((n - delay) * ratio)`` in total, with the delay in input
+        samples. Values beyond 16 bits are clipped.
         """
         bank = self._bank
         heard = np.concatenate((self._heard, samples))
@@ -68,13 +69,13 @@ class Resampler:
         return resampled
 
     def drain(self) -> Samples:
-        """Return the tail, so that n samples have become ``ceil(n * ratio)``, and be as new."""
+        """Return the tail, so that n samples have become ``ceil(n * ratio)``, and reset the resampler."""
         tail = self.push(np.zeros(self._bank.reach, np.int16))
         self.reset()
         return tail
 
     def reset(self) -> None:
-        """Forget the audio so far: what comes next is a new beginning, after silence."""
+        """Discard the audio so far: the next audio is a new start, after silence."""
         self._heard = self._bank.before
         self._done = 0
 
@@ -83,9 +84,9 @@ class Resampler:
 class _Bank:
     """The filter of one ratio, shared by all calls.
 
-    The ratio being rational, positions between input samples recur: a period of ``outputs`` samples from
-    ``inputs`` samples. It is cut into blocks of equal length, each the product of a window of the input and a
-    matrix, whose columns are the filter at the position of each sample.
+    The ratio is rational, so positions between input samples recur: a period of ``outputs`` samples from
+    ``inputs`` samples. It is divided into blocks of equal length. Each is the product of a window of the
+    input and a matrix, whose columns are the filter at the position of each sample.
     """
 
     inputs: int
@@ -93,13 +94,13 @@ class _Bank:
     reach: int
     """Half the length of the filter, in samples of the input: the delay."""
     starts: npt.NDArray[np.intp]
-    """Where in the period the window of each block begins."""
+    """The start of each block's window in the period."""
     matrices: _Floats
     """(blocks, samples of the window, outputs of the block)"""
 
     @property
     def before(self) -> Samples:
-        """The silence before the first sample, as far as the filter reaches."""
+        """The silence before the first sample, over half the length of the filter."""
         return np.zeros(self.reach - 1, np.int16)
 
     def computable(self, heard: int) -> int:
@@ -110,7 +111,7 @@ class _Bank:
         """Return the outputs ``start`` to ``stop``, counted as in `computable`."""
         periods = -(-stop // self.outputs)
         _, window, _ = self.matrices.shape
-        # Of a last period that is not complete, the outputs beyond `stop` come from zeros, and are dropped.
+        # In an incomplete last period the outputs beyond `stop` come from zeros, and are dropped.
         padded = np.zeros(max(periods * self.inputs + window, len(heard)))
         padded[: len(heard)] = heard
         windows = np.ndarray((len(padded) - window + 1, window), padded.dtype, padded, 0, padded.strides * 2)
@@ -147,10 +148,10 @@ def _bank(source_rate: int, target_rate: int) -> _Bank:
 
 
 def _block_length(up: int, wanted: int) -> int:
-    """Return the length of block nearest to ``wanted`` of which a whole number makes the period.
+    """Return the block length nearest to ``wanted`` that divides the period.
 
-    Blocks of a quarter of the filter cost least: in longer ones more is multiplied by zero, and of shorter
-    ones there are many.
+    Blocks of a quarter of the filter cost least: longer ones multiply more zeros, and shorter ones are more
+    numerous.
     """
     if wanted > up:
         return wanted // up * up

@@ -6,9 +6,9 @@ from __future__ import annotations
 class SampleAligner:
     """Holds back an incomplete sample until the rest of it arrives.
 
-    A WebSocket message may end in the middle of a 16-bit sample. Decoding it as it is would shift everything
-    that follows by one byte, and that is noise. Use one aligner where such audio enters: everything behind it
-    (`Converter`, `Resampler`, the playout) takes whole samples only.
+    A WebSocket message may end in the middle of a 16-bit sample. Without alignment everything after it would
+    be shifted by one byte, which is noise. Use one aligner where such audio enters: everything behind it
+    (`Converter`, `Resampler`, the playout) takes only whole samples.
     """
 
     __slots__ = ("_incomplete", "_sample_bytes")

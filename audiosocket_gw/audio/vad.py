@@ -1,19 +1,19 @@
-"""Whether the caller has begun to speak, while the agent may be speaking.
+"""Voice activity detection: has the caller begun to speak, while the agent may be speaking?
 
-Level alone can't tell: a line has noise, which may step up, clicks, tones, and the agent's own voice, coming
-back from the telephone's end as an echo. So speech is what is
+Level alone is not enough: a line has noise, which may rise suddenly, clicks, tones, and the agent's own voice
+as an echo from the telephone. So speech is audio that is
 
-- loud: over the line's noise, and over any echo of what the caller was sent in the last 320 ms;
+- loud: above the line's noise, and above any echo of the audio sent to the caller in the last 320 ms;
 - sustained: for at least 60 of the last 120 ms;
-- voiced: it has a pitch, as each syllable has, and noise hasn't; and more than two partials, which tones,
-  the keys' among them, don't have.
+- voiced: it has a pitch, like each syllable and unlike noise; and more than two partials, unlike tones,
+  including DTMF.
 
-How strong the echo is shows while the agent speaks: then the two levels are compared, as by the detector that
-echo cancellers have (Duttweiler, "A twelve-channel digital echo canceler", 1978, who ascribes it to Geigel).
-Until it is known, it is taken to be as strong as telephones' hybrids make it, 6 dB below the agent, and the
-caller must be about as loud as the agent.
+The strength of the echo is measured while the agent speaks, by comparing the two levels, like the double-talk
+detector of echo cancellers (Duttweiler, "A twelve-channel digital echo canceler", 1978, who ascribes it to
+Geigel). Until then it is assumed to be as strong as a telephone hybrid makes it, 6 dB below the agent, and
+the caller must be about as loud as the agent.
 
-Whispering, and consonants such as s and f, are not noticed: nothing but the words tells them from noise.
+Whispering, and consonants such as s and f, are not detected: only the words distinguish them from noise.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from audiosocket_gw.audio.formats import FRAME_MS
 _Floats = npt.NDArray[np.float32]
 
 _BLOCK_MS = 10
-"""Levels are those of blocks of this length."""
+"""Levels are measured in blocks of this length."""
 
 _NOTHING_DBFS = -100.0
 _QUIETEST_DBFS = -45.0
@@ -44,9 +44,10 @@ _SUSTAINED_OF_BLOCKS = 12
 
 _OVER_NOISE_DB = 10.0
 _FLOOR_FALLS = 0.3
-"""The share of the way down that the noise floor takes in one block: to the bottom of each pause."""
+"""The share by which the noise floor approaches a lower level in one block: it reaches the bottom of each
+pause."""
 _FLOOR_RISES_DB = 0.1
-"""In one block: not by much in a word, but by 10 dB in a second."""
+"""The rise in one block: little within a word, but 10 dB in a second."""
 _FLOOR_SETTLES_BLOCKS = 10
 
 _OVER_ECHO_DB = 2.0
@@ -54,7 +55,7 @@ _ECHO_MS = 320
 """An echo comes within this time: two ways through a network and its jitter buffers, and 20 ms in frames."""
 _WORST_ECHO_DB = -6.0
 _AGENT_SPEAKS_DBFS = -22.0
-"""What the line has while the agent is quieter than this may as well be noise."""
+"""While the agent is quieter than this, audio on the line may as well be noise."""
 _ECHO_BLOCKS = 100
 _ECHO_MEMORY = 8
 """Seconds of the agent's speech. The echo is as strong as it was at its strongest in them."""
@@ -62,16 +63,16 @@ _ECHO_MEMORY = 8
 _WINDOW_MS = 48
 _VOICE_HZ = (200, 3_400)
 _IN_BAND = 0.1
-"""Rumble and hum have less there; only they have, even on the telephones that carry them."""
+"""Only rumble and hum have less power in the band, even on telephones that transmit them."""
 _PITCH_HZ = (70, 400)
 _PERIODIC = 0.45
-"""How much of the audio recurs after a period: of noise less than 0.4, of most syllables more."""
+"""The autocorrelation at the pitch period: of noise below 0.4, of most syllables above."""
 _TONAL = 0.93
-"""The share of two tones over noise 20 dB below them, as weighted; 19 of 20 syllables have less."""
+"""The weighted share of two tones in noise 20 dB below them; 19 of 20 syllables have less."""
 
 
 class SpeechDetector:
-    """Listens to one caller, at one rate, one of Asterisk's."""
+    """Detects the speech of one caller, at one of Asterisk's rates."""
 
     __slots__ = ("_block", "_echo", "_floor", "_loud", "_recent", "_rest", "_voice")
 
@@ -85,12 +86,14 @@ class SpeechDetector:
         self._loud = deque([False] * _SUSTAINED_OF_BLOCKS, _SUSTAINED_OF_BLOCKS)
 
     def add_sent(self, audio: bytes | None) -> None:
-        """Take the 20 ms of linear audio that the caller is being sent; None is silence."""
+        """Record the 20 ms of linear audio being sent to the caller; None is silence."""
         levels = [] if audio is None else _levels(_samples(audio), self._block)
         self._echo.add_sent(max(levels, default=_NOTHING_DBFS))
 
     def is_speech(self, audio: bytes) -> bool:
-        """Take the caller's audio, linear, of any length; tell whether the caller is speaking at its end."""
+        """Take the caller's audio, linear, of any length; return whether the caller is speaking at its
+        end.
+        """
         samples = _samples(audio)
         self._recent = np.concatenate((self._recent, samples))[-len(self._recent) :]
         if self._rest.size:
@@ -105,7 +108,7 @@ class SpeechDetector:
         return True
 
     def report_false_alarm(self) -> None:
-        """Learn that what was last taken for speech was none: it may have been the agent's echo."""
+        """Record that the last detection was wrong: it may have been the agent's echo."""
         self._echo.confirm()
 
     def _is_loud(self, level: float) -> bool:
@@ -117,7 +120,9 @@ class SpeechDetector:
         return loud
 
     def _is_sustained(self) -> bool:
-        """Tell whether it was loud for long, and is: a tone just cut off has a spectrum like a voice's."""
+        """Return whether it has been loud for long, and still is: the spectrum at the end of a tone resembles
+        a voice.
+        """
         return self._loud[-1] and sum(self._loud) >= _SUSTAINED_BLOCKS
 
 
@@ -145,14 +150,14 @@ class _NoiseFloor:
 
 
 class _Echo:
-    """How loud the echo of what the caller was sent can be, by the levels of both ways."""
+    """The possible level of the echo, from the levels of both directions."""
 
     __slots__ = ("_blocks", "_gain", "_maxima", "_maximum", "_ratios", "_sent", "_sent_lately", "_suspect")
 
     def __init__(self) -> None:
         self._sent_lately = deque([_NOTHING_DBFS] * (_ECHO_MS // FRAME_MS), _ECHO_MS // FRAME_MS)
         self._sent = _NOTHING_DBFS
-        """The loudest of what may come back now."""
+        """The loudest audio whose echo may arrive now."""
         self._ratios = deque([_NOTHING_DBFS] * _SUSTAINED_OF_BLOCKS, _SUSTAINED_OF_BLOCKS)
         self._gain = _WORST_ECHO_DB
         self._maxima: deque[float] = deque(maxlen=_ECHO_MEMORY)
@@ -169,7 +174,7 @@ class _Echo:
         self._sent = max(self._sent_lately)
 
     def hear(self, level: float, *, mixed: bool) -> None:
-        """Take the level of a block of the caller's; ``mixed``: it is louder than the echo alone."""
+        """Record the level of a block from the caller; ``mixed``: it is louder than the echo alone."""
         ratio = level - self._sent
         self._ratios.append(ratio)
         if mixed or self._sent < _AGENT_SPEAKS_DBFS:
@@ -183,11 +188,11 @@ class _Echo:
             self._blocks = 0
 
     def suspect(self) -> None:
-        """Note how strong the echo would be, if what was just heard was one."""
+        """Record how strong the echo would be if this audio was one."""
         self._suspect = max(self._ratios) if self._sent >= _AGENT_SPEAKS_DBFS else _NOTHING_DBFS
 
     def confirm(self) -> None:
-        """Take what was suspected for an echo."""
+        """Accept the suspected audio as an echo."""
         self._remember(self._suspect)
 
     def _remember(self, maximum: float) -> None:
@@ -197,12 +202,13 @@ class _Echo:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Voice:
-    """Tells by its spectrum whether audio is voiced. The lags are those of the autocorrelation."""
+    """Decides by its spectrum whether audio is voiced. The lags are those of the autocorrelation."""
 
     window: _Floats
     lowest: int
     weights: _Floats
-    """Of the powers, up to the end of the band: in proportion to the frequency, as speech falls off."""
+    """Weights of the powers up to the end of the band: proportional to the frequency, since speech falls
+    off."""
     size: int
     lags: slice
 
@@ -219,7 +225,7 @@ class _Voice:
 
 
 def _two_highest(powers: npt.NDArray[np.floating[Any]]) -> float:
-    """Return what two tones have: two peaks, each as wide as the window makes it."""
+    """Return the power of two tones: two peaks, each as wide as the window makes it."""
     powers = powers.copy()
     found = 0.0
     for _ in range(2):
@@ -247,7 +253,7 @@ def _samples(linear: bytes) -> _Floats:
 
 
 def _levels(samples: _Floats, block: int) -> list[float]:
-    """Return the level of each block, in dBFS; of a rest, nothing."""
+    """Return the level of each complete block, in dBFS."""
     blocks = samples[: len(samples) // block * block].reshape(-1, block)
     energies: list[float] = np.square(blocks).sum(axis=1).tolist()
     return [10 * math.log10(energy / (block * 2**30) + 1e-10) for energy in energies]

@@ -1,7 +1,7 @@
 """WAV files of linear PCM, whatever their width, channels and rate: RIFF chunks in, mono samples out.
 
-The standard library's `wave` refuses WAVE_FORMAT_EXTENSIBLE before Python 3.12, and that is how most programs
-write 24 bits (RFC 2361; Microsoft, "Multiple channel audio data and WAVE files").
+Before Python 3.12 the standard library's `wave` rejects WAVE_FORMAT_EXTENSIBLE, which most programs use for
+24 bits (RFC 2361; Microsoft, "Multiple channel audio data and WAVE files").
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ _PCM = 1
 _EXTENSIBLE = 0xFFFE
 _NAMES = {2: "ADPCM", 3: "floating point", 6: "A-law", 7: "mu-law", 17: "ADPCM", 49: "GSM", 85: "MP3"}
 _BLOCK_FRAMES = 2**18
-"""Converted at a time: a long file needs only a few times its own size."""
+"""Converted at once, so that a long file needs only a few times its own size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wav:
-    """What a WAV file says it is, and its audio. ``width`` is the size of a sample in bytes, 1 to 4."""
+    """The format of a WAV file, and its audio. ``width`` is the size of a sample in bytes, 1 to 4."""
 
     rate: int
     channels: int
@@ -36,7 +36,7 @@ class Wav:
         return len(self) / self.rate
 
     def __len__(self) -> int:
-        """Count the samples of each channel."""
+        """Return the number of samples per channel."""
         return len(self.data) // (self.channels * self.width)
 
     def __str__(self) -> str:
@@ -65,10 +65,10 @@ class Wav:
 
 
 def parse_wav(file: bytes) -> Wav:
-    """Read the contents of a WAV file; of one that was cut off, or written to a pipe, what there is.
+    """Parse the contents of a WAV file. If it was cut off, or written to a pipe, return what there is.
 
     Raises:
-        ValueError: it isn't WAV, or its audio isn't linear PCM of 8, 16, 24 or 32 bits.
+        ValueError: it isn't a WAV file, or its audio isn't linear PCM of 8, 16, 24 or 32 bits.
     """
     if len(file) < 12 or file[:4] != b"RIFF" or file[8:12] != b"WAVE":
         raise ValueError("it is not a WAV file")
@@ -101,12 +101,12 @@ def _described(description: memoryview, data: memoryview) -> Wav:
 
 
 def _samples(data: memoryview, width: int) -> Samples:
-    if width == 1:  # unsigned, as only 8 bits are
+    if width == 1:  # 8-bit samples are unsigned, all others are signed
         return (np.frombuffer(data, np.uint8).astype(np.float32) - 128) * 256
     if width == 2:
         return np.frombuffer(data, "<i2").astype(np.float32)
     if width == 3:
-        # Into the upper three bytes of a 32-bit word, which the sign is in.
+        # Into the upper three bytes of a 32-bit word, which include the sign.
         words = np.zeros((len(data) // 3, 4), np.uint8)
         words[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
         return words.reshape(-1).view("<i4").astype(np.float32) / np.float32(65_536)

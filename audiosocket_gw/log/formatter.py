@@ -1,4 +1,4 @@
-"""How a record becomes a line. All that others wrote is made fit for it here, and nowhere else."""
+"""Formats a log record as a line. Text from others is masked, escaped and cut here, and nowhere else."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from audiosocket_gw.log.text import SENTENCE_LIMIT, VALUE_LIMIT, escape, fit
 PACKAGE = "audiosocket_gw"
 
 AUDIT = "audiosocket_gw.audit"
-"""Whom somebody wanted to be put through to is what it is for: its numbers are shown."""
+"""The audit log, whose purpose is to show transfer destinations: its numbers aren't masked."""
 
 MAX_FRAMES = 30
 MAX_CHAIN = 10
-"""Of a traceback: functions, and errors that led to each other or happened together."""
+"""Limits of a traceback: functions, and chained or grouped errors."""
 
 
 class LineFormatter(logging.Formatter):
     """``2026-11-25T12:00:00.000Z WARNING ...``, in UTC.
 
-    In our own lines the template is ours, and the values may be anybody's: numbers, UUIDs, enumerations and
-    paths stay, strings are cut at `VALUE_LIMIT`, and other objects (errors, events, `Sentence`: our words
-    around others') at `SENTENCE_LIMIT`. Lines of other libraries are foreign as a whole. A traceback keeps
-    its line breaks; what its errors say is foreign.
+    In a line of this package the template is trusted and the values are not. Numbers, UUIDs, enumerations and
+    paths stay, strings are cut at `VALUE_LIMIT`, other objects (errors, events, `Sentence`) at
+    `SENTENCE_LIMIT`. A line of another library is untrusted as a whole. A traceback keeps its line breaks;
+    its error messages are untrusted.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -42,7 +42,7 @@ class LineFormatter(logging.Formatter):
 
 
 def stamped(created: float, level: str, message: str) -> str:
-    """Put time, in seconds since 1970, and level in front."""
+    """Prefix the message with the time, in seconds since 1970, and the level."""
     seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(created))
     return f"{seconds}.{int(created % 1 * 1000):03}Z {level} {message}"
 
@@ -72,7 +72,7 @@ def _shown(value: object, numbers: bool) -> object:
 
 
 class _Foreign:
-    """Stands for a value that the log may show only in part."""
+    """Wraps a value that the log may show only in part."""
 
     __slots__ = ("_limit", "_numbers", "_value")
 
@@ -98,7 +98,7 @@ def _text_of(value: object) -> str:
 
 
 def traceback_lines(error: BaseException) -> Iterator[str]:
-    """Yield the lines of a traceback, with those of the errors that led to it, the first one first."""
+    """Yield the lines of a traceback, preceded by those of its causes, the earliest first."""
     yield from _chain(error, set())
 
 

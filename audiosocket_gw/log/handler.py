@@ -1,4 +1,4 @@
-"""The handler of all log records: it decides, formats, and hands the lines to the writer."""
+"""The handler of all log records: it applies the rate limit, formats, and passes lines to the writer."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from audiosocket_gw.log.writer import LineWriter
 
 
 class LogHandler(logging.Handler):
-    """Writes records to ``descriptor``; whoever logs never waits for it.
+    """Writes records to ``descriptor`` without blocking the caller.
 
-    A line is made where it is logged: values may change afterwards, and a thread that made thousands of lines
-    would take Python's lock, and with it the event loop's time, for milliseconds at a time. What is more than
-    the `RateLimit` allows isn't made at all. The level ``DEBUG`` has no limit: who wants it wants it all.
+    A line is formatted where it is logged: values may change afterwards, and a thread that formats thousands
+    of lines would take Python's lock from the event loop for milliseconds at a time. Lines beyond the
+    `RateLimit` are not formatted at all. The level ``DEBUG`` has no limit: it is for seeing everything.
     """
 
     def __init__(self, descriptor: int, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -31,7 +31,7 @@ class LogHandler(logging.Handler):
         self._writer.start()
 
     def stop(self) -> bool:
-        """Write what is waiting, for a second at most. Return False when nobody took it."""
+        """Write the waiting lines, for at most a second. Return False if they could not be written."""
         self._say_held_back(math.inf)
         return self._writer.close()
 
@@ -45,17 +45,17 @@ class LogHandler(logging.Handler):
             self.handleError(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802
-        """Say where the bad line is. The base class would print the error, and wait for whoever reads."""
+        """Log where the bad line is. The base class would print the error, and block on standard error."""
         error = sys.exc_info()[0]
         what = error.__name__ if error else "an error"
-        line = f"a log line can't be made, {what}: {record.pathname}:{record.lineno}"
+        line = f"a log line can't be formatted, {what}: {record.pathname}:{record.lineno}"
         self._writer.put(stamped(record.created, "ERROR", line))
 
     def _on_idle(self) -> None:
         self._say_held_back(self._clock())
 
     def _say_held_back(self, now: float) -> None:
-        self.acquire()  # the thread comes here, too
+        self.acquire()  # the thread calls this, too
         try:
             for topic, lines in self._limit.ended(now):
                 line = f"{topic} ... and {lines:,} more like this in {WINDOW_S:g} s"

@@ -1,4 +1,4 @@
-"""How many lines of a kind may be logged in a time: a flood of them is counted instead. Pure."""
+"""Rate limit of similar log lines: those beyond it are counted instead. Pure."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from uuid import UUID
 WINDOW_S = 10.0
 
 BURST = 50
-"""Lines of one topic in a window."""
+"""Lines per topic and window."""
 
 CALLS_BURST = 2_000
-"""Lines of a template about calls in a window, those of all calls together. Each call has topics of its own,
-so that none can hide another's lines; but strangers can pretend to be calls, and disks are finite. 200 calls
-a second are more than one core can begin."""
+"""Lines per template and window, of all calls together. Each call has its own topics, so that no call hides
+another's lines; but a peer can open any number of calls, and disks are finite. 200 calls a second are more
+than one core can start."""
 
 
 class Topic(NamedTuple):
-    """What lines have in common that are alike."""
+    """What similar lines have in common."""
 
     logger: str
     level: int
     template: str
-    """The line without its values; empty where it isn't ours, since others may have put the values in."""
+    """The line without its values; empty for other libraries, whose lines may already contain values."""
     call: UUID | None = None
     """The call that the line is about, which is its first value."""
 
     def __str__(self) -> str:
-        """Return what the lines look like: the template, with the call and without other values."""
+        """Return the template, with the call and without other values."""
         if not self.template:
             return self.logger
         call = iter((str(self.call),) if self.call else ())
@@ -47,22 +47,22 @@ class _Window:
 
 
 class RateLimit:
-    """Counts the lines of each topic. Times are in seconds, of any clock that doesn't go back."""
+    """Counts the lines of each topic. Times are in seconds, of any monotonic clock."""
 
     def __init__(self) -> None:
-        self._windows: dict[Topic, _Window] = {}  # in order of their ends, as they are all of one length
+        self._windows: dict[Topic, _Window] = {}  # ordered by their ends, since all have the same length
 
     def accepts(self, topic: Topic, now: float) -> bool:
-        """Tell whether another line of ``topic`` may be logged; if not, it is counted.
+        """Return whether another line of ``topic`` may be logged; if not, count it.
 
-        `ended` comes first: it closes the windows that are over.
+        Call `ended` first: it closes the windows that are over.
         """
         if not self._has_room(topic, now, BURST):
             return False
         return topic.call is None or self._has_room(topic._replace(call=None), now, CALLS_BURST)
 
     def ended(self, now: float) -> list[tuple[Topic, int]]:
-        """Return the topics whose window is over, and how many lines were held back: not those with none."""
+        """Return the topics whose window is over with the number of lines withheld, if any."""
         ended = []
         while self._windows:
             topic, window = next(iter(self._windows.items()))

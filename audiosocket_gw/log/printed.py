@@ -1,4 +1,4 @@
-"""What tools or libraries print goes by the log: to print is to wait for whoever reads."""
+"""Logs what tools and libraries print: printing would block on standard output."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger("audiosocket_gw.printed")
 
 MAX_LINE = 4_096
-"""Bytes without a line break that are kept; more of them are a line."""
+"""Bytes without a line break that are buffered; more are logged as a line."""
 
 
 @contextmanager
 def print_to_log() -> Iterator[None]:
-    """Log each line that is printed on standard output or error, at the level ``INFO``."""
+    """Log each line that is printed to standard output or error, at the level ``INFO``."""
     with ExitStack() as stack:
         stack.enter_context(redirect_stdout(_stream(1)))
         stack.enter_context(redirect_stderr(_stream(2)))
@@ -29,7 +29,7 @@ def print_to_log() -> Iterator[None]:
 
 
 def _stream(descriptor: int) -> io.TextIOWrapper:
-    """Return a standard stream as Python makes them, with a ``buffer`` for bytes."""
+    """Return a standard stream like Python's own, with a ``buffer`` for bytes."""
     return io.TextIOWrapper(
         _Printed(descriptor),
         encoding="utf-8",
@@ -39,7 +39,7 @@ def _stream(descriptor: int) -> io.TextIOWrapper:
 
 
 class _Printed(io.RawIOBase):
-    """Takes what is printed, and logs each line; ``descriptor`` is where it would have gone."""
+    """Logs each printed line; ``descriptor`` is where it would have been printed."""
 
     name = "<log>"
 
@@ -48,7 +48,7 @@ class _Printed(io.RawIOBase):
         self._begun = b""
 
     def fileno(self) -> int:
-        """For those who hand it to a child process."""
+        """Return the descriptor, for a child process."""
         return self._descriptor
 
     def writable(self) -> bool:

@@ -1,4 +1,4 @@
-"""Logging as a process has it: everything that would be printed on standard error goes to one handler."""
+"""Logging of the process: one handler gets everything that would be printed to standard error."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ logger = logging.getLogger("audiosocket_gw")
 
 @contextmanager
 def log_to_stderr() -> Iterator[None]:
-    """Log to standard error while the context is open: warnings and worse, until `set_level`.
+    """Log to standard error while the context is open: warnings and errors, until `set_level`.
 
-    On leaving it what is waiting is written, for a second at most. If nobody takes it, standard error goes
-    nowhere from then on: nothing that the process still says may keep it from ending.
+    At its end the waiting lines are written, for at most a second. If that fails, standard error is
+    redirected to /dev/null, so that later output can't keep the process from ending.
     """
     handler = LogHandler(STDERR)
     with _root_handler(handler), _hooks():
@@ -34,14 +34,14 @@ def log_to_stderr() -> Iterator[None]:
 
 
 def set_level(level: str) -> None:
-    """Set what is logged of this package; of others it is warnings and worse."""
+    """Set the level of this package; others log warnings and errors."""
     logging.getLogger(PACKAGE).setLevel(level)
 
 
 def open_standard_descriptors() -> None:
-    """Open those of the first three descriptors that are closed, to nowhere.
+    """Open those of the first three descriptors that are closed, on /dev/null.
 
-    Otherwise the next socket or file of the process would be given such a number, and the log be written
+    Otherwise the next socket or file of the process would get such a number, and the log would be written
     into it.
     """
     for descriptor in range(STDERR + 1):
@@ -49,7 +49,7 @@ def open_standard_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             _to_nowhere(descriptor)
-    # Python leaves these away where it finds them closed, and prints what is for the one on the other.
+    # Python omits these if it finds them closed, and prints output of the one to the other.
     if sys.stdout is None:
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 (a descriptor, open to the end)
     if sys.stderr is None:
@@ -79,7 +79,7 @@ def _root_handler(handler: logging.Handler) -> Iterator[None]:
 
 @contextmanager
 def _hooks() -> Iterator[None]:
-    """Log what Python would print by itself: it would wait for whoever reads standard error."""
+    """Log what Python itself would print, which would block on standard error."""
     before = sys.unraisablehook, threading.excepthook
     sys.unraisablehook, threading.excepthook = _unraisable, _thread_failed
     logging.captureWarnings(True)
@@ -91,7 +91,7 @@ def _hooks() -> Iterator[None]:
 
 
 def _unraisable(event: sys.UnraisableHookArgs) -> None:
-    logger.error("an error that nobody could be told of: %s", event.err_msg, exc_info=event.exc_value)
+    logger.error("ignored error: %s", event.err_msg, exc_info=event.exc_value)
 
 
 def _thread_failed(event: threading.ExceptHookArgs) -> None:

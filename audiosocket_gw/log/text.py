@@ -1,4 +1,4 @@
-"""What others wrote, made fit for a line of the log: masked, escaped, and of a bounded length. Pure."""
+"""Prepares text from others for the log: masked, escaped and cut. Pure."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from audiosocket_gw.redaction import mask_secrets
 
 VALUE_LIMIT = 200
-"""Characters of a foreign value."""
+"""Longest value from others, in characters."""
 
 SENTENCE_LIMIT = 500
-"""Characters of our own words with foreign values among them, and of what other libraries log."""
+"""Longest sentence with values from others, and longest line of another library, in characters."""
 
 WINDOW = 512
-"""Characters beyond the limit that are masked, too: the limit must not cut the half off that gives a secret
-away."""
+"""Characters beyond the limit that are also masked: the cut must not remove the half that identifies a
+secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """Our own words with foreign values among them: the log shows `SENTENCE_LIMIT` characters of it."""
+    """A sentence of this package with values from others: the log shows `SENTENCE_LIMIT` characters of it."""
 
     text: str
 
@@ -29,11 +29,11 @@ class Sentence:
 
 
 def fit(text: str, limit: int = VALUE_LIMIT, *, numbers: bool = False) -> str:
-    """Return ``text`` as the log may show it: printable, one line, at most ``limit`` characters and a remark.
+    """Return ``text`` for the log: printable, one line, at most ``limit`` characters and a note on the rest.
 
-    Secrets are masked, and the digits of what may be a telephone number, unless ``numbers`` are to be shown.
+    Secrets are masked, and so are the digits of what may be a telephone number, unless ``numbers`` is true.
     What an operator needs stays: addresses, ports, dates, UUIDs, the ids of agents and conversations,
-    fractions, and of channels all but a number that is their name.
+    fractions, and channels except for a number that is their name.
     """
     shown = text[: limit + WINDOW]
     if _may_hold_secrets(shown):
@@ -47,12 +47,12 @@ def fit(text: str, limit: int = VALUE_LIMIT, *, numbers: bool = False) -> str:
 
 
 def escape(text: str) -> str:
-    """Escape what isn't printable: line breaks, terminal commands, marks that turn the direction of text."""
+    """Escape what isn't printable: line breaks, terminal commands, marks that reverse text."""
     return text if text.isprintable() else repr(text)[1:-1]
 
 
-# To search for secrets takes half a microsecond a character, and few texts have any: one of these is in all
-# that the search finds.
+# The search for secrets takes half a microsecond per character, and few texts have any. Every secret that it
+# can find contains one of these.
 _HINTS = ("://", "key", "token", "secret", "passw", "sig", "auth", "cred", "pin", "bearer", "basic", "sk_")
 
 
@@ -62,7 +62,7 @@ def _may_hold_secrets(text: str) -> bool:
 
 
 _NUMBER = re.compile(r"\d(?:[ ()/.-]{0,3}\d){6,}")
-"""What may be a telephone number: seven digits and more, with or without separators."""
+"""What may be a telephone number: seven digits or more, with or without separators."""
 
 _DIGITS = re.compile(
     r"(?<![0-9A-Za-z])(?:"
@@ -70,19 +70,20 @@ _DIGITS = re.compile(
     r"|[A-Za-z]{2,20}_[0-9A-Za-z]{16,}"  # conv_01jz8k4r5ef9vbsm2v7xq9d0an
     r"|(?=[0-9]*[a-f])[0-9a-f]{16,}"  # an id in hexadecimal digits
     r"|\d{4}-\d\d-\d\d(?!\d)(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?"  # 2026-11-25T12:00:00.000
-    r"|\d{8}T\d{6}\.\d{3}Z"  # the name of a recording begins so
+    r"|\d{8}T\d{6}\.\d{3}Z"  # start of the name of a recording
     r"|\d{1,3}(?:\.\d{1,3}){3}(?![.\d])(?::\d{1,5}(?!\d))?"  # 192.168.100.200:40000
     r"|(?P<channel>(?:PJSIP|SIP|IAX2|DAHDI|SCCP|Local)/[\w.@+-]{1,80}-)0[0-9a-f]{7}(?:;[12])?(?!@)"
     r"|(?:0|1\d{9})\.\d{1,9}(?![.\d])"  # a fraction, Asterisk's id of a channel
     rf")(?![0-9A-Za-z])|(?P<number>{_NUMBER.pattern})"
 )
-"""Numbers that an operator needs, which stay, and what may be a telephone's: its digits become ``#``."""
+"""Numbers that an operator needs, which stay, or what may be a telephone number, whose digits become
+``#``."""
 
 
 def _masked(found: re.Match[str]) -> str:
     if found["number"]:
         return _hidden(found)
-    if found["channel"]:  # PJSIP/trunk-00000007: the name may be a number, what is behind it isn't
+    if found["channel"]:  # PJSIP/trunk-00000007: the name may be a number, the suffix isn't
         return _NUMBER.sub(_hidden, found["channel"]) + found[0].removeprefix(found["channel"])
     return found[0]
 

@@ -1,4 +1,4 @@
-"""The thread that writes the log. It may wait for whoever reads it; nobody waits for the thread."""
+"""The thread that writes the log. It may block on standard error; no caller blocks on the thread."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from collections.abc import Callable
 from audiosocket_gw.log.formatter import stamped
 
 MAX_WAITING = 2**20
-"""Characters that wait to be written, about 8,000 lines; beyond it lines are dropped, and counted."""
+"""Characters that may wait to be written, about 8,000 lines; further lines are dropped and counted."""
 
 MAX_BATCH = 2**14
-"""Characters that are written at once, or one line."""
+"""Characters per write, unless one line has more."""
 
 IDLE_S = 1.0
 
 FLUSH_S = 1.0
-"""How long what is waiting may take to be written when the process ends."""
+"""How long writing the waiting lines may take when the process ends."""
 
 
 class LineWriter:
-    """Writes lines to a descriptor, in their order, from `start` to `close`.
+    """Writes lines to a descriptor, in order, from `start` to `close`.
 
-    `put` may be called from any thread, and never waits. While the descriptor takes nothing (nobody reads it,
-    its terminal is gone, its disk is full) lines are lost; how many is said as soon as it takes some again.
+    `put` may be called from any thread and never blocks. While the descriptor accepts nothing (it isn't read,
+    its terminal is gone, its disk is full) lines are dropped; their number is logged as soon as it accepts
+    lines again.
     """
 
     def __init__(self, descriptor: int, on_idle: Callable[[], None]) -> None:
@@ -36,12 +37,12 @@ class LineWriter:
         self._on_idle = on_idle
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
-        # Reentrant: the collector may run, and have something to log, while it is held.
+        # Reentrant: the garbage collector may run while it is held, and log something.
         self._lock = threading.RLock()
         self._waiting = 0
         self._dropping = False
         self._dropped = 0
-        self._refused = 0  # the thread's own
+        self._refused = 0  # used only by the thread
         self._refusal = ""
 
     def start(self) -> None:
@@ -49,13 +50,13 @@ class LineWriter:
         os.register_at_fork(after_in_child=self._write_at_once)
 
     def close(self) -> bool:
-        """Write what is waiting, for `FLUSH_S` at most. Return False when it could not be."""
+        """Write the waiting lines, for at most `FLUSH_S`. Return False if they could not be written."""
         self._lines.put(None)
         self._thread.join(FLUSH_S)
         return not self._thread.is_alive()
 
     def put(self, line: str) -> None:
-        """Have ``line``, without its line break, written soon."""
+        """Queue ``line``, without its line break, for writing."""
         with self._lock:
             if self._dropping and self._waiting <= MAX_WAITING // 2:
                 self._say_dropped()
@@ -98,7 +99,7 @@ class LineWriter:
             self._on_idle()
 
     def _next(self) -> tuple[list[str], bool]:
-        """Return lines, at once or when there are any, and whether they are the last ones."""
+        """Return the next lines, as soon as there are any, and whether they are the last."""
         batch: list[str] = []
         size = 0
         try:
@@ -120,7 +121,7 @@ class LineWriter:
             lines = [_dropped(self._refused, f"standard error failed: {self._refusal}"), *lines]
         try:
             self._write_whole("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
-        except OSError as error:  # nobody reads, no terminal, no room: it may be over by the next line
+        except OSError as error:  # no reader, no terminal, no space: it may work again at the next line
             self._refused += len(lines) - bool(self._refused)
             self._refusal = error.strerror or str(error)
         else:
@@ -131,7 +132,7 @@ class LineWriter:
         while rest:
             try:
                 rest = rest[os.write(self._descriptor, rest) :]
-            except BlockingIOError:  # somebody who shares it has set it so
+            except BlockingIOError:  # another process that shares it made it non-blocking
                 _wait_until_writable(self._descriptor)
 
 

@@ -1,12 +1,12 @@
-"""The AudioSocket wire protocol: bytes in, frames out, and no input or output of its own.
+"""The AudioSocket wire protocol, sans-I/O: bytes in, frames out.
 
 A frame is a kind (1 byte), the length of the payload (2 bytes, big-endian) and the payload. Asterisk
-opens the TCP connection and sends the UUID frame first, once. What each kind means, and what Asterisk 22
-does with it, is set down in `docs/protocol.md`.
+opens the TCP connection and sends the UUID frame first, once. `docs/protocol.md` lists the kinds, and how
+Asterisk 22 treats each.
 
-Both ends are here, since the gateway, the simulated caller and the tests all speak it: `Decoder` reads
-what either side sends, the ``encode_*`` functions write it. Those that write to Asterisk can't produce a
-frame that ends the call: `res_audiosocket.c` hangs up on a kind it doesn't know and on empty audio.
+This module has both ends, for the gateway, the softphone and the tests. `Decoder` reads the frames of either
+side; the ``encode_*`` functions write them. Those that write to Asterisk can't produce a frame that ends the
+call: `res_audiosocket.c` hangs up on an unknown kind and on empty audio.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ HEADER = struct.Struct("!BH")
 """Kind and payload length, big-endian. (The audio samples in the payload are little-endian.)"""
 
 MAX_PAYLOAD = 65_535
-"""What the length field can say. Asterisk passes a telephone's long packets on whole: 120 ms at 48 kHz are
-11,520 bytes."""
+"""The maximum of the length field. Asterisk passes a telephone's long packets on in one frame: 120 ms at 48
+kHz are 11,520 bytes."""
 
 DTMF_DIGITS = frozenset("0123456789ABCD*#")
 
 
 class Kind(IntEnum):
-    """The kinds of Asterisk 22, named as in ``include/asterisk/res_audiosocket.h``."""
+    """The kinds that Asterisk 22 defines, named as in ``include/asterisk/res_audiosocket.h``."""
 
     HANGUP = 0x00
     UUID = 0x01
@@ -63,7 +63,7 @@ SAMPLE_RATES = {
 
 @dataclass(frozen=True, slots=True)
 class Hangup:
-    """End of the call. We send it; Asterisk closes its connection instead."""
+    """End of the call. The gateway sends it; Asterisk closes its connection instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,17 +75,17 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class Dtmf:
-    """One key that the caller pressed: ``0-9 A-D * #``. (Asterisk sends ``a-d``, too: of a SIP INFO.)"""
+    """One key that the caller pressed: ``0-9 A-D * #``. Asterisk also sends ``a-d``, from SIP INFO."""
 
     digit: str
 
 
-@dataclass(slots=True)  # not frozen, which costs three times as much, 50 times a second
+@dataclass(slots=True)  # not frozen: that costs three times as much, 50 times a second
 class Audio:
-    """Audio: normally 20 ms of it. ``kind`` tells the sample rate (`SAMPLE_RATES`).
+    """Audio, normally 20 ms. ``kind`` gives the sample rate (`SAMPLE_RATES`).
 
-    The payload may be empty: what a jitter buffer makes up for a lost packet, and, before 20.14, 21.9 and
-    22.4, comfort noise. Of the latter there are frames of a few bytes, too, which are no audio.
+    The payload may be empty: a jitter buffer inserts that for a lost packet, and releases before 20.14, 21.9
+    and 22.4 send it for comfort noise. Comfort noise may also have a few bytes, which are not audio.
     """
 
     kind: Kind
@@ -94,9 +94,10 @@ class Audio:
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """The peer reports an error; the protocol leaves the payload open. No release of Asterisk sends it.
+    """The peer reports an error. The protocol doesn't define the payload, and no release of Asterisk sends
+    it.
 
-    docs.asterisk.org, AudioSocket: 0x01 in it is a hang-up of the calling party.
+    docs.asterisk.org, AudioSocket: the bit 0x01 means that the calling party hung up.
     """
 
     payload: bytes
@@ -104,11 +105,10 @@ class Error:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A frame that means nothing here; live with it.
+    """A frame without a meaning here; ignore it.
 
-    Its kind is one that this version doesn't know, but a later Asterisk might; or it is a key that no
-    telephone has (``e`` and ``f`` of fax detection), a DTMF frame that isn't one byte, or a UUID after the
-    first.
+    Its kind is unknown to this version (a later Asterisk may know it); or it is a key that no telephone has
+    (``e`` and ``f`` of fax detection), a DTMF frame that isn't one byte, or a UUID after the first.
     """
 
     kind: int
@@ -121,25 +121,26 @@ _AUDIO_KINDS: dict[int, Kind] = {int(kind): kind for kind in SAMPLE_RATES}
 
 
 class Decoder:
-    """Cut a byte stream into frames.
+    """Split a byte stream into frames.
 
-    Give every piece that arrives to `receive`, in order, in whatever sizes TCP delivers it. The frames
-    don't depend on where the pieces were cut.
+    Pass every chunk to `receive`, in order, as TCP delivers it. The frames don't depend on how the stream was
+    split.
 
-    The handshake is strict: what doesn't begin with a UUID frame isn't Asterisk. After it nothing is an
-    error, for a caller is on the line: what means nothing is an `Unknown` frame. At most one unfinished frame
-    is kept, 65,538 bytes, and the work is linear in the bytes, however small the pieces.
+    The handshake is strict: a stream that doesn't begin with a UUID frame isn't from Asterisk. After it a
+    caller is on the line and nothing is an error: a frame without a meaning is `Unknown`. At most one
+    unfinished frame is buffered, 65,538 bytes, and the work is linear in the number of bytes, however small
+    the chunks.
 
-    `pending` is the number of bytes of an unfinished frame: not 0 at the end of the stream means that
-    the peer stopped in mid-frame.
+    `pending` is the number of bytes of an unfinished frame. If it isn't 0 at the end of the stream, the peer
+    stopped in mid-frame.
     """
 
     __slots__ = ("_identified", "_missing", "_pending")
 
     def __init__(self, *, identified: bool = False) -> None:
-        """``identified``: the UUID frame is not expected (the stream that a server sends)."""
-        self._pending: bytes | bytearray = b""  # bytes, until a third piece comes: that is quicker
-        self._missing = 0  # of the unfinished frame, or of its header: with less there is nothing to parse
+        """``identified``: no UUID frame is expected (the stream from a server)."""
+        self._pending: bytes | bytearray = b""  # bytes until a third chunk arrives: quicker than a bytearray
+        self._missing = 0  # of the unfinished frame or its header: before that there is nothing to parse
         self._identified = identified
 
     @property
@@ -150,8 +151,8 @@ class Decoder:
         """Yield the frames that ``data`` completes; iterate to the end before the next call.
 
         Raises:
-            RemoteProtocolError: the first frame is not a UUID frame of 16 bytes. The decoder is of no more
-                use.
+            RemoteProtocolError: the first frame is not a UUID frame of 16 bytes. The decoder can't be used
+            afterwards.
         """
         if not self._pending:
             buffer = bytes(data)
@@ -160,7 +161,7 @@ class Decoder:
             return
         else:
             buffer = b"".join((self._pending, data))
-            self._pending = b""  # at once: should the caller stop iterating, nothing is parsed twice
+            self._pending = b""  # before the yield: if the caller stops iterating, nothing is parsed twice
         end = len(buffer)
         start = 0
         missing = HEADER.size
@@ -184,7 +185,7 @@ class Decoder:
             self._missing = missing - (end - start)
 
     def _keep(self, data: bytes | memoryview) -> None:
-        """Add to the unfinished frame a piece that doesn't finish it."""
+        """Add to the unfinished frame a chunk that doesn't complete it."""
         if type(self._pending) is bytes:
             self._pending = bytearray(self._pending)
         self._pending += data
@@ -205,7 +206,7 @@ class Decoder:
 
 
 def _check_first(kind: int, length: int) -> None:
-    """Refuse a stream by its first header, so that nobody makes us wait for, or keep, a payload."""
+    """Check the first header before its payload, so that no peer makes us wait for it or buffer it."""
     if kind != Kind.UUID:
         raise RemoteProtocolError(
             f"the first frame has kind 0x{kind:02x}; Asterisk begins with the UUID, 0x01"
@@ -215,11 +216,11 @@ def _check_first(kind: int, length: int) -> None:
 
 
 HANGUP_FRAME = HEADER.pack(Kind.HANGUP, 0)
-"""Ends the AudioSocket application normally: the dialplan goes on at the next priority."""
+"""Ends the AudioSocket application in order: the dialplan continues at the next priority."""
 
 
 def encode_audio(kind: Kind, payload: bytes) -> bytes:
-    """Build an audio frame. Write it with ONE write: Asterisk hangs up when the payload comes 5 ms late.
+    """Build an audio frame. Send it with ONE write: Asterisk hangs up if the payload arrives 5 ms late.
 
     Raises:
         LocalProtocolError: not an audio kind, an empty payload, or more than 65,535 bytes.
@@ -234,12 +235,12 @@ def encode_audio(kind: Kind, payload: bytes) -> bytes:
 
 
 def encode_identity(uuid: UUID) -> bytes:
-    """Build the UUID frame: what Asterisk sends first. A gateway never sends it."""
+    """Build the UUID frame, which Asterisk sends first. A gateway never sends it."""
     return HEADER.pack(Kind.UUID, 16) + uuid.bytes
 
 
 def encode_dtmf(digit: str) -> bytes:
-    """Build a DTMF frame: what Asterisk sends for a key. A gateway never sends it.
+    """Build a DTMF frame, which Asterisk sends for a key. A gateway never sends it.
 
     Raises:
         LocalProtocolError: ``digit`` is not one of ``0-9 A-D * #``.

@@ -1,4 +1,4 @@
-"""What connects to an AudioSocket port and is no Asterisk, by the first bytes that it sends. Pure."""
+"""Peers on the AudioSocket port that aren't Asterisk, recognised by their first bytes. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _PROXY = (
     "this is a PROXY protocol header, which Asterisk never sends: switch it off for this port in the load "
     "balancer (HAProxy: no send-proxy; nginx: proxy_protocol off)"
 )
-_HTTP = "this is HTTP: a health check of this port must be one of TCP, which connects and closes"
+_HTTP = "this is HTTP: use a TCP health check for this port, one that connects and closes"
 _TLS = "this is TLS, which AudioSocket doesn't have"
 
 _BEGINNINGS = {
@@ -18,5 +18,5 @@ _BEGINNINGS = {
 
 
 def stranger(data: bytes) -> str | None:
-    """Say who begins a stream like this, and what to do about it; None: nobody that is known."""
+    """Return which protocol a stream begins with, and what to do about it; None if it is unknown."""
     return next((who for beginning, who in _BEGINNINGS.items() if data.startswith(beginning)), None)

@@ -1,6 +1,6 @@
-"""Host look-ups that are shared: a question that is being asked is not asked a second time.
+"""Shared host look-ups: concurrent look-ups of the same host share one answer.
 
-All calls look for the same agent's host, and each look-up takes a thread of its own.
+All calls look up the same agent's host, and each look-up takes a thread.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class SharedLookups:
-    """The look-ups that are going on. No answer is kept: hosts move."""
+    """The look-ups in progress. Answers are not cached: addresses change."""
 
     def __init__(self) -> None:
         self._running: dict[Hashable, asyncio.Task[Any]] = {}
@@ -20,7 +20,7 @@ class SharedLookups:
         return len(self._running)
 
     async def ask(self, question: Hashable, lookup: Coroutine[Any, Any, Any]) -> Any:
-        """Return the answer of the look-up that is going on for ``question``, or else of ``lookup``."""
+        """Return the answer of the look-up in progress for ``question``, or else that of ``lookup``."""
         running = self._running.get(question)
         if running is None:
             running = self._running[question] = asyncio.get_running_loop().create_task(lookup)
@@ -34,4 +34,4 @@ class SharedLookups:
     def _remove(self, question: Hashable, lookup: asyncio.Task[Any]) -> None:
         del self._running[question]
         if not lookup.cancelled():
-            lookup.exception()  # marks it as seen: perhaps the last waiter was cancelled
+            lookup.exception()  # mark it as retrieved: perhaps the last waiter was cancelled

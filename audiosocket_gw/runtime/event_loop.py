@@ -1,13 +1,12 @@
-"""The gateway's event loop: asyncio's own, but thrifty where hundreds of calls do the same.
+"""The gateway's event loop: asyncio's own, optimised for hundreds of calls.
 
-A process that wakes up for one frame pays more for the waking than for the frame. With a hundred calls a
-frame arrives every 0.2 ms: after one look at the sockets the next may come a little later, and find several.
-Nobody hears that, and it saves a quarter of the CPU time (`docs/performance.md`). Network cards gather their
-interrupts for the same reason.
+A wake-up for one frame costs more than the frame. With a hundred calls a frame arrives every 0.2 ms: if the
+loop waits a little between two polls of the sockets, each poll finds several. The delay is inaudible and
+saves a quarter of the CPU time (`docs/performance.md`). Network cards coalesce their interrupts for the same
+reason.
 
-When there is more to do than time, what is read may be late, but not the clock, which callers hear: asyncio
-serves all sockets that have something before it looks at its timers, here it serves some. What isn't read
-at once is read in one piece later, which costs less.
+Under overload reads may be late, but not the ticks, which callers hear. asyncio serves all readable sockets
+before it runs timers; this loop serves some. What is left is read later in larger chunks, which costs less.
 """
 
 from __future__ import annotations
@@ -21,19 +20,20 @@ from typing import Any
 from audiosocket_gw.runtime.dns import SharedLookups
 
 GATHER_S = 0.0004
-"""From one look that found something to the next. With little to do, the next comes later anyway."""
+"""Time between a poll that found something and the next one. With little load, the next one is later
+anyway."""
 
 MOST_AT_ONCE = 64
-"""How many sockets are served before timers have their turn again: a millisecond, at 10 to 20 us each."""
+"""Sockets that are served before the timers run again: a millisecond, at 10 to 20 us each."""
 
 Ready = list[tuple[selectors.SelectorKey, int]]
 
 
 class CoalescingSelector(selectors.DefaultSelector):
-    """The system's selector, but for a short rest after each look that found something.
+    """The system's selector, with a short pause after each poll that found something.
 
-    It doesn't rest when there is something else to do, nor beyond the next timer. A look that found much is
-    handed out in portions.
+    It doesn't pause if there is other work, nor beyond the next timer. It returns the result of a large poll
+    in portions.
     """
 
     def __init__(self) -> None:
@@ -44,14 +44,14 @@ class CoalescingSelector(selectors.DefaultSelector):
 
     @property
     def backlog_s(self) -> float:
-        """How long those have waited that were found and not handed out yet."""
+        """How long the sockets that were found but not returned yet have waited, in seconds."""
         return time.monotonic() - self._looked_at if self._left else 0.0
 
     def select(self, timeout: float | None = None) -> Ready:
         ready: Ready = []
         while self._left and not ready:
             ready = self._still_ready(self._take())
-        if not ready:  # never before all are served: so nobody is served twice
+        if not ready:  # never before all are served, so that none is served twice
             self._left = self._look(timeout)
             ready = self._take()
         return ready
@@ -61,7 +61,7 @@ class CoalescingSelector(selectors.DefaultSelector):
         return portion
 
     def _still_ready(self, portion: Ready) -> Ready:
-        """Leave out who has gone meanwhile, or waits for something else: either makes a new key, or none."""
+        """Drop sockets that were closed or re-registered meanwhile: their key is gone or a new object."""
         keys = self.get_map()
         return [(key, events) for key, events in portion if keys.get(key.fd) is key]
 
@@ -80,7 +80,7 @@ class CoalescingSelector(selectors.DefaultSelector):
 
 
 class GatewayEventLoop(asyncio.SelectorEventLoop):
-    """Waits for its sockets with a `CoalescingSelector`, and looks hosts up with `SharedLookups`."""
+    """Polls its sockets with a `CoalescingSelector`, and looks hosts up with `SharedLookups`."""
 
     def __init__(self) -> None:
         self._coalescing = CoalescingSelector()
@@ -89,7 +89,7 @@ class GatewayEventLoop(asyncio.SelectorEventLoop):
 
     @property
     def backlog_s(self) -> float:
-        """How long sockets have had something and not been served."""
+        """How long readable sockets have waited to be served, in seconds."""
         return self._coalescing.backlog_s
 
     async def getaddrinfo(
@@ -100,7 +100,7 @@ class GatewayEventLoop(asyncio.SelectorEventLoop):
 
 
 def backlog_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
-    """Return what tells how long the loop's sockets have waited, in s; 0.0 for a loop that doesn't know."""
+    """Return a function that returns how long the loop's sockets have waited, in s; 0.0 on other loops."""
     if isinstance(loop, GatewayEventLoop):
         return lambda: loop.backlog_s
     return lambda: 0.0

@@ -1,11 +1,11 @@
-"""TCP connections to a host with several addresses: one that doesn't answer costs 250 ms (RFC 8305).
+"""TCP connections to a host with several addresses: an unreachable one costs 250 ms (RFC 8305).
 
-A name often has addresses that can't be reached: IPv6 where nothing routes it, a machine of a pair that is
-down. Tried one after the other, one that swallows everything uses up the whole deadline, in every call.
+A name often has unreachable addresses: IPv6 without a route, one machine of a pair that is down. In sequence,
+one address that drops all packets would use up the whole deadline of every call.
 
-asyncio's own (``happy_eyeballs_delay``) isn't used: Python 3.11, and 3.12 and 3.13 for long, leave tasks
-behind when it is cancelled, as by a deadline (python/cpython#128479), and may lose the reason why nothing
-answered (python/cpython#135836, an IndexError).
+asyncio's ``happy_eyeballs_delay`` isn't used: on Python 3.11 and early releases of 3.12 and 3.13 it leaks
+tasks when it is cancelled, as by a deadline (python/cpython#128479), and may replace the error by an
+IndexError (python/cpython#135836).
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ from typing import Any
 from audiosocket_gw.errors import reason_of
 
 ATTEMPT_DELAY_S = 0.25
-"""How long an address has before the next one is tried beside it (RFC 8305, section 5)."""
+"""Time that an address has before the next one is tried in parallel (RFC 8305, section 5)."""
 
 AddressInfo = tuple[Any, Any, int, str, Any]
 """One answer of ``getaddrinfo``: family, type, protocol, canonical name, address."""
 
 
 async def open_socket(host: str, port: int) -> socket.socket:
-    """Return a connected, non-blocking socket: to the first of the host's addresses that answers.
+    """Return a connected, non-blocking socket, to the address of the host that answers first.
 
     Raises:
-        OSError: there is no such host, or none of its addresses takes the connection; says why for each.
-        ValueError: ``host`` is no name of a host.
+        OSError: there is no such host, or none of its addresses accepts the connection; the message has the
+        reason for each.
+        ValueError: ``host`` is not a valid host name.
     """
     return await _race(interleaved(await _addresses(host, port)))
 
 
 def interleaved(addresses: Iterable[AddressInfo]) -> list[AddressInfo]:
-    """Let the address families take turns, each in its own order (RFC 8305, section 4)."""
+    """Alternate between the address families, each in its own order (RFC 8305, section 4)."""
     families: dict[int, list[AddressInfo]] = {}
     for address in addresses:
         families.setdefault(address[0], []).append(address)
@@ -45,13 +46,13 @@ def interleaved(addresses: Iterable[AddressInfo]) -> list[AddressInfo]:
 
 
 async def _addresses(host: str, port: int) -> Sequence[AddressInfo]:
-    with suppress(socket.gaierror):  # an address needs no thread to look it up
+    with suppress(socket.gaierror):  # an address needs no look-up, and so no thread
         return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
 async def _race(addresses: Iterable[AddressInfo]) -> socket.socket:
-    """Try one address after the other; the next as soon as the one before has failed, or its time is over."""
+    """Try the addresses in order; start the next one when the one before has failed or its time is over."""
     waiting = list(addresses)
     attempts: list[asyncio.Task[socket.socket]] = []
     winner: asyncio.Task[socket.socket] | None = None
@@ -90,9 +91,9 @@ def _has_succeeded(attempt: asyncio.Task[socket.socket]) -> bool:
 
 
 def _give_up(attempts: Iterable[asyncio.Task[socket.socket]]) -> None:
-    """End what is still being tried, and close what came too late to win.
+    """Cancel the remaining attempts, and close sockets that connected too late.
 
-    It doesn't wait for that: whoever were cancelled meanwhile would lose the winner.
+    It doesn't wait for them: a cancellation during the wait would lose the winning socket.
     """
     for attempt in attempts:
         attempt.cancel()

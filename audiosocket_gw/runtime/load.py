@@ -1,11 +1,10 @@
-"""How much the process has to do, and what follows from it.
+"""Measures the load of the process, and decides on batching and admission.
 
-All calls share one thread. While it has time to spare, each 20 ms of a caller's audio leave at once. When
-it becomes scarce, more of them share a message: most of what a call costs is paid for each message, so that
-buys room for a few tens of milliseconds of delay. When that is used up, new calls are refused, for the sake
-of those that are up.
+All calls share one thread. While it has spare time, each 20 ms of caller audio are sent at once. Under load
+several frames share a message: most of a call's cost is per message, so a few tens of milliseconds of delay
+buy capacity. When that is used up, new calls are rejected to protect calls in progress.
 
-The thread's own CPU time warns in advance; lateness shows what it can't see: others on the same core.
+The thread's CPU time warns early; late ticks show what it misses: other processes on the same core.
 """
 
 from __future__ import annotations
@@ -17,59 +16,59 @@ logger = logging.getLogger("audiosocket_gw.runtime")
 
 WINDOW_S = 0.25
 
-BUNDLE_ABOVE = 0.8
-"""Busier than this, audio is batched. Audio begins to be late above 0.9."""
+BATCH_ABOVE = 0.8
+"""Above this share of a core, audio is batched. Audio starts to be late above 0.9."""
 
-UNBUNDLE_BELOW = 0.55
-"""Idler than this, it is batched less. A step saves at most 30 %: the two don't alternate."""
+BATCH_LESS_BELOW = 0.55
+"""Below this share, it is batched less. A step saves at most 30 %, so the two don't alternate."""
 
 REFUSE_ABOVE = 0.87
 ADMIT_BELOW = 0.82
-"""Not of a window but of the last second or so: agents speak in bursts. It also lets the peak pass that many
-calls make which begin at once (500: one to two seconds), unless the process was busy before."""
+"""Of the last second or so, not of one window: agents send audio in bursts. This also tolerates the peak of
+many calls that start at once (500: one to two seconds), unless the process was busy before."""
 
 SMOOTHING = 0.2
-"""What a window counts for in that. One in which frames were late counts as one without any time left."""
+"""Weight of one window in that average. A window with late frames counts as fully busy."""
 
 OWN_FAULT_ABOVE = 0.3
-"""Idler than this, the process is late for others on its core, which to refuse a call wouldn't help."""
+"""Below this share, ticks are late because of other processes on the core; rejecting calls wouldn't help."""
 
 LATE_S = 0.005
 VERY_LATE_S = 0.01
 
 LATE_SHARE = 0.05
-"""Of all ticks: the share that may be late."""
+"""Share of all ticks that may be late."""
 
 PRESSED_WINDOWS = 2
-"""So many busy windows in a row, 0.5 s, before audio is batched."""
+"""Consecutive busy windows, 0.5 s, before audio is batched."""
 
 CALM_WINDOWS = 4
-"""So many quiet windows in a row, 1 s, before anything is taken back."""
+"""Consecutive quiet windows, 1 s, before a step is reversed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was measured: parts of one."""
+    """One measurement; all values are fractions of 1."""
 
     busy: float
-    """CPU time of the thread by clock time."""
+    """CPU time of the thread divided by wall time."""
     late: float
-    """Moments of the clock that came more than 5 ms late."""
+    """Ticks that were more than 5 ms late."""
     very_late: float
-    """Those that came more than 10 ms late."""
+    """Ticks that were more than 10 ms late."""
 
 
 class Load:
-    """Is told of every tick; says how audio is batched and whether a call may begin."""
+    """Records every tick; decides how audio is batched and whether a call may begin."""
 
     def __init__(self, least_frames: int = 1, most_frames: int = 1) -> None:
-        """``least_frames`` and ``most_frames``: the bounds of `batch_frames`; equal: it is pinned."""
+        """``least_frames`` and ``most_frames`` are the bounds of `batch_frames`; if equal, it is fixed."""
         self.batch_frames = least_frames
-        """How many frames of 20 ms of a caller's audio share a message."""
+        """Number of 20 ms frames of caller audio per message."""
         self.overloaded = False
-        """Whether a new call would harm those that are up."""
+        """Whether a new call would harm calls in progress."""
         self.window = Window(0.0, 0.0, 0.0)
-        """The last one."""
+        """The last window."""
         self._least_frames = least_frames
         self._most_frames = most_frames
         self._lately = 0.0
@@ -78,7 +77,7 @@ class Load:
         self._moments = self._late = self._very_late = 0
 
     def record_tick(self, late_s: float, now: float, cpu: float) -> None:
-        """Take a tick: how late it, or what is read, was; now; the thread's CPU time; in s."""
+        """Record a tick: how late it or the reads were, the time, and the thread's CPU time, in s."""
         if self._began is None:
             self._begin(now, cpu)
             return
@@ -97,7 +96,7 @@ class Load:
             self._judge(self.window)
 
     def reset(self) -> None:
-        """Learn that no call is up, and the clock stands still."""
+        """Start again: no call is in progress, and the clock has stopped."""
         self._began = None
         self._lately = 0.0
         self._calm = self._pressed = 0
@@ -109,7 +108,7 @@ class Load:
         self._moments = self._late = self._very_late = 0
 
     def _judge(self, window: Window) -> None:
-        pressed = window.busy > BUNDLE_ABOVE or window.late > LATE_SHARE
+        pressed = window.busy > BATCH_ABOVE or window.late > LATE_SHARE
         too_late = window.very_late > LATE_SHARE and window.busy > OWN_FAULT_ABOVE
         self._lately += SMOOTHING * ((1 if too_late else window.busy) - self._lately)
         self._calm = 0 if pressed else self._calm + 1
@@ -121,20 +120,20 @@ class Load:
             self._refuse(True)
         elif self._lately < ADMIT_BELOW:
             self._refuse(False)
-        is_calm = self._calm >= CALM_WINDOWS and self._lately < UNBUNDLE_BELOW
+        is_calm = self._calm >= CALM_WINDOWS and self._lately < BATCH_LESS_BELOW
         if is_calm and self.batch_frames > self._least_frames:
             self._batch(self.batch_frames - 1)
             self._calm = 0
 
     def _batch(self, frames: int) -> None:
         self.batch_frames = frames
-        logger.info("callers' audio leaves %d ms at a time now: %s", 20 * frames, self)
+        logger.info("caller audio is now sent in %d ms batches: %s", 20 * frames, self)
 
     def _refuse(self, overloaded: bool) -> None:
         if overloaded is not self.overloaded:
             self.overloaded = overloaded
             if overloaded:
-                logger.warning("overloaded: new calls are refused: %s", self)
+                logger.warning("overloaded: new calls are rejected: %s", self)
             else:
                 logger.warning("no longer overloaded: %s", self)
 

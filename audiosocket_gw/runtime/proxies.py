@@ -1,7 +1,7 @@
 """The proxies of the machine's environment: tools' HTTP requests use them, the agent's connection doesn't.
 
 ``HTTP_PROXY``, ``HTTPS_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` are often set for a whole machine, for other
-programs. A bad one is named, without a traceback.
+programs. An invalid one is named, without a traceback.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _CREDENTIALS = re.compile(r"^(\w+://)?.*@")
 
 
 def create_http_client_for_tools(context: ssl.SSLContext) -> httpx.AsyncClient:
-    """Return the HTTP client of tools, which uses the environment's proxies if that is possible at all."""
+    """Return the HTTP client of tools, which uses the environment's proxies if they are usable."""
     try:
         return httpx.AsyncClient(verify=context)
     except (ImportError, ValueError, httpx.InvalidURL):
@@ -33,15 +33,15 @@ def create_http_client_for_tools(context: ssl.SSLContext) -> httpx.AsyncClient:
 
 
 def warn_of_unused_proxy(*urls: str | None) -> None:
-    """Say once that the connections to these hosts go direct, though there is a proxy for them."""
+    """Log once that connections to these hosts go direct although a proxy is set."""
     proxies = getproxies_environment()
     names = [name for name in ("https", "http", "all") if name in proxies]
     hosts = sorted({urlsplit(url).hostname or "" for url in urls if url})
     direct = [host for host in hosts if not _is_local(host) and not proxy_bypass(host)]
     if names and direct:
         logger.warning(
-            "connections to %s go direct, %s is not used for them: where there is no direct way, calls end "
-            "as agent-unreachable. Add the host to NO_PROXY to be rid of this line",
+            "connections to %s go direct and don't use %s: without a direct route, calls end "
+            "as agent-unreachable. Add the host to NO_PROXY to suppress this line",
             " and ".join(direct),
             _variable(f"{names[0]}_PROXY".upper()),
         )
@@ -60,7 +60,7 @@ def _bad_proxies(context: ssl.SSLContext) -> Iterator[str]:
 
 
 def _variable(name: str) -> str:
-    """Return name and value, as it is set: in capitals or not; without credentials."""
+    """Return name and value as they are set, in upper or lower case, without credentials."""
     name = name.lower() if name.lower() in os.environ else name
     value = _CREDENTIALS.sub(r"\1***@", os.environ.get(name, ""))
     return f"{name}={value!r}"

@@ -1,11 +1,11 @@
-"""How the process is told to stop, and how it makes sure that it ends.
+"""Stop signals, and the guarantee that the process ends.
 
-SIGTERM, SIGINT, SIGQUIT and SIGPWR ask for an orderly stop, and end the process at once the second time.
-Other signals whose default would kill the process, and so cut every call, are ignored: SIGHUP of a closed
-terminal or a reload, SIGUSR1 of a log rotation.
+The first SIGTERM, SIGINT, SIGQUIT or SIGPWR requests an orderly stop, the second one ends the process at
+once. Other signals whose default would kill the process, and cut every call off, are ignored: SIGHUP of a
+closed terminal or a reload, SIGUSR1 of a log rotation.
 
-The handlers are Python's own, not the event loop's: they also run when something blocks the event loop. The
-second signal calls `os._exit`, since the kernel ignores a default action for process 1 of a container.
+The handlers are Python's, not the event loop's, so that they run even if the event loop is blocked. The
+second signal calls `os._exit`, since the kernel ignores default actions for process 1 of a container.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from audiosocket_gw.log.handler import LogHandler
 logger = logging.getLogger("audiosocket_gw.runtime")
 
 STOP_S = 5.0
-"""How long a stop may take beyond ``DRAIN_TIMEOUT``."""
+"""Time limit of a stop, beyond ``DRAIN_TIMEOUT``."""
 
 FLUSH_S = 1.0
-"""What of it is for the log, which nobody may be reading."""
+"""The part of it for the log, whose reader may be blocked."""
 
 LEFTOVERS_S = 0.5
-"""How long tasks and threads may take to end when everything else has."""
+"""Time for remaining tasks and threads to end after everything else."""
 
 
 def _known(*names: str) -> frozenset[int]:
@@ -46,16 +46,16 @@ _FAULTS = _known("SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT", "SIGTRAP", 
 _NOT_DEADLY = _known(
     *("SIGCHLD", "SIGCONT", "SIGURG", "SIGWINCH", "SIGTSTP", "SIGTTIN", "SIGTTOU"), *("SIGKILL", "SIGSTOP")
 )
-"""Ignored by default, or stop and continue a process; the last two can't be handled."""
+"""Signals that are ignored by default or stop and continue a process; the last two can't be handled."""
 
 _HINTS = {"SIGHUP": "settings are read at the start only; restart the gateway to change them"}
 
 
 @contextmanager
 def stop_signals(drain_timeout_s: float) -> Iterator[asyncio.Event]:
-    """Handle signals while the context is open; the event is set when one asks for the stop.
+    """Handle signals while the context is open; the event is set when a stop is requested.
 
-    From then on the process ends within ``drain_timeout_s`` and `STOP_S`, whatever hangs.
+    After that the process ends within ``drain_timeout_s`` plus `STOP_S`, whatever hangs.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -65,9 +65,7 @@ def stop_signals(drain_timeout_s: float) -> Iterator[asyncio.Event]:
         nonlocal asked
         name = _name(number)
         if asked:
-            end_now(
-                128 + number, f"{name} again: the process ends at once, and with it the calls that are up"
-            )
+            end_now(128 + number, f"{name} again: ending the process at once; calls in progress are cut off")
         asked = True
         _end_after(drain_timeout_s + STOP_S - FLUSH_S)
         logger.info("%s: stopping: no new calls; a second signal ends the process at once", name)
@@ -85,9 +83,9 @@ def stop_signals(drain_timeout_s: float) -> Iterator[asyncio.Event]:
 
 @contextmanager
 def _wakened(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Have signals end the event loop's wait, for Python to run the handler.
+    """Make signals wake the event loop, so that Python runs the handler.
 
-    A signal that comes just before the wait begins doesn't interrupt it.
+    A signal just before the wait begins wouldn't interrupt it.
     """
     reader, writer = socket.socketpair()
     with reader, writer:
@@ -103,9 +101,10 @@ def _wakened(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
 
 
 async def end_with_nothing_left(status: int) -> None:
-    """Return if no task and no thread is left; otherwise end the process, which would wait for them.
+    """Return if no task and no thread is left; otherwise end the process, which would otherwise wait for
+    them.
 
-    A tool may swallow its cancellation, or wait in a thread for what doesn't come.
+    A tool may swallow its cancellation, or wait in a thread for ever.
     """
     tasks = asyncio.all_tasks() - {asyncio.current_task()}
     for task in tasks:
@@ -113,7 +112,7 @@ async def end_with_nothing_left(status: int) -> None:
     if tasks:
         await asyncio.wait(tasks, timeout=LEFTOVERS_S)
     until = time.monotonic() + LEFTOVERS_S
-    # No event tells of the end of a thread.
+    # There is no event for the end of a thread.
     while (threads := _waited_for()) and time.monotonic() < until:  # noqa: ASYNC110
         await asyncio.sleep(0.01)
     left = [task.get_name() for task in tasks if not task.done()] + [thread.name for thread in threads]
@@ -122,7 +121,7 @@ async def end_with_nothing_left(status: int) -> None:
 
 
 def end_now(status: int, why: str) -> NoReturn:
-    """End the process without waiting for anything but the log, `FLUSH_S` at most."""
+    """End the process without waiting, except for the log, for at most `FLUSH_S`."""
     try:
         logger.error("%s", why)
         for handler in logging.getLogger().handlers:
@@ -133,26 +132,26 @@ def end_now(status: int, why: str) -> NoReturn:
 
 
 def _end_after(seconds: float) -> None:
-    why = f"the stop did not end within DRAIN_TIMEOUT and {STOP_S:g} s: the process ends now"
+    why = f"the stop took longer than DRAIN_TIMEOUT plus {STOP_S:g} s: ending the process now"
     watchdog = threading.Timer(min(seconds, threading.TIMEOUT_MAX), end_now, (1, why))
     watchdog.daemon = True
     watchdog.start()
 
 
 def _waited_for() -> list[threading.Thread]:
-    """Return the threads that Python would wait for at the end of the process."""
+    """Return the threads that Python waits for at the end of the process."""
     return [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
 
 
 def _ignored() -> list[int]:
-    """Return the signals that would kill the process, neither for a fault of its own nor to stop it."""
+    """Return the signals that would kill the process without being a stop request or a fault."""
     others = set(map(int, signal.valid_signals())) - STOPPING - _FAULTS - _NOT_DEADLY
     return [number for number in sorted(others) if signal.getsignal(number) is signal.SIG_DFL]
 
 
 def _ignore(number: int, _: FrameType | None) -> None:
     name = _name(number)
-    logger.warning("%s ignored: %s", name, _HINTS.get(name, "the gateway has no use for it"))
+    logger.warning("%s ignored: %s", name, _HINTS.get(name, "the gateway doesn't use it"))
 
 
 def _name(number: int) -> str:

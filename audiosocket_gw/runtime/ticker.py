@@ -1,8 +1,8 @@
-"""The clock of every call: one timer for the process, 20 ms apart, on absolute deadlines.
+"""The clock of all calls: one timer for the process, every 20 ms, with absolute deadlines.
 
-Asterisk doesn't pace what it gets; the gateway is the clock of what the caller hears. A sleep after each
-frame runs 2 to 60 % slow, and a task for each call costs far more than one timer for all of them
-(measured; see `docs/performance.md`).
+Asterisk doesn't pace what it receives, so the gateway is the clock of the caller's audio. A sleep after each
+frame runs 2 to 60 % slow, and a task per call costs far more than one timer for all calls (measured; see
+`docs/performance.md`).
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ logger = logging.getLogger("audiosocket_gw.runtime")
 PERIOD_S = FRAME_MS / 1000
 
 SLOTS = 4
-"""The calls are spread over this many moments, 5 ms apart, so that they don't all wait for one burst."""
+"""The calls are spread over this many slots, 5 ms apart, so that they don't all wait for one burst."""
 
 SLOT_S = PERIOD_S / SLOTS
 
 MAX_CATCH_UP_S = 0.1
-"""How much lost time is made up, frame after frame, after the loop was held up. What is beyond is dropped
-from the clock (not from the audio): a longer burst would only fill the far end's jitter buffer."""
+"""How much lost time the clock catches up on, frame after frame, after the loop was blocked. It skips the
+rest (of time, not of audio): a longer burst would only fill the far end's jitter buffer."""
 
 Tick = Callable[[], None]
 
 
 class Ticker:
-    """Calls each attached function every 20 ms. It rests while none is attached."""
+    """Calls each attached function every 20 ms. It has no timer while none is attached."""
 
     def __init__(self, load: Load | None = None, backlog_s: Callable[[], float] = lambda: 0.0) -> None:
-        """``load`` is told of every tick; ``backlog_s`` says how long sockets have waited to be read."""
+        """``load`` records every tick; ``backlog_s`` returns how long sockets have waited to be read."""
         self._load = load
         self._backlog_s = backlog_s
         self._slots: list[set[Tick]] = [set() for _ in range(SLOTS)]
@@ -47,7 +47,7 @@ class Ticker:
 
     @contextmanager
     def attach(self, tick: Tick) -> Iterator[None]:
-        """Call ``tick`` every 20 ms while the context is open. It must not raise, and must not block."""
+        """Call ``tick`` every 20 ms while the context is open. It must neither raise nor block."""
         slot = min(self._slots, key=len)
         slot.add(tick)
         if self._timer is None:
@@ -72,13 +72,13 @@ class Ticker:
             lost_s = math.ceil((late_s - MAX_CATCH_UP_S) / PERIOD_S) * PERIOD_S
             self._deadline += lost_s
             logger.warning(
-                "the process was held up for %.0f ms: every call heard silence for %.0f ms of it",
+                "the process was blocked for %.0f ms: all callers heard silence for %.0f ms of it",
                 late_s * 1000,
                 lost_s * 1000,
             )
-        # A late one brings along those that are due by now: the next turn of the loop may take as long.
+        # A late timer also runs the slots that are due by now: the next loop iteration may take as long.
         due = 1 + int((now - self._deadline) / SLOT_S)
-        # The next one first: whatever happens in a tick, the clock goes on.
+        # Schedule the next one first: the clock continues whatever happens in a tick.
         self._deadline += due * SLOT_S
         self._timer = loop.call_at(self._deadline, self._fire)
         for _ in range(due):
@@ -87,5 +87,5 @@ class Ticker:
             for tick in tuple(slot):
                 tick()
         if self._load is not None:
-            # The clock goes before the sockets: those may be late though it isn't.
+            # The clock runs before the sockets: they may be late when it isn't.
             self._load.record_tick(max(late_s, self._backlog_s()), now, time.thread_time())

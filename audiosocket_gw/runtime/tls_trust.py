@@ -1,7 +1,7 @@
-"""Which authorities TLS trusts, by the machine's environment and the settings.
+"""The certificate authorities that TLS trusts, from the environment and the settings.
 
-``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` name the authorities (httpx), ``SSLKEYLOGFILE`` a file for the keys of
-TLS (Python). They are often set for a whole machine, for other programs. A bad one is named, without a
+``SSL_CERT_FILE`` and ``SSL_CERT_DIR`` name the authorities (httpx), ``SSLKEYLOGFILE`` a file for TLS keys
+(Python). They are often set for a whole machine, for other programs. An invalid one is named, without a
 traceback.
 """
 
@@ -26,10 +26,11 @@ _TLS_VARIABLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE", "OPENSSL_CON
 
 
 def create_ssl_context(ca_file: Path | None = None) -> ssl.SSLContext:
-    """Return what TLS to the agent, the REST host and tools' hosts checks: certificates, and names.
+    """Return the TLS context for the agent, the REST host and tools' hosts; it checks certificates and names.
 
-    ``ca_file`` (``TLS_CA_FILE``) is trusted besides. With it Python's check of certificates is as up to 3.12:
-    since 3.13 it refuses authorities that lack extensions (``VERIFY_X509_STRICT``), as many private ones do.
+    ``ca_file`` (``TLS_CA_FILE``) is trusted in addition. With it certificates are checked as up to Python
+    3.12: since 3.13 Python rejects authorities that lack extensions (``VERIFY_X509_STRICT``), as many private
+    ones do.
 
     Raises:
         ConfigurationError: a variable, or ``ca_file``, names what can't be used; the message has a
@@ -48,7 +49,7 @@ def create_ssl_context(ca_file: Path | None = None) -> ssl.SSLContext:
         context = httpx.create_ssl_context()
     except OSError as error:  # an SSLError is one
         raise ConfigurationError(
-            f"TLS can't be set up: {error}. Look at these variables: {_set_variables() or 'none is set'}"
+            f"TLS can't be set up: {error}. Check these variables: {_set_variables() or 'none is set'}"
         ) from None
     if ca_file is not None:
         trust(context, ca_file, "TLS_CA_FILE")
@@ -56,10 +57,10 @@ def create_ssl_context(ca_file: Path | None = None) -> ssl.SSLContext:
 
 
 def trust(context: ssl.SSLContext, ca_file: Path, setting: str) -> None:
-    """Have the context trust the authorities in ``ca_file``, which may lack what Python 3.13 demands of them.
+    """Trust the authorities in ``ca_file`` too, even if they lack what Python 3.13 requires.
 
     Raises:
-        ConfigurationError: the file, which ``setting`` names, can't be read, or has no certificate in it.
+        ConfigurationError: the file, named by ``setting``, can't be read, or has no certificate.
     """
     try:
         context.load_verify_locations(ca_file)
@@ -85,14 +86,14 @@ def _check_key_log() -> None:
 
 
 def _check_authorities() -> None:
-    """Look at the variable that httpx goes by: the file, or else the directory."""
+    """Check the variable that httpx uses: the file, or else the directory."""
     if file := os.environ.get("SSL_CERT_FILE"):
         try:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
         except OSError as error:
             raise ConfigurationError(
                 f"SSL_CERT_FILE={file!r}: {_why(error)}. Unset it, or name a PEM file with the authorities "
-                "to trust; to trust one more than the usual ones, set TLS_CA_FILE."
+                "to trust; to add one to the usual ones, set TLS_CA_FILE."
             ) from None
     elif paths := os.environ.get("SSL_CERT_DIR"):
         directories = list(filter(os.path.isdir, paths.split(os.pathsep)))
@@ -103,8 +104,8 @@ def _check_authorities() -> None:
             )
         if not any(map(_may_hold_authorities, directories)):
             logger.warning(
-                "SSL_CERT_DIR=%r: there is no certificate in it by a name that OpenSSL looks for "
-                "(`openssl rehash` makes them): no public authority is trusted",
+                "SSL_CERT_DIR=%r: it has no certificate under a name that OpenSSL looks for "
+                "(`openssl rehash` creates them): no public authority is trusted",
                 paths,
             )
 
@@ -112,7 +113,7 @@ def _check_authorities() -> None:
 def _may_hold_authorities(directory: str) -> bool:
     try:
         return any(_HASHED.fullmatch(path.name) for path in Path(directory).iterdir())
-    except OSError:  # it can be searched, perhaps, though not listed
+    except OSError:  # perhaps it can be searched, though not listed
         return True
 
 

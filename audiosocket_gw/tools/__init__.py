@@ -1,7 +1,7 @@
 """Python functions that the agent may call: their schema, the check of their arguments, built-in ones.
 
-A tool's name, description and parameters are read from the function itself; its arguments are checked
-before it runs, and whatever happens, the agent gets a sentence. `docs/tools.md` tells how to write one.
+A tool's name, description and parameters are read from the function itself. Arguments are checked before it
+runs, and the agent always gets a result in words. `docs/tools.md` explains how to write a tool.
 """
 
 from __future__ import annotations

@@ -14,8 +14,8 @@ from audiosocket_gw.tools import ToolContext, ToolRegistry, tool
 
 @dataclass(frozen=True, slots=True)
 class CallActions:
-    """What a tool can do to its call. Both return what to tell the agent, and act once the caller has
-    heard the agent's last words; both raise `ToolError` when it can't be done.
+    """What a tool can do to its call. Both methods return a text for the agent, and act after the caller has
+    heard the agent's last words; both raise `ToolError` if the action isn't possible.
 
     ``transfer`` takes extension, context and priority, as the agent gave them.
     """
@@ -55,10 +55,10 @@ async def avr_hangup(context: CallToolContext) -> str:
 
 
 def load_tools(timeout_s: float, directory: Path | None) -> ToolRegistry:
-    """Return the built-in tools, and those of ``directory`` (``TOOLS_DIR``).
+    """Return the built-in tools and those of ``directory`` (``TOOLS_DIR``).
 
     Raises:
-        ConfigurationError: something is wrong in the directory.
+        ConfigurationError: the directory or a file in it is invalid.
     """
     registry = ToolRegistry(timeout_s)
     registry.register(avr_transfer)

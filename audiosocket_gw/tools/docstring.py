@@ -1,4 +1,6 @@
-"""What a Google-style docstring tells the agent: what a function is for, and each parameter's meaning."""
+"""Reads from a Google-style docstring what the agent needs: a function's purpose and its parameters'
+meaning.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,14 @@ _ARGUMENT = re.compile(r"^(\w+)(?: \(.*?\))?:(.*(?:\n(?:[ \t].*|$))*)", re.MULTI
 
 @dataclass(frozen=True, slots=True)
 class Docstring:
-    """The text before the first section, and the entries of ``Args``. Other sections are for programmers."""
+    """The text before the first section, and the entries of ``Args``; other sections are ignored."""
 
     description: str
     parameters: dict[str, str]
 
 
 def parse_docstring(text: str) -> Docstring:
-    """Read a docstring. Line breaks within a paragraph are only lay-out, and go."""
+    """Parse a docstring. Line breaks within a paragraph become spaces."""
     description, *sections = _SECTION.split(cleandoc(text))
     bodies = dict(zip(sections[::2], sections[1::2], strict=True))
     arguments = "".join(bodies.get(title, "") for title in ("Args", "Arguments", "Parameters"))

@@ -19,7 +19,9 @@ BUILT_IN = "built in"
 
 
 class ToolRegistry:
-    """Knows the tools by name and calls them; ``timeout_s`` is the deadline of those without their own."""
+    """Holds the tools by name and calls them; ``timeout_s`` applies to tools without a deadline of their
+    own.
+    """
 
     def __init__(self, timeout_s: float = 10.0) -> None:
         self._timeout_s = timeout_s
@@ -45,11 +47,11 @@ class ToolRegistry:
     def load(self, directory: Path) -> None:
         """Add every public async function of the Python files in ``TOOLS_DIR``.
 
-        Left alone: files and functions whose names begin with an underscore, and imported functions.
+        Ignored: files and functions whose names begin with an underscore, and imported functions.
 
         Raises:
-            ConfigurationError: a file can't be imported, or a function can't be a tool; the message has a
-                line for each of them.
+            ConfigurationError: a file can't be imported, or a function can't be a tool; the message has one
+            line per problem.
         """
         if not directory.is_dir():
             raise ConfigurationError(
@@ -70,15 +72,17 @@ class ToolRegistry:
             raise ConfigurationError("\n".join(problems))
 
     def elevenlabs_configs(self) -> list[Schema]:
-        """List the bodies that create the tools in ElevenLabs: ``POST /v1/convai/tools``, one for each."""
+        """Return the request bodies that create the tools in ElevenLabs: ``POST /v1/convai/tools``, one per
+        tool.
+        """
         return [tool.elevenlabs_config for tool in self._tools.values()]
 
     async def call(self, name: str, parameters: Mapping[str, Any], context: ToolContext) -> ToolResult:
-        """Run a tool for the agent, and answer in any case; raises nothing but its own cancellation."""
+        """Run a tool for the agent and always return a result; raise nothing but `CancelledError`."""
         try:
             text = await self._named(name).run(parameters, context)
         except ToolError as error:
-            return ToolResult(agent_text(str(error), f"{name} refused, and gave no reason."), is_error=True)
+            return ToolResult(agent_text(str(error), f"{name} failed, and gave no reason."), is_error=True)
         return ToolResult(agent_text(text, f"{name} is done. It had nothing to report."), is_error=False)
 
     def _named(self, name: str) -> Tool:
@@ -87,7 +91,7 @@ class ToolRegistry:
         except KeyError:
             known = f"The tools are: {', '.join(self._tools)}" if self._tools else "There are no tools"
             raise ToolError(
-                f"There is no tool named {name!r:.80}. {known}. Use one of these, or carry on without."
+                f"There is no tool named {name!r:.80}. {known}. Use one of these, or continue without a tool."
             ) from None
 
     def _add(self, function: ToolFunction, origin: str) -> None:
@@ -101,11 +105,11 @@ class ToolRegistry:
         self._origins[tool.name] = origin
 
     def _load_file(self, path: Path) -> list[str]:
-        """Add the tools of a file; return what is wrong with it."""
+        """Add the tools of a file; return its problems."""
         try:
             module = _import(path)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a file of the user's can fail in any way
-            return [f"can't be imported, {_describe(error, path)}: mend the file"]
+            return [f"can't be imported, {_describe(error, path)}: correct the file"]
         problems = []
         for name, function in _public_functions(module).items():
             try:
@@ -116,11 +120,11 @@ class ToolRegistry:
 
 
 def _import(path: Path) -> ModuleType:
-    """Import a file under a name that no other module has: it shadows nothing, and nothing shadows it."""
+    """Import a file under a unique module name, so that it shadows no module and none shadows it."""
     spec = importlib.util.spec_from_file_location(f"tools_dir.{path.stem}", path)
     assert spec is not None and spec.loader is not None, "the suffix is .py"
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look up their module there
+    sys.modules[spec.name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
     except BaseException:
@@ -138,7 +142,7 @@ def _public_functions(module: ModuleType) -> dict[str, FunctionType]:
 
 
 def _describe(error: BaseException, path: Path) -> str:
-    """Name the error and the line of the file that it comes from."""
+    """Describe the error, with the line of the file that caused it."""
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: {error.msg}"
     lines = [

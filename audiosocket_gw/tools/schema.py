@@ -1,6 +1,7 @@
-"""The JSON Schema of a parameter, as a language model can fill it: one type, no references, all described.
+"""The JSON Schema of a parameter in a form that a language model can fill: one type, no references, all
+described.
 
-ElevenLabs takes less than JSON Schema: ``type``, ``description``, ``enum`` of strings, ``items``,
+ElevenLabs supports a subset of JSON Schema: ``type``, ``description``, ``enum`` of strings, ``items``,
 ``properties`` and ``required``, and every property needs a description (`LiteralJsonSchemaProperty` and
 its siblings in its Python SDK 2.78).
 """
@@ -21,7 +22,7 @@ _SCALARS = frozenset({"string", "integer", "number", "boolean"})
 _DROPPED = frozenset({"$defs", "$ref", "anyOf", "title", "default", "const"})
 _ELEVENLABS = ("type", "description", "required")
 _FORMATS = {"date": "YYYY-MM-DD", "time": "HH:MM", "date-time": "YYYY-MM-DDTHH:MM"}
-"""ElevenLabs has no ``format``, so the description says it."""
+"""ElevenLabs has no ``format``, so the description states it."""
 
 _UNSUPPORTED = (
     "has a type that an agent can't send: use str, int, float, bool, Literal or an Enum, date or time, "
@@ -30,11 +31,11 @@ _UNSUPPORTED = (
 
 
 def parameter_schema(hint: Any, description: str | None) -> Schema:
-    """Derive the schema of a parameter annotated with ``hint``; ``description`` wins over the type's own.
+    """Derive the schema of a parameter annotated with ``hint``; ``description`` overrides the type's own.
 
     Raises:
-        ConfigurationError: not a JSON type, or something in it has no description. The message is the
-            end of a sentence that begins with the parameter's name.
+        ConfigurationError: not a JSON type, or a part of it has no description. The message is the end of a
+        sentence that begins with the parameter's name.
     """
     try:
         schema = TypeAdapter(hint).json_schema()
@@ -47,7 +48,7 @@ def parameter_schema(hint: Any, description: str | None) -> Schema:
 
 
 def elevenlabs_property(schema: Schema) -> Schema:
-    """Reduce a schema to what ElevenLabs takes."""
+    """Reduce a schema to the subset that ElevenLabs supports."""
     reduced = {key: schema[key] for key in _ELEVENLABS if key in schema}
     if schema.get("format") in _FORMATS:
         reduced["description"] += f" Format: {_FORMATS[schema['format']]}."

@@ -1,4 +1,4 @@
-"""What a tool function says about itself, and the check of what the agent sends against it."""
+"""The signature of a tool function, and the check of the agent's arguments against it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, NotRequired, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
-from typing_extensions import TypedDict  # pydantic refuses typing's before Python 3.12
+from typing_extensions import TypedDict  # pydantic rejects typing's before Python 3.12
 
 from audiosocket_gw.errors import ConfigurationError, ToolError
 from audiosocket_gw.tools.docstring import parse_docstring
@@ -17,15 +17,15 @@ from audiosocket_gw.tools.schema import Schema, parameter_schema
 
 _CHECKS = ConfigDict(
     coerce_numbers_to_str=True,  # language models send 600 for "600"
-    extra="forbid",  # an argument that the tool doesn't know is a wish that it wouldn't fulfil
-    allow_inf_nan=False,  # Python's JSON reader takes NaN and Infinity
+    extra="forbid",  # an unknown argument is a wish that the tool wouldn't fulfil
+    allow_inf_nan=False,  # Python's JSON reader accepts NaN and Infinity
 )
 
 _PROBLEMS_SHOWN = 5
 _VALUE_SHOWN = 40
 
 _PLAIN = {"missing": "is missing", "extra_forbidden": "there is no such parameter"}
-"""pydantic's error types whose own words a language model would not understand."""
+"""pydantic's error types whose own messages a language model would not understand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +40,10 @@ class Signature:
     def bind(self, parameters: Mapping[str, Any], context: object) -> dict[str, Any]:
         """Check and coerce the agent's arguments; return the function's keyword arguments.
 
-        A null counts as not sent: models send it for an optional that they have no value for.
+        A null counts as not sent: models send it for an optional parameter without a value.
 
         Raises:
-            ToolError: something is missing, unknown or of the wrong type; the message names it all.
+            ToolError: an argument is missing, unknown or of the wrong type; the message names all problems.
         """
         required = self.schema["required"]
         sent = {name: value for name, value in parameters.items() if value is not None or name in required}
@@ -63,11 +63,11 @@ class Signature:
 
 
 def read_signature(function: Callable[..., object], context_type: type) -> Signature:
-    """Read a function's docstring and annotations; parameters of ``context_type`` are not the agent's.
+    """Read a function's docstring and annotations, without parameters of ``context_type``.
 
     Raises:
-        ConfigurationError: it lacks a docstring, an annotation or a description, or has one that no
-            agent can use. The message is a sentence without its subject.
+        ConfigurationError: a docstring, an annotation or a description is missing or unusable. The message is
+        a sentence without its subject.
     """
     doc = parse_docstring(getdoc(function) or "")
     if not doc.description:
@@ -121,9 +121,11 @@ def _schema_of(name: str, hint: Any, description: str | None) -> Schema:
 
 
 def _adapter(hints: Mapping[str, Any], optional: set[str]) -> TypeAdapter[dict[str, Any]]:
-    """A TypedDict, and not a model, since a tool's parameter may have any name; a model's fields may not."""
+    """A TypedDict instead of a model, since a tool's parameter may have any name; a model's fields may
+    not.
+    """
     fields = {name: NotRequired[hint] if name in optional else hint for name, hint in hints.items()}
-    typed_dict: Any = TypedDict  # type checkers can't follow one that is made at run time
+    typed_dict: Any = TypedDict  # type checkers can't follow a type that is created at run time
     arguments = typed_dict("Arguments", fields)
     arguments.__pydantic_config__ = _CHECKS
     return TypeAdapter(arguments)

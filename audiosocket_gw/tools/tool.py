@@ -1,4 +1,4 @@
-"""One tool: a function, and how it is run: arguments checked, within a deadline, always with an answer."""
+"""One tool: a function that runs with checked arguments, within a deadline, and always gives a result."""
 
 from __future__ import annotations
 
@@ -28,33 +28,34 @@ ToolFunction = Callable[..., Awaitable[object]]
 _F = TypeVar("_F", bound=ToolFunction)
 
 MAX_RESULT_CHARS = 8_000
-"""About 2,000 tokens: more makes the agent slow before it makes it wiser."""
+"""About 2,000 tokens; longer results mainly slow the agent down."""
 
 MAX_RESPONSE_TIMEOUT_S = 120
-"""The longest that ElevenLabs can be told to wait for a client tool."""
+"""The longest response timeout of a client tool at ElevenLabs."""
 
 RESPONSE_MARGIN_S = 5
-"""By so much ElevenLabs waits longer than the gateway, so that the agent hears of a time-out from us."""
+"""Added to our own timeout when declaring the tool, so that our error message reaches the agent before
+ElevenLabs gives up."""
 
 MAX_TIMEOUT_S = MAX_RESPONSE_TIMEOUT_S - RESPONSE_MARGIN_S
 
 STOP_S = 1.0
-"""How long a tool that is stopped may take to clean up; then its call goes on, or ends, without it."""
+"""Time for a cancelled tool to clean up; after it the call continues or ends without waiting."""
 
 MAX_STEP_S = 0.1
-"""A tool that keeps the event loop for longer is heard: the ticker makes up no more lateness than this."""
+"""A tool that blocks the event loop for longer is audible: the ticker catches up on no more than this."""
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
-"""What language models take as the name of a function."""
+"""What language models accept as the name of a function."""
 
 _OPTIONS = "__tool_options__"
 
 
 @dataclass(frozen=True, slots=True)
 class ToolContext:
-    """What a tool may know and use of the call that it runs for.
+    """What a tool may know and use of its call.
 
-    ``caller`` is what Asterisk told of the caller, and may be empty. All calls share ``http``.
+    ``caller`` is the caller data from Asterisk and may be empty. All calls share ``http``.
     """
 
     uuid: UUID
@@ -64,7 +65,7 @@ class ToolContext:
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What the agent is told: never empty, at most a little longer than ``MAX_RESULT_CHARS``."""
+    """The text for the agent: never empty, at most slightly longer than ``MAX_RESULT_CHARS``."""
 
     text: str
     is_error: bool
@@ -80,10 +81,11 @@ class _Options:
 def tool(
     *, name: str | None = None, timeout_s: float | None = None, after_speech: bool = False
 ) -> Callable[[_F], _F]:
-    """Say what is special about a tool; an ordinary one needs no decorator.
+    """Set options of a tool; a tool without options needs no decorator.
 
-    ``name`` replaces the function's name, ``timeout_s`` the ``TOOL_TIMEOUT``. ``after_speech``: ElevenLabs is
-    told to have the agent announce the tool, and to run it only when that has been said, uninterrupted.
+    ``name`` replaces the function's name, ``timeout_s`` the ``TOOL_TIMEOUT``. ``after_speech``: the
+    declaration makes ElevenLabs let the agent announce the tool and run it only after the announcement,
+    uninterrupted.
     """
 
     def mark(function: _F) -> _F:
@@ -108,12 +110,12 @@ class Tool:
         """Make a tool of a function; ``timeout_s`` applies if it has no deadline of its own.
 
         Raises:
-            ConfigurationError: it can't be one; the message is a sentence without its subject.
+            ConfigurationError: the function can't be a tool; the message is a sentence without its subject.
         """
         if isasyncgenfunction(function) or not iscoroutinefunction(function):
             raise ConfigurationError(
-                "is not a coroutine function: while it ran, the audio of all calls would stand still; make "
-                "it `async def` with `await` (and `return`, not `yield`), or hide it by a name that begins "
+                "is not a coroutine function: it would block the audio of all calls while it runs; make "
+                "it `async def` with `await` (and `return`, not `yield`), or hide it with a name that begins "
                 "with an underscore"
             )
         options: _Options = getattr(function, _OPTIONS, _Options())
@@ -124,13 +126,13 @@ class Tool:
         if not 0 < deadline_s <= MAX_TIMEOUT_S:
             raise ConfigurationError(
                 f"has a deadline of {deadline_s:g} s: set one above 0 and at most {MAX_TIMEOUT_S} s, since "
-                f"ElevenLabs waits {MAX_RESPONSE_TIMEOUT_S} s for a tool, no longer"
+                f"ElevenLabs waits at most {MAX_RESPONSE_TIMEOUT_S} s for a tool"
             )
         return cls(name, deadline_s, options.after_speech, read_signature(function, ToolContext), function)
 
     @property
     def elevenlabs_config(self) -> Schema:
-        """The body that creates this tool in ElevenLabs: ``POST /v1/convai/tools``."""
+        """The request body that creates this tool in ElevenLabs: ``POST /v1/convai/tools``."""
         return {
             "tool_config": {
                 "type": "client",
@@ -142,7 +144,7 @@ class Tool:
                 "execution_mode": "post_tool_speech" if self.after_speech else "immediate",
                 "pre_tool_speech": "force" if self.after_speech else "auto",
                 "interruption_mode": "disable_during_tool" if self.after_speech else "allow",
-                # The default hides errors from the agent; ours are written for it.
+                # The default hides errors from the agent; our messages are written for it.
                 "tool_error_handling_mode": "passthrough",
             }
         }
@@ -151,9 +153,9 @@ class Tool:
         """Run the tool and return its result as text.
 
         Raises:
-            ToolError: for whatever reason there is none; the message is meant for the agent.
+            ToolError: there is no result, for any reason; the message is for the agent.
         """
-        # In a task of its own: a tool that swallows its cancellation must not keep its call from ending.
+        # In its own task: a tool that swallows its cancellation must not keep its call from ending.
         running = asyncio.get_running_loop().create_task(self._attempt(parameters, context))
         try:
             await asyncio.wait([running], timeout=self.timeout_s)
@@ -164,7 +166,7 @@ class Tool:
             await self._stop(running, context.uuid)
             raise
         if running.done() and not running.cancelled() and running.exception() is None:
-            return running.result()  # in the last moment
+            return running.result()  # at the deadline
         logger.warning("call %s: tool %s stopped after %g s", context.uuid, self.name, self.timeout_s)
         raise ToolError(
             f"{self.name} took longer than {self.timeout_s:g} seconds and was stopped. Don't say that it "
@@ -178,7 +180,8 @@ class Tool:
         except ToolError:
             raise
         except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError) as error:
-            # Out of a task, SystemExit and KeyboardInterrupt would end the event loop, and so every call.
+            # Raised from a task, SystemExit and KeyboardInterrupt would end the event loop, and with it every
+            # call.
             if _is_ours_to_obey(error):
                 raise
             raise self._failed(error, context.uuid) from error
@@ -190,7 +193,7 @@ class Tool:
         running.cancel()
         await asyncio.wait([running], timeout=STOP_S)
         if not running.done():
-            message = "call %s: tool %s abandoned: it still runs %g s after it was cancelled"
+            message = "call %s: tool %s abandoned: still running %g s after its cancellation"
             logger.error(message, call, self.name, STOP_S)
 
     def _failed(self, error: BaseException, call: UUID) -> ToolError:
@@ -202,7 +205,7 @@ class Tool:
 
 
 def agent_text(text: str, empty: str) -> str:
-    """Make a text fit to send: valid Unicode, bounded, and ``empty`` if there is nothing in it."""
+    """Return a text that can be sent: valid Unicode, of limited length, and ``empty`` if it is blank."""
     text = text.strip().encode(errors="replace").decode()
     if len(text) > MAX_RESULT_CHARS:
         more = len(text) - MAX_RESULT_CHARS
@@ -211,7 +214,7 @@ def agent_text(text: str, empty: str) -> str:
 
 
 def _retrieve(stopped: asyncio.Task[str]) -> None:
-    """Look at how a stopped tool ended, or asyncio would report that nobody did."""
+    """Retrieve the exception of a stopped tool; otherwise asyncio reports that it was never retrieved."""
     if not stopped.cancelled():
         stopped.exception()
 
@@ -223,16 +226,16 @@ def _as_text(result: object) -> str:
 
 
 def _is_ours_to_obey(error: BaseException) -> bool:
-    """Tell a cancellation of the call from one that a tool caught from something it waited for."""
+    """Distinguish the call's own cancellation from one that the tool got from something that it awaited."""
     task = asyncio.current_task()
     return isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 @coroutine
 def _watched(name: str, running: Awaitable[object]) -> Generator[Any, Any, object]:
-    """Run a tool step by step, and report each step that kept the event loop for too long.
+    """Run a tool step by step, and log each step that blocked the event loop for too long.
 
-    An ``async def`` can block as well as a ``def``; only its run shows.
+    An ``async def`` can block like a ``def``; only running it shows.
     """
     steps = running.__await__()
     step = partial(next, steps)

@@ -269,7 +269,7 @@ def test_a_line_that_cannot_be_made_is_told_and_harms_nobody(
     pipe: Pipe, handler: LogHandler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handler.handle(logging.LogRecord("audiosocket_gw", 30, "call.py", 7, "%d calls", ("no",), None))
-    assert pipe.lines("made")[0].endswith(" ERROR a log line can't be made, TypeError: call.py:7")
+    assert pipe.lines("made")[0].endswith(" ERROR a log line can't be formatted, TypeError: call.py:7")
     assert capsys.readouterr().err == ""
 
 

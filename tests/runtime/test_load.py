@@ -38,14 +38,14 @@ def is_refusing(load: Load) -> bool:
     return load.overloaded
 
 
-def test_with_time_to_spare_nothing_is_bundled_or_refused() -> None:
+def test_with_time_to_spare_nothing_is_batched_or_refused() -> None:
     load = Load(1, 3)
     Clock(load).windows(20, busy=0.7, late_s=0.004)
     assert (load.batch_frames, load.overloaded) == (1, False)
     assert load.window.busy == pytest.approx(0.7)
 
 
-def test_time_that_becomes_scarce_is_bought_by_bundling_and_given_back() -> None:
+def test_time_that_becomes_scarce_is_bought_by_batching_and_given_back() -> None:
     load = Load(1, 3)
     clock = Clock(load)
     clock.windows(3, busy=0.85)
@@ -58,7 +58,7 @@ def test_time_that_becomes_scarce_is_bought_by_bundling_and_given_back() -> None
     assert load.batch_frames == 1
 
 
-def test_nobody_is_refused_before_all_is_bundled_that_can_be() -> None:
+def test_nobody_is_refused_before_all_is_batched_that_can_be() -> None:
     load = Load(1, 3)
     clock = Clock(load)
     for _ in range(40):
@@ -97,7 +97,7 @@ def test_at_the_end_of_its_strength_it_refuses_until_it_is_calm(
     assert not is_refusing(load)
     warnings = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 2
-    assert "overloaded: new calls are refused" in warnings[0]
+    assert "overloaded: new calls are rejected" in warnings[0]
 
 
 def test_lateness_that_is_not_its_own_fault_refuses_nobody() -> None:
@@ -115,7 +115,7 @@ def test_it_recovers_though_a_few_ticks_are_late() -> None:
     assert not is_refusing(load)
 
 
-def test_pinned_it_is_never_bundled_otherwise() -> None:
+def test_pinned_it_is_never_batched_otherwise() -> None:
     load = Load(2, 2)
     clock = Clock(load)
     clock.windows(LONG, busy=0.99)

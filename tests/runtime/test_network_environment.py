@@ -85,7 +85,7 @@ def test_a_proxy_that_the_agents_connection_does_not_use_is_told_of_once(value: 
     served = Served(HTTPS_PROXY=value)
     assert served.status == 0, served.said
     shown = value.replace("me:pass", "***")
-    assert served.said.count(f"api.elevenlabs.io go direct, HTTPS_PROXY='{shown}' is not used") == 1
+    assert served.said.count(f"api.elevenlabs.io go direct and don't use HTTPS_PROXY='{shown}'") == 1
     assert "me:pass" not in served.said
     covered = Served(HTTPS_PROXY=value, NO_PROXY="elevenlabs.io")
     assert covered.status == 0, covered.said
@@ -162,7 +162,7 @@ def test_a_directory_in_which_openssl_finds_nothing_is_told_of(value: str, tmp_p
     paths = ":".join(str(tmp_path / name) for name in value.split(":"))
     served = Served(SSL_CERT_DIR=paths)
     assert served.status == 0, served.said
-    assert (f"SSL_CERT_DIR={paths!r}: there is no certificate" in served.said) is ("full" not in value)
+    assert (f"SSL_CERT_DIR={paths!r}: it has no certificate" in served.said) is ("full" not in value)
 
 
 @pytest.mark.parametrize(

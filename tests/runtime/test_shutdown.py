@@ -156,7 +156,7 @@ async def test_second_signal_ends_the_process(tmp_path: Path, number: signal.Sig
         await gateway.line.ended.wait()
         assert gateway.line.reset, "an end that isn't in order must not look like one"
         await asyncio.sleep(0.1)
-        assert f"{number.name} again: the process ends at once" in gateway.log
+        assert f"{number.name} again: ending the process at once" in gateway.log
 
 
 async def test_drain_timeout_of_centuries_is_waited_for(tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ async def test_a_stop_ends_whatever_tools_do(tmp_path: Path, tool: str) -> None:
         assert await gateway.status() == 1
         await asyncio.sleep(0.1)
         if tool == "block":
-            assert "the process ends now" in gateway.log
+            assert "ending the process now" in gateway.log
             return
         assert gateway.line.hung_up
         assert "abandoned" in gateway.log

@@ -420,7 +420,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     for line, says in zip(
         lines,
         [
-            r"a_syntax\.py: can't be imported, line 1: .*never closed: mend",
+            r"a_syntax\.py: can't be imported, line 1: .*never closed: correct",
             r"b_crash\.py: can't be imported, line 3: KeyError: 'NO_SUCH_VARIABLE'",
             r"c_exit\.py: can't be imported, line 1: SystemExit: 3",
             r"d_plain\.py: one is not a coroutine function",
@@ -589,7 +589,7 @@ async def test_the_tools_own_error_reaches_the_agent(caplog: pytest.LogCaptureFi
         raise ToolError(reason)
 
     assert await _call(refuse, reason="Closed today.") == ToolResult("Closed today.", is_error=True)
-    assert await _call(refuse) == ToolResult("refuse refused, and gave no reason.", is_error=True)
+    assert await _call(refuse) == ToolResult("refuse failed, and gave no reason.", is_error=True)
     assert not _logged(caplog, "tool refuse failed")
 
 
@@ -641,7 +641,7 @@ async def test_an_unknown_tool_is_answered_with_the_known_ones() -> None:
     answer = await _registry(everything).call("everithing", {}, _context())
     assert answer == ToolResult(
         "There is no tool named 'everithing'. The tools are: everything. "
-        "Use one of these, or carry on without.",
+        "Use one of these, or continue without a tool.",
         is_error=True,
     )
     assert "There are no tools." in (await ToolRegistry().call("x" * 100_000, {}, _context())).text
