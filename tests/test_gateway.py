@@ -18,7 +18,7 @@ from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.protocol.audiosocket import Hangup
-from audiosocket_gw.settings import GatewaySettings, Settings
+from audiosocket_gw.settings import AgentKind, GatewaySettings, Settings
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp
 from tests.harness.gateway import running_gateway
@@ -134,6 +134,23 @@ async def test_a_port_that_is_taken_is_a_configuration_error() -> None:
         with pytest.raises(ConfigurationError, match=f"PORT={port}.*in use"):
             async with Gateway(GatewaySettings.of(Settings(elevenlabs_agent_id="agent", port=port))):
                 pass
+
+
+async def test_settings_that_do_not_fit_together_are_a_configuration_error() -> None:
+    settings = Settings(port=0, ami_host="pbx")
+    with pytest.raises(ConfigurationError) as caught:
+        async with Gateway(GatewaySettings.of(settings)):
+            pass
+    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == [
+        "no agent is set",
+        "AMI_HOST is set, AMI_PASSWORD is not",
+    ]
+
+
+async def test_an_embedded_agent_is_not_the_gateways_to_start() -> None:
+    with pytest.raises(ConfigurationError, match="AGENT=simulator"):
+        async with Gateway(GatewaySettings.of(Settings(agent=AgentKind.SIMULATOR, port=0))):
+            pass
 
 
 async def test_too_many_calls_for_the_file_limit_is_a_configuration_error(
