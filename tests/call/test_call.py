@@ -40,6 +40,7 @@ async def test_the_caller_hears_silence_before_the_agent_is_there() -> None:
         assert line.frames[:10] == [Audio(Kind.SLIN, SILENCE)] * 10
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize("size", [1, 319, 320, 321, 1021, 16_001])
 async def test_what_the_agent_says_arrives_sample_for_sample(size: int) -> None:
     audio = ramp(400) if size > 1 else ramp(10)

@@ -850,7 +850,7 @@ async def test_dialplan_of_a_refused_call_is_told_that_the_gateway_is_full() -> 
 
 
 async def test_dialplan_of_a_refused_call_is_told_that_the_gateway_is_overloaded() -> None:
-    async with pbx() as (fake, harness):
+    async with pbx(refuse_overload=True) as (fake, harness):
         first, _ = await harness.call()
         harness.overload()
         async with first, await arrive(fake, harness) as line:

@@ -15,6 +15,7 @@ from audiosocket_gw.settings import GatewaySettings, Settings
 from audiosocket_gw.testing.simulator import Conversation, Scenario, Simulator
 from audiosocket_gw.testing.simulator.scenario import Mode
 from tests.harness.asterisk_peer import AsteriskPeer
+from tests.harness.busy_process import BusyProcess
 from tests.harness.waiting import until
 
 MANUAL = Scenario(mode=Mode.MANUAL)
@@ -35,10 +36,12 @@ class GatewayHarness:
         """What the gateway measures of its load, and decides by it."""
         return self.gateway._server.context.load
 
-    def overload(self, overloaded: bool = True) -> None:
-        """Have the gateway be overloaded, or not, from now on: whatever it measures."""
-        self.load.record_tick = lambda *_: None  # type: ignore[method-assign]
-        self.load.overloaded = overloaded
+    def overload(self) -> BusyProcess:
+        """Have the gateway measure that it is overloaded, until what this returns tells it otherwise."""
+        process = BusyProcess(self.load)
+        process.windows(40, busy=1.0)
+        assert self.load.overloaded
+        return process
 
     async def line(self) -> AsteriskPeer:
         """Connect; nothing has been sent yet."""
@@ -80,6 +83,7 @@ async def running_gateway(
             "elevenlabs_base_url": simulator.base_url,
             "port": 0,
             "drain_timeout": 0,
+            "refuse_overload": False,  # whatever else the machine does
         }
         seen: list[events.CallEvent] = []
         configured = Settings(**(given | settings))

@@ -100,6 +100,7 @@ async def test_the_recording_of_an_interrupted_call_is_what_the_caller_heard(tmp
     assert (transcript[0]["type"], transcript[-1]["reason"]) == ("call", "caller-hangup")
 
 
+@pytest.mark.virtual_time
 async def test_what_the_caller_says_is_recorded_sample_for_sample(tmp_path: Path) -> None:
     said = ramp(500)
     async with running_gateway(record_dir=tmp_path) as harness:

@@ -296,24 +296,31 @@ async def test_a_full_gateway_refuses_at_once_and_politely() -> None:
 
 
 async def test_an_overloaded_gateway_refuses_until_it_is_calm(caplog: pytest.LogCaptureFixture) -> None:
-    async with running_gateway() as harness, await _one_healthy_call_throughout(harness) as healthy:
-        harness.overload()
+    async with (
+        running_gateway(refuse_overload=True) as harness,
+        await _one_healthy_call_throughout(harness) as healthy,
+    ):
+        process = harness.overload()
         async with await harness.line() as refused:
             await refused.ended.wait()
             assert refused.frames == [Hangup()]
             assert not refused.reset
         assert "overloaded" in caplog.text
-        harness.overload(False)
+        process.windows(40, busy=0.1)
+        assert not harness.load.overloaded
         line, _ = await harness.call()
         await line.__aexit__()
         assert not healthy.ended.is_set()
 
 
 async def test_overload_is_borne_when_set_so() -> None:
-    async with running_gateway(refuse_overload=False) as harness:
+    async with (
+        running_gateway(refuse_overload=False) as harness,
+        await _one_healthy_call_throughout(harness),
+    ):
         harness.overload()
         line, _ = await harness.call()
-        assert harness.gateway.calls == 1
+        assert harness.load.overloaded
         await line.__aexit__()
 
 

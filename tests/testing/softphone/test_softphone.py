@@ -236,6 +236,8 @@ async def test_a_plain_close_ends_the_call_normally() -> None:
     async def behave(side: Side) -> None:
         await side.audio()
         side.writer.write(SILENCE)
+        side.writer.write_eof()
+        await side.until_closed()  # a close with something unread would be a reset
 
     assert (await call_ends(behave)).ending is Ending.SERVER_CLOSE
 
