@@ -15,7 +15,7 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.events import EndReason
-from audiosocket_gw.testing.simulator import Conversation
+from audiosocket_gw.testing.simulator import SimulatedAgent
 from audiosocket_gw.testing.simulator.scenario import Mode
 from tests.asterisk.lab import Lab
 from tests.asterisk.release import KEYS, ORDERLY_END
@@ -34,7 +34,7 @@ class Talk:
     """A call that is up: the caller's handset at one end, the agent at the other."""
 
     handset: GatewayPeer
-    agent: Conversation
+    agent: SimulatedAgent
     harness: GatewayHarness
 
 
@@ -50,7 +50,7 @@ async def talk(lab: Lab, extension: str, mouth: Script = silence) -> AsyncIterat
         yield Talk(handset, harness.simulator.conversations[0], harness)
 
 
-async def _say(agent: Conversation, audio: bytes, sizes: list[int]) -> None:
+async def _say(agent: SimulatedAgent, audio: bytes, sizes: list[int]) -> None:
     """Send audio in one go, in pieces of odd sizes: far faster than real time, as ElevenLabs does."""
     start = 0
     for size in itertools.cycle(sizes):

@@ -15,7 +15,7 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.events import EndReason
-from audiosocket_gw.testing.simulator import Conversation
+from audiosocket_gw.testing.simulator import SimulatedAgent
 from audiosocket_gw.testing.simulator.client_messages import ToolResult
 from tests.asterisk.lab import AMI_PASSWORD, Lab, Watch
 from tests.asterisk.phone import Phone
@@ -36,7 +36,7 @@ class Talk:
 
     harness: GatewayHarness
     handset: GatewayPeer
-    agent: Conversation
+    agent: SimulatedAgent
     watch: Watch
 
     async def use(self, tool: str, **parameters: str) -> ToolResult:

@@ -13,7 +13,7 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.audio import linear_to_ulaw
 from audiosocket_gw.protocol.audiosocket import Audio, Kind
-from audiosocket_gw.testing.simulator import Conversation
+from audiosocket_gw.testing.simulator import SimulatedAgent
 from tests.asterisk.lab import Lab
 from tests.asterisk.raw_phone import RawPhone, calling
 from tests.asterisk.release import COMFORT_NOISE, KEYS, WIDEBAND
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.asterisk
 @asynccontextmanager
 async def call_of(
     lab: Lab, extension: str, agent: str = "pcm_8000"
-) -> AsyncIterator[tuple[RawPhone, GatewayHarness, Wire, Conversation]]:
+) -> AsyncIterator[tuple[RawPhone, GatewayHarness, Wire, SimulatedAgent]]:
     """A phone's call to ``extension``, up as far as the agent."""
     scenario = replace(MANUAL, input_format=agent, output_format=agent)
     async with (

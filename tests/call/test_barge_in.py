@@ -10,7 +10,7 @@ import numpy as np
 import audiosocket_gw.testing.demo
 from audiosocket_gw import events
 from audiosocket_gw.protocol.audiosocket import Audio, Kind, encode_audio
-from audiosocket_gw.testing.simulator import Conversation
+from audiosocket_gw.testing.simulator import SimulatedAgent
 from audiosocket_gw.testing.softphone.wav import read_wav
 from tests.harness.agent_messages import agent_response, audio_message, interruption
 from tests.harness.asterisk_peer import AsteriskPeer
@@ -21,7 +21,7 @@ INTERRUPTION = Path(audiosocket_gw.testing.demo.__file__).with_name("interruptio
 SECOND = np.full(8_000, 8_000, "<i2").tobytes()
 
 
-async def told(agent: Conversation, kind: str) -> str:
+async def told(agent: SimulatedAgent, kind: str) -> str:
     """Return the text of the first message of that type that the agent was sent."""
     while not (found := [message for _, message in agent.log.received if message["type"] == kind]):
         await asyncio.sleep(0.005)

@@ -19,7 +19,7 @@ from audiosocket_gw.call.agent_speech import AgentSpeech
 from audiosocket_gw.elevenlabs.connection import AgentConnection
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Audio, Hangup, Kind, encode_audio, encode_dtmf
-from audiosocket_gw.testing.simulator import Conversation, Scenario
+from audiosocket_gw.testing.simulator import Scenario, SimulatedAgent
 from audiosocket_gw.testing.simulator.scenario import Metadata, SignedUrlAnswer
 from tests.harness.agent_messages import agent_response, audio_message, interruption, metadata
 from tests.harness.asterisk_peer import AsteriskPeer
@@ -394,7 +394,7 @@ async def test_the_caller_can_hang_up_during_the_goodbye() -> None:
             await harness.wait_for(events.CallEnded)
 
 
-_End = Callable[[Conversation], Any]
+_End = Callable[[SimulatedAgent], Any]
 
 ENDS: dict[str, tuple[_End, EndReason]] = {
     "1000": (lambda a: a.connection.close(1000, "bye"), EndReason.AGENT_HANGUP),

@@ -23,7 +23,7 @@ from audiosocket_gw.ami.client import AmiTiming
 from audiosocket_gw.call import last_words
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Hangup, encode_dtmf
-from audiosocket_gw.testing.simulator import Conversation, server_messages
+from audiosocket_gw.testing.simulator import SimulatedAgent, server_messages
 from audiosocket_gw.testing.simulator.client_messages import ToolResult
 from tests.ami.fake_asterisk import DENIED, PASSWORD, USERNAME, FakeAsterisk, fake_asterisk
 from tests.harness.agent_audio import at_level, babble, linear, silence, white_noise, words
@@ -107,7 +107,7 @@ class Scene:
 
     harness: GatewayHarness
     line: AsteriskPeer
-    agent: Conversation
+    agent: SimulatedAgent
 
     async def use(self, tool: str, **parameters: Any) -> ToolResult:
         """Have the agent call a tool, and wait for the answer."""
@@ -295,7 +295,7 @@ async def test_no_second_goodbye(said_before: bool) -> None:
 
 @asynccontextmanager
 async def background(
-    agent: Conversation, audio: bytes, *, said: bytes = b"", event_id: int = 1, ids_change: bool = False
+    agent: SimulatedAgent, audio: bytes, *, said: bytes = b"", event_id: int = 1, ids_change: bool = False
 ) -> AsyncIterator[None]:
     """Have the agent send background audio without a pause, 250 ms every 250 ms, and its words over it."""
 

@@ -12,7 +12,7 @@ from audiosocket_gw import events
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.runtime.load import Load
 from audiosocket_gw.settings import GatewaySettings, Settings
-from audiosocket_gw.testing.simulator import Conversation, Scenario, Simulator
+from audiosocket_gw.testing.simulator import Scenario, SimulatedAgent, Simulator
 from audiosocket_gw.testing.simulator.scenario import Mode
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.busy_process import BusyProcess
@@ -47,7 +47,7 @@ class GatewayHarness:
         """Connect; nothing has been sent yet."""
         return await AsteriskPeer.open(self.gateway.address)
 
-    async def call(self) -> tuple[AsteriskPeer, Conversation]:
+    async def call(self) -> tuple[AsteriskPeer, SimulatedAgent]:
         """Return a line whose call is up, and the agent's side of it, announced."""
         line = await self.line()
         number = len(self.simulator.conversations) + 1

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from audiosocket_gw.testing.simulator import Conversation, Simulator
+from audiosocket_gw.testing.simulator import SimulatedAgent, Simulator
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.gateway import MANUAL
 
@@ -69,7 +69,7 @@ class Process:
         self.process = process
         self.log = ""
         self.line: AsteriskPeer
-        self.agent: Conversation
+        self.agent: SimulatedAgent
 
     async def read_log(self) -> None:
         assert self.process.stderr is not None

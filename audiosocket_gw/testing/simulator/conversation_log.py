@@ -21,7 +21,7 @@ class ConversationLog:
         self.sent_audio = bytearray()
         self.sent_audio_sizes: list[tuple[float, int]] = []
         self.sent: list[tuple[float, Message]] = []
-        """All messages to the client but the audio of `Conversation.send_audio`."""
+        """All messages to the client but the audio of `SimulatedAgent.send_audio`."""
         self.tool_results: list[ToolResult] = []
         self.violations: list[str] = []
         """What the client did wrong, for people."""

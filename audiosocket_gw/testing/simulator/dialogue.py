@@ -11,9 +11,9 @@ from itertools import chain, pairwise, repeat
 
 from audiosocket_gw.audio import AudioFormat
 from audiosocket_gw.testing.simulator import prompts, server_messages
-from audiosocket_gw.testing.simulator.conversation import Conversation
 from audiosocket_gw.testing.simulator.expected_answers import ToolCall
 from audiosocket_gw.testing.simulator.scenario import BargeIn, Noise
+from audiosocket_gw.testing.simulator.simulated_agent import SimulatedAgent
 from audiosocket_gw.testing.simulator.turn import Close, CloseAt, Speech, Tool, ToolsAt, Turn
 from audiosocket_gw.testing.simulator.vad import EnergyVad, Heard
 
@@ -36,9 +36,9 @@ class _Reply:
 class Dialogue:
     """The agent's part: `hear` and `read` tell it what the caller says, `run` answers."""
 
-    def __init__(self, conversation: Conversation) -> None:
-        scenario = conversation.scenario
-        self._conversation = conversation
+    def __init__(self, agent: SimulatedAgent) -> None:
+        scenario = agent.scenario
+        self._agent = agent
         self._scenario = scenario
         rate = AudioFormat.parse(scenario.input_format).rate
         self._vad = EnergyVad(rate, scenario.speech_level, scenario.speech_ms, scenario.silence_ms)
@@ -66,12 +66,12 @@ class Dialogue:
     async def run(self) -> None:
         """Greet, then answer the caller turn by turn."""
         turns = self._scenario.turns or (Turn(),)
-        self._conversation.begin_reply()
+        self._agent.begin_reply()
         await self._take_turn(self._scenario.greeting)
         for turn in chain(turns, repeat(turns[-1])):
             written = await self._caller_turn()
             self._interrupted.clear()
-            self._conversation.begin_reply()
+            self._agent.begin_reply()
             if written is None:
                 await self._transcribe(turn.heard)
             await asyncio.sleep(self._scenario.think_s)
@@ -79,19 +79,19 @@ class Dialogue:
 
     @property
     def _is_playing(self) -> bool:
-        return self._conversation.playing_until > self._conversation.now()
+        return self._agent.playing_until > self._agent.now()
 
     async def _transcribe(self, text: str) -> None:
-        await self._conversation.send(server_messages.user_transcript(text, self._conversation.event_id))
+        await self._agent.send(server_messages.user_transcript(text, self._agent.event_id))
 
     # The caller's turn.
 
     async def _caller_turn(self) -> str | None:
         """Wait until the caller has said something, for as long as the scenario allows."""
         await self._playback()
-        ends_at = self._conversation.now() + (self._scenario.silence_end_call_s or math.inf)
+        ends_at = self._agent.now() + (self._scenario.silence_end_call_s or math.inf)
         while True:
-            left = min(self._scenario.turn_timeout_s or math.inf, ends_at - self._conversation.now())
+            left = min(self._scenario.turn_timeout_s or math.inf, ends_at - self._agent.now())
             try:
                 return await asyncio.wait_for(self._caller_turns.get(), None if math.isinf(left) else left)
             except TimeoutError:
@@ -100,10 +100,10 @@ class Dialogue:
                 await self._break_silence(ends_at)
 
     async def _break_silence(self, ends_at: float) -> None:
-        if self._conversation.now() >= ends_at:
-            await self._conversation.end(Close(reason="The caller has been silent for too long"))
+        if self._agent.now() >= ends_at:
+            await self._agent.end(Close(reason="The caller has been silent for too long"))
             return
-        self._conversation.begin_reply()
+        self._agent.begin_reply()
         await self._transcribe(_SILENCE_TRANSCRIPT)
         await self._say(self._said)
         await self._playback()
@@ -129,47 +129,45 @@ class Dialogue:
     async def _say_result(self, turn: Turn, worked: bool) -> None:
         speech = turn.say_after_tools if worked else turn.say_after_failed_tools
         if speech is not None:
-            self._conversation.begin_reply()
+            self._agent.begin_reply()
             await self._say(speech)
 
     async def _close(self, close: Close) -> None:
         if close.at == CloseAt.AFTER_PLAYBACK:
             await self._playback()
         if not self._interrupted.is_set():
-            await self._conversation.end(close)
+            await self._agent.end(close)
 
     async def _use_tools(self, tools: Sequence[Tool]) -> bool:
         """Call the tools, all at once; return whether each that has to answer did so without an error."""
-        conversation = self._conversation
+        agent = self._agent
         calls = [await self._call(tool) for tool in tools]
         audio = self._scenario.barge_in == BargeIn.TOOL_AUDIO
         if audio:
-            await conversation.send_audio(prompts.tone(_TOOL_AUDIO_MS, conversation.output_format))
+            await agent.send_audio(prompts.tone(_TOOL_AUDIO_MS, agent.output_format))
         awaited = [(call, tool) for call, tool in zip(calls, tools, strict=True) if tool.expects_response]
         await asyncio.gather(*(_answer(call, tool.timeout_s) for call, tool in awaited))
         if audio:
-            conversation.playing_until = conversation.now()
-            await conversation.send(server_messages.interruption(conversation.event_id - 1))
+            agent.playing_until = agent.now()
+            await agent.send(server_messages.interruption(agent.event_id - 1))
         return all(call.result is not None and not call.result.is_error for call, _ in awaited)
 
     async def _call(self, tool: Tool) -> ToolCall:
         if tool.mcp:
-            return await self._conversation.call_mcp_tool(tool.name, tool.parameters)
-        return await self._conversation.call_tool(tool.name, tool.parameters, with_id=not tool.without_id)
+            return await self._agent.call_mcp_tool(tool.name, tool.parameters)
+        return await self._agent.call_tool(tool.name, tool.parameters, with_id=not tool.without_id)
 
     async def _say(self, speech: Speech | None, close: Close | None = None) -> None:
         """Send a reply in bursts, faster than real time. ``close`` may come in the middle of it."""
         if speech is None:
             return
-        conversation, scenario = self._conversation, self._scenario
-        audio = prompts.audio_of(speech.prompt, conversation.output_format)
-        starts_at = max(conversation.now(), conversation.playing_until)
+        agent, scenario = self._agent, self._scenario
+        audio = prompts.audio_of(speech.prompt, agent.output_format)
+        starts_at = max(agent.now(), agent.playing_until)
         self._said, self._reply = speech, _Reply(speech.words, audio, starts_at)
         if scenario.text_first:
             await self._send_text(speech.words)
-        cuts = burst_cuts(
-            len(audio), scenario.bursts, conversation.output_format.sample_bytes, scenario.odd_bytes
-        )
+        cuts = burst_cuts(len(audio), scenario.bursts, agent.output_format.sample_bytes, scenario.odd_bytes)
         for start, end in pairwise(cuts):
             if start and close is not None and close.at == CloseAt.MID_REPLY:
                 return
@@ -180,58 +178,58 @@ class Dialogue:
             words = speech.words[
                 len(speech.words) * start // len(audio) : len(speech.words) * end // len(audio)
             ]
-            await conversation.send_audio(audio[start:end], text=words)
+            await agent.send_audio(audio[start:end], text=words)
         if not scenario.text_first:
             await self._send_text(speech.words)
         await self._finish_reply()
 
     async def _send_text(self, words: str) -> None:
-        await self._conversation.send(server_messages.agent_response(words, self._conversation.event_id))
+        await self._agent.send(server_messages.agent_response(words, self._agent.event_id))
 
     async def _finish_reply(self) -> None:
-        conversation, scenario = self._conversation, self._scenario
+        agent, scenario = self._agent, self._scenario
         if Noise.EMPTY_AUDIO in scenario.noise:
-            await conversation.send_audio(b"")
+            await agent.send_audio(b"")
         if Noise.UNKNOWN_EVENTS in scenario.noise:
-            for message in server_messages.unknown_events(conversation.event_id):
-                await conversation.send(message)
+            for message in server_messages.unknown_events(agent.event_id):
+                await agent.send(message)
         if Noise.SILENCE_TRANSCRIPT in scenario.noise:
             await self._transcribe(_SILENCE_TRANSCRIPT)
         if scenario.is_final:
-            await conversation.send(server_messages.final_audio(conversation.event_id))
+            await agent.send(server_messages.final_audio(agent.event_id))
         if scenario.response_complete:
-            await conversation.send(server_messages.agent_response_complete(conversation.event_id))
+            await agent.send(server_messages.agent_response_complete(agent.event_id))
 
     # Interruption.
 
     async def _barge_in(self) -> None:
         """Stop speaking: the caller has cut in."""
-        conversation = self._conversation
-        interrupted_id, reply = conversation.event_id, self._reply if self._is_playing else None
+        agent = self._agent
+        interrupted_id, reply = agent.event_id, self._reply if self._is_playing else None
         self._interrupted.set()
-        await conversation.interrupt()
+        await agent.interrupt()
         if reply is None:
             return
-        await conversation.send(
+        await agent.send(
             server_messages.agent_response_correction(reply.words, self._heard_of(reply), interrupted_id)
         )
         if self._scenario.barge_in == BargeIn.LATE_AUDIO:
-            late = reply.audio[: conversation.output_format.bytes_for(_LATE_AUDIO_MS)]
-            await conversation.send_audio(late, event_id=interrupted_id - 1)
-            await conversation.send_audio(late, event_id=interrupted_id)
-            conversation.playing_until = conversation.now()
+            late = reply.audio[: agent.output_format.bytes_for(_LATE_AUDIO_MS)]
+            await agent.send_audio(late, event_id=interrupted_id - 1)
+            await agent.send_audio(late, event_id=interrupted_id)
+            agent.playing_until = agent.now()
 
     def _heard_of(self, reply: _Reply) -> str:
         """Return the words of ``reply`` that, by the clock, the caller has heard."""
-        seconds = self._conversation.now() - reply.starts_at
-        share = min(max(seconds / self._conversation.output_format.seconds_of(reply.audio), 0.0), 1.0)
+        seconds = self._agent.now() - reply.starts_at
+        share = min(max(seconds / self._agent.output_format.seconds_of(reply.audio), 0.0), 1.0)
         words = reply.words.split()
         return " ".join(words[: int(len(words) * share)])
 
     async def _playback(self) -> None:
         """Wait until the caller has heard all, or interrupts."""
         while self._is_playing and not self._interrupted.is_set():
-            await self._pause(self._conversation.playing_until - self._conversation.now())
+            await self._pause(self._agent.playing_until - self._agent.now())
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not beyond an interruption."""

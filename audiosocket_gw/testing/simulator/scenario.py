@@ -39,7 +39,7 @@ class Mode(StrEnum):
     SILENT = "silent"
     """Nothing is said."""
     MANUAL = "manual"
-    """A test, through the `Conversation` object."""
+    """A test, through the `SimulatedAgent` object."""
 
 
 class Metadata(StrEnum):

@@ -18,10 +18,10 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 
 from audiosocket_gw.testing.simulator.access import Access, Denial
-from audiosocket_gw.testing.simulator.conversation import Conversation
 from audiosocket_gw.testing.simulator.rest import CONVERSATION_PATH, Rest, respond
 from audiosocket_gw.testing.simulator.scenario import Refusal, Scenario
 from audiosocket_gw.testing.simulator.session import Session
+from audiosocket_gw.testing.simulator.simulated_agent import SimulatedAgent
 from audiosocket_gw.testing.simulator.websocket import WebSocketConnection
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Simulator:
         record: bool = True,
     ) -> None:
         self.scenario = scenario
-        self.conversations: list[Conversation] = []
+        self.conversations: list[SimulatedAgent] = []
         """In the order of their start."""
         self._host = host
         self._port = port
@@ -111,7 +111,7 @@ class Simulator:
         if self._failures and error is None:
             raise ExceptionGroup("conversations of the simulator failed", self._failures)
 
-    async def wait_for_conversation(self, number: int = 1) -> Conversation:
+    async def wait_for_conversation(self, number: int = 1) -> SimulatedAgent:
         """Wait until the ``number``-th conversation, counted from 1, has started, and return it."""
         async with self._started:
             await self._started.wait_for(lambda: len(self.conversations) >= number)
@@ -133,14 +133,12 @@ class Simulator:
         await _accept(websocket)
         conversation_id = f"conv_{secrets.token_hex(14)}"
         connection = WebSocketConnection(websocket, conversation_id)
-        conversation = Conversation(
-            connection, self.scenario, str(agent_id), conversation_id, record=self._record
-        )
+        agent = SimulatedAgent(connection, self.scenario, str(agent_id), conversation_id, record=self._record)
         async with self._started:
-            self.conversations.append(conversation)
+            self.conversations.append(agent)
             self._started.notify_all()
         try:
-            await Session(conversation).run()
+            await Session(agent).run()
         except Exception as error:
             # One conversation must not disturb another, nor fail in silence.
             logger.exception("%s: the simulator failed", conversation_id)
@@ -148,7 +146,7 @@ class Simulator:
             await connection.close(1011, "Internal error")
         finally:
             if not self._record:
-                self.conversations.remove(conversation)
+                self.conversations.remove(agent)
 
     def _check_signature(self, websocket: WebSocket, agent_id: str) -> Denial | None:
         query = websocket.query_params

@@ -20,9 +20,9 @@ from audiosocket_gw.testing.simulator.client_messages import (
     UserAudio,
     UserText,
 )
-from audiosocket_gw.testing.simulator.conversation import Conversation
 from audiosocket_gw.testing.simulator.dialogue import Dialogue
 from audiosocket_gw.testing.simulator.scenario import Metadata, Mode, QueueAt
+from audiosocket_gw.testing.simulator.simulated_agent import SimulatedAgent
 from audiosocket_gw.testing.simulator.turn import Close
 
 logger = logging.getLogger(__name__)
@@ -33,18 +33,18 @@ _BACKGROUND_MS = 250
 class Session:
     """Holds one conversation, along its scenario."""
 
-    def __init__(self, conversation: Conversation) -> None:
-        self._conversation = conversation
-        self._connection = conversation.connection
-        self._log = conversation.log
-        self._scenario = scenario = conversation.scenario
+    def __init__(self, agent: SimulatedAgent) -> None:
+        self._agent = agent
+        self._connection = agent.connection
+        self._log = agent.log
+        self._scenario = scenario = agent.scenario
         self._input_format = AudioFormat.parse(scenario.input_format)
         self._wants: Initiation | None = None
         self._first_message = asyncio.Event()
         self._admitted = False
-        self._last_input_at = conversation.now()
-        self._dialogue = Dialogue(conversation) if scenario.mode == Mode.CONVERSATION else None
-        self._echo = Converter(self._input_format, conversation.output_format)
+        self._last_input_at = agent.now()
+        self._dialogue = Dialogue(agent) if scenario.mode == Mode.CONVERSATION else None
+        self._echo = Converter(self._input_format, agent.output_format)
 
     async def run(self) -> None:
         """Hold the conversation until it has ended."""
@@ -71,19 +71,19 @@ class Session:
             await self._wait_in_queue()
         if not queued_first or self._scenario.queue[-1:] == ("admitted",):
             await self._announce()
-        if not self._conversation.announced.is_set() and not queued_first:
+        if not self._agent.announced.is_set() and not queued_first:
             return
         if not queued_first:
             await self._wait_in_queue()
         if self._scenario.close_at_start is not None:
-            await self._conversation.end(self._scenario.close_at_start)
+            await self._agent.end(self._scenario.close_at_start)
             return
         self._admitted = True
         if self._dialogue is not None:
             await self._dialogue.run()
 
     async def _announce(self) -> None:
-        scenario, conversation = self._scenario, self._conversation
+        scenario, agent = self._scenario, self._agent
         if scenario.metadata == Metadata.NEVER:
             return
         if scenario.metadata != Metadata.AT_ONCE:
@@ -92,11 +92,11 @@ class Session:
         if scenario.metadata == Metadata.NOT_JSON:
             await self._connection.send_text("conversation_initiation_metadata")
         elif scenario.metadata == Metadata.MALFORMED:
-            await conversation.send({"type": "conversation_initiation_metadata"})
+            await agent.send({"type": "conversation_initiation_metadata"})
         else:
             formats = scenario.output_format, scenario.input_format
-            await conversation.send(server_messages.metadata(conversation.conversation_id, *formats))
-        conversation.announced.set()
+            await agent.send(server_messages.metadata(agent.conversation_id, *formats))
+        agent.announced.set()
         if self._wants is not None or scenario.metadata != Metadata.AT_ONCE:
             await self._check_initiation(self._wants or Initiation((), {}))
 
@@ -115,7 +115,7 @@ class Session:
 
     async def _wait_in_queue(self) -> None:
         for status in self._scenario.queue:
-            await self._conversation.send(server_messages.queue_status(status))
+            await self._agent.send(server_messages.queue_status(status))
             if status != "admitted":
                 await asyncio.sleep(self._scenario.queue_wait_s)
 
@@ -133,17 +133,17 @@ class Session:
                 await self._reject(str(error), "Invalid message received", "invalid_message")
 
     async def _reject(self, violation: str, reason: str, error_type: str, code: int = 1008) -> None:
-        logger.warning("%s: the client broke the protocol: %s", self._conversation.conversation_id, violation)
+        logger.warning("%s: the client broke the protocol: %s", self._agent.conversation_id, violation)
         self._log.violations.append(violation)
         close = Close(code=code, reason=reason, error=self._scenario.error_events, error_type=error_type)
-        await self._conversation.end(close, debug_message=violation)
+        await self._agent.end(close, debug_message=violation)
 
     async def _receive(self, text: str | None) -> None:
         if text is None:
             raise RemoteProtocolError("a binary WebSocket message; all messages are text")
         data = client_messages.decode(text)
         message = client_messages.parse(data)
-        now = self._conversation.now()
+        now = self._agent.now()
         self._first_message.set()
         if not isinstance(message, Pong):
             self._last_input_at = now
@@ -153,7 +153,7 @@ class Session:
         self._log.add_received(data, now)
         match message:
             case Pong(event_id):
-                self._conversation.expected.receive_pong(event_id, now)
+                self._agent.expected.receive_pong(event_id, now)
             case Initiation():
                 await self._receive_initiation(data, message)
             case ToolResult():
@@ -168,12 +168,12 @@ class Session:
                 assert_never(message)
 
     async def _receive_audio(self, audio: bytes) -> None:
-        conversation = self._conversation
-        if not conversation.announced.is_set() and not self._scenario.early_audio:
+        agent = self._agent
+        if not agent.announced.is_set() and not self._scenario.early_audio:
             raise RemoteProtocolError("audio before the metadata: the client can't know the format yet")
         if len(audio) % self._input_format.sample_bytes:
             raise RemoteProtocolError(f"{len(audio)} bytes of {self._input_format} end in half a sample")
-        self._log.add_received_audio(audio, conversation.now())
+        self._log.add_received_audio(audio, agent.now())
         if not self._admitted:
             return
         if self._dialogue is not None:
@@ -182,61 +182,61 @@ class Session:
         elif self._scenario.mode == Mode.ECHO:
             echo = self._echo.convert(audio)
             if echo:  # of a few samples the resampler has nothing to give out yet
-                await conversation.send_audio(echo)
+                await agent.send_audio(echo)
 
     async def _receive_initiation(self, data: dict[str, Any], initiation: Initiation) -> None:
         if self._wants is not None:
             raise RemoteProtocolError("a second conversation_initiation_client_data")
         self._log.initiation = data
         self._wants = initiation
-        if self._conversation.announced.is_set():
+        if self._agent.announced.is_set():
             await self._check_initiation(initiation)
 
     async def _receive_tool_result(self, result: ToolResult) -> None:
-        conversation = self._conversation
-        call = conversation.expected.call_of_result(result)
+        agent = self._agent
+        call = agent.expected.call_of_result(result)
         self._log.tool_results.append(result)
-        await conversation.send(
+        await agent.send(
             server_messages.agent_tool_response(
-                call.name, result.tool_call_id, "client", result.is_error, conversation.event_id
+                call.name, result.tool_call_id, "client", result.is_error, agent.event_id
             )
         )
         call.answer(result)
 
     async def _receive_approval(self, approval: McpApproval) -> None:
         call_id = approval.tool_call_id
-        call = self._conversation.expected.call_of_approval(approval)
+        call = self._agent.expected.call_of_approval(approval)
         call.answer(ToolResult(call_id, "", is_error=not approval.is_approved))
         state = "success" if approval.is_approved else "failure"
-        await self._conversation.send(server_messages.mcp_tool_call(call.name, call_id, {}, state))
+        await self._agent.send(server_messages.mcp_tool_call(call.name, call_id, {}, state))
 
     # What happens by the clock.
 
     async def _play_background(self) -> None:
         """Send noise at the pace at which it is heard, wherever no reply is playing."""
-        conversation = self._conversation
+        agent = self._agent
         if self._scenario.background_dbfs is None:
             return
-        await conversation.announced.wait()
-        noise = prompts.noise(_BACKGROUND_MS, self._scenario.background_dbfs, conversation.output_format)
-        begun_at = conversation.now()
+        await agent.announced.wait()
+        noise = prompts.noise(_BACKGROUND_MS, self._scenario.background_dbfs, agent.output_format)
+        begun_at = agent.now()
         for number in itertools.count(1):
-            if conversation.playing_until - conversation.now() < _BACKGROUND_MS / 1000:
-                await conversation.send_background(noise)
-            await asyncio.sleep(begun_at + number * _BACKGROUND_MS / 1000 - conversation.now())
+            if agent.playing_until - agent.now() < _BACKGROUND_MS / 1000:
+                await agent.send_background(noise)
+            await asyncio.sleep(begun_at + number * _BACKGROUND_MS / 1000 - agent.now())
 
     async def _ping(self) -> None:
-        conversation = self._conversation
-        await conversation.announced.wait()
+        agent = self._agent
+        await agent.announced.wait()
         for event_id in itertools.count(self._scenario.first_ping_id):
-            next_at = conversation.now() + self._scenario.ping_interval_s
-            await conversation.send(server_messages.ping(event_id, conversation.expected.ping_ms))
+            next_at = agent.now() + self._scenario.ping_interval_s
+            await agent.send(server_messages.ping(event_id, agent.expected.ping_ms))
             if self._scenario.pong_timeout_s:
                 await self._await_pong(event_id)
-            await asyncio.sleep(next_at - conversation.now())
+            await asyncio.sleep(next_at - agent.now())
 
     async def _await_pong(self, event_id: int) -> None:
-        ping = self._conversation.expected.pings.get(event_id)
+        ping = self._agent.expected.pings.get(event_id)
         if ping is None:  # Nothing is sent any more.
             return
         try:
@@ -249,10 +249,10 @@ class Session:
         left = self._scenario.input_timeout_s
         while left > 0:
             await asyncio.sleep(left)
-            left = self._last_input_at + self._scenario.input_timeout_s - self._conversation.now()
+            left = self._last_input_at + self._scenario.input_timeout_s - self._agent.now()
         reason = f"No user input for {self._scenario.input_timeout_s:g} seconds"
         await self._reject(reason, reason, "transport_receive_timeout", code=1002)
 
     async def _watch_duration(self) -> None:
         await asyncio.sleep(self._scenario.max_duration_s)
-        await self._conversation.end(self._scenario.max_duration_close)
+        await self._agent.end(self._scenario.max_duration_close)

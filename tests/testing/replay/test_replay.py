@@ -19,7 +19,7 @@ from audiosocket_gw.flight.format import AgentMessage, Event, HeardFrame, Record
 from audiosocket_gw.protocol.audiosocket import Kind, encode_dtmf
 from audiosocket_gw.settings import GatewaySettings, load_settings
 from audiosocket_gw.testing.replay.replay import replay
-from audiosocket_gw.testing.simulator import Conversation
+from audiosocket_gw.testing.simulator import SimulatedAgent
 from tests.flight.records import (
     AGENT_THERE,
     START,
@@ -35,43 +35,43 @@ from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp
 from tests.harness.gateway import GatewayHarness, running_gateway
 
-Fault = Callable[[GatewayHarness, AsteriskPeer, Conversation], Awaitable[None]]
+Fault = Callable[[GatewayHarness, AsteriskPeer, SimulatedAgent], Awaitable[None]]
 
 
-async def malformed_json(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
-    await conversation.connection.send_text('{"type":"audio","audio_event":{"event_id":3,')
+async def malformed_json(_: GatewayHarness, __: AsteriskPeer, agent: SimulatedAgent) -> None:
+    await agent.connection.send_text('{"type":"audio","audio_event":{"event_id":3,')
 
 
-async def audio_that_is_not_base64(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
-    await conversation.send({"type": "audio", "audio_event": {"audio_base_64": "a!", "event_id": 3}})
+async def audio_that_is_not_base64(_: GatewayHarness, __: AsteriskPeer, agent: SimulatedAgent) -> None:
+    await agent.send({"type": "audio", "audio_event": {"audio_base_64": "a!", "event_id": 3}})
 
 
-async def close_1011(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
-    await conversation.connection.close(1011, "Internal error")
+async def close_1011(_: GatewayHarness, __: AsteriskPeer, agent: SimulatedAgent) -> None:
+    await agent.connection.close(1011, "Internal error")
 
 
-async def abrupt_cut(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
-    await conversation.connection.drop()
+async def abrupt_cut(_: GatewayHarness, __: AsteriskPeer, agent: SimulatedAgent) -> None:
+    await agent.connection.drop()
 
 
-async def garbage(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
-    await conversation.connection.send_garbage()
+async def garbage(_: GatewayHarness, __: AsteriskPeer, agent: SimulatedAgent) -> None:
+    await agent.connection.send_garbage()
 
 
-async def quota(_: GatewayHarness, __: AsteriskPeer, conversation: Conversation) -> None:
-    await conversation.send({"type": "error", "message": "This request exceeds your quota limit."})
-    await conversation.connection.close(1002, "quota exceeded")
+async def quota(_: GatewayHarness, __: AsteriskPeer, agent: SimulatedAgent) -> None:
+    await agent.send({"type": "error", "message": "This request exceeds your quota limit."})
+    await agent.connection.close(1002, "quota exceeded")
 
 
-async def caller_hangs_up(_: GatewayHarness, line: AsteriskPeer, __: Conversation) -> None:
+async def caller_hangs_up(_: GatewayHarness, line: AsteriskPeer, __: SimulatedAgent) -> None:
     line.writer.write_eof()
 
 
-async def caller_breaks_the_protocol(_: GatewayHarness, line: AsteriskPeer, __: Conversation) -> None:
+async def caller_breaks_the_protocol(_: GatewayHarness, line: AsteriskPeer, __: SimulatedAgent) -> None:
     line.say(bytes(320) * 2_000)  # faster than real time
 
 
-async def gateway_is_stopped(harness: GatewayHarness, _: AsteriskPeer, __: Conversation) -> None:
+async def gateway_is_stopped(harness: GatewayHarness, _: AsteriskPeer, __: SimulatedAgent) -> None:
     await harness.gateway.__aexit__(None, None, None)
 
 

@@ -7,8 +7,8 @@ import socket
 import pytest
 
 from audiosocket_gw.testing.simulator import Simulator, load_scenario
-from audiosocket_gw.testing.simulator.conversation import Conversation
 from audiosocket_gw.testing.simulator.server_messages import Message
+from audiosocket_gw.testing.simulator.simulated_agent import SimulatedAgent
 from tests.testing.simulator.client import INITIATION, MANUAL, connected, conversing, websocket_url
 
 
@@ -48,13 +48,13 @@ async def test_nothing_is_kept_without_recording() -> None:
 async def test_a_fault_in_one_conversation_is_loud_and_spares_the_others(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def fail(conversation: Conversation, message: Message) -> None:
-        if conversation.agent_id == "agent_2":
+    async def fail(agent: SimulatedAgent, message: Message) -> None:
+        if agent.agent_id == "agent_2":
             raise ZeroDivisionError
-        await send(conversation, message)
+        await send(agent, message)
 
-    send = Conversation.send
-    monkeypatch.setattr(Conversation, "send", fail)
+    send = SimulatedAgent.send
+    monkeypatch.setattr(SimulatedAgent, "send", fail)
     with pytest.raises(ExceptionGroup, match="conversations of the simulator failed") as raised:
         async with Simulator(MANUAL) as simulator, connected(simulator) as good:
             async with connected(simulator, websocket_url(simulator, "agent_2")) as bad:

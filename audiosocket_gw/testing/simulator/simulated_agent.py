@@ -1,4 +1,4 @@
-"""The agent's side of one conversation: what it sends, and how it ends."""
+"""The agent of one conversation: what it sends, and how it ends."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from audiosocket_gw.testing.simulator.turn import Close, Disconnect, ErrorEvent
 from audiosocket_gw.testing.simulator.websocket import WebSocketConnection
 
 
-class Conversation:
+class SimulatedAgent:
     """Says what the dialogue, or a test in the manual mode, has it say; `log` has what both sides sent.
 
     All times are loop times, in seconds.
