@@ -64,6 +64,7 @@ class CodecDetector:
         "_is_set",
         "_probation",
         "_rate",
+        "_rated_size",
         "_sizes",
         "verdict",
     )
@@ -71,6 +72,7 @@ class CodecDetector:
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         """``clock`` returns seconds; without it the byte rate isn't measured."""
         self._rate = ByteRate(clock) if clock is not None else None
+        self._rated_size = 0  # frames of this size are linear audio by the rate, until it is measured again
         self._evidence: CodecEvidence | None = None
         self._sizes: tuple[int, ...] = ()  # in which the verdict has been found to be right
         self._is_set = False  # by Asterisk
@@ -80,17 +82,22 @@ class CodecDetector:
 
     def hear(self, payload: bytes) -> Verdict:
         """Inspect the payload of a frame, if necessary."""
-        if self.is_settled(len(payload)):
+        size = len(payload)
+        if self.is_settled(size):
             return self.verdict
         if self._rate is not None:
-            has_changed = self._rate.hear(len(payload))
-            linear = _linear_at(self._rate, len(payload))
+            has_changed = self._rate.hear(size)
+            if not has_changed and size == self._rated_size:
+                return self.verdict  # as the frame before: between two windows the rate says nothing new
+            self._rated_size = 0
+            linear = _linear_at(self._rate, size)
             if linear is not None and not self._speaks_against(self._rate):
-                return self._take_rate(linear, len(payload))
+                self._rated_size = size
+                return self._take_rate(linear, size)
             if has_changed and _is_too_slow(self._rate, self.verdict.format):
                 self._countdown = 0
                 self._probation = _FRAMES_OF_PROBATION
-        if self._evidence is None and len(payload) in self._sizes and not self._contradicts(payload):
+        if self._evidence is None and size in self._sizes and not self._contradicts(payload):
             return self.verdict
         return self._examine(payload)
 
@@ -104,6 +111,7 @@ class CodecDetector:
             self._is_confirmed = False
             self._countdown = 0
             self._probation = _FRAMES_OF_PROBATION
+            self._rated_size = 0
             if self._rate is not None:
                 self._rate.restart()
 

@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from traceback import clear_frames
-from typing import TypeVar
 from uuid import UUID
 
 from audiosocket_gw import events
@@ -34,8 +33,6 @@ from audiosocket_gw.protocol.audiosocket import Audio
 from audiosocket_gw.tap import Tap, Taps
 
 logger = logging.getLogger("audiosocket_gw.call")
-
-T = TypeVar("T")
 
 
 class _Over(Exception):
@@ -106,11 +103,11 @@ class Call:
                     self._cap_timer = self._loop.call_later(seconds, self._reach_cap, seconds)
                 caller = tasks.create_task(self._look_up_caller(tasks, actions))
                 tasks.create_task(self._converse(tasks, caller))
-                end = await _result_of(self._end_decided)
+                end = await self._until_end_is_decided()
                 actions.close()
                 if end.reason is EndReason.CALLER_HANGUP:
                     end = await actions.handover.released() or end
-                await _result_of(self._drained)
+                await asyncio.wait([self._drained])
                 await self._report(end)
                 self._hang_up_caller()  # a tool may take its time to stop
                 raise _Over
@@ -120,11 +117,15 @@ class Call:
         except* Exception as group:  # noqa: BLE001 (see _defect)
             self._defect(group)
             self._deliver()
-            end = await _result_of(self._end_decided)
+            end = await self._until_end_is_decided()
             await self._report(end)
         if self._late_report is not None:
             await self._late_report
         return end
+
+    async def _until_end_is_decided(self) -> CallEnd:
+        await asyncio.wait([self._end_decided])  # who is cancelled here must not cancel the future
+        return self._end_decided.result()
 
     def _reach_cap(self, seconds: float) -> None:
         """End the call; but a transfer or hang-up that has begun goes first."""
@@ -176,8 +177,7 @@ class Call:
 
     def accept_replies(self) -> None:
         """Go on after `last_words`, `refuse_new_replies` or `silence_agent`."""
-        agent_present = self._agent is not None
-        self._conversation.progress.go_on(self._loop.time(), agent_present=agent_present)
+        self._conversation.progress.go_on(self._loop.time(), agent_present=self._agent is not None)
         self._deliver()
 
     def silence_agent(self) -> None:
@@ -346,9 +346,3 @@ class Call:
         logger.error("call %s: internal error", self.uuid, exc_info=error)
         end = CallEnd(EndReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
         self._conversation.progress.end(end, self._loop.time())
-
-
-async def _result_of(future: asyncio.Future[T]) -> T:
-    """Wait for the future; unlike ``await``, without cancelling it when the waiting task is cancelled."""
-    await asyncio.wait([future])
-    return future.result()
