@@ -1,4 +1,4 @@
-"""An agent's message as it is recorded: masked, and its audio as bytes beside it. Pure."""
+"""An agent's message as it is recorded: masked, with its audio as separate bytes. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from audiosocket_gw.redaction import mask_json, mask_text
 
 
 def take_message(at_us: int, message: bytes) -> AgentMessage:
-    """Record a message of the agent's.
+    """Record a message from the agent.
 
-    What is not JSON stays as it is but for what is masked in it, and it is still not JSON: that may have
-    been what the call died of.
+    A message that isn't JSON is masked and stays invalid: it may be what ended the call.
     """
     try:
         content = json.loads(message)
@@ -27,10 +26,10 @@ def take_message(at_us: int, message: bytes) -> AgentMessage:
 
 
 def give_message(recorded: AgentMessage) -> bytes:
-    """Return the message to be sent again: in meaning what the agent sent, but for what was masked.
+    """Return the message for a replay: equivalent to what the agent sent, except for masked values.
 
     Raises:
-        FlightError: the recording is not ours: the audio has no place in the text.
+        FlightError: the file wasn't recorded by this package: the audio has no place in the text.
     """
     if recorded.audio is None:
         return recorded.text
@@ -43,12 +42,12 @@ def give_message(recorded: AgentMessage) -> bytes:
 
 
 def mask_bytes(text: bytes) -> bytes:
-    """Mask what may be a text in no particular encoding; no byte but the masked ones changes."""
+    """Mask bytes that may be text in any encoding; only the masked bytes change."""
     return mask_text(text.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
 def _take_audio(content: Any) -> bytes | None:
-    """Take the audio out of a message, if it has any that can be put back as it was."""
+    """Take the audio out of a message, if it can be restored exactly."""
     event = content.get("audio_event") if isinstance(content, dict) else None
     if not isinstance(event, dict):
         return None

@@ -1,4 +1,4 @@
-"""A recorded call, read from its file: all that a summary or a replay wants to know of it."""
+"""A recorded call, read from its file, for a summary or a replay."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ class CallTrace:
 
     @property
     def caller_format(self) -> AudioFormat:
-        """What the caller's side spoke, once that was known."""
+        """The format of the caller's audio, once it was known."""
         formats = [record.format for record in self.records if isinstance(record, CallerFormat)]
         return formats[-1] if formats else PCM_8000
 
     @property
     def heard_format(self) -> AudioFormat:
-        """What the caller was sent in the end: linear audio, whose kind tells the rate."""
+        """The last format of the audio to the caller: linear, at the rate of the frames' kind."""
         kind = self.heard[-1].kind if self.heard else Kind.SLIN
         return AudioFormat(Encoding.PCM, SAMPLE_RATES[kind])
 
@@ -73,7 +73,7 @@ class CallTrace:
 
 
 def load_trace(path: Path) -> CallTrace:
-    """Read a recording; one that breaks off is read as far as it goes.
+    """Load a recording; an incomplete one is loaded as far as it goes.
 
     Raises:
         FlightError: the file can't be read, is not audio recording, or is one too large; the message
@@ -81,7 +81,7 @@ def load_trace(path: Path) -> CallTrace:
     """
     records = tuple(_read(path))
     if not records or not isinstance(records[0], Start):
-        raise FlightError("it breaks off before its first record, or begins with another than the start")
+        raise FlightError("it breaks off before its first record, or doesn't begin with the start")
     return CallTrace(records[0], records, _end_of(records))
 
 
@@ -101,6 +101,6 @@ def _end_of(records: tuple[Record, ...]) -> CallEnd | None:
         return None
     reason = str(last.fields.get("reason"))
     if reason not in set(EndReason):
-        raise FlightError(f"it ended for a reason that this gateway doesn't know: {reason!r:.40}")
+        raise FlightError(f"it ended for a reason unknown to this gateway: {reason!r:.40}")
     cause = read_cause(last.fields.get("cause"), str(last.fields.get("detail") or ""))
     return CallEnd(EndReason(reason), cause)

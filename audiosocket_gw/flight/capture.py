@@ -1,6 +1,6 @@
 """The file of one call while it is written, by the writer's thread only.
 
-It masks what was noted on the event loop, and makes records of it.
+It masks the notes of the event loop, and writes them as records.
 """
 
 from __future__ import annotations
@@ -41,19 +41,21 @@ UNFINISHED = ".flight-part"
 """A call that is active, or was when the process died; it can be replayed as any other."""
 
 Note = tuple[RecordKind, float, Any]
-"""What was noted: its kind, the loop time, and the thing itself, as the tap got it."""
+"""A note: its kind, the loop time, and the object that the tap received."""
 
 
 class FlightFile:
-    """Opened by the first `write`. An error of the disk ends the recording, with one warning.
+    """The file of one call, opened by the first `write`. A disk error ends the recording, with one warning.
 
-    What has been written by then is whole up to its last block, and stays.
+    What has been written by then is complete up to its last block, and is kept.
     """
 
     def __init__(
         self, directory: Path, started: CallStarted, started_at: datetime, prepare: Callable[[], None]
     ) -> None:
-        """``started_at``: the wall-clock time of ``started.at``; ``prepare`` is called before it is made."""
+        """``started_at``: the wall-clock time of ``started.at``; ``prepare`` is called before the file is
+        created.
+        """
         self.name = call_name(started.uuid, started_at)
         self._directory = directory
         self._prepare = prepare
@@ -72,7 +74,7 @@ class FlightFile:
         except OSError as error:
             logger.warning(
                 "call %s: its flight recording stopped, the call goes on: %s. "
-                "Look at the disk of FLIGHT_DIR=%s",
+                "Check the disk of FLIGHT_DIR=%s",
                 self._started.uuid,
                 error.strerror,
                 self._directory,
@@ -92,7 +94,7 @@ class FlightFile:
         self._holds_blocks = True
 
     def finish(self, *, keep: bool) -> None:
-        """Close the file, and give it its name, or remove it, as one with nothing in it."""
+        """Close the file and rename it, or remove it; an empty file is removed."""
         if self._file is None:
             return
         path = self._directory / f"{self.name}{UNFINISHED}"
@@ -109,7 +111,7 @@ class FlightFile:
     def _open(self) -> IO[bytes]:
         path = self._directory / f"{self.name}{UNFINISHED}"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        # Without a buffer: what has been written survives the death of the process.
+        # Unbuffered: what has been written survives the death of the process.
         return open(descriptor, "wb", buffering=0)  # noqa: PTH123 (a descriptor; closed in finish)
 
     def _record(self, note: Note) -> Record:
@@ -131,7 +133,7 @@ class FlightFile:
 
 
 def _write_whole(file: IO[bytes], data: bytes) -> None:
-    """Write all of it. A disk that has room for a part takes that, and refuses the rest."""
+    """Write everything. A disk that is nearly full accepts a part, and fails on the rest."""
     rest = memoryview(data)
     while rest:
         rest = rest[file.write(rest) :]

@@ -1,10 +1,10 @@
-"""The flight recording as bytes: records in, blocks out, and back again. Pure.
+"""The file format of the flight recorder: records to blocks of bytes, and back. Pure.
 
 A file is a signature, the version of the format (1 byte), and blocks. A block is its length (4 bytes) and a
-zlib stream of whole records. It needs none of the blocks before it, and zlib's checksum guards it: a file
-that breaks off, because its writer was killed, is whole up to its last block. A record is its kind (1 byte),
-the time in microseconds since the call's start (8 bytes), the length of its payload (4 bytes) and the
-payload. All numbers are big-endian. `docs/flight-recorder.md` describes the payloads.
+zlib stream of whole records. It is independent of other blocks, and protected by zlib's checksum: if the
+writer is killed, the file is complete up to its last block. A record is its kind (1 byte), the time in
+microseconds since the call's start (8 bytes), the length of its payload (4 bytes) and the payload. All
+numbers are big-endian. `docs/flight-recorder.md` describes the payloads.
 """
 
 from __future__ import annotations
@@ -24,24 +24,25 @@ from audiosocket_gw.errors import GatewayError
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Kind
 
 SIGNATURE = b"\x93FLIGHT\r\n"
-"""Neither text nor any other format; one that was transferred as text shows at once."""
+"""Differs from text and from other formats; a transfer in text mode damages it detectably."""
 
 VERSION = 1
 
 PREAMBLE = SIGNATURE + bytes([VERSION])
-"""What a file begins with."""
+"""The start of a file."""
 
 MAX_BLOCK = 64 * 2**20
-"""Bytes of a block, compressed or not. The largest message of an agent is 16 MiB; a recorder cuts earlier."""
+"""Largest block in bytes, compressed or not. The largest message of an agent is 16 MiB; the recorder ends
+blocks earlier."""
 
 MAX_FLIGHT = 2**30
-"""Bytes of memory that a whole recording may take, about: those of a call of two hours at least."""
+"""Approximate memory limit of a recording, in bytes: at least that of a call of two hours."""
 
 RECORD_OVERHEAD = 250
-"""Bytes of memory that a record takes beside its payload."""
+"""Memory of a record without its payload, in bytes."""
 
 JSON_GROWTH = 24
-"""Bytes of memory that a byte of JSON can take: ``[{},{},...]``."""
+"""Memory that one byte of JSON can need, in bytes: ``[{},{},...]``."""
 
 _LENGTH = struct.Struct("!I")
 _RECORD = struct.Struct("!BQI")
@@ -65,7 +66,7 @@ class RecordKind(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The first record: whose call it is, the wall-clock time of microsecond 0, and who recorded it."""
+    """The first record: the call, the wall-clock time of microsecond 0, and the recording gateway."""
 
     uuid: UUID
     started_at: datetime
@@ -77,7 +78,7 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class CallerFormat:
-    """What the caller's side speaks, both ways, from now on; ``pcm_8000`` before the first of these."""
+    """The format of the caller's side, both ways, from now on; ``pcm_8000`` before the first such record."""
 
     at_us: int
     format: AudioFormat
@@ -94,7 +95,7 @@ class CallerFrame:
 
 @dataclass(frozen=True, slots=True)
 class HeardFrame:
-    """20 ms that were sent to the caller."""
+    """A frame of 20 ms that was sent to the caller."""
 
     at_us: int
     kind: Kind
@@ -103,7 +104,7 @@ class HeardFrame:
 
 @dataclass(frozen=True, slots=True)
 class AgentMessage:
-    """A message of the agent's. ``audio`` was in it as base64, and is the empty string in ``text``."""
+    """A message from the agent. ``audio`` was in it as base64, and is the empty string in ``text``."""
 
     at_us: int
     text: bytes
@@ -112,7 +113,7 @@ class AgentMessage:
 
 @dataclass(frozen=True, slots=True)
 class GatewayMessage:
-    """A message to the agent; those with audio are left out, since the caller's frames have it."""
+    """A message to the agent, except audio, which is in the caller's frames."""
 
     at_us: int
     text: bytes
@@ -120,7 +121,7 @@ class GatewayMessage:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A `CallEvent`: the name of its class, and its fields but for the call and the time."""
+    """A `CallEvent`: the name of its class, and its fields except the call and the time."""
 
     at_us: int
     name: str
@@ -135,7 +136,7 @@ Record = Start | CallerFormat | CallerFrame | HeardFrame | AgentMessage | Gatewa
 
 def encode_block(records: Iterable[Record]) -> bytes:
     """Build one block; the first of a file begins with `Start` and comes after `PREAMBLE`."""
-    # Audio has no repetitions but silence, so to look for others costs time and gains nothing.
+    # Audio repeats nothing but silence, so a search for other matches only costs time.
     compressor = zlib.compressobj(level=6, strategy=zlib.Z_RLE)
     compressed = compressor.compress(b"".join(map(_encode, records))) + compressor.flush()
     return _LENGTH.pack(len(compressed)) + compressed
@@ -179,10 +180,10 @@ def _start_fields(start: Start) -> dict[str, str]:
 
 
 class Decoder:
-    """Cut the bytes of a file into records.
+    """Split the bytes of a file into records.
 
-    Give every piece to `receive`, in order. `pending` is what is left of an unfinished block: not 0 at the
-    end of the file means that the file breaks off.
+    Pass every chunk to `receive`, in order. `pending` is the size of an unfinished block. If it isn't 0 at
+    the end of the file, the file is incomplete.
     """
 
     def __init__(self) -> None:
@@ -199,7 +200,7 @@ class Decoder:
         """Yield the records that ``data`` completes; iterate to the end before the next call.
 
         Raises:
-            FlightError: this is no flight recording, or one that is damaged, too large or of a later version.
+            FlightError: this is not a flight recording, or it is damaged, too large or of a later version.
         """
         self._buffer += data
         if not self._begun and not self._begin():
@@ -249,11 +250,11 @@ class Decoder:
             start += size
 
     def _weigh(self, kind: int, size: int) -> None:
-        """Refuse what would fill the memory: a small file can hold any number of blocks that swell."""
+        """Reject what would fill the memory: a small file can contain any number of blocks that expand."""
         self._weight += RECORD_OVERHEAD + (size * JSON_GROWTH if kind in _PARSED else size)
         if self._weight > MAX_FLIGHT:
             raise FlightError(
-                "it takes more than 1 GiB of memory: it is of a call of many hours, or was made to do harm"
+                "it takes more than 1 GiB of memory: the call took many hours, or the file is malicious"
             )
 
     def _decompress(self, compressed: bytes) -> bytes:

@@ -11,7 +11,7 @@ from audiosocket_gw.causes import Cause, StructuredCause
 _KINDS: Mapping[str, type[StructuredCause]] = {kind.__name__: kind for kind in get_args(StructuredCause)}
 
 _TYPES: Mapping[type, type | tuple[type, ...]] = {str: str, int: int, float: (int, float)}
-"""What JSON makes of a field's type: a round number of seconds may come back as an integer."""
+"""Types after JSON: a whole number of seconds may come back as an integer."""
 
 
 def cause_fields(cause: Cause) -> dict[str, Any] | None:
@@ -20,7 +20,7 @@ def cause_fields(cause: Cause) -> dict[str, Any] | None:
 
 
 def read_cause(recorded: Any, detail: str) -> Cause:
-    """Read what `cause_fields` made.
+    """Read the result of `cause_fields`.
 
     ``detail``, the same as a text, is returned for None, as an earlier gateway recorded it, and for a kind
     that this gateway doesn't know.

@@ -1,7 +1,7 @@
-"""The recorder: what a `Tap` gets goes, masked, into one file for each call.
+"""The recorder: writes what a `Tap` receives, masked, into one file per call.
 
-On the event loop it only appends to a list. Once a second the list is handed to the writer's thread, which
-masks, compresses and writes it. A disk that is too slow, or full, ends the recording, never the call.
+On the event loop it only appends to a list. Once a second the list is passed to the writer's thread, which
+masks, compresses and writes it. A slow or full disk ends the recording, never the call.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from audiosocket_gw.tap import Tap
 logger = logging.getLogger("audiosocket_gw.flight")
 
 BLOCK_S = 1.0
-"""What a killed process loses at most."""
+"""The most that a killed process loses, in seconds."""
 
 BLOCK_BYTES = 2**20
-"""A block of this size is written before `BLOCK_S` has passed."""
+"""A block of this size is written before `BLOCK_S` is over."""
 
 NOTE_BYTES = 200
-"""About what a note takes besides its content."""
+"""Approximate size of a note without its content."""
 
 MAX_WAITING = 64 * 2**20
-"""Bytes that may wait for the disk, of all calls together: several seconds of 500 calls."""
+"""Bytes of all calls that may wait for the disk: several seconds of 500 calls."""
 
 
 class FlightRecorder:
-    """Records every call into ``directory`` while its context is open; give `open` to the calls."""
+    """Records every call into ``directory`` while its context is open; pass `open` to the calls."""
 
     def __init__(self, directory: Path, *, keep_all: bool, limits: Limits) -> None:
-        """``keep_all``: keep also the calls that ended normally."""
+        """``keep_all``: also keep calls that ended normally."""
         self._directory = directory
         self._keep_all = keep_all
         self._retention = Retention(directory, (SUFFIX, UNFINISHED), limits)
         self._writer = Writer("flight recorder", self._sweep)
-        self._unfinished: dict[str, FlightFile] = {}  # the writer's, as are the files
+        self._unfinished: dict[str, FlightFile] = {}  # used only by the writer, like the files
         self._waiting = 0
         self._lock = threading.Lock()
         self._resources = ExitStack()
@@ -71,12 +71,12 @@ class FlightRecorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Finish the files; wait for a disk that hangs for a few seconds only."""
+        """Finish the files; wait for a hanging disk for only a few seconds."""
         self._writer.submit(self._finish_all)
         self._resources.close()
 
     def open(self, started: CallStarted) -> Tap:
-        """Begin to record a call: an `OpenTap`."""
+        """Start recording a call: an `OpenTap`."""
         now = asyncio.get_running_loop().time()
         started_at = datetime.fromtimestamp(time.time() - (now - started.at), UTC)
         return _FlightTap(self, FlightFile(self._directory, started, started_at, self._claim.renew), started)
@@ -84,7 +84,7 @@ class FlightRecorder:
     # Asked by the taps
 
     def write(self, file: FlightFile, notes: list[Note], size: int) -> bool:
-        """Have notes of ``size`` bytes written; False: too much is waiting for the disk already."""
+        """Queue notes of ``size`` bytes for writing; return False if too much is waiting for the disk."""
         with self._lock:
             if self._waiting + size > MAX_WAITING:
                 return False
@@ -93,11 +93,11 @@ class FlightRecorder:
         return True
 
     def finish(self, file: FlightFile, *, keep: bool) -> None:
-        """Have the file closed, and kept or removed."""
+        """Queue the closing of the file; it is then kept or removed."""
         self._writer.submit(lambda: self._finish(file, keep))
 
     def is_kept(self, reason: EndReason) -> bool:
-        """Tell whether to keep a call that ended for this reason."""
+        """Return whether to keep a call that ended for this reason."""
         return self._keep_all or reason not in NORMAL_ENDS
 
     # Done by the writer
@@ -144,7 +144,7 @@ class _FlightTap(Tap):
         self._note(RecordKind.CALLER_FRAME, frame, len(frame.payload))
 
     def on_caller_format(self, audio_format: AudioFormat | None) -> None:
-        if audio_format is not None:  # a replay finds out by itself that the frames can't be decoded
+        if audio_format is not None:  # a replay detects by itself that the frames can't be decoded
             self._note(RecordKind.CALLER_FORMAT, audio_format, 0)
 
     def on_agent_message(self, message: bytes) -> None:

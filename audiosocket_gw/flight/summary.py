@@ -1,4 +1,4 @@
-"""What happened in a recorded call, for people: a time line and a few figures. Pure."""
+"""The summary of a recorded call: a time line and a few figures. Pure."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ WIDTH = 200
 """Characters of a line; a longer one is cut."""
 
 MAX_MESSAGE = 4 * 2**20
-"""Bytes of a message that is looked into: JSON takes far more memory than its text."""
+"""Largest message to parse, in bytes: JSON takes far more memory than its text."""
 
 COUNTED_ONLY = ("ping", "pong")
-"""Messages that are only counted."""
+"""Messages that are counted but not listed."""
 
 Entry = tuple[int, str]
 """A time in microseconds, and a line."""
@@ -40,7 +40,7 @@ def summarize(trace: CallTrace) -> Iterator[str]:
 
 
 def how_it_ended(trace: CallTrace) -> str:
-    """Say how the recorded call ended."""
+    """Return in words how the recorded call ended."""
     if trace.end is None:
         return (
             f"The recording breaks off after {trace.duration_us / 1e6:.1f} s: "
@@ -118,7 +118,7 @@ def _kind(text: bytes) -> str:
 
 
 def _message(text: bytes) -> str:
-    """Show a message: its type, and what else is in it but empty audio and alignment."""
+    """Return a message's type and its content, without empty audio and alignment."""
     content = _content(text)
     if not content:
         return f"(not a JSON object) {escape(text[:WIDTH].decode(errors='backslashreplace'))}"
@@ -144,7 +144,7 @@ def _figures(trace: CallTrace) -> Iterator[str]:
 
 
 def figures_line(figures: FrameTiming) -> str:
-    """Say how regularly frames came."""
+    """Return the regularity of frames in words."""
     if not figures.frames:
         return "no frames"
     return (

@@ -1,4 +1,4 @@
-"""How regularly the frames of a recording came. Pure."""
+"""Regularity of the frames of a recording. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ Frames = Sequence[CallerFrame | HeardFrame]
 
 
 def timing(frames: Frames, audio_format: AudioFormat) -> FrameTiming:
-    """Return the figures of one direction, over the frames of the kind that it ended with."""
+    """Return the figures of one direction, for frames of its last kind."""
     last = frames[-1].kind if frames else None
     timed = [TimedFrame(frame.at_us / 1e6, frame.audio) for frame in frames if frame.kind is last]
-    # The rate of linear audio with as many bytes a second: the figures are made of lengths in bytes.
+    # The rate of linear audio with this number of bytes a second: the figures use lengths in bytes.
     return FrameTiming.of(timed, audio_format.rate * audio_format.sample_bytes // 2)
 
 

@@ -19,7 +19,7 @@ MAX_BATCH = 2**14
 
 IDLE_S = 1.0
 
-FLUSH_S = 1.0
+DRAIN_S = 1.0
 """How long writing the waiting lines may take when the process ends."""
 
 
@@ -50,9 +50,9 @@ class LineWriter:
         os.register_at_fork(after_in_child=self._write_at_once)
 
     def close(self) -> bool:
-        """Write the waiting lines, for at most `FLUSH_S`. Return False if they could not be written."""
+        """Write the waiting lines, for at most `DRAIN_S`. Return False if they could not be written."""
         self._lines.put(None)
-        self._thread.join(FLUSH_S)
+        self._thread.join(DRAIN_S)
         return not self._thread.is_alive()
 
     def put(self, line: str) -> None:

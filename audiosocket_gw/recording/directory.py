@@ -23,13 +23,13 @@ _NAME = re.compile(r"(\d{8}T\d{6}\.\d{3}Z)-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-
 
 
 def call_name(uuid: UUID, started_on: datetime) -> str:
-    """Return the name of a call's files, without a suffix. In order of the names is in order of time."""
+    """Return the name of a call's files, without a suffix. Names sort by time."""
     utc = started_on.astimezone(UTC)
     return f"{utc:%Y%m%dT%H%M%S}.{utc.microsecond // 1000:03}Z-{uuid}"
 
 
 def started_on(name: str) -> datetime | None:
-    """Return when the call started whose files have this name, or None if it is no such name."""
+    """Return the start of the call whose files have this name, or None if it isn't such a name."""
     match = _NAME.fullmatch(name)
     if match is None:
         return None
@@ -40,9 +40,9 @@ def started_on(name: str) -> datetime | None:
 
 
 def prepare(directory: Path, setting: str) -> None:
-    """Make the directory, for its owner alone, unless it is there; see whether files can be made in it.
+    """Create the directory, for its owner only, if it is missing; check that files can be created in it.
 
-    A directory that leads elsewhere, or that anybody may write to, is used with a warning.
+    A directory that is a symbolic link, or writable for every user, gets a warning.
 
     Raises:
         ConfigurationError: it can't be used; the message names ``setting``.
@@ -55,13 +55,13 @@ def prepare(directory: Path, setting: str) -> None:
     except OSError as error:
         raise ConfigurationError(
             f"{setting}={str(directory)!r}: files can't be written there: {error.strerror}. "
-            "Name a directory that the gateway may make, or that its user may write to."
+            "Name a directory that the gateway can create, or that its user may write to."
         ) from None
     if directory.is_symlink():
         logger.warning("%s=%s is a symbolic link to %s", setting, directory, directory.resolve())
     if mode & stat.S_IWOTH:
         logger.warning(
-            "%s=%s: every user of this machine may add files to it, or remove them (mode %03o): chmod 700",
+            "%s=%s: every user of this machine may add or remove files there (mode %03o): chmod 700",
             setting,
             directory,
             stat.S_IMODE(mode),
@@ -73,11 +73,11 @@ def _make(directory: Path) -> None:
 
 
 class Claim:
-    """A directory that no other process claims. The thread that writes into it calls `renew`."""
+    """A directory locked by this process. The thread that writes into it calls `renew`."""
 
     def __init__(self, directory: Path, setting: str) -> None:
         """Raises:
-        ConfigurationError: it is another's, or can't be read; the message names ``setting``.
+        ConfigurationError: another process has locked it, or it can't be read; the message names ``setting``.
         """
         self._directory = directory
         self._setting = setting
@@ -94,10 +94,10 @@ class Claim:
         os.close(descriptor)
 
     def renew(self) -> None:
-        """Before a call's files are made: claim the directory again if it has been removed or replaced.
+        """Lock the directory again if it was removed or replaced; call it before creating a call's files.
 
         Raises:
-            OSError: it can't be made, or is another's now.
+            OSError: it can't be created, or another process has locked it.
         """
         if self._descriptor < 0:
             return  # the gateway has stopped without waiting for the disk
@@ -107,7 +107,7 @@ class Claim:
                 return
             what = "it is another directory than it was: moved, or its file system was mounted or unmounted"
         except FileNotFoundError:
-            what = "it was removed, and is made again"
+            what = "it was removed, and is created again"
         logger.warning("%s=%s: %s", self._setting, self._directory, what)
         _make(self._directory)
         try:
@@ -129,12 +129,12 @@ class Claim:
 
 @contextmanager
 def claim(directory: Path, setting: str) -> Iterator[Claim]:
-    """Prepare the directory, and keep other processes from claiming it while the context is open.
+    """Prepare the directory, and lock it against other processes while the context is open.
 
-    The lock is the kernel's, on the directory itself: it leaves no file, and ends with the process.
+    The kernel's lock on the directory itself leaves no file, and ends with the process.
 
     Raises:
-        ConfigurationError: it can't be used, or is another's; the message names ``setting``.
+        ConfigurationError: it can't be used, or another process has locked it; the message names ``setting``.
     """
     prepare(directory, setting)
     claimed = Claim(directory, setting)
@@ -152,9 +152,9 @@ def _lock(descriptor: int, directory: Path, setting: str) -> None:
             f"{setting}={str(directory)!r} is in use: a gateway removes old calls from its directory, and "
             "knows only its own. Name one for each gateway, and for each of RECORD_DIR and FLIGHT_DIR."
         ) from None
-    except OSError as error:  # such as NFS, which locks files only
+    except OSError as error:  # such as NFS, which only locks files
         logger.warning(
-            "%s=%s: it can't be locked: %s. See to it that no other gateway uses it",
+            "%s=%s: it can't be locked: %s. Make sure that no other gateway uses it",
             setting,
             directory,
             error.strerror,

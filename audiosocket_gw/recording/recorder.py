@@ -1,4 +1,4 @@
-"""The recordings of all calls: what the event loop notes of each, and what the writer makes of it."""
+"""The recordings of all calls: the event loop takes notes, the writer's thread writes files."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ T = TypeVar("T")
 SUFFIXES = (".wav", ".jsonl")
 
 TICKS_TO_WRITE = 1_000 // FRAME_MS
-"""Audio goes to the writer once a second."""
+"""Audio is passed to the writer once a second."""
 
 MAX_UNWRITTEN_S = 10
-"""A call that is so far ahead of its disk is recorded no longer: audio would fill the memory."""
+"""If a call is this far ahead of its disk, its recording ends: audio would fill the memory."""
 
 MAX_UNWRITTEN_EVENTS = 1_000
 
 
 class Recorder:
-    """Records calls into ``RECORD_DIR`` while its context is open; `open` is to be given to the calls."""
+    """Records calls into ``RECORD_DIR`` while its context is open; pass `open` to the calls."""
 
     def __init__(self, directory: Path, limits: Limits) -> None:
         self._directory = directory
@@ -63,11 +63,11 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Finish the files; wait for a disk that hangs for a few seconds only."""
+        """Finish the files; wait for a hanging disk for only a few seconds."""
         self._resources.close()
 
     def open(self, started: events.CallStarted) -> Tap:
-        """Begin to record a call. Call it on the event loop."""
+        """Start recording a call. Call it on the event loop."""
         if self._writer.overloaded:
             logger.warning(
                 "call %s: not recorded: the disk of RECORD_DIR=%s hangs", started.uuid, self._directory
@@ -88,7 +88,7 @@ class Recorder:
 
 
 class CallRecorder(Tap):
-    """Listens in on one call. It notes frames with their times, and passes them to the writer."""
+    """The tap of one call: notes frames with their times, and passes them to the writer."""
 
     def __init__(self, files: CallFiles, writer: Writer, clock: Callable[[], float]) -> None:
         self._files = files
@@ -141,15 +141,15 @@ class CallRecorder(Tap):
         if len(files.audio) < MAX_UNWRITTEN_S:
             files.audio.append(pieces)
         else:
-            files.give_up(f"the disk has taken nothing for {MAX_UNWRITTEN_S} s")
+            files.give_up(f"the disk has accepted nothing for {MAX_UNWRITTEN_S} s")
         self._writer.submit(files.write)
 
 
 class CallFiles:
     """The two files of one call.
 
-    The event loop puts in ``events`` and ``audio``, a second at a time; `write`, in the writer's thread,
-    takes them out. After `give_up`, by either of them, nothing is written any more.
+    The event loop adds ``events`` and ``audio``, once a second; `write`, in the writer's thread, takes them
+    out. After `give_up`, called by either, nothing more is written.
     """
 
     def __init__(
@@ -160,7 +160,9 @@ class CallFiles:
         prepare: Callable[[], None],
         closed: Callable[[str], None],
     ) -> None:
-        """``prepare`` is called before a file is made, ``closed`` with their name when both are whole."""
+        """``prepare`` is called before a file is created, ``closed`` with the files' name when both are
+        complete.
+        """
         self._path = path
         self._uuid = started.uuid
         self._begins_at = started.at - LEAD_IN_S
@@ -177,18 +179,18 @@ class CallFiles:
         self.given_up = False
 
     def end(self, event: events.CallEnded, rest: Sequence[Piece]) -> None:
-        """Take the last there is."""
+        """Add the last events and audio."""
         if not self.given_up:
             self.events.append(event)
             self.audio.append(rest)
         self._ended = True
 
     def give_up(self, why: str) -> None:
-        """Record no more of this call, and say so."""
+        """Stop recording this call, with a warning."""
         if not self.given_up:
             self.given_up = True
             logger.warning(
-                "call %s: recording stopped, the call goes on: %s. Look at the disk of RECORD_DIR=%s",
+                "call %s: recording stopped, the call goes on: %s. Check the disk of RECORD_DIR=%s",
                 self._uuid,
                 why,
                 self._path.parent,
@@ -197,8 +199,8 @@ class CallFiles:
         self.events.clear()
 
     def write(self) -> None:
-        """Write what there is, and close the files when it was the last."""
-        ended = self._ended  # first: what is put in later is written later
+        """Write the waiting events and audio, and close the files after the last."""
+        ended = self._ended  # read first: what is added later is written later
         try:
             if not self.given_up:
                 self._write_events()
@@ -206,7 +208,7 @@ class CallFiles:
         except OSError as error:
             self.give_up(error.strerror or str(error))
         except Exception:
-            self.give_up("a defect of the gateway")
+            self.give_up("an internal error")
             raise
         finally:
             if ended:
@@ -217,7 +219,7 @@ class CallFiles:
                 self._closed(self._path.name)
 
     def _see_whether_it_is_there(self) -> None:
-        """Files that were removed are written to as if they were there."""
+        """Warn if the files were removed: writing to removed files succeeds."""
         path = self._path.with_name(f"{self._path.name}.wav")
         if not self.given_up and self._wav is not None and not path.exists():
             logger.warning("call %s: its recording was removed before the call ended: %s", self._uuid, path)
@@ -261,7 +263,7 @@ class CallFiles:
 
 
 def _taken(waiting: deque[T]) -> Iterator[T]:
-    """Take out what there is. The other thread may clear it at any moment."""
+    """Take out what there is. The other thread may clear it at any time."""
     while True:
         try:
             item = waiting.popleft()

@@ -1,4 +1,4 @@
-"""What is kept of past calls: limits in bytes and in days; the oldest are removed first."""
+"""Retention of past calls: limits in bytes and days; the oldest calls are removed first."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class Limits:
     """How much is kept; None: no limit."""
 
     max_bytes: int | None = None
-    """Of all the files together, those of calls that are up included."""
+    """Of all files together, including calls in progress."""
     max_age: timedelta | None = None
-    """Since the call started, by its name, or since its files were last written to, if that is later: a clock
-    that was behind when it started, and set right since, would make it old at once."""
+    """Since the call's start, by its name, or since the last write to its files, if that is later: otherwise
+    a clock that was slow at the start and corrected later would make it old at once."""
 
     @classmethod
     def of(cls, megabytes: int, days: float) -> Limits:
@@ -41,7 +41,7 @@ class _Call:
 class Retention:
     """Keeps the files of calls in ``directory`` within limits.
 
-    Only files are touched that are named as a call's are (`directory.call_name`) with one of ``suffixes``.
+    Only files with a call's name (`directory.call_name`) and one of ``suffixes`` are touched.
     """
 
     def __init__(self, directory: Path, suffixes: Collection[str], limits: Limits) -> None:
@@ -50,9 +50,9 @@ class Retention:
         self._limits = limits
 
     def sweep(self, spared: Collection[str] = (), now: datetime | None = None) -> None:
-        """Remove what is beyond the limits, all files of a call together, but of no call in ``spared``.
+        """Remove calls beyond the limits, all files of a call together, except calls in ``spared``.
 
-        What can't be removed is logged, and stays. ``now`` is the time of day by which the age counts.
+        Files that can't be removed are logged and stay. ``now`` is the wall-clock time for the age.
         """
         if self._limits == Limits():
             return
@@ -74,7 +74,7 @@ class Retention:
                 yield call
 
     def _calls(self) -> list[_Call]:
-        """Return what there is, the oldest first."""
+        """Return the calls, the oldest first."""
         calls: dict[str, _Call] = {}
         try:
             with os.scandir(self._directory) as entries:
@@ -95,7 +95,7 @@ class Retention:
             status = entry.stat(follow_symlinks=False)
             call.size += status.st_size
             call.dated = max(call.dated, status.st_mtime)
-        except FileNotFoundError:  # somebody else removed it
+        except FileNotFoundError:  # another process removed it
             call.paths.pop()
 
 

@@ -1,8 +1,8 @@
-"""Both sides of a call on one clock: the caller on the left, what the caller heard on the right. Pure.
+"""Both channels of a call on one clock: the caller left, what the caller heard right. Pure.
 
-A frame to the caller is heard from when it is sent; a frame from the caller had been spoken when it arrived.
-So both channels show the call as it was at the gateway: a moment before the caller hears it, and a moment
-after the caller has said it. Time that the gateway or its network lost is silence.
+A frame to the caller starts when it is sent; a frame from the caller ends when it arrives. So both channels
+show the call at the gateway: shortly before the caller hears it, and shortly after the caller said it. Time
+lost by the gateway or its network is silence.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from audiosocket_gw.recording.track import Positions, Samples, Track
 from audiosocket_gw.runtime.ticker import MAX_CATCH_UP_S
 
 LEAD_IN_S = FRAME_MS / 1000
-"""A recording begins that much before the call: the first frame to arrive had been spoken by then."""
+"""The recording begins this long before the call, since the first frame was spoken before it arrived."""
 
 OPEN_FRAMES = 2_000 // FRAME_MS
-"""Audio of the caller's that the network holds back for longer than this is missing in the recording, though
-the agent got it. TCP sends again after 0.2, 0.6 and 1.4 s: three losses in a row are bridged. Time in which
-the gateway itself was held up doesn't count, since it sent no frames."""
+"""Caller audio that the network delays for longer is missing in the recording, though the agent got it. TCP
+retransmits after 0.2, 0.6 and 1.4 s: three losses in a row are covered. Time in which the gateway itself was
+blocked doesn't count, since it sent no frames."""
 
 BLOCK_S = 10
-"""More than that isn't put together at once; it happens only after the gateway was held up for that long."""
+"""The most audio to process at once; more occurs only after the gateway was blocked for that long."""
 
 TimedFrame = tuple[float, bytes]
-"""When a frame was sent or came, in seconds of a clock that never jumps; and the frame."""
+"""When a frame was sent or received, in seconds of a monotonic clock; and the frame."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What was sent to the caller, with its header, and what came from the caller, without: whole samples.
+    """Frames to the caller, with headers, and audio from the caller, without: whole samples.
 
-    ``audio_format`` is the caller's; what was sent is linear audio, and its kind tells the rate.
+    ``audio_format`` is the caller's; audio to the caller is linear, at the rate of its kind.
     """
 
     audio_format: AudioFormat
@@ -51,8 +51,8 @@ class Stereo:
     def __init__(self, rate: int, begins_at: float) -> None:
         self._begins_at = begins_at
         self._rate = rate
-        # A frame too many from the caller is left out, lest a fast clock adds up. Our own frames come late by
-        # what the ticker makes up, at most, and none is ever left out.
+        # An excess frame from the caller is dropped, so that a fast clock doesn't accumulate. Our own frames
+        # are late by at most what the ticker catches up on, and none is ever dropped.
         self._said = _Channel(rate, ahead_s=FRAME_MS / 1000)
         self._heard = _Channel(rate, ahead_s=MAX_CATCH_UP_S)
         self._sent_at: Positions = np.empty(0, np.int64)
@@ -85,7 +85,7 @@ class Stereo:
         self._settle()
 
     def close(self) -> None:
-        """Let resamplers give out what they keep. `take` the rest then."""
+        """Drain the resamplers. Then `take` the rest."""
         self._said.drain()
         self._heard.drain()
 
@@ -102,7 +102,7 @@ class Stereo:
 
 
 class _Channel:
-    """One side: from what came to linear audio at the rate of the recording."""
+    """One channel: converts frames to linear audio at the rate of the recording."""
 
     def __init__(self, rate: int, ahead_s: float) -> None:
         self.track = Track(rate, ahead_s)
@@ -122,7 +122,7 @@ class _Channel:
         *,
         ends_then: bool = False,
     ) -> None:
-        """Take frames that begin ``at`` the latest, or end then."""
+        """Add frames that begin, or end, ``at`` the latest."""
         if audio_format != self._converter.source:
             self.drain()
             self._begin(audio_format)
@@ -133,12 +133,12 @@ class _Channel:
         self.track.add(at - lengths if ends_then else at, lengths, np.frombuffer(audio, "<i2"))
 
     def drain(self) -> None:
-        """Add what the resampler keeps; frames have been told of already."""
+        """Add what the resampler holds; its frames have already been added."""
         nothing: Positions = np.empty(0, np.int64)
         self.track.add(nothing, nothing, np.frombuffer(self._converter.drain(), "<i2"))
 
     def _ends(self, payloads: Sequence[bytes]) -> Positions:
-        """Return where each frame ends in what the converter makes of all it has got."""
+        """Return where each frame ends in the converter's total output."""
         source = self._converter.source
         sizes = self._bytes + np.cumsum([len(payload) for payload in payloads], dtype=np.int64)
         self._bytes = int(sizes[-1])
@@ -147,7 +147,7 @@ class _Channel:
 
 
 def _lay(audio: Samples, at: int, channel: Samples) -> None:
-    """Put as much of the audio into the channel as is within its borders."""
+    """Copy the part of the audio that is within the channel's borders."""
     start, stop = max(0, at), min(len(channel), at + len(audio))
     if start < stop:
         channel[start:stop] = audio[start - at : stop - at]

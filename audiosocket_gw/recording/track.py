@@ -1,9 +1,8 @@
-"""One channel of a recording: where on the clock each of its frames belongs. Pure.
+"""One channel of a recording: the position of each frame on the clock. Pure.
 
-All that is known of a frame is when it was due at the latest: audio that has arrived had been spoken by then.
-How much earlier it belongs, what comes after it tells. A network that holds frames back lets them go in a
-burst, and the least delayed of the frames that follow gives the time of all that were said in one breath.
-So frames stay open for a while, and are placed anew whenever more is known.
+A frame's latest time is known: it had been spoken when it arrived. How much earlier it belongs follows from
+later frames: a network releases delayed frames in a burst, and the least delayed of the following frames
+gives the time of all contiguous ones. So frames stay open for a while, and are placed again as more arrive.
 """
 
 from __future__ import annotations
@@ -19,22 +18,21 @@ Run = tuple[int, Samples]
 """Audio without a gap, and the position of its first sample."""
 
 LASTING_S = 0.020
-"""When all frames are later than this, silence preceded them that was not sent."""
+"""If all frames are later than this, unsent silence preceded them."""
 
 LASTING_FRAMES = 10
-"""How many frames "all" are: normally 200 ms."""
+"""The number of frames for `LASTING_S`: normally 200 ms."""
 
 JITTER_S = 0.060
-"""Lateness of a few frames that is put down to the way they came. What is later was silent before."""
+"""Lateness of a few frames that counts as network jitter. Above it, silence preceded them."""
 
 
 class Track:
-    """Frames of one channel on the clock of a recording, counted in samples from its beginning.
+    """Places the frames of one channel on the clock of a recording, in samples from its start.
 
-    Audio is never stretched: frames follow each other without a gap, or there is a gap of silence between
-    them. A frame is at most `LASTING_S` earlier than the least delayed of those that follow, and at most
-    ``ahead_s`` later than it was due. Where more has come than there was time for, the oldest open frames are
-    left out.
+    Audio is never stretched: frames are contiguous, or have silence between them. A frame is at most
+    `LASTING_S` earlier than the least delayed of the following ones, and at most ``ahead_s`` later than it
+    was due. If more audio arrives than there was time for, the oldest open frames are dropped.
     """
 
     __slots__ = (
@@ -54,19 +52,19 @@ class Track:
         self._ahead = round(ahead_s * rate)
         self._jitter = round(JITTER_S * rate)
         self._lasting = round(LASTING_S * rate)
-        self._settled = 0  # what is before this position stays as it is
+        self._settled = 0  # what is before this position is final
         self._follows = False  # whether there is audio right before that position
-        # The frames one after the other, as if there were no gaps, are the stream.
+        # The stream is the frames without gaps.
         self._starts: Positions = np.empty(0, np.int64)  # of each open frame, in the stream
         self._due: Positions = np.empty(0, np.int64)  # the latest position of its first sample
         self._stream_end = 0
         self._audio: Samples = np.empty(0, np.int16)
-        self._kept_from = 0  # the place in the stream of the first sample that is kept
+        self._kept_from = 0  # the position in the stream of the first sample that is kept
 
     def add(self, due: Positions, lengths: Positions, audio: Samples) -> None:
-        """Take frames, in order, the latest position and the length of each, and their audio.
+        """Add frames, in order: the latest position and the length of each, and their audio.
 
-        A resampler may hold some of the audio back: it comes with a later call.
+        A resampler may hold back some of the audio until a later call.
         """
         ends = self._stream_end + np.cumsum(lengths)
         self._starts = np.concatenate((self._starts, ends - lengths))
@@ -76,7 +74,7 @@ class Track:
             self._stream_end = int(ends[-1])
 
     def place(self) -> list[Run]:
-        """Return the audio that is open, in order, each run where it belongs as far as can be known."""
+        """Return the open audio, in order, each run at its best known position."""
         offsets = self._offsets()
         steps = np.flatnonzero(np.diff(offsets)) + 1
         borders = [0, *steps.tolist(), len(offsets)] if len(offsets) else []
@@ -88,7 +86,7 @@ class Track:
         return runs
 
     def settle(self, position: int) -> None:
-        """Let all that is before ``position`` stay as it was placed last."""
+        """Make everything before ``position`` final, as placed last."""
         offsets = self._offsets()
         ends = np.append(self._starts[1:], self._stream_end) + offsets
         done = int(np.searchsorted(ends, position, side="right"))
@@ -96,7 +94,7 @@ class Track:
         self._leave(done)
         if len(self._starts):
             cut = position - int(self._starts[0] + offsets[done])
-            if cut > 0:  # a frame is in the middle of it: its second half is a frame, too
+            if cut > 0:  # the position is within a frame: its second half becomes a frame
                 self._starts[0] += cut
                 self._due[0] += cut
                 self._follows = True
@@ -104,9 +102,9 @@ class Track:
         self._forget_settled_audio()
 
     def _offsets(self) -> Positions:
-        """Return how far from its place in the stream each open frame is; leave out what has no room.
+        """Return the offset of each open frame from its position in the stream; drop frames without room.
 
-        Offsets change where there is a gap, and only there.
+        Offsets change only at gaps.
         """
         latest = self._latest()
         room_from = int(np.searchsorted(self._starts + latest, self._settled - self._ahead))
@@ -127,12 +125,12 @@ class Track:
         return offsets
 
     def _latest(self) -> Positions:
-        """Return the greatest offset at which neither this frame nor any after it is later than due."""
+        """Return the greatest offset at which neither this frame nor a later one is after its latest time."""
         latest: Positions = np.minimum.accumulate((self._due - self._starts)[::-1])[::-1]
         return latest
 
     def _going_on(self, latest: Positions, offset: int) -> int:
-        """Return how many frames follow each other without a gap."""
+        """Return the number of contiguous frames."""
         much_later = int(np.searchsorted(latest, offset + self._jitter, side="right"))
         confirmed = latest[: max(0, len(latest) - LASTING_FRAMES)]
         later = int(np.searchsorted(confirmed, offset + self._lasting, side="right"))
@@ -147,7 +145,7 @@ class Track:
 
     def _forget_settled_audio(self) -> None:
         needed_from = int(self._starts[0]) if len(self._starts) else self._stream_end
-        # What a resampler holds back of forgotten frames is still to come.
+        # What a resampler holds back of dropped frames is still to come.
         forgotten = min(needed_from - self._kept_from, len(self._audio))
         self._audio = self._audio[forgotten:]
         self._kept_from += forgotten

@@ -1,4 +1,4 @@
-"""The transcript of a call: JSON Lines, `docs/recording.md` has what is in them."""
+"""The transcript of a call, as JSON Lines; `docs/recording.md` describes the fields."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Entry = dict[str, Any]
 class Transcript:
     """Turns the events of one call into lines. Pure.
 
-    ``started_on`` is the time of day, UTC, of the call's start; ``begins_at`` the loop time at which the
-    recording begins. The first line names the conversation, so it waits for the agent, or whatever else
-    happens first.
+    ``started_on`` is the wall-clock time, UTC, of the call's start; ``begins_at`` the loop time at which the
+    recording begins. The first line names the conversation, so it waits for the agent, or for the first other
+    event.
     """
 
     def __init__(self, started: events.CallStarted, started_on: datetime, begins_at: float) -> None:
@@ -29,7 +29,7 @@ class Transcript:
         self._has_begun = False
 
     def lines(self, event: events.CallEvent) -> bytes:
-        """Return what there is to write of ``event``: no line, one, or two."""
+        """Return the lines for ``event``: none, one, or two."""
         entry = _entry(event)
         if entry is None:
             return b""
@@ -86,7 +86,7 @@ def _entry(event: events.CallEvent) -> Entry | None:
             }
         case events.Interrupted(discarded_ms=discarded_ms):
             return {"role": "caller", "type": "interrupted", "discarded_ms": discarded_ms}
-        case events.DigitPressed():  # not which one: keys are PINs and card numbers, too
+        case events.DigitPressed():  # without the key: it may be part of a PIN or a card number
             return {"role": "caller", "type": "key"}
         case events.ToolCalled(name=name, tool_call_id=tool_call_id):
             return {"role": "agent", "type": "tool-call", "tool": name, "tool_call_id": tool_call_id}
@@ -112,7 +112,7 @@ def _entry(event: events.CallEvent) -> Entry | None:
 
 
 def _line(entry: Entry) -> bytes:
-    # Half a surrogate pair, which JSON can hold and UTF-8 can't, is written as JSON escapes it.
+    # Half a surrogate pair, which is valid in JSON but not in UTF-8, is written as a JSON escape.
     return json.dumps(entry, ensure_ascii=False).encode("utf-8", "backslashreplace") + b"\n"
 
 
@@ -131,7 +131,7 @@ class TranscriptFile:
         """Append whole lines, at once.
 
         Raises:
-            OSError: the disk is full, or broken. No part of a line is left behind.
+            OSError: the disk is full or fails. No part of a line remains.
         """
         rest = memoryview(lines)
         try:

@@ -1,7 +1,7 @@
-"""A WAV file that can be played at any moment, also when its writer was killed in the middle of a write.
+"""A WAV file that can be played at any time, even if its writer was killed during a write.
 
-Audio is written first and its length afterwards, so that the header never tells of audio that isn't
-there. What the kernel has is safe from the end of the process, though not from that of the machine.
+Audio is written first and its length afterwards, so that the header never promises missing audio. Written
+data survives the end of the process, but not of the machine.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 """The chunks ``RIFF``, ``fmt `` (PCM, 16 bytes) and the head of ``data``."""
 
 MAX_BYTES = 2**31 - 1
-"""Of the file: many a player reads its lengths as signed."""
+"""Largest file: many players read its lengths as signed."""
 
 
 class WavFile:
@@ -42,13 +42,13 @@ class WavFile:
             raise
 
     def write(self, position: int, block: Samples) -> bool:
-        """Write ``block``, shape (samples, 2), where it belongs; what was there is replaced.
+        """Write ``block``, shape (samples, 2), at ``position``, replacing what was there.
 
-        ``position`` is at most where the audio ends so far. Return False when the file is full: then what is
-        in it stays, and the rest is not written.
+        ``position`` is at most the end of the audio so far. Return False if the file is full: then the rest
+        is not written.
 
         Raises:
-            OSError: the disk is full, or broken. What was written before can be played.
+            OSError: the disk is full or fails. Audio written before can be played.
         """
         start = position * FRAME_BYTES
         room = (MAX_BYTES - _HEADER.size) // FRAME_BYTES * FRAME_BYTES - start
@@ -65,7 +65,7 @@ class WavFile:
         return len(audio) == block.nbytes
 
     def close(self) -> None:
-        """Close the file; it is whole already."""
+        """Close the file; it is already complete."""
         os.close(self._file)
 
     def _write_header(self) -> None:

@@ -1,4 +1,4 @@
-"""The thread that waits for the disk, so that no call does."""
+"""The thread that writes to disk, so that no call waits for it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Self
 logger = logging.getLogger("audiosocket_gw.recording")
 
 MAX_WAITING = 10_000
-"""Jobs: more are those of a disk that hangs."""
+"""Waiting jobs; more of them mean that the disk hangs."""
 
 STOP_S = 10.0
-"""How long what is still to be written may take when the gateway stops."""
+"""Time to finish the waiting jobs when the gateway stops."""
 
 Job = Callable[[], None]
 
 
 class Writer:
-    """Does jobs in order, in one thread, while its context is open; and ``chore``, at least once an hour."""
+    """Runs jobs in order, in one thread, while its context is open; and ``chore`` at least once an hour."""
 
     CHORE_S = 3600.0
     CHORE_SOON_S = 60.0
@@ -47,22 +47,22 @@ class Writer:
 
     @property
     def overloaded(self) -> bool:
-        """Whether there is more to do than will be done."""
+        """Whether more jobs wait than the disk will finish."""
         return self._jobs.qsize() > MAX_WAITING
 
     def submit(self, job: Job) -> None:
-        """Have ``job`` done soon. It doesn't wait; it may be called from any thread."""
+        """Queue ``job``, without waiting; may be called from any thread."""
         self._jobs.put(job)
 
     def chore_is_due(self) -> None:
-        """Have the chore done soon, but not within a minute of the last time. For jobs to call."""
+        """Run the chore soon, but not within a minute of the last time. Called by jobs."""
         self._chore_at = min(self._chore_at, self._last_chore_at + self.CHORE_SOON_S)
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
             try:
                 job()
-            except Exception:  # a defect in one job must not end the others
+            except Exception:  # an error in one job must not end the others
                 logger.exception("%s: a job failed", self._thread.name)
 
     def _next(self) -> Job | None:

@@ -74,14 +74,14 @@ class Load:
         self._lately = 0.0
         self._calm = self._pressed = 0
         self._began: tuple[float, float] | None = None
-        self._moments = self._late = self._very_late = 0
+        self._ticks = self._late = self._very_late = 0
 
     def record_tick(self, late_s: float, now: float, cpu: float) -> None:
         """Record a tick: how late it or the reads were, the time, and the thread's CPU time, in s."""
         if self._began is None:
             self._begin(now, cpu)
             return
-        self._moments += 1
+        self._ticks += 1
         if late_s > LATE_S:
             self._late += 1
             self._very_late += late_s > VERY_LATE_S
@@ -89,8 +89,8 @@ class Load:
             began, cpu_before = self._began
             self.window = Window(
                 busy=(cpu - cpu_before) / (now - began),
-                late=self._late / self._moments,
-                very_late=self._very_late / self._moments,
+                late=self._late / self._ticks,
+                very_late=self._very_late / self._ticks,
             )
             self._begin(now, cpu)
             self._judge(self.window)
@@ -105,7 +105,7 @@ class Load:
 
     def _begin(self, now: float, cpu: float) -> None:
         self._began = (now, cpu)
-        self._moments = self._late = self._very_late = 0
+        self._ticks = self._late = self._very_late = 0
 
     def _judge(self, window: Window) -> None:
         pressed = window.busy > BATCH_ABOVE or window.late > LATE_SHARE

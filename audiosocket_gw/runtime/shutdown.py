@@ -29,7 +29,7 @@ logger = logging.getLogger("audiosocket_gw.runtime")
 STOP_S = 5.0
 """Time limit of a stop, beyond ``DRAIN_TIMEOUT``."""
 
-FLUSH_S = 1.0
+DRAIN_S = 1.0
 """The part of it for the log, whose reader may be blocked."""
 
 LEFTOVERS_S = 0.5
@@ -67,7 +67,7 @@ def stop_signals(drain_timeout_s: float) -> Iterator[asyncio.Event]:
         if asked:
             end_now(128 + number, f"{name} again: ending the process at once; calls in progress are cut off")
         asked = True
-        _end_after(drain_timeout_s + STOP_S - FLUSH_S)
+        _end_after(drain_timeout_s + STOP_S - DRAIN_S)
         logger.info("%s: stopping: no new calls; a second signal ends the process at once", name)
         loop.call_soon_threadsafe(stop.set)
 
@@ -121,7 +121,7 @@ async def end_with_nothing_left(status: int) -> None:
 
 
 def end_now(status: int, why: str) -> NoReturn:
-    """End the process without waiting, except for the log, for at most `FLUSH_S`."""
+    """End the process without waiting, except for the log, for at most `DRAIN_S`."""
     try:
         logger.error("%s", why)
         for handler in logging.getLogger().handlers:

@@ -170,7 +170,7 @@ def test_close_writes_what_is_waiting(pipe: Pipe, start: Start) -> None:
 def test_close_gives_up_on_a_reader_that_does_not_read(
     pipe: Pipe, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer_module, "FLUSH_S", 0.1)
+    monkeypatch.setattr(writer_module, "DRAIN_S", 0.1)
     writer = start(pipe.writing)
     for _ in range(100):
         writer.put(LINE)

@@ -280,7 +280,7 @@ async def test_a_full_disk_is_told_once_and_ends_that_recording(
             await audio(later, 2)
     assert warnings(caplog) == [
         f"call {call.uuid}: recording stopped, the call goes on: No space left on device. "
-        f"Look at the disk of RECORD_DIR={tmp_path}"
+        f"Check the disk of RECORD_DIR={tmp_path}"
     ]
     _, left, _ = read(wav_of(tmp_path, call.uuid))
     assert np.count_nonzero(left) > 0
@@ -300,7 +300,7 @@ async def test_a_directory_that_was_removed_is_made_again(
                 await audio(call, 3)
             await written(recorder)
             assert len(read(wav_of(directory, call.uuid))[1]) > 0
-        assert warnings(caplog) == [f"RECORD_DIR={directory}: it was removed, and is made again"]
+        assert warnings(caplog) == [f"RECORD_DIR={directory}: it was removed, and is created again"]
         assert directory.stat().st_mode & 0o777 == 0o700
         with pytest.raises(ConfigurationError, match="is in use"), recording(directory):
             pass
@@ -336,7 +336,7 @@ async def test_a_directory_that_cannot_be_made_again_harms_no_call(
         with OneCall(recorder) as call:
             await audio(call, 3)
     assert f"call {call.uuid}: recording stopped, the call goes on: " in warnings(caplog)[-1]
-    assert f"Look at the disk of RECORD_DIR={directory}" in warnings(caplog)[-1]
+    assert f"Check the disk of RECORD_DIR={directory}" in warnings(caplog)[-1]
 
 
 async def written(recorder: Recorder) -> None:
@@ -382,7 +382,7 @@ async def test_a_disk_that_hangs_holds_no_call_up(
             files = [item.tap._files for item in (call, talkative)]  # type: ignore[attr-defined]
             assert [len(item.audio) + len(item.events) for item in files] == [0, 0], "nothing is kept"
         assert [line.partition(". Look")[0] for line in warnings(caplog)] == [
-            f"call {call.uuid}: recording stopped, the call goes on: the disk has taken nothing for 10 s",
+            f"call {call.uuid}: recording stopped, the call goes on: the disk has accepted nothing for 10 s",
             f"call {talkative.uuid}: recording stopped, the call goes on: the disk hangs",
         ]
         assert all(f"RECORD_DIR={tmp_path}" in line for line in warnings(caplog))
@@ -452,7 +452,7 @@ async def test_a_defect_ends_one_recording(
             await audio(call, 2)
         with OneCall(recorder) as later:
             await audio(later, 1)
-    assert caplog.text.count("a defect of the gateway") == 1
+    assert caplog.text.count("an internal error") == 1
     assert "Traceback" in caplog.text
     assert str(call.uuid) in caplog.text
     assert len(read(wav_of(tmp_path, later.uuid))[1]) > 0

@@ -313,7 +313,7 @@ def test_a_directory_that_anybody_may_write_to_is_told(
 ) -> None:
     tmp_path.chmod(mode)
     prepare(tmp_path, "RECORD_DIR")
-    expected = f"RECORD_DIR={tmp_path}: every user of this machine may add files to it, or remove them"
+    expected = f"RECORD_DIR={tmp_path}: every user of this machine may add or remove files there"
     assert [message.startswith(f"{expected} (mode {mode:o})") for message in caplog.messages] == [True] * told
 
 

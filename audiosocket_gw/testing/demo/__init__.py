@@ -1,7 +1,7 @@
-"""The demonstration: a whole call without a PBX, shown in the terminal and as a page.
+"""The demo: a whole call without a PBX, shown in the terminal and as a page.
 
-`run_demo` is the command ``audiosocket-gw demo``. It shows the call in the terminal and leaves its audio and
-a page that explains it.
+`run_demo` is the command ``audiosocket-gw demo``. It shows the call in the terminal and writes its audio and
+a page about it.
 """
 
 from audiosocket_gw.testing.demo.demo import run_demo

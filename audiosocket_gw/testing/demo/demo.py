@@ -21,13 +21,13 @@ from audiosocket_gw.testing.softphone import CallRecord, Ending, Softphone, read
 PROMPTS = Path(__file__).parent
 
 QUIET_MS = 360
-"""The caller takes the turn after this much silence; the pauses in the agent's prompts are shorter."""
+"""Silence after which the caller takes the turn; the pauses in the agent's prompts are shorter."""
 
 AGENT_QUIET_MS = 400
-"""The agent takes the turn after this much silence: quicker than usual, to keep the call under 20 s."""
+"""Silence after which the agent takes the turn: less than usual, to keep the call under 20 s."""
 
 PATIENCE_S = 1.2
-"""How long the caller listens to the long answer before cutting in."""
+"""How long the caller listens to the long answer before interrupting."""
 
 LIMIT_S = 40.0
 """The call takes half of this."""
@@ -36,10 +36,10 @@ DRAW_S = 0.08
 
 
 async def run_demo(output: Path, *, stream: TextIO | None = None) -> int:
-    """Hold the call, leave ``call.wav`` and ``call.html`` in ``output``, and return the exit status.
+    """Hold the call, write ``call.wav`` and ``call.html`` to ``output``, and return the exit status.
 
-    0: the agent ended the call, as it should; 1: something else did, and the page shows it. ``stream``: where
-    the show is; standard output unless given.
+    0: the agent ended the call, as expected; 1: something else did, and the page shows it. ``stream``: where
+    the call is shown; the default is standard output.
 
     Raises:
         ConfigurationError: ``output`` can't be written.
@@ -71,7 +71,7 @@ async def _hold_call(show: Show) -> Timeline:
 
     scenario = replace(load_scenario("receptionist"), silence_ms=AGENT_QUIET_MS)
     async with Simulator(scenario) as simulator:
-        # Nothing in the environment may change the demonstration.
+        # The environment must not change the demo.
         settings = Settings(
             elevenlabs_agent_id="demo", elevenlabs_base_url=simulator.base_url, host="127.0.0.1", port=0
         )
@@ -108,7 +108,7 @@ async def _draw(caller: Softphone, show: Show) -> None:
 
 
 async def _converse(caller: Softphone) -> None:
-    """Ask, listen; ask again, and cut in; say goodbye, and leave it to the agent to hang up."""
+    """Ask and listen; ask again and interrupt; say goodbye and let the agent hang up."""
     await _listen(caller)
     await _say(caller, "opening-hours")
     await _listen(caller)

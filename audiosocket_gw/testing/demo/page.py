@@ -1,4 +1,4 @@
-"""One call as one HTML file: no script, font, picture or audio comes from anywhere else."""
+"""One call as one self-contained HTML file: it loads no script, font, picture or audio."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from audiosocket_gw.testing.softphone import is_speech, level_dbfs
 TEMPLATE = Path(__file__).parent / "page.html"
 
 BUCKET_S = 0.01
-"""Of the waveform: each bucket is drawn as the range from its lowest to its highest sample."""
+"""Buckets of the waveform; each is drawn as the range from its lowest to its highest sample."""
 
 LATENESS_BINS_MS = (1, 2, 5, 10, 20)
 
 SCALES_MS = (5, 10, 20, 50, 100, 200, 500, 1_000)
-"""How much lateness the strip can show: the smallest that holds the latest frame."""
+"""Scales of the lateness strip; the smallest that fits the latest frame is used."""
 
 RULER_END_S = 0.4
 """Room for the last figure of the ruler."""
 
 NEAR_END = 0.9
-"""A mark from this part of the call on has its figure on its left."""
+"""From this fraction of the call on, a mark has its figure on its left."""
 
 
 def render_page(timeline: Timeline, wav: bytes, *, title: str, subtitle: str) -> str:
-    """Return the page. ``wav`` is the stereo file that it plays."""
+    """Return the page; ``wav`` is the stereo file that it plays."""
     return Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
         title=escape(title),
         subtitle=escape(subtitle),
@@ -157,7 +157,7 @@ def _bucket_count(samples: Samples, rate: int) -> int:
 
 
 def _wave(samples: Samples, rate: int) -> str:
-    """The outline as an SVG path, ``_bucket_count`` wide, and from -100 to 100 high."""
+    """Return the outline as an SVG path, ``_bucket_count`` wide, and from -100 to 100 high."""
     buckets = _bucket_count(samples, rate)
     size = round(rate * BUCKET_S)
     folded = np.pad(samples, (0, buckets * size - samples.size)).reshape(buckets, size).astype(int)
@@ -210,7 +210,7 @@ def _lateness_scale(timeline: Timeline) -> float:
 
 
 def _lateness(timeline: Timeline) -> str:
-    """One bar for each frame, as an SVG path 100 high over the call in hundredths of a second."""
+    """Return one bar per frame, as an SVG path 100 high over the call in hundredths of a second."""
     scale = _lateness_scale(timeline)
     return "".join(
         f"M{at * 100:.1f} 100V{100 - max(1.0, 100 * late / scale):.1f}" for at, late in timeline.lateness
@@ -246,7 +246,7 @@ def _cut_in(barge_in: BargeIn) -> str:
 
 
 def _histogram(lateness: Sequence[float]) -> str:
-    """How many frames were how late, as bars."""
+    """Return the distribution of lateness, as bars."""
     if not lateness:
         return ""
     edges = [0, *LATENESS_BINS_MS, float("inf")]

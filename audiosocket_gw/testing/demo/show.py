@@ -1,4 +1,4 @@
-"""The call as it goes on, in the terminal: what happened, line by line, above two moving level meters."""
+"""The call in the terminal: events, line by line, above two moving level meters."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _CUT = "33"
 _SOFT = "2"
 _STRONG = "1"
 _INDENT = 21
-"""Where the words begin: behind the time and the speaker."""
+"""The column of the text, after the time and the speaker."""
 
 
 class Show:
-    """Prints to ``stream``; meters and colours only where it is a terminal, colours not with NO_COLOR."""
+    """Prints to ``stream``; meters and colours only on a terminal, colours not with NO_COLOR."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -49,7 +49,7 @@ class Show:
             self._print(line)
 
     def observe(self, event: events.CallEvent) -> None:
-        """Print what the gateway reports, above the meters."""
+        """Print an event of the gateway above the meters."""
         if self._started_at is None:
             self._started_at = event.at
         match event:
@@ -67,7 +67,7 @@ class Show:
                 self._entry(event, "       ", events.describe(event), _SOFT)
 
     def draw(self, sent: Sequence[TimedFrame], heard: Sequence[TimedFrame]) -> None:
-        """Draw the last seconds of both sides again, at the bottom."""
+        """Redraw the last seconds of both sides, at the bottom."""
         if not self._live:
             return
         bars = self._columns() - 20
@@ -80,7 +80,7 @@ class Show:
         self._redraw()
 
     def finish(self) -> None:
-        """Take the meters away: the call is over."""
+        """Remove the meters at the end of the call."""
         self._wipe()
         self._meters = []
         self._stream.flush()

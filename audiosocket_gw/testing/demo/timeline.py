@@ -1,4 +1,5 @@
-"""From what a caller and the gateway noted to what the call was like: who spoke when, how long each waited.
+"""Builds the time line of a call from the records of caller and gateway: who spoke when, and how long each
+waited.
 
 Pure: no clock, no input or output. All times are seconds since the start of the call, when the UUID frame
 left, as measured at the caller's end of the line.
@@ -20,7 +21,7 @@ from audiosocket_gw.testing.softphone import CallRecord, is_speech
 FRAME_S = FRAME_MS / 1000
 
 PAUSE_S = 0.4
-"""A shorter silence is a pause between the words of one utterance."""
+"""Shorter silence is a pause within one utterance."""
 
 Samples = npt.NDArray[np.int16]
 
@@ -47,14 +48,14 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class BargeIn:
-    """The caller cut in at ``spoken_at``; the agent's message came at ``interrupted_at``."""
+    """The caller interrupted at ``spoken_at``; the agent's message came at ``interrupted_at``."""
 
     spoken_at: float
     interrupted_at: float
     silent_at: float
     """The end of the last audio of the interrupted reply at the caller's end."""
     discarded_ms: int
-    """What the gateway had queued, and the caller never heard."""
+    """Queued audio that the caller never heard."""
 
     @property
     def message_to_silence_ms(self) -> float:
@@ -88,11 +89,11 @@ class Timeline:
     transcript: tuple[Utterance, ...]
     events: tuple[events.CallEvent, ...]
     setup_ms: float | None
-    """From the start of the call to the agent's announcement of the conversation; None: it never came."""
+    """From the start of the call to the agent's metadata; None: it never came."""
     caller_samples: Samples
     agent_samples: Samples
     lateness: tuple[tuple[float, float], ...]
-    """For each frame heard: when it arrived, and how many milliseconds late it was."""
+    """For each frame received: its arrival, and its lateness in milliseconds."""
 
     @property
     def first_speech_ms(self) -> float | None:
@@ -103,11 +104,10 @@ class Timeline:
 def build_timeline(
     record: CallRecord, happened: Iterable[events.CallEvent], interrupted_at: Sequence[float] | None = None
 ) -> Timeline:
-    """Work out what the call was like.
+    """Build the time line of a call.
 
-    ``happened`` is what the gateway told its observers of this call. ``interrupted_at``: the loop times at
-    which the agent sent its interruptions, where they are known; otherwise the times count at which the
-    gateway acted on them.
+    ``happened`` are the gateway's events of this call. ``interrupted_at``: the loop times at which the agent
+    sent its interruptions, if known; otherwise the times at which the gateway acted on them are used.
     """
     call_events = tuple(replace(event, at=event.at - record.started_at) for event in happened)
     caller_speech = segments(record.sent, record.started_at + FRAME_S)
@@ -137,8 +137,8 @@ def build_timeline(
 def segments(frames: Sequence[TimedFrame], origin: float) -> tuple[Segment, ...]:
     """Find the utterances in ``frames``; ``origin`` is the loop time to count from.
 
-    A frame heard plays for 20 ms from its arrival. One sent was spoken in the 20 ms before it left, so let
-    ``origin`` be 20 ms later for those.
+    A received frame plays for 20 ms from its arrival. A sent frame was spoken in the 20 ms before, so pass an
+    ``origin`` 20 ms later for those.
     """
     found: list[Segment] = []
     for frame in frames:
@@ -152,7 +152,7 @@ def segments(frames: Sequence[TimedFrame], origin: float) -> tuple[Segment, ...]
 
 
 def _responses(caller: Sequence[Segment], agent: Sequence[Segment]) -> tuple[Response, ...]:
-    """An answer is the first utterance of the agent after one of the caller, with nothing in between."""
+    """Return the answers: the first utterance of the agent directly after one of the caller."""
     found = []
     for number, asked in enumerate(caller):
         next_start = caller[number + 1].start if number + 1 < len(caller) else float("inf")
@@ -190,7 +190,9 @@ def _next_reply(happened: Sequence[events.CallEvent], after: float) -> float:
 
 
 def _silent_at(record: CallRecord, interrupted_at: float, next_reply_at: float) -> float:
-    """Strict: any sample that isn't 0 is audio, even after a pause, until the next reply begins."""
+    """Return when the reply was silent; any sample that isn't 0 is audio, even after a pause, until the next
+    reply.
+    """
     playing = [
         frame.at - record.started_at + FRAME_S
         for frame in record.heard
@@ -208,7 +210,7 @@ def _transcript(happened: Sequence[events.CallEvent], caller: Sequence[Segment])
                 at = max((speech.start for speech in caller if speech.start <= event.at), default=event.at)
                 found.append(Utterance(at, by_agent=False, text=text))
             case events.AgentSaid(text=text, corrected=False):
-                # A reply's text comes shortly before or after the first of its audio.
+                # A reply's text comes shortly before or after its first audio.
                 at = min(replies, key=lambda start: abs(start - event.at), default=event.at)
                 found.append(Utterance(at, by_agent=True, text=text))
             case events.AgentSaid(text=text):
@@ -228,7 +230,7 @@ def _correct(transcript: list[Utterance], heard: str) -> None:
 
 
 def _lay_out(frames: Sequence[TimedFrame], record: CallRecord, *, lead_s: float = 0.0) -> Samples:
-    """Join the audio of all frames, sample for sample, behind the silence before the first was due."""
+    """Join the audio of all frames, after the silence before the first was due."""
     if not frames:
         return np.zeros(0, np.int16)
     earliest = min(frame.at - due for frame, due in zip(frames, due_times(frames, record.rate), strict=True))

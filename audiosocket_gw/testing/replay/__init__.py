@@ -1,1 +1,1 @@
-"""Replay: plays a recorded call again, into a gateway here or elsewhere, and compares."""
+"""Replay: plays a recorded call into a gateway, here or elsewhere, and compares the result."""

@@ -1,7 +1,7 @@
-"""Two records of what a caller heard, compared sample for sample. Pure.
+"""Compares two records of a caller's audio sample by sample. Pure.
 
-Silence is left out on both sides: its length depends on when a message met the gateway's clock. What remains
-is what the agent said, and that is the same to the bit, or the call went differently.
+Silence is ignored on both sides: its length depends on when a message met the gateway's clock. The rest is
+the agent's audio, which is identical unless the call went differently.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ SILENT = {
     Encoding.ULAW: (0xFF, 0x7F),
     Encoding.ALAW: (0xD5, 0x55),
 }
-"""The samples nearest to zero, as they are written."""
+"""The encoded samples nearest to zero."""
 
 WINDOW_MS = 10
-"""Audio of this length is taken for the same audio when it is found again."""
+"""Identical audio of this length counts as the same audio."""
 
 SEARCH_MS = 30_000
-"""How far the same audio is looked for."""
+"""The range of the search for the same audio."""
 
 STRIDE = 8_192
-"""Samples that are compared at a time."""
+"""Samples that are compared at once."""
 
 Samples = npt.NDArray[np.generic]
 
@@ -39,9 +39,9 @@ class Comparison:
 
     same_ms: float
     missing_ms: float
-    """In the recording, and not heard again."""
+    """In the recording, but not in the replay."""
     added_ms: float
-    """Heard, and not in the recording."""
+    """In the replay, but not in the recording."""
 
     @property
     def differing_ms(self) -> float:
@@ -78,7 +78,7 @@ def _same(before: Samples, after: Samples, rate: int) -> int:
 
 
 def _agreement(before: Samples, after: Samples) -> int:
-    """Return how many samples agree from the first on."""
+    """Return how many samples agree from the start."""
     length = min(len(before), len(after))
     for start in range(0, length, STRIDE):
         stop = min(start + STRIDE, length)
@@ -91,7 +91,7 @@ def _agreement(before: Samples, after: Samples) -> int:
 def _next_agreement(
     before: Samples, after: Samples, at: int, there: int, rate: int
 ) -> tuple[int, int] | None:
-    """Return where the two agree again, by the first window of ``before`` that ``after`` has, too."""
+    """Return where the two agree again: at the first window of ``before`` that ``after`` contains."""
     window = rate * WINDOW_MS // 1000
     reach = rate * SEARCH_MS // 1000
     width = after.itemsize
@@ -104,7 +104,7 @@ def _next_agreement(
 
 
 def _find(audio: bytes, wanted: bytes, width: int) -> int | None:
-    """Return at which sample ``wanted`` begins."""
+    """Return the sample at which ``wanted`` begins."""
     found = audio.find(wanted)
     while found % width and found >= 0:
         found = audio.find(wanted, found + 1)

@@ -1,4 +1,4 @@
-"""How each peer of a replayed call has to end it: as a cause that it brings about again. Pure."""
+"""How each peer of a replayed call must end it, to reproduce the recorded cause. Pure."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ AgentEnding = (
     | ConnectionBroken
     | None
 )
-"""None: the agent goes on. The end came from elsewhere, from its silence, or from one of its messages."""
+"""None: the agent continues. The end came from elsewhere, from its silence, or from one of its messages."""
 
 CallerEnding = (
     HangupFrame | ErrorFrame | UnfinishedFrame | Stalled | ConnectionBroken | ConnectionClosed | None
 )
-"""None: Asterisk goes on until the gateway hangs up."""
+"""None: Asterisk continues until the gateway hangs up."""
 
 _CLOSE_CODES = {
     EndReason.AGENT_REJECTED: 1008,
@@ -60,13 +60,13 @@ _STATUSES = {
 
 
 def agent_ending(trace: CallTrace) -> AgentEnding:
-    """Tell what the agent's host has to do for the call to end as it did."""
+    """Return what the agent's host must do for the call to end as recorded."""
     end = trace.end
     if end is None or not end.reason.startswith("agent-"):
         return None
     match end.cause:
         case WebSocketClosed(code, reason):
-            return WebSocketClosed(code, reason)  # the messages say the error again
+            return WebSocketClosed(code, reason)  # the messages contain the error
         case HttpRefused(status=status, body=body) | WebSocketRefused(status=status, body=body):
             return WebSocketRefused(status, body)
         case ConnectFailed(why=why) | RequestFailed(why=why):
@@ -85,7 +85,7 @@ def _after_connecting(reason: EndReason) -> AgentEnding:
         return ConnectionBroken("", "")
     if reason in _CLOSE_CODES:
         return WebSocketClosed(_CLOSE_CODES[reason], _text(reason))
-    return None  # a tool that hangs up, or a message that broke the protocol: it is among the messages
+    return None  # a tool that hangs up, or an invalid message: it is among the messages
 
 
 def _while_connecting(reason: EndReason) -> AgentEnding:
@@ -101,12 +101,12 @@ def _while_connecting(reason: EndReason) -> AgentEnding:
 
 
 def _text(reason: EndReason) -> str:
-    """Return the text by which the gateway knows the reason, where the code doesn't tell it."""
+    """Return the text from which the gateway derives the reason, if the code isn't enough."""
     return "quota_exceeded" if reason is EndReason.AGENT_QUOTA else ""
 
 
 def caller_ending(trace: CallTrace) -> CallerEnding:
-    """Tell what Asterisk has to do for the call to end as it did."""
+    """Return what Asterisk must do for the call to end as recorded."""
     if trace.end is None:
         return ConnectionClosed()
     match trace.end.reason, trace.end.cause:
@@ -118,7 +118,7 @@ def caller_ending(trace: CallTrace) -> CallerEnding:
             return cause
         case EndReason.CALLER_PROTOCOL, TooFast():
             return None
-        # CALLER_PROTOCOL: for a frame that the gateway passes over today.
+        # CALLER_PROTOCOL: for a frame that the gateway now ignores.
         case EndReason.CALLER_PROTOCOL | EndReason.CALLER_HANGUP | EndReason.TRANSFERRED, _:
             return ConnectionClosed()
         case _:

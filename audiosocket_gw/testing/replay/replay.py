@@ -1,4 +1,4 @@
-"""A recorded call, played again: into a gateway in this process, or into one that runs elsewhere."""
+"""Replays a recorded call into a gateway in this process, or into one that runs elsewhere."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from audiosocket_gw.testing.replay.replayed_agent import ReplayedAgent
 from audiosocket_gw.testing.replay.replayed_caller import ReplayedCaller
 
 PATIENCE_S = 15.0
-"""How much later than recorded the end may come: a closing handshake, a stalled line."""
+"""How much later than recorded the end may come, as after a closing handshake or a stalled connection."""
 
 Watch = Callable[[CallEvent], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How the replayed call went; ``ended`` is None when it had to be broken off."""
+    """The result of a replay; ``ended`` is None if it had to be stopped."""
 
     ended: CallEnded | None
     heard: tuple[HeardFrame, ...]
@@ -34,7 +34,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class RemoteOutcome:
-    """How a call went that was played into another gateway."""
+    """The result of a replay into another gateway."""
 
     gateway_hung_up: bool
     heard: tuple[HeardFrame, ...]
@@ -46,7 +46,7 @@ async def replay(
 ) -> Outcome:
     """Play the call into a gateway in this process, between the recorded agent and the recorded caller.
 
-    ``watch`` gets every event. ``run_tools``: run the tools of ``TOOLS_DIR``, which act for real.
+    ``watch`` receives every event. ``run_tools``: run the tools of ``TOOLS_DIR``, with real effects.
 
     Raises:
         FlightError: the recording holds what can't be played.
@@ -77,13 +77,13 @@ async def replay(
             await asyncio.wait((ended,), timeout=PATIENCE_S + settings.agent.agent_connect_timeout)
             in_time = ended.done()
             caller.hang_up()
-        # Otherwise the gateway is stopped with the call still up, as by SIGTERM.
+        # Otherwise the gateway is stopped during the call, as by SIGTERM.
     heard = tuple(caller.heard)
     return Outcome(ended.result() if in_time else None, heard, _compare(trace, heard))
 
 
 async def replay_into(trace: CallTrace, address: tuple[str, int]) -> RemoteOutcome:
-    """Play the caller into a gateway that runs elsewhere, whose agent is its own; under a UUID of its own.
+    """Play the caller into a gateway that runs elsewhere, with its own agent, under a new UUID.
 
     Raises:
         FlightError: the recording holds what can't be played.
@@ -101,9 +101,10 @@ async def replay_into(trace: CallTrace, address: tuple[str, int]) -> RemoteOutco
 def _settings(
     settings: GatewaySettings, agent: ReplayedAgent, trace: CallTrace, run_tools: bool
 ) -> GatewaySettings:
-    """Return settings for a gateway that reaches nothing but the replayed agent.
+    """Return settings for a gateway that connects only to the replayed agent.
 
-    Of ``settings`` it has what shapes a call. All else has its default: a replay acts on nothing outside it.
+    It uses those of ``settings`` that shape a call; all others have their defaults, so that a replay has no
+    outside effects.
     """
     by_url = trace.end is not None and trace.end.reason is EndReason.AGENT_URL_FAILED
     defaults = GatewaySettings.of(
@@ -131,7 +132,7 @@ def _settings(
 
 
 def _compare(trace: CallTrace, heard: tuple[HeardFrame, ...]) -> Comparison:
-    """Compare what was heard, over the frames of the kind that the recorded call ended with."""
+    """Compare the audio to the caller, for frames of the recorded call's last kind."""
     if trace.end is None:  # what came after the recording broke off can't be compared
         heard = tuple(frame for frame in heard if frame.at_us <= trace.duration_us)
     kind = trace.heard[-1].kind if trace.heard else None

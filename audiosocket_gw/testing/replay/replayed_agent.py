@@ -1,6 +1,6 @@
-"""The recorded agent as a server: it says what it said when it said it, and ends as it ended.
+"""The recorded agent as a server: it sends its messages at their recorded times, and ends as it ended.
 
-On the sans-I/O core of `websockets`, since it must also do what no library lets a server do.
+It uses the sans-I/O core of `websockets`, since it must also violate the protocol, which libraries prevent.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from audiosocket_gw.testing.replay.endings import AgentEnding, agent_ending
 HOST = "127.0.0.1"
 
 GARBAGE = b"\xff" * 64
-"""Reserved bits and an unknown opcode: no WebSocket frame."""
+"""Reserved bits and an unknown opcode: not a WebSocket frame."""
 
 END_OF_REQUEST = b"\r\n\r\n"
 
@@ -43,7 +43,7 @@ MAX_REASON_BYTES = 123
 """RFC 6455, section 5.5: a control frame holds 125 bytes, two of them the close code."""
 
 SMALL_BUFFER_BYTES = 4_096
-"""What the kernel takes for an agent that doesn't read."""
+"""The kernel's receive buffer for an agent that doesn't read."""
 
 TimedMessage = tuple[float, bytes]
 
@@ -51,7 +51,7 @@ TimedMessage = tuple[float, bytes]
 class ReplayedAgent:
     """The agent of one recorded call, listening on 127.0.0.1 while its ``async with`` block runs.
 
-    `begin` says when the call started; before that it says nothing.
+    It sends nothing before `begin`, which sets the start of the call.
     """
 
     def __init__(self, trace: CallTrace) -> None:
@@ -75,7 +75,7 @@ class ReplayedAgent:
         self._socket.bind((HOST, 0))
         if isinstance(self.ending, NotReading):
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER_BYTES)
-        # Otherwise bound and not listening, so that no other process takes the port.
+        # Otherwise bound but not listening, so that no other process takes the port.
         if not isinstance(self.ending, ConnectFailed):
             self._server = await loop.create_server(lambda: _Connection(self), sock=self._socket)
         return self
@@ -92,16 +92,16 @@ class ReplayedAgent:
 
     @property
     def base_url(self) -> str:
-        """What stands for ElevenLabs' REST host."""
+        """The URL to use as ElevenLabs' REST host."""
         return f"http://{HOST}:{self._socket.getsockname()[1]}"
 
     def begin(self, started_at: float) -> None:
-        """Learn the loop time at which the call started."""
+        """Set the loop time at which the call started."""
         if not self._started_at.done():
             self._started_at.set_result(started_at)
 
     async def until(self, seconds: float) -> None:
-        """Wait until the call is so old; not at all when it is older."""
+        """Wait until the call has this age; return at once if it is older."""
         started_at = await asyncio.shield(self._started_at)
         await asyncio.sleep(started_at + seconds - asyncio.get_running_loop().time())
 
@@ -194,7 +194,7 @@ class _Connection(asyncio.Protocol):
         reason = text.encode(errors="replace")[:MAX_REASON_BYTES].decode(errors="ignore")
         try:
             self._websocket.send_close(code, reason)
-        except ProtocolError:  # a code that no close frame may have, such as 1005: there was none in it
+        except ProtocolError:  # a code that no close frame may have, such as 1005: the frame had none
             self._websocket.send_close()
         self._write()
 

@@ -1,4 +1,6 @@
-"""The recorded caller, at Asterisk's end of a connection: what was sent, when it was sent, and the end."""
+"""The recorded caller, at Asterisk's end of a connection: it sends the recorded frames at their times, and
+ends as recorded.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ from audiosocket_gw.protocol.audiosocket import (
 from audiosocket_gw.testing.replay.endings import CallerEnding, caller_ending
 
 STALLED_BUFFER_BYTES = 4_096
-"""What the kernel takes for a caller's side that doesn't read."""
+"""The kernel's receive buffer for an Asterisk that doesn't read."""
 
 HALF_FRAME = HEADER.pack(Kind.SLIN, FRAME_BYTES) + bytes(100)
 
@@ -48,7 +50,7 @@ TimedBytes = tuple[float, bytes]
 
 
 class ReplayedCaller(asyncio.Protocol):
-    """The caller of one recorded call, on the line while its ``async with`` block runs."""
+    """The caller of one recorded call, connected while its ``async with`` block runs."""
 
     def __init__(self, trace: CallTrace, address: tuple[str, int], uuid: UUID) -> None:
         """Prepare; raises `FlightError`."""
@@ -62,9 +64,9 @@ class ReplayedCaller(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self.heard: list[HeardFrame] = []
-        """What came from the gateway; the times are since `started_at`."""
+        """Frames from the gateway, with times since `started_at`."""
         self.started_at = 0.0
-        """The loop time at which the UUID frame left."""
+        """The loop time at which the UUID frame was sent."""
         self.hung_up_on: asyncio.Future[None] = self._loop.create_future()
         """Done when the connection is over."""
         self.gateway_hung_up = False
@@ -72,7 +74,7 @@ class ReplayedCaller(asyncio.Protocol):
         self._left = False
 
     async def __aenter__(self) -> Self:
-        """Connect, and name the call.
+        """Connect, and send the UUID frame.
 
         Raises:
             OSError: the gateway can't be reached.
@@ -90,7 +92,7 @@ class ReplayedCaller(asyncio.Protocol):
         await asyncio.sleep(0)  # connection_lost
 
     async def play(self, started_at: float) -> None:
-        """Do what the caller did, from the call's start at this loop time until the end of it."""
+        """Do what the caller did, from the call's start at this loop time until its end."""
         if isinstance(self._ending, Stalled):
             self._loop.call_at(started_at + self._stops_reading_after_s, self._stop_reading)
         for at_s, data in self._script:
@@ -108,12 +110,12 @@ class ReplayedCaller(asyncio.Protocol):
         self._transport.close()
 
     def read_on(self) -> None:
-        """Take up reading again after a stall, to learn what the gateway did meanwhile."""
+        """Resume reading after a stall, to see what the gateway did meanwhile."""
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
     async def _over(self, until: float) -> bool:
-        """Wait until a loop time; tell whether the gateway ended the call before."""
+        """Wait until a loop time; return whether the gateway ended the call before."""
         delay = until - self._loop.time()
         if delay > 0 and not self.hung_up_on.done():
             await asyncio.wait((self.hung_up_on,), timeout=delay)
@@ -128,7 +130,7 @@ class ReplayedCaller(asyncio.Protocol):
             case ErrorFrame(code):
                 self._transport.write(HEADER.pack(Kind.ERROR, 1) + bytes([code & 0xFF]))
             case ConnectionClosed():
-                # Only this direction: to close with audio unread would reset the connection.
+                # Close only this direction: closing with unread audio would reset the connection.
                 self._left = True
                 self._transport.write_eof()
             case ConnectionBroken():
@@ -169,7 +171,7 @@ class ReplayedCaller(asyncio.Protocol):
 
 
 def _script(trace: CallTrace) -> Iterator[TimedBytes]:
-    """Yield what Asterisk sent, each with its time in seconds."""
+    """Yield the frames from Asterisk, each with its time in seconds."""
     for record in trace.records:
         try:
             if isinstance(record, CallerFrame):

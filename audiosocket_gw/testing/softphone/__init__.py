@@ -1,7 +1,6 @@
 """The softphone: a simulated caller on Asterisk's side of AudioSocket, as strict as Asterisk 22.
 
-`place_call` plays a recording and tells what was heard; `Softphone` is for a conversation that reacts.
-Both yield a `CallRecord`.
+`place_call` plays a recording; `Softphone` is for a conversation that reacts. Both return a `CallRecord`.
 """
 
 from audiosocket_gw.testing.softphone.asterisk_peer import AsteriskPeer, Ending

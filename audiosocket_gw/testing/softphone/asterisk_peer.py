@@ -1,4 +1,4 @@
-"""Asterisk's end of one AudioSocket connection: what it sends, and all that makes it hang up.
+"""Asterisk's end of one AudioSocket connection: what it sends, and everything that makes it hang up.
 
 The rules are those of ``res_audiosocket.c`` and ``app_audiosocket.c`` in Asterisk 22.10.
 """
@@ -39,13 +39,13 @@ class Ending(StrEnum):
     """How a call ended, as Asterisk sees it."""
 
     HANGUP_FRAME = "hangup-frame"
-    """The server sent 0x00: the dialplan goes on."""
+    """The server sent 0x00: the dialplan continues."""
     SERVER_CLOSE = "server-close"
-    """The server closed the connection between two frames: the dialplan goes on."""
+    """The server closed the connection between two frames: the dialplan continues."""
     CALLER_HANGUP = "caller-hangup"
     """The caller hung up: Asterisk closed the connection."""
     ERROR = "error"
-    """The server did what makes Asterisk break off the call and hang up on the caller."""
+    """The server did something that makes Asterisk abort the call and hang up on the caller."""
 
 
 class AsteriskPeer(asyncio.Protocol):
@@ -59,7 +59,9 @@ class AsteriskPeer(asyncio.Protocol):
         payload_deadline_ms: float = PAYLOAD_DEADLINE_MS,
         idle_timeout_ms: float = IDLE_TIMEOUT_MS,
     ) -> None:
-        """``on_audio`` takes the audio of each frame at once. Create it on the running event loop."""
+        """``on_audio`` receives the audio of each frame immediately. Create the peer on the running event
+        loop.
+        """
         self._kind = kind
         self._on_audio = on_audio
         self._payload_deadline_ms = payload_deadline_ms
@@ -110,7 +112,7 @@ class AsteriskPeer(asyncio.Protocol):
             self._fail(str(error))
             return
         if self._decoder.pending >= HEADER.size and self._payload_timer is None:
-            # The loop looks at the sockets before it fires timers: what the kernel has is never "late".
+            # The loop polls the sockets before it runs timers: data that the kernel has is never "late".
             self._payload_timer = self._loop.call_later(self._payload_deadline_ms / 1000, self._payload_late)
 
     def _take(self, frame: Frame) -> None:
@@ -168,7 +170,7 @@ class AsteriskPeer(asyncio.Protocol):
         self._end(Ending.ERROR, error)
 
     def _end(self, ending: Ending, error: str = "") -> None:
-        """Let the first ending be the one; close at once, as Asterisk does."""
+        """Record the first ending, and close at once, as Asterisk does."""
         if self.ended.done():
             return
         self.ending = ending

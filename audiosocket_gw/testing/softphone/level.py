@@ -1,4 +1,4 @@
-"""How loud linear audio is."""
+"""The level of linear audio."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 FULL_SCALE = 32_768
 SILENCE_DBFS = -96.0
-"""What 16 bits can't go below: the level given to digital silence."""
+"""The lowest level of 16 bits, used for digital silence."""
 
 SPEECH_DBFS = -45.0
 """A frame above this level counts as speech: well over line noise, well under a quiet talker."""
@@ -22,5 +22,5 @@ def level_dbfs(linear: bytes) -> float:
 
 
 def is_speech(linear: bytes) -> bool:
-    """Tell speech from silence by its level (`SPEECH_DBFS`)."""
+    """Return whether audio is speech, by its level (`SPEECH_DBFS`)."""
     return level_dbfs(linear) > SPEECH_DBFS

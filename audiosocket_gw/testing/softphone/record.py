@@ -1,4 +1,4 @@
-"""What the softphone noted of one call: how it went, and each frame with its time."""
+"""The softphone's record of one call: its ending, and each frame with its time."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from audiosocket_gw.testing.softphone.asterisk_peer import Ending
 
 @dataclass(frozen=True, slots=True)
 class CallRecord:
-    """One call as its caller saw it. All times are loop times in seconds."""
+    """One call from the caller's side. All times are loop times in seconds."""
 
     uuid: UUID
     kind: Kind
     started_at: float
-    """When the UUID frame left. The audio of the first frame was spoken from then on."""
+    """When the UUID frame was sent. The audio of the first frame was spoken from then on."""
     connect_ms: float
     """How long the TCP connection took."""
     ended_at: float
     ending: Ending
     error: str
-    """What ended the call if `ending` is `Ending.ERROR`; otherwise empty."""
+    """What ended the call if `ending` is `Ending.ERROR`, otherwise empty."""
     sent: tuple[TimedFrame, ...]
     heard: tuple[TimedFrame, ...]
     keys: tuple[tuple[float, str], ...]
@@ -45,14 +45,14 @@ class CallRecord:
 
     @property
     def timing(self) -> FrameTiming:
-        """How regularly the server's frames arrived."""
+        """The regularity of the server's frames."""
         return FrameTiming.of(self.heard, self.rate)
 
     def raise_for_error(self) -> None:
-        """Do nothing if the call ended as calls should.
+        """Raise if the server made Asterisk abort the call.
 
         Raises:
-            RemoteProtocolError: the server did what makes Asterisk break off the call.
+            RemoteProtocolError: the server did something that makes Asterisk abort the call.
         """
         if self.ending is Ending.ERROR:
             raise RemoteProtocolError(self.error)

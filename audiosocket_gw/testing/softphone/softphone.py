@@ -52,9 +52,9 @@ class Softphone:
         idle_timeout_ms: float = IDLE_TIMEOUT_MS,
         on_frame: Callable[[TimedFrame], None] | None = None,
     ) -> None:
-        """``silence_suppression``: send nothing while there is nothing to say, as some telephones do.
+        """``silence_suppression``: send no silence, as some telephones do.
 
-        ``on_frame`` takes each frame heard, as it arrives. The two limits are those of Asterisk.
+        ``on_frame`` receives each frame as it arrives. The two limits are those of Asterisk.
         """
         self._address = (host, port)
         self._kind = kind
@@ -76,7 +76,7 @@ class Softphone:
         self.uuid = uuid or uuid4()
 
     async def __aenter__(self) -> Self:
-        """Connect, and name the call.
+        """Connect, and send the UUID frame.
 
         Raises:
             OSError: the server can't be reached.
@@ -113,7 +113,7 @@ class Softphone:
 
     @property
     def record(self) -> CallRecord:
-        """What has been said and heard; complete once the call is over."""
+        """The record of the call; complete once the call is over."""
         return CallRecord(
             uuid=self.uuid,
             kind=self._kind,
@@ -128,7 +128,7 @@ class Softphone:
         )
 
     async def say(self, linear: bytes) -> bool:
-        """Speak, behind what is still being said; return when the last of it has left, padded to a frame."""
+        """Queue speech; return when all of it has been sent, padded to a frame."""
         self._to_say += linear + bytes(-len(linear) % self._frame_bytes)
         return await self._until(lambda: not self._to_say)
 
@@ -151,11 +151,11 @@ class Softphone:
         return self.record
 
     async def until_audio(self) -> bool:
-        """Wait until speech is heard: at once if the last frame had some."""
+        """Wait until speech is received; return at once if the last frame had some."""
         return await self._until(lambda: self._is_speech)
 
     async def until_quiet(self, quiet_ms: int) -> bool:
-        """Wait until neither side has said anything for ``quiet_ms``."""
+        """Wait until neither side has spoken for ``quiet_ms``."""
         return await self._until(lambda: self._loop.time() - self._speech_at >= quiet_ms / 1000)
 
     async def _until(self, happened: Callable[[], bool]) -> bool:
@@ -178,7 +178,9 @@ class Softphone:
         self._wake()
 
     async def _speak(self) -> None:
-        """Send a frame each 20 ms by absolute deadlines; a frame leaves when its last sample is spoken."""
+        """Send a frame every 20 ms, with absolute deadlines; a frame is sent when its last sample is
+        spoken.
+        """
         number = 1
         while await self._goes_on_until(self.started_at + number * FRAME_MS / 1000):
             self._send_frame()
@@ -214,13 +216,13 @@ async def place_call(
     hang_up_after_ms: int | None = None,
     on_frame: Callable[[TimedFrame], None] | None = None,
 ) -> CallRecord:
-    """Call a server, play it ``play`` (linear audio, from the start on), and record what it says.
+    """Call a server, play ``play`` (linear audio) from the start, and record the answer.
 
     The call lasts until the server ends it, or ``hang_up_after_ms`` from its start.
 
     Raises:
         OSError: the server can't be reached.
-        RemoteProtocolError: the server did what makes Asterisk break off the call.
+        RemoteProtocolError: the server did something that makes Asterisk abort the call.
     """
     async with Softphone(
         host, port, uuid=uuid, kind=kind, silence_suppression=silence_suppression, on_frame=on_frame

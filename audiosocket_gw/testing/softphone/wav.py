@@ -1,4 +1,4 @@
-"""WAV files of linear 16-bit audio: what the caller says, and what it heard."""
+"""WAV files of linear 16-bit audio: what the caller says and hears."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ def read_wav(path: Path, *, rate: int = TELEPHONE_RATE) -> bytes:
     """Return the audio of a mono 16-bit file: linear, little-endian.
 
     Raises:
-        ConfigurationError: there is no such file, it isn't WAV, or it is of another format; the message
-            has the command that converts it.
+        ConfigurationError: the file is missing, isn't a WAV file, or has another format; the message has the
+        command that converts it.
     """
     try:
         wav = parse_wav(path.read_bytes())
