@@ -1,6 +1,6 @@
-"""What ended a call, as data. `str` of a cause is the sentence that people read; nothing parses it.
+"""The causes of a call's end, as data. `str` of a cause is a sentence for people; nothing parses it.
 
-A cause without a structure worth having is a plain `str`.
+A cause without useful structure is a plain `str`.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ class RequestFailed:
 
 @dataclass(frozen=True, slots=True)
 class HttpRefused:
-    """A REST request was answered with another status than 200.
+    """A REST request was answered with a status other than 200.
 
-    ``body`` is its beginning; ``redirect`` is where it leads, without user and query.
+    ``body`` is its beginning; ``redirect`` is its target, without user and query.
     """
 
     who: str
@@ -76,7 +76,7 @@ class HttpRefused:
 
 @dataclass(frozen=True, slots=True)
 class WebSocketRefused:
-    """The request for a WebSocket was answered with another status than 101; fields as in `HttpRefused`."""
+    """The request for a WebSocket was answered with a status other than 101; fields as in `HttpRefused`."""
 
     status: int
     body: str
@@ -93,7 +93,7 @@ def _redirects(place: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class NotWebSocket:
-    """The request for a WebSocket was answered with something that is no WebSocket handshake."""
+    """The answer to the request for a WebSocket was not a WebSocket handshake."""
 
     error: str
 
@@ -138,7 +138,9 @@ class NotAdmitted:
 
 @dataclass(frozen=True, slots=True)
 class QueueTimedOut:
-    """ElevenLabs let the call wait for a free conversation, gave it up, and didn't close."""
+    """The call waited in ElevenLabs' queue until that timed out, and ElevenLabs didn't close the
+    connection.
+    """
 
     def __str__(self) -> str:
         return "too many concurrent conversations: the queue timed out"
@@ -146,7 +148,7 @@ class QueueTimedOut:
 
 @dataclass(frozen=True, slots=True)
 class BadFrame:
-    """The agent sent bytes that are no WebSocket frame, or not one that may come now."""
+    """The agent sent bytes that are not a valid WebSocket frame."""
 
     error: str
 
@@ -166,7 +168,7 @@ class Silent:
 
 @dataclass(frozen=True, slots=True)
 class NotReading:
-    """The agent took nothing any more of what it was sent."""
+    """The agent stopped reading."""
 
     def __str__(self) -> str:
         return "the agent stopped reading what the caller says"
@@ -177,7 +179,7 @@ class NotReading:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionBroken:
-    """The TCP connection to ``peer`` (``the agent``, ``Asterisk``) ended without the end its protocol has.
+    """The TCP connection to ``peer`` (``the agent``, ``Asterisk``) ended without the protocol's own end.
 
     ``error`` is what the agent's last messages said was wrong.
     """
@@ -240,7 +242,7 @@ class TooFast:
 
 @dataclass(frozen=True, slots=True)
 class Stalled:
-    """Asterisk took no audio for ``seconds``."""
+    """Asterisk accepted no audio for ``seconds``."""
 
     seconds: float
 

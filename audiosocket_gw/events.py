@@ -1,4 +1,4 @@
-"""What can happen in a call: the vocabulary of log, transcript, metrics and every other observer.
+"""The events of a call: the vocabulary of log, transcript, metrics and all other observers.
 
 A call emits `CallEvent` objects, in order, to its observers. All times are ``asyncio`` loop times
 in seconds; all durations are in milliseconds of audio unless the name says otherwise.
@@ -29,7 +29,7 @@ class EndReason(StrEnum):
     AGENT_UNREACHABLE = "agent-unreachable"
     """No connection to ElevenLabs: refused, no such host, TLS failure, or an HTTP 5xx."""
     AGENT_UNAUTHORIZED = "agent-unauthorized"
-    """ElevenLabs refused the credentials (401, 403), or the agent is private and no key is set."""
+    """ElevenLabs rejected the credentials (401, 403), or the agent is private and no key is set."""
     AGENT_NOT_FOUND = "agent-not-found"
     """There is no such agent (404)."""
     AGENT_TIMEOUT = "agent-timeout"
@@ -39,28 +39,28 @@ class EndReason(StrEnum):
     AGENT_BUSY = "agent-busy"
     """Too many conversations at once for the account or the agent (429, 3008, 4300, queue timed out)."""
     AGENT_REJECTED = "agent-rejected"
-    """The agent refused what was sent to it (1008): an override, a missing variable, a bad message."""
+    """The agent rejected what was sent to it (1008): an override, a missing variable, an invalid message."""
     AGENT_FAILED = "agent-failed"
-    """The agent broke down (1002, 1011): model, speech or safety failure."""
+    """The agent failed (1002, 1011): model, speech or safety."""
     AGENT_FORMAT = "agent-format"
     """The agent speaks or wants an audio format that this gateway doesn't handle."""
     AGENT_PROTOCOL = "agent-protocol"
     """The agent sent something that is not its protocol."""
     AGENT_LOST = "agent-lost"
-    """The connection to the agent broke without a closing handshake (1006), or fell silent."""
+    """The connection to the agent broke without a closing handshake (1006), or was silent."""
 
     CALLER_STALLED = "caller-stalled"
-    """Asterisk stopped taking audio from us."""
+    """Asterisk stopped accepting audio."""
     CALLER_PROTOCOL = "caller-protocol"
-    """The peer broke the AudioSocket protocol."""
+    """The peer violated the AudioSocket protocol."""
     GATEWAY_FULL = "gateway-full"
     """``MAX_CALLS`` calls were active; the call was rejected before it began."""
     OVERLOADED = "overloaded"
     """The gateway is overloaded; the call was rejected before it began."""
     MAX_DURATION = "max-duration"
-    """The call had lasted ``MAX_CALL_SECONDS``."""
+    """The call lasted ``MAX_CALL_SECONDS``."""
     DRAINED = "drained"
-    """The gateway is stopping, and the call outlived ``DRAIN_TIMEOUT``."""
+    """The gateway is stopping, and the call lasted longer than ``DRAIN_TIMEOUT``."""
     INTERNAL_ERROR = "internal-error"
     """A defect of the gateway itself; the log has the traceback."""
     GATEWAY_LOST = "gateway-lost"
@@ -68,10 +68,10 @@ class EndReason(StrEnum):
 
 
 NORMAL_ENDS = frozenset({EndReason.CALLER_HANGUP, EndReason.AGENT_HANGUP, EndReason.TRANSFERRED})
-"""Nothing went wrong."""
+"""Ends without a fault."""
 
 AGENT_ENDS = frozenset(reason for reason in EndReason if reason.startswith("agent-"))
-"""The agent is gone; the caller still hears what it has said."""
+"""Ends by the agent; the caller still hears what is queued."""
 
 _RESULTS = {
     EndReason.CALLER_HANGUP: "completed",
@@ -114,14 +114,14 @@ class CallEvent:
 
 @dataclass(frozen=True, slots=True)
 class CallStarted(CallEvent):
-    """Asterisk named the call; audio flows from now on. ``peer`` is its address, ``host:port``."""
+    """Asterisk sent the call's UUID; audio flows from now on. ``peer`` is its address, ``host:port``."""
 
     peer: str
 
 
 @dataclass(frozen=True, slots=True)
 class AgentConnected(CallEvent):
-    """The agent announced the conversation; it took ``setup_ms`` of clock time since the call started."""
+    """The agent has connected, ``setup_ms`` of clock time after the call started."""
 
     conversation_id: str
     setup_ms: float
@@ -129,12 +129,12 @@ class AgentConnected(CallEvent):
 
 @dataclass(frozen=True, slots=True)
 class ReplyStarted(CallEvent):
-    """The first audio of a reply is on its way to the caller."""
+    """The first audio of a reply was sent to the caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyFinished(CallEvent):
-    """The caller has been sent all that was queued; ``heard_ms`` counts the whole call so far."""
+    """Everything queued has been sent to the caller; ``heard_ms`` counts the whole call so far."""
 
     heard_ms: int
 
@@ -148,7 +148,7 @@ class CallerSaid(CallEvent):
 
 @dataclass(frozen=True, slots=True)
 class AgentSaid(CallEvent):
-    """The text of a reply. ``corrected``: replaces the reply before, cut to what was spoken."""
+    """The text of a reply. ``corrected``: it replaces the previous reply, shortened to what was spoken."""
 
     text: str
     corrected: bool
@@ -172,19 +172,19 @@ class ReplyHeard(CallEvent):
 
 @dataclass(frozen=True, slots=True)
 class ReplyHeld(CallEvent):
-    """The caller seems to speak (``BARGE_IN=local``): the reply waits for ElevenLabs' verdict."""
+    """The caller seems to speak (``BARGE_IN=local``): the reply is held until ElevenLabs decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplyResumed(CallEvent):
-    """No interruption followed: the reply goes on, ``held_ms`` of clock time later."""
+    """No interruption followed: the reply resumes, ``held_ms`` of clock time later."""
 
     held_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class Interrupted(CallEvent):
-    """The caller cut in: ``discarded_ms`` of queued audio will never be heard."""
+    """The caller interrupted: ``discarded_ms`` of queued audio were discarded."""
 
     discarded_ms: int
 
@@ -206,7 +206,7 @@ class ToolCalled(CallEvent):
 
 @dataclass(frozen=True, slots=True)
 class ToolAnswered(CallEvent):
-    """The agent has the tool's result."""
+    """The agent was sent the tool's result."""
 
     name: str
     tool_call_id: str
@@ -232,11 +232,11 @@ class CallEnded(CallEvent):
 
 
 Observer = Callable[[CallEvent], None]
-"""Takes each event as it happens, on the event loop: it must return at once and not raise."""
+"""Receives each event on the event loop: it must return at once and not raise."""
 
 
 def describe(event: CallEvent) -> str:
-    """Say in a few words what happened: no word of what was said, and not which key was pressed."""
+    """Describe an event in a few words, without anything that was said or the key that was pressed."""
     match event:
         case CallStarted():
             return f"started by {event.peer}"

@@ -1,6 +1,6 @@
-"""What the agent says, on its way to the caller: formats, queue, hold audio, and exact 20 ms frames. Pure.
+"""The agent's audio on its way to the caller: conversion, queue, hold audio, and exact 20 ms frames. Pure.
 
-The caller is sent linear audio in any case: Asterisk takes it for what its kind says.
+The audio to the caller is always linear: Asterisk reads it as the kind says.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from audiosocket_gw.call.playout import Playout
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Kind, encode_audio
 
 FADE_MS = 8
-"""How a reply that is cut off, or held, ends."""
+"""Length of the fade of a reply that is interrupted or held."""
 
 
 class AgentAudio:
-    """The audio of one call's agent. ``playout`` waits for the caller: linear, at the caller's rate."""
+    """The audio of one call's agent. ``playout`` is the queue: linear, at the caller's rate."""
 
     __slots__ = (
         "_aligner",
@@ -36,13 +36,13 @@ class AgentAudio:
     def __init__(self, hold_audio: HoldAudio | None = None) -> None:
         self.playout = Playout()
         self.kind = Kind.SLIN
-        """That of the frames to the caller."""
+        """The kind of the frames to the caller."""
         self.audio: bytes | None = None
-        """What was in the last frame, linear; None: silence."""
+        """The audio of the last frame, linear; None: silence."""
         self.is_heard = False
-        """Whether audio of the agent's was in the last frame, or is held in mid-word."""
+        """Whether the last frame had audio from the agent, or its audio is held in mid-word."""
         self.is_speech = False
-        """Whether that audio is speech, and not only the agent's background; `AgentSpeech` sets it."""
+        """Whether that audio is speech, not only background audio; set by `AgentSpeech`."""
         self._hold_audio = hold_audio
         self._linear = PCM_8000  # what goes to the caller
         self._aligner = SampleAligner(PCM_8000.sample_bytes)
@@ -50,13 +50,13 @@ class AgentAudio:
         self.set_format(PCM_8000)
 
     def set_format(self, audio_format: AudioFormat) -> None:
-        """Take the format that the agent speaks."""
+        """Set the format of the agent's audio."""
         self._format = audio_format
         self._aligner = SampleAligner(audio_format.sample_bytes)
         self._set_converter()
 
     def set_kind(self, kind: Kind) -> None:
-        """Take the caller's rate; what is queued is converted."""
+        """Set the caller's rate; queued audio is converted."""
         if self._has_tail:
             self._finish_reply()  # of the audio so far
         self.kind = kind
@@ -76,11 +76,13 @@ class AgentAudio:
         self._silence_frame = encode_audio(self.kind, self._linear.silence(FRAME_MS))
 
     def begin_reply(self) -> None:
-        """Forget half a sample left over from the reply before: all that follows would be noise."""
+        """Discard half a sample left over from the previous reply: it would turn all following audio into
+        noise.
+        """
         self._aligner.reset()
 
     def receive(self, audio: bytes) -> bytes:
-        """Queue the agent's audio for the caller; a sample may be split between two pieces.
+        """Queue the agent's audio for the caller; a sample may be split between two chunks.
 
         Return what was queued: linear, at the caller's rate.
         """
@@ -92,7 +94,7 @@ class AgentAudio:
         return audio
 
     def next_frame(self) -> bytes:
-        """Return the next frame for the caller, ready to be sent. `audio` is what is in it."""
+        """Return the next frame for the caller, ready to send; `audio` is its content."""
         if self._has_tail and self.playout.runs_dry:
             self._finish_reply()
         audio = self.playout.next_frame()
@@ -111,21 +113,21 @@ class AgentAudio:
         return audio
 
     def _finish_reply(self) -> None:
-        """Fetch the last milliseconds, which a resampler keeps until it has heard what follows."""
+        """Fetch the last milliseconds, which a resampler holds back until more audio follows."""
         assert self._converter is not None
         self.playout.add(self._converter.drain())
         self._has_tail = False
 
     def hold(self) -> None:
-        """Fall silent, softly, until `resume` or `interrupt`."""
+        """Fade to silence, until `resume` or `interrupt`."""
         self.playout.hold(FADE_MS)
 
     def resume(self) -> None:
-        """Go on where `hold` fell silent."""
+        """Resume where `hold` paused."""
         self.playout.release(FADE_MS)
 
     def interrupt(self) -> int:
-        """Fall silent, softly; return how many milliseconds of what was queued nobody will hear."""
+        """Fade to silence and clear the queue; return the discarded milliseconds."""
         self._aligner.reset()
         if self._converter is not None:
             self._converter.reset()
@@ -134,10 +136,10 @@ class AgentAudio:
 
 
 def agent_format(name: str, setting: str) -> AudioFormat:
-    """Read the name of an agent's format; ``setting`` is where the agent has it.
+    """Parse the name of an agent's format; ``setting`` is the agent's setting that has it.
 
     Raises:
-        ValueError: it is none that ElevenLabs is known to have.
+        ValueError: it is not a known format of ElevenLabs.
     """
     found = next((known for known in AGENT_FORMATS if str(known) == name), None)
     if found is None:

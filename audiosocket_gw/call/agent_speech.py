@@ -1,7 +1,7 @@
-"""The agent's speech in one call: which of it is accepted, when it is over, and what was heard. Pure.
+"""The agent's speech in one call: what is accepted, when it is over, and what was heard. Pure.
 
-Audio arrives faster than it is heard, in pieces, and apart from its words. This is the one place that knows
-all of it: `StaleAudioFilter` decides what may be heard, `Playout` queues it, `Endpointer` tells speech from
+Audio arrives faster than it is heard, in chunks, and separately from its words. This class combines them:
+`StaleAudioFilter` decides what may be heard, `Playout` queues it, `Endpointer` separates speech from
 background audio, and `Replies` matches words and audio.
 """
 
@@ -43,21 +43,21 @@ class AgentSpeech:
         self._replies = Replies(uuid)
         self._endpointer = Endpointer()
         self.is_over = True
-        """Whether the caller has heard all the speech there is, or will hear no more of it."""
+        """Whether the caller has heard all speech, or will hear no more."""
         self.has_spoken = False
-        """Whether the agent has said anything since the caller last did."""
+        """Whether the agent has spoken since the caller last did."""
 
     # What the agent sends
 
     def receive_audio(self, message: messages.Audio, now: float, *, caller_listens: bool) -> None:
-        """Queue a piece of a reply for the caller, unless it is stale."""
+        """Queue a chunk of a reply for the caller, unless it is stale."""
         if message.audio and self._accepts(message.event_id, now):
             self._queue(message, now, caller_listens)
         if message.is_final and message.event_id in (None, self._filter.last_event_id):
             self._endpointer.final_piece()
 
     def receive_text(self, event_id: int | None, text: str) -> None:
-        """Take the words of a reply; they may come before its audio or after."""
+        """Receive the words of a reply; they may come before or after its audio."""
         self._filter.named(event_id)
         self._report_restarted_ids()
         self._replies.words(event_id, text)
@@ -89,7 +89,7 @@ class AgentSpeech:
             self._outputs.append(events.ReplyStarted(self._uuid, now))
         self._audio.is_speech = True
         self.is_over = False
-        if not endpointer.in_doubt:  # or it may turn out to be background audio
+        if not endpointer.in_doubt:  # otherwise it may turn out to be background audio
             self.has_spoken = True
             self._filter.spoke()
 
@@ -101,7 +101,7 @@ class AgentSpeech:
     # What the caller does
 
     def tick(self, now: float) -> None:
-        """Notice that a reply is over. Call it after each frame to the caller, until `is_over`."""
+        """Detect the end of a reply. Call it after each frame to the caller, until `is_over`."""
         endpointer = self._endpointer
         if not self._audio.is_heard:
             endpointer.ran_dry()
@@ -114,21 +114,21 @@ class AgentSpeech:
         self._outputs.append(events.ReplyFinished(self._uuid, now, heard_ms))
 
     def caller_spoke(self, now: float) -> None:
-        """Learn that the caller has said something: it is the agent's turn to answer."""
+        """Record that the caller has spoken: it is the agent's turn to answer."""
         self.has_spoken = False
         if self.is_over:
             self._report_heard(self._replies.close(self._playout.heard_ms, now))
 
     def is_cut_by(self, event_id: int | None) -> bool:
-        """Tell whether an interruption is the caller's. One with an older id ends the audio of a tool."""
+        """Return whether an interruption is the caller's. One with an older id ends the audio of a tool."""
         return event_id is None or event_id >= self._filter.last_event_id
 
     def interrupt(
         self, event_id: int | None, now: float, *, drop_own: bool
     ) -> list[events.ReplyHeard] | None:
-        """Fall silent at once; audio that follows plays, and only what is older is stale.
+        """Stop at once; later audio plays, and only older audio is stale.
 
-        Return what the caller had heard of the replies, if the caller cut in while the agent spoke.
+        Return what the caller had heard of the replies, if the caller interrupted the agent's speech.
         """
         cuts_in = self.is_cut_by(event_id) and self._audio.is_speech
         discarded_ms, heard = self._fall_silent(now)
@@ -146,19 +146,19 @@ class AgentSpeech:
     # What hand-over and end ask for
 
     def refuse_new_replies(self) -> None:
-        """Let the current reply end, or one goodbye begin, and reject all that follows."""
+        """Let the current reply end, or one goodbye begin, and reject all later audio."""
         self._filter.allow_no_more(but_one=not self.has_spoken)
 
     def finish_reply(self) -> None:
-        """Let the current reply end, and reject all that follows."""
+        """Let the current reply end, and reject all later audio."""
         self._filter.allow_no_more(but_one=False)
 
     def refuse_all(self) -> None:
-        """Reject all audio; what is queued is still heard."""
+        """Reject all audio; queued audio still plays."""
         self._filter.close()
 
     def silence(self, now: float) -> None:
-        """Discard what is queued, and reject all audio until `accept_replies`."""
+        """Clear the queue, and reject all audio until `accept_replies`."""
         _, heard = self._fall_silent(now)
         self._report_heard(heard)
         self._filter.close()
@@ -168,7 +168,7 @@ class AgentSpeech:
         self._filter.reopen()
 
     def close(self, now: float) -> None:
-        """Report the replies that are open: the caller hears no more of them."""
+        """Report the open replies: the caller hears no more of them."""
         self.is_over = True
         self._report_heard(self._replies.close(self._playout.heard_ms, now))
 

@@ -1,4 +1,4 @@
-"""The caller's audio on its way to the agent: kept, batched, or sent at once. Pure."""
+"""The caller's audio on its way to the agent: buffered, batched, or sent at once. Pure."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.call.caller_audio import CallerAudio
 
 PRE_ROLL_FRAMES = 10_000 // FRAME_MS
-"""What the caller says while the agent is being connected is kept and sent first: the last 10 s."""
+"""The last 10 s of caller audio from before the agent has connected are buffered and sent first."""
 
 PIECE_FRAMES = 12
-"""240 ms: about the size of chunk that ElevenLabs' documentation recommends."""
+"""240 ms: about the chunk size that ElevenLabs' documentation recommends."""
 
 
 class AudioToAgent:
-    """Gathers the caller's audio. ``batch_frames`` of 20 ms share a message; 1: none is delayed."""
+    """Collects the caller's audio. ``batch_frames`` frames of 20 ms share a message; 1: no delay."""
 
     __slots__ = ("_audio", "_caller", "_pre_roll", "_pre_roll_bytes", "_ticks", "batch_frames", "is_open")
 
     def __init__(self, caller: CallerAudio, batch_frames: int, phase: int = 0) -> None:
-        """``phase``: the tick of a batch in which this call sends, lest all calls send in the same one."""
+        """``phase``: the tick of a batch in which this call sends, so that not all calls send in the same
+        one.
+        """
         self.batch_frames = batch_frames
         self.is_open = False
-        """Whether the agent is there."""
+        """Whether the agent has connected."""
         self._caller = caller
         self._audio = b""
-        self._pre_roll: list[bytes] = []  # as it came: the codec may become known only later
+        self._pre_roll: list[bytes] = []  # unconverted: the codec may become known only later
         self._pre_roll_bytes = 0
         self._ticks = phase
 
@@ -41,7 +43,7 @@ class AudioToAgent:
             self._audio += self._caller.agent_silence
 
     def keep(self, payload: bytes) -> None:
-        """Keep a payload for `open`, decoded or not, and discard the oldest ones."""
+        """Buffer a payload for `open`, decoded or not, and discard the oldest ones."""
         if self.is_open:
             return
         self._pre_roll.append(payload)
@@ -50,7 +52,7 @@ class AudioToAgent:
             self._pre_roll_bytes -= len(self._pre_roll.pop(0))
 
     def open(self) -> list[bytes]:
-        """Learn that the agent is there; return what has been kept, in pieces of its format."""
+        """Record that the agent has connected; return the buffered audio, in chunks of its format."""
         self.is_open = True
         frames = [self._caller.understood(payload) for payload in self._pre_roll]
         self._pre_roll, self._pre_roll_bytes = [], 0
@@ -59,16 +61,16 @@ class AudioToAgent:
         return [self._caller.to_agent(piece) for piece in pieces if piece]
 
     def read(self) -> bytes:
-        """Return what is to be sent now: nothing while a batch is gathered."""
+        """Return the audio to send now: nothing while a batch is collected."""
         return self.read_batch() if self.batch_frames == 1 else b""
 
     def read_batch(self) -> bytes:
-        """Return all that has been gathered, in the agent's format."""
+        """Return all collected audio, in the agent's format."""
         audio, self._audio = self._audio, b""
         return audio
 
     def batch_is_due(self, batch_frames: int) -> bool:
-        """Count a tick; tell whether a batch is to be sent in it. ``batch_frames`` is wanted from now on."""
+        """Count a tick; return whether a batch is due. ``batch_frames`` applies from now on."""
         self._ticks += 1
         if batch_frames != self.batch_frames and self._ticks % batch_frames == 0:
             self.batch_frames = batch_frames

@@ -1,8 +1,8 @@
-"""Local barge-in: the agent falls silent when the caller begins to speak, before ElevenLabs has noticed.
+"""Local barge-in: the agent pauses when the caller begins to speak, before ElevenLabs has noticed.
 
-ElevenLabs decides whether it was an interruption: its verdict takes half a second and more, and until then
-the agent would talk over the caller. So the reply is held meanwhile. No verdict in time means that it was a
-cough, an "mhm" or the agent's own echo, and the reply goes on where it fell silent. Nothing of it is lost.
+ElevenLabs decides whether it was an interruption, which takes half a second or more. Until then the agent
+would talk over the caller, so the reply is held. If there is no interruption in time, it was a cough, an
+"mhm" or the agent's own echo, and the reply resumes where it paused. Nothing is lost.
 
 Pure: the call's clock calls `LocalBargeIn.tick`.
 """
@@ -15,15 +15,16 @@ from audiosocket_gw.call.agent_audio import AgentAudio
 from audiosocket_gw.call.caller_audio import CallerAudio
 
 QUIET_FRAMES = 200 // FRAME_MS
-"""A caller whose speech was no interruption must be quiet for so long before the reply is held again."""
+"""After speech that was no interruption, the caller must be quiet for this long before the reply is held
+again."""
 
 
 MISTAKES_OF_AN_ECHO = 2
-"""One reply that was held in vain may have met an "mhm"; when it happens again, it is the agent's echo."""
+"""One false detection may be an "mhm"; the second in a row is the agent's echo."""
 
 
 class LocalBargeIn:
-    """Holds the replies of one call while the caller speaks and ElevenLabs has not decided."""
+    """Holds the replies of one call while the caller speaks and ElevenLabs has not decided yet."""
 
     def __init__(self, caller: CallerAudio, agent: AgentAudio, deadline_s: float) -> None:
         self._caller = caller
@@ -37,7 +38,7 @@ class LocalBargeIn:
         self._quiet_frames = 0
 
     def caller_said(self, audio: bytes) -> bool:
-        """Take a frame of the caller's; return whether the reply is held from now on because of it."""
+        """Take a frame from the caller; return whether the reply is held because of it."""
         if self._caller.format.rate != self._rate:
             self._rate = self._caller.format.rate
             self._detector = SpeechDetector(self._rate)
@@ -54,7 +55,7 @@ class LocalBargeIn:
         return True
 
     def tick(self) -> int | None:
-        """Go on after the deadline; return for how many milliseconds the reply was held then.
+        """Resume after the deadline; return for how many milliseconds the reply was held.
 
         Called after each frame to the caller.
         """

@@ -1,8 +1,8 @@
 """One call: the tasks, deadlines and sockets around a `Conversation`.
 
-`Call.run` is the life of the call; when it returns, nothing of it is left. Everything per frame happens in
+`Call.run` is the life of the call; when it returns, nothing of it is left. Work per frame is done in
 `Call.tick`, every 20 ms, in `Call.caller_audio`, and in the handler of the agent's messages: each feeds the
-conversation, and passes on what comes of it.
+conversation and delivers its output.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Call:
     # Life
 
     async def run(self) -> None:
-        """Hold the conversation until it ends, and leave nothing of it behind."""
+        """Run the call until it ends, and clean up."""
         self._deliver()
         progress = self._conversation.progress
         end: CallEnd | None = None
@@ -109,7 +109,7 @@ class Call:
                     end = await actions.handover.released() or end
                 await asyncio.wait([self._drained])
                 await self._report(end)
-                self._hang_up_caller()  # a tool may take its time to stop
+                self._hang_up_caller()  # a tool may take some time to stop
                 raise _Over
         except* _Over as over:
             # Python 3.11's TaskGroup ties frame and exception into a circle, which would hold the whole call.
@@ -128,19 +128,19 @@ class Call:
         return self._end_decided.result()
 
     def _reach_cap(self, seconds: float) -> None:
-        """End the call; but a transfer or hang-up that has begun goes first."""
+        """End the call, after a transfer or hang-up that has begun."""
         end = CallEnd(EndReason.MAX_DURATION, f"the call lasted {seconds:g} s (MAX_CALL_SECONDS)")
         self._conversation.progress.end_after_handover(end, self._loop.time())
         self._deliver()
 
     async def _report(self, end: CallEnd) -> None:
-        """Let the dialplan know how it ended, before it goes on."""
+        """Report the end to the dialplan before it continues."""
         if self._result is not None:
             caller_present = self._conversation.progress.caller_present
             report = self._result.report(end.reason, caller_present=caller_present)
             if caller_present:
                 await report
-            else:  # no caller waits for it, and the agent need not, either
+            else:  # no caller waits for it, and the agent needn't either
                 self._late_report = self._loop.create_task(report)
 
     def _hang_up_caller(self) -> None:
@@ -148,7 +148,7 @@ class Call:
             self._conversation.progress.hang_up()
             self._leg.hang_up()
 
-    # What the server, and `Actions`, ask of the call
+    # Called by the server and `Actions`
 
     def end(self, reason: EndReason, cause: Cause) -> None:
         """End the call soon; the first end counts."""
@@ -156,42 +156,42 @@ class Call:
         self._deliver()
 
     def cut(self, detail: str) -> None:
-        """End the call for the gateway's stop; what is still queued won't be heard."""
+        """End the call because the gateway stops; queued audio is discarded."""
         self._conversation.progress.cut(CallEnd(EndReason.DRAINED, detail), self._loop.time())
         self._deliver()
 
     def supersede(self) -> None:
-        """Leave the caller's channel alone: a new call with this UUID has it, while this one still ends."""
+        """Stop acting on the caller's channel: a new call with this UUID has it while this one still ends."""
         if self._result is not None:
             self._result.supersede()
 
     async def last_words(self) -> bool:
-        """Wait until the caller has heard what the agent says before it leaves; False: the caller cut in."""
+        """Wait until the caller has heard the agent's last words; return False if the caller interrupted."""
         self._last_words = self._loop.create_future()
         self._conversation.progress.await_last_words(self._loop.time())
         return await self._last_words
 
     def refuse_new_replies(self) -> None:
-        """Let the agent finish its goodbye, or say one, and begin no second one."""
+        """Let the agent finish its goodbye, or say one, but not a second one."""
         self._conversation.speech.refuse_new_replies()
 
     def accept_replies(self) -> None:
-        """Go on after `last_words`, `refuse_new_replies` or `silence_agent`."""
+        """Resume after `last_words`, `refuse_new_replies` or `silence_agent`."""
         self._conversation.progress.go_on(self._loop.time(), agent_present=self._agent is not None)
         self._deliver()
 
     def silence_agent(self) -> None:
-        """Stop what the agent is saying, until `accept_replies`."""
+        """Stop the agent's speech until `accept_replies`."""
         self._conversation.speech.silence(self._loop.time())
         self._deliver()
 
     def send_to_agent(self, message: bytes) -> None:
-        """Send the agent a message, as soon as it is there; or nothing when it is gone."""
+        """Send the agent a message, as soon as it has connected; do nothing if it has gone."""
         self._conversation.send(message)
         self._deliver()
 
     def emit(self, event: events.CallEvent) -> None:
-        """Tell the observers."""
+        """Pass the event to the observers."""
         self._context.observe(event)
         if self._tap is not None:
             self._tap.on_event(event)
@@ -204,7 +204,7 @@ class Call:
         return variables
 
     async def _converse(self, tasks: asyncio.TaskGroup, caller: asyncio.Task[Mapping[str, str]]) -> None:
-        """Connect the agent, and stay until either side ends the conversation."""
+        """Connect the agent, and wait until either side ends the conversation."""
         agent: AgentConnection | None = None
         try:
             agent = await connect_agent(self._context, caller, self._on_message, self._tap, tasks)
@@ -238,7 +238,7 @@ class Call:
     # The caller's side
 
     def tick(self) -> None:
-        """Send the caller the next 20 ms. Called every 20 ms, and nothing else is this call's clock."""
+        """Send the caller the next 20 ms. The call to this every 20 ms is the call's only clock."""
         conversation, leg = self._conversation, self._leg
         try:
             frames = self._load.batch_frames
@@ -263,7 +263,7 @@ class Call:
             self._deliver()
 
     def _send_batch(self, frames: int) -> None:
-        """Where audio is batched, and so delayed, anyway: read all that has come since the last batch."""
+        """Read everything since the last batch; used where audio is batched, and so delayed, anyway."""
         batch = self._conversation.audio_to_agent
         if batch.batch_is_due(frames):
             if batch.batch_frames > 1:
@@ -273,7 +273,7 @@ class Call:
             self._send_audio(batch.read_batch())
 
     def caller_audio(self, frame: Audio) -> None:
-        """Take a frame of the caller's audio: forwarded at once, never awaited."""
+        """Receive a frame of the caller's audio; it is forwarded at once, never awaited."""
         conversation = self._conversation
         recorded = conversation.receive_frame(frame, self._loop.time())
         if conversation.outputs:
@@ -287,25 +287,25 @@ class Call:
             self._agent.send_audio(audio)
 
     def count_frame(self, size: int) -> None:
-        """Take a frame of ``size`` bytes that means nothing."""
+        """Count a frame of ``size`` bytes without a meaning."""
         self._conversation.count_frame(size)
 
     def caller_digit(self, digit: str) -> None:
-        """Take a key that the caller pressed."""
+        """Receive a DTMF key."""
         self._conversation.receive_digit(digit, self._loop.time())
         self._deliver()
         if self._actions is not None:
             self._actions.dtmf.receive(digit)
 
     def caller_gone(self, reason: EndReason, cause: Cause) -> None:
-        """Take the end of the connection to Asterisk: nothing more will be heard."""
+        """Record the end of the connection to Asterisk: nothing more will be heard."""
         self._conversation.caller_gone(CallEnd(reason, cause), self._loop.time())
         self._deliver()
 
-    # What comes of it
+    # Output of the conversation
 
     def _deliver(self) -> None:
-        """Pass on what the conversation has for others."""
+        """Deliver the conversation's output."""
         conversation = self._conversation
         while conversation.outputs:
             for output in conversation.events():
@@ -329,7 +329,7 @@ class Call:
                 self._caller_format.report()
             case LastWordsOver(interrupted, timed_out):
                 if timed_out:
-                    logger.warning("call %s: the agent would not stop speaking", self.uuid)
+                    logger.warning("call %s: the agent did not stop speaking in time", self.uuid)
                 if self._last_words is not None and not self._last_words.done():
                     self._last_words.set_result(not interrupted)
             case EndDecided(end):
@@ -342,7 +342,9 @@ class Call:
                 log_notice(self.uuid, output)
 
     def _defect(self, error: Exception) -> None:
-        """End this call for a defect of ours. What runs on a shared clock or socket must never raise."""
+        """Log an unexpected exception and end this call only. Callbacks shared between calls must not
+        raise.
+        """
         logger.error("call %s: internal error", self.uuid, exc_info=error)
         end = CallEnd(EndReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
         self._conversation.progress.end(end, self._loop.time())

@@ -1,7 +1,7 @@
-"""What the caller's side sends: which format it is in, and the way to the agent. Pure.
+"""The caller's audio: its format, and its conversion for the agent. Pure.
 
-The format becomes known on the way: the kind of a frame tells the rate, and its look tells whether Asterisk
-passes a telephone's codec through, or mislabels the rate.
+The format is detected during the call: the kind of a frame gives the rate, and its content shows whether
+Asterisk passes a telephone's codec through, or mislabels the rate.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MIN_AUDIO_BYTES = 16
 """2 ms of G.711, 1 ms of linear audio: no telephone sends packets shorter than 2.5 ms."""
 
 NOT_SETTLED = -1
-"""No length of a frame, not even of an empty one."""
+"""Not the length of any frame, not even of an empty one."""
 
 MIN_ODD_BYTES = 80
 """Linear audio of an odd length and under 5 ms is comfort noise with its spectrum (RFC 3389)."""
@@ -54,32 +54,32 @@ class CallerAudio:
     )
 
     def __init__(self, clock: Clock | None = None) -> None:
-        """``clock`` counts seconds: by it the rate is known that the caller's bytes have."""
+        """``clock`` returns seconds, to measure the caller's byte rate."""
         self.format = PCM_8000
-        """What Asterisk sends, as far as it is known."""
+        """The format that Asterisk sends, as far as known."""
         self.frame_bytes = PCM_8000.frame_bytes
-        """The length of 20 ms of it."""
+        """The length of 20 ms in it."""
         self.kind = Kind.SLIN
-        """That of the frames."""
+        """The kind of the frames."""
         self.settled_bytes = NOT_SETTLED
-        """Frames of this length and `kind` need no look, and are understood as they are."""
+        """Frames of this length and `kind` need no inspection and no decoding."""
         self.agent_silence = b""
-        """20 ms of silence for the agent; empty before `set_agent_format`."""
+        """20 ms of silence in the agent's format; empty before `set_agent_format`."""
         self._codec = CodecDetector(clock)
         self._verdict = self._codec.verdict
-        self._by_kind = self._verdict  # what a frame holds by its kind alone
+        self._by_kind = self._verdict  # the format by the kind alone
         self._sample_bytes = PCM_8000.sample_bytes  # 0: it can't be decoded
         self._agent_format: AudioFormat | None = None
         self._to_agent: Converter | None = None
 
     def set_agent_format(self, audio_format: AudioFormat) -> None:
-        """Take the format that the agent listens to."""
+        """Set the format of audio to the agent."""
         self._agent_format = audio_format
         self.agent_silence = audio_format.silence(FRAME_MS)
         self._set_converter()
 
     def look_at(self, frame: Audio) -> bool:
-        """Learn from a frame what Asterisk sends; tell whether that has changed."""
+        """Inspect a frame; return whether the format of the caller's audio has changed."""
         size = len(frame.payload)
         if size < MIN_AUDIO_BYTES:
             return False
@@ -93,50 +93,50 @@ class CallerAudio:
         return is_news
 
     def expect(self, codec: str) -> bool:
-        """Learn from Asterisk which codec it sends under kind 0x10; tell whether that is news."""
+        """Set the codec that Asterisk says it sends under kind 0x10; return whether that is a change."""
         told = self._codec.set_codec(codec)
         self.settled_bytes = NOT_SETTLED
         return self.kind is Kind.SLIN and told is not self._verdict and self._take(told)
 
     @property
     def codec_passes_through(self) -> bool:
-        """Whether Asterisk is sure to send a telephone's codec under the label of linear audio."""
+        """Whether Asterisk certainly sends a telephone's codec labelled as linear audio."""
         heard = self._verdict.format
         return self._verdict.certain and (heard is None or heard.encoding is not Encoding.PCM)
 
     @property
     def codec_is_certain(self) -> bool:
-        """Whether it is beyond doubt what Asterisk sends."""
+        """Whether the format is certain."""
         return self._verdict.certain
 
     @property
     def rate_is_mislabelled(self) -> bool:
-        """Whether Asterisk is sure to send linear audio of another rate than its label says."""
+        """Whether Asterisk certainly sends linear audio at another rate than its label says."""
         heard = self._verdict.format
         is_linear = heard is not None and heard.encoding is Encoding.PCM
         return self._verdict.certain and is_linear and heard != self._by_kind.format
 
     def look_again(self) -> None:
-        """The caller's audio has paused: what comes now may be another codec."""
+        """Inspect again after a pause: the next audio may have another codec."""
         if self.kind is Kind.SLIN:
             self.settled_bytes = NOT_SETTLED
             self._codec.look_again()
 
     @property
     def heard_format(self) -> AudioFormat | None:
-        """What Asterisk sends, or None when it can't be decoded."""
+        """The format that Asterisk sends, or None if it can't be decoded."""
         return self.format if self.is_understood else None
 
     @property
     def is_understood(self) -> bool:
-        """Whether what Asterisk sends can be decoded."""
+        """Whether the caller's audio can be decoded."""
         return self._verdict.format is not None
 
     def understood(self, payload: bytes) -> bytes:
-        """Return a frame's audio in `format`; nothing of what can't be decoded, or is no audio.
+        """Return a frame's audio in `format`; nothing if it can't be decoded or isn't audio.
 
-        No audio is comfort noise, whose parameters older releases of Asterisk send as if they were samples. A
-        frame begins with a whole sample: half a one at its end would shift all that follows.
+        Comfort noise isn't audio: older releases of Asterisk send its parameters as if they were samples.
+        Half a sample at the end is dropped: it would shift all following audio.
         """
         size = len(payload)
         if size < MIN_AUDIO_BYTES or not self._sample_bytes:
@@ -170,6 +170,6 @@ class CallerAudio:
         return audio if self._to_agent is None else self._to_agent.convert(audio)
 
     def linear(self, audio: bytes) -> bytes:
-        """Return audio as linear audio."""
+        """Convert audio to linear audio."""
         decode = _DECODERS.get(self.format.encoding)
         return audio if decode is None else decode(audio)

@@ -1,7 +1,7 @@
-"""Who is calling, as the agent and the agent URL are told.
+"""Caller data, as sent to the agent and the agent URL.
 
-Every variable is always sent, with a default: an ElevenLabs agent whose prompt names a variable that isn't
-sent ends the conversation (close code 1008).
+Every variable is always sent, with a default: ElevenLabs closes the conversation (1008) if a variable used in
+the prompt is missing.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from uuid import UUID
 from audiosocket_gw.ami.call_control import CallerData
 
 UNKNOWN = "unknown"
-"""Told to the agent in place of what Asterisk doesn't know: an agent dies of a missing variable."""
+"""Placeholder for values that Asterisk doesn't have."""
 
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 
 
 def parse_call_variables(text: str) -> dict[str, str]:
-    """Read ``NAME`` and ``NAME=default``, separated by commas; without a default it is `UNKNOWN`.
+    """Parse ``NAME`` and ``NAME=default``, separated by commas; the default's default is `UNKNOWN`.
 
     Raises:
-        ValueError: a name can't be that of a channel variable, or of a dynamic variable of ElevenLabs.
+        ValueError: a name isn't valid for a channel variable or for a dynamic variable of ElevenLabs.
     """
     variables = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         name, equals, default = part.partition("=")
         if not re.fullmatch(r"(?!system__)[A-Za-z_][A-Za-z0-9_]{0,79}", name):  # ElevenLabs reserves it
-            raise ValueError(f"{name!r} is not the name of a channel variable that an agent can be told")
+            raise ValueError(f"{name!r} is not the name of a channel variable that can be sent to an agent")
         variables[name] = default if equals else UNKNOWN
     return variables
 
@@ -37,7 +37,7 @@ def parse_call_variables(text: str) -> dict[str, str]:
 def caller_variables(uuid: UUID, data: CallerData | None, defaults: Mapping[str, str]) -> dict[str, str]:
     """Return the dynamic variables of a call.
 
-    ``data`` is None when Asterisk couldn't be asked. ``defaults`` are ``CALL_VARIABLES``, by name.
+    ``data`` is None if Asterisk couldn't be asked. ``defaults`` are ``CALL_VARIABLES``, by name.
     """
     channel = data.channel if data else None
     known = {
@@ -58,8 +58,8 @@ def caller_variables(uuid: UUID, data: CallerData | None, defaults: Mapping[str,
 def caller_headers(variables: Mapping[str, str]) -> dict[str, str]:
     """Return the variables as HTTP headers, ``X-AVR-Caller-Number`` and so on.
 
-    A caller's name can hold anything; what isn't printable ASCII is percent-encoded, and blanks at the ends,
-    which no header can have, are left out.
+    A caller's name can contain anything: characters that aren't printable ASCII are percent-encoded, and
+    blanks at the ends, which headers can't have, are removed.
     """
     headers = {}
     for name, value in variables.items():

@@ -1,4 +1,4 @@
-"""Reports what Asterisk sends, and warns where its label says otherwise."""
+"""Reports the format that Asterisk sends, and warns if its label is wrong."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ logger = logging.getLogger("audiosocket_gw.call")
 
 
 class CallerFormatReport:
-    """Tells the tap and the log of one call.
+    """Reports to the tap and the log of one call.
 
-    The log has one warning that says what to change, when it is certain what Asterisk sends and Asterisk has
-    said what it knows of the call; then each change of the format.
+    The log gets one warning that says what to change, once the format is certain and Asterisk has answered
+    for the caller data; then each change of the format.
     """
 
     __slots__ = ("_audio", "_caller", "_is_known", "_is_reported", "_reported", "_tap", "_uuid")
@@ -34,7 +34,7 @@ class CallerFormatReport:
         self._reported: AudioFormat | None = None
 
     def set_caller(self, caller: CallerData | None) -> None:
-        """Take what Asterisk said of the call, or that it said nothing."""
+        """Set the caller data, or None if Asterisk didn't answer."""
         self._caller = caller
         self._is_known = True
         if caller is not None and caller.codec and self._audio.expect(caller.codec):
@@ -43,11 +43,11 @@ class CallerFormatReport:
             self._warn()
 
     def report(self) -> None:
-        """Report the format; call it when it has changed."""
+        """Report the format; call it after a change."""
         heard = self._audio.heard_format
         if self._tap is not None:
             self._tap.on_caller_format(heard)
-        logger.debug("call %s: Asterisk sends %s", self._uuid, heard or "what can't be decoded")
+        logger.debug("call %s: Asterisk sends %s", self._uuid, heard or "a codec that can't be decoded")
         self._warn()
 
     def _warn(self) -> None:

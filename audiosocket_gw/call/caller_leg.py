@@ -1,4 +1,4 @@
-"""The connection to Asterisk, as a call sees it."""
+"""The interface of the connection to Asterisk for a call."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class CallerLeg(Protocol):
 
     @property
     def blocked(self) -> bool:
-        """Whether audio waits to be sent: another frame might be cut in two, which ends the call."""
+        """Whether audio waits to be sent: another frame might be split, which ends the call."""
         ...
 
     @property
     def mid_frame(self) -> bool:
-        """Whether a frame from Asterisk has begun and not ended."""
+        """Whether a frame from Asterisk is unfinished."""
         ...
 
     def write(self, frame: bytes) -> None:
@@ -33,13 +33,13 @@ class CallerLeg(Protocol):
         ...
 
     def collect(self) -> None:
-        """Take in what has arrived, and from now on only when asked to: that is cheaper."""
+        """Read what has arrived, and from now on only when called, which is cheaper."""
         ...
 
     def listen(self) -> None:
-        """Take in what arrives at once, again."""
+        """Read at once again whenever something arrives."""
         ...
 
     def hang_up(self) -> None:
-        """End the connection the way that lets the dialplan go on."""
+        """End the connection so that the dialplan continues."""
         ...

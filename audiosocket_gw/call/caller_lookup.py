@@ -1,4 +1,4 @@
-"""Asks Asterisk who is calling, and where the caller's channel is."""
+"""Asks Asterisk for the caller data and the caller's channel."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from audiosocket_gw.errors import ControlError
 logger = logging.getLogger("audiosocket_gw.call")
 
 LOCATE_AGAIN_S = 5.0
-"""When an Asterisk that could not tell the caller's channel is asked for the second time."""
+"""Time after which Asterisk is asked again for an unknown channel."""
 
 
 class CallerLookup:
@@ -31,9 +31,9 @@ class CallerLookup:
         self._settings = settings
 
     async def run(self, tasks: asyncio.TaskGroup, caller_format: CallerFormatReport) -> dict[str, str]:
-        """Return the dynamic variables of the call, with defaults where Asterisk doesn't say in time.
+        """Return the dynamic variables of the call, with defaults where Asterisk doesn't answer in time.
 
-        Presets AVR_RESULT as soon as the channel is known; that, too, is a task of ``tasks``.
+        AVR_RESULT is preset as soon as the channel is known, also in a task of ``tasks``.
         """
         data = None
         if self._control is not None and self._result is not None:
@@ -50,7 +50,7 @@ class CallerLookup:
         await asyncio.wait([asking], timeout=timeout_s)
         if asking.done():
             return asking.result()
-        # The task goes on: `CallResult` needs the channel.
+        # The task continues: `CallResult` needs the channel.
         reason = f"no answer in {timeout_s:g} s (CALLER_DATA_TIMEOUT)"
         logger.warning("call %s: no caller data: %s", self._uuid, reason)
         return None
@@ -68,8 +68,8 @@ class CallerLookup:
         return data
 
     async def _ask_again(self, control: CallControl, result: CallResult) -> None:
-        """Find the channel when Asterisk can tell."""
-        if control.connected:  # it was too slow, or Asterisk has not told of the channel yet
+        """Find the channel once Asterisk knows it."""
+        if control.connected:  # too slow, or Asterisk has not reported the channel yet
             await asyncio.sleep(LOCATE_AGAIN_S)
         await control.wait_until_connected()
         try:

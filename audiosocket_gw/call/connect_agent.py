@@ -1,4 +1,4 @@
-"""Connects the agent of a call, which is told who is calling."""
+"""Connects the agent of a call and sends it the caller data."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ async def connect_agent(
     tap: Tap | None,
     tasks: asyncio.TaskGroup,
 ) -> AgentConnection:
-    """Find out where the agent is, connect it, and begin the conversation.
+    """Locate the agent, connect it, and start the conversation.
 
-    ``caller`` returns the dynamic variables; the WebSocket is opened meanwhile, unless there is an agent URL
-    (``ELEVENLABS_AGENT_URL``), which is told of the caller, too. ``on_message`` gets the agent's messages.
+    ``caller`` returns the dynamic variables. The WebSocket is opened meanwhile, unless there is an agent URL
+    (``ELEVENLABS_AGENT_URL``), which needs them first. ``on_message`` receives the agent's messages.
 
     Raises:
-        AgentError: there is no conversation; its ``end`` says why.
+        AgentError: the conversation couldn't start; the error's ``end`` says why.
     """
 
     async def headers() -> dict[str, str]:

@@ -33,7 +33,7 @@ class CallContext:
     taps: tuple[OpenTap, ...] = ()
 
     def hold_audio(self) -> HoldAudio | None:
-        """Return the hold audio of one call, if there is a file of it."""
+        """Return the hold audio of one call, if it is configured."""
         if self.hold_audio_file is None:
             return None
         return HoldAudio(self.hold_audio_file, self.settings.hold_audio_mode, TELEPHONE_RATE)

@@ -1,10 +1,9 @@
 """The conversation between a caller and an agent, without I/O: no loop, no clock, no socket, no log.
 
-Its owner (`Call`) feeds it what arrives (`receive_frame`, `receive_digit`, `receive_message`, `agent_ready`,
-`agent_gone`, `caller_gone`), asks it every 20 ms for the caller's next frame (`tick`), and takes what comes
-of that: the caller's audio for the agent (`audio_to_agent`), other messages to it (`messages_to_send`), and
-events, notices and messages for others (`events`). All times are seconds of one
-clock, passed as ``now``.
+Its owner (`Call`) feeds it input (`receive_frame`, `receive_digit`, `receive_message`, `agent_ready`,
+`agent_gone`, `caller_gone`), asks it every 20 ms for the caller's next frame (`tick`), and takes its output:
+the caller's audio for the agent (`audio_to_agent`), other messages to the agent (`messages_to_send`), and
+events, notices and messages for others (`events`). All times are seconds of one clock, passed as ``now``.
 
 `Progress` has the state of the conversation and its end; `repr` shows it.
 """
@@ -30,11 +29,11 @@ from audiosocket_gw.events import CallEnd, EndReason
 from audiosocket_gw.protocol.audiosocket import Audio
 
 CALLER_GAP_TICKS = 200 // FRAME_MS
-"""After this long without audio from the caller (hold, mute, silence suppression), silence is filled in:
-an agent never ends a turn, and hangs up after 60 s, when nothing arrives."""
+"""After this long without audio from the caller (hold, mute, silence suppression), the agent gets silence:
+without audio it never ends a turn, and hangs up after 60 s."""
 
 STALL_S = 5
-"""A peer that takes no audio, or leaves a frame unfinished, for this long has failed."""
+"""A peer that accepts no audio, or leaves a frame unfinished, for this long has failed."""
 
 STALL_TICKS = STALL_S * 1000 // FRAME_MS
 
@@ -42,13 +41,15 @@ MAX_AHEAD_FRAMES = 30_000 // FRAME_MS
 """A caller can't speak faster than real time; a peer that is this far ahead is not a telephone."""
 
 MIN_FRAMES_COUNTED = 1 / 16
-"""1.25 ms, half of the shortest packet: empty frames count as much, or there might be any number of them."""
+"""1.25 ms, half of the shortest packet: empty frames count as this much, since their number would be
+unlimited otherwise."""
 
 DIGIT_FRAMES = 5
-"""A key counts as 100 ms of audio: people press keys no faster."""
+"""A key counts as 100 ms of audio: people don't press keys faster."""
 
 MAX_QUEUED_MS = 30 * 60_000
-"""An agent that is half an hour ahead (29 MB) has failed; unbounded, it would take all calls with it."""
+"""An agent that is half an hour ahead (29 MB) has failed; without a limit it could exhaust the memory of all
+calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class ConversationOptions:
     """``barge_in_deadline_s``: hold the agent's reply for this long when the caller begins to speak.
 
     ``interruptible``: obey the agent's interruptions. ``drop_interrupted_audio``: audio with the
-    interruption's own event id is stale. ``report_heard``: tell an interrupted agent what was heard.
+    interruption's own event id is stale. ``report_heard``: report to an interrupted agent what was heard.
     """
 
     interruptible: bool = True
@@ -68,7 +69,7 @@ class ConversationOptions:
 class Conversation:
     """A caller and an agent, from the first frame to the last."""
 
-    # Beyond 30 attributes Python 3.11 gives each object a dictionary of its own: 2 KB, and slower.
+    # With more than 30 attributes, each object has its own dictionary on Python 3.11: 2 KB, and slower.
     __slots__ = (
         "_ahead",
         "_barge_in",
@@ -96,9 +97,9 @@ class Conversation:
         clock: Clock | None = None,
         batch_frames: int = 1,
     ) -> None:
-        """``clock`` returns ``now``; by it the rate of the caller's bytes is measured."""
+        """``clock`` returns ``now``, to measure the caller's byte rate."""
         self.outputs: list[Output] = [started]
-        """What `events` will return. Looked at every 20 ms, so it is no property."""
+        """What `events` will return. It is read every 20 ms, so it isn't a property."""
         self.caller_audio = CallerAudio(clock)
         self.agent_audio = AgentAudio(hold_audio)
         self.speech = AgentSpeech(started.uuid, self.agent_audio, self.outputs)
@@ -106,7 +107,7 @@ class Conversation:
         self.audio_to_agent = AudioToAgent(self.caller_audio, batch_frames, phase=started.uuid.int % 60)
         """The caller's audio: send what its ``read`` returns."""
         self.ticks_since_caller = 0
-        """How many ticks ago the caller was last heard."""
+        """Ticks since the last audio from the caller."""
         self._uuid = started.uuid
         self._started_at = started.at
         self._options = options
@@ -127,13 +128,13 @@ class Conversation:
     # Output
 
     def events(self) -> list[Output]:
-        """Return what has happened since the last call."""
+        """Return and clear the output since the last call."""
         outputs = self.outputs[:]
         self.outputs.clear()
         return outputs
 
     def messages_to_send(self) -> list[bytes]:
-        """Return the messages for the agent, audio excepted: none before it is there."""
+        """Return the messages for the agent, except audio: none before it has connected."""
         if not self.audio_to_agent.is_open:
             return []
         ready, self._messages = self._messages, []
@@ -142,7 +143,7 @@ class Conversation:
     # The clock
 
     def tick(self, now: float) -> bytes:
-        """Return the caller's next frame (20 ms), to be sent now; nothing when the caller has gone."""
+        """Return the caller's next frame (20 ms), to send now; nothing if the caller has gone."""
         if not self.progress.caller_present:
             return b""
         frame = self.agent_audio.next_frame()
@@ -155,7 +156,7 @@ class Conversation:
         self._blocked_ticks = 0
         self.ticks_since_caller += 1
         self._ticks_since_frame += 1
-        # Two frames a tick are forgiven: clocks differ, and a late network catches up.
+        # Two frames per tick are allowed: clocks differ, and a late network catches up.
         ahead = self._ahead - 2
         self._ahead = ahead if ahead > 0 else 0.0
         if ahead > MAX_AHEAD_FRAMES:
@@ -163,16 +164,16 @@ class Conversation:
         return frame
 
     def tick_blocked(self, now: float) -> None:
-        """Count a tick in which the caller's side could take no frame."""
+        """Count a tick in which Asterisk could accept no frame."""
         self._blocked_ticks += 1
         if self._blocked_ticks >= STALL_TICKS:
             self.progress.end(CallEnd(EndReason.CALLER_STALLED, Stalled(STALL_S)), now)
         self.progress.tick(now)
 
     def fill_in_silence(self, now: float, *, mid_frame: bool) -> None:
-        """Let the agent hear silence for a tick; call it when ``ticks_since_caller > CALLER_GAP_TICKS``.
+        """Send the agent silence for a tick; call it when ``ticks_since_caller > CALLER_GAP_TICKS``.
 
-        ``mid_frame``: a frame of the caller's has begun and not ended.
+        ``mid_frame``: a frame from the caller is unfinished.
         """
         self.audio_to_agent.write_silence()
         self._unfinished_ticks = self._unfinished_ticks + 1 if mid_frame else 0
@@ -182,10 +183,10 @@ class Conversation:
     # The caller
 
     def receive_frame(self, frame: Audio, now: float) -> Audio | None:
-        """Take a frame of the caller's audio; return what a recording should have of it, if anything."""
+        """Take a frame of the caller's audio; return the payload to record, if any."""
         caller, audio = self.caller_audio, frame.payload
         size = len(audio)
-        frames = size / caller.frame_bytes  # as in `count_frame`: a call of it would cost too much here
+        frames = size / caller.frame_bytes  # as in `count_frame`, inlined: a call would cost too much here
         self._ahead += frames if frames > MIN_FRAMES_COUNTED else MIN_FRAMES_COUNTED
         if self._ticks_since_frame > CALLER_GAP_TICKS:
             caller.look_again()
@@ -196,7 +197,7 @@ class Conversation:
             if caller.kind is not self.agent_audio.kind:
                 self.agent_audio.set_kind(caller.kind)
             audio = caller.understood(audio)
-            if not audio:  # silence is filled in for it, in real time, as if nothing had come
+            if not audio:  # the agent gets silence for it, in real time, as if nothing had arrived
                 return self._pass_over(frame)
             if audio is not frame.payload:
                 frame = Audio(frame.kind, audio)
@@ -207,24 +208,24 @@ class Conversation:
         return frame
 
     def _pass_over(self, frame: Audio) -> Audio | None:
-        """Keep what can't be decoded, or not yet; what is no audio at all is of no use to anyone."""
+        """Buffer audio that can't be decoded (yet), and drop what isn't audio."""
         if self.caller_audio.is_understood or not frame.payload:
             return None
         self.audio_to_agent.keep(frame.payload)
         return frame
 
     def count_frame(self, size: int) -> None:
-        """Count a frame of ``size`` bytes against real time, by its bytes: packets last 2.5 to 120 ms."""
+        """Count a frame of ``size`` bytes against real time, by its length: packets last 2.5 to 120 ms."""
         frames = size / self.caller_audio.frame_bytes
         self._ahead += frames if frames > MIN_FRAMES_COUNTED else MIN_FRAMES_COUNTED
 
     def receive_digit(self, digit: str, now: float) -> None:
-        """Take a key that the caller pressed."""
+        """Take a DTMF key."""
         self._ahead += DIGIT_FRAMES
         self.outputs.append(events.DigitPressed(self._uuid, now, digit))
 
     def caller_gone(self, end: CallEnd, now: float) -> None:
-        """Take the end of the caller's connection: nothing more will be heard."""
+        """Record the end of the caller's connection: nothing more will be heard."""
         self.progress.hang_up()
         self.agent_audio.playout.clear()
         self.progress.cut(end, now)
@@ -232,16 +233,16 @@ class Conversation:
     # The agent
 
     def agent_ready(self) -> list[bytes]:
-        """Begin to send to the agent; return what the caller has said so far, in pieces of its format."""
+        """Start sending to the agent; return the buffered caller audio, in chunks of its format."""
         self.progress.agent_ready()
         return self.audio_to_agent.open()
 
     def send(self, message: bytes) -> None:
-        """Send the agent a message as soon as it is there."""
+        """Send the agent a message as soon as it has connected."""
         self._messages.append(message)
 
     def receive_message(self, message: messages.ServerMessage, now: float) -> None:
-        """Take a message of the agent's. What is for others (tools, the log) is among the `events`."""
+        """Take a message from the agent. What others need (tools, the log) is among the `events`."""
         match message:
             case messages.Audio():
                 self.speech.receive_audio(message, now, caller_listens=self.progress.caller_present)
@@ -265,15 +266,15 @@ class Conversation:
                 self.outputs.append(message)
 
     def agent_gone(self, end: CallEnd, now: float) -> None:
-        """Take the end of the agent's side: it ends the call, unless a hand-over is under way."""
+        """Record the end of the agent's connection: it ends the call, unless a hand-over is in progress."""
         self.audio_to_agent.is_open = False
         if self._barge_in is not None:
-            self._barge_in = None  # no agent is there to confirm an interruption
+            self._barge_in = None  # no agent is left to confirm an interruption
             self.agent_audio.resume()
         self.progress.end_after_handover(end, now)
 
     def _agree(self, metadata: messages.Metadata, now: float) -> None:
-        """Agree on the formats. Comes before `agent_ready`: the first audio may be in the same segment."""
+        """Set the formats. This precedes `agent_ready`: the first audio may be in the same segment."""
         try:
             agent_input = agent_format(metadata.input_format, "user_input_audio_format")
             agent_output = agent_format(metadata.output_format, "agent_output_audio_format")

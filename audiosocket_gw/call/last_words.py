@@ -1,7 +1,7 @@
-"""How long to wait for the agent to finish, before a hand-over and before the end. Pure.
+"""Waits for the agent to finish, before a hand-over and before the end. Pure.
 
-An agent's reply arrives faster than it is heard, and in pieces, so its end shows only by silence. Both waits
-are asked after every tick, also while the connection to Asterisk is blocked, and both are bounded.
+An agent's reply arrives faster than it is heard, and in chunks, so only silence shows its end. Both waits are
+checked after every tick, also while the connection to Asterisk is blocked, and both are limited.
 """
 
 from __future__ import annotations
@@ -10,20 +10,21 @@ from audiosocket_gw.call.agent_speech import AgentSpeech
 from audiosocket_gw.call.notices import Drained, LastWordsOver
 
 LAST_WORDS_S = 30.0
-"""How long an agent that is about to leave may go on speaking, beyond what is queued."""
+"""How long the agent may continue to speak before a hand-over, beyond what is queued."""
 
 SPEAKS_ON_S = 0.5
-"""After a pause of this length the agent has finished what it was saying."""
+"""After a pause of this length the agent has finished."""
 
 BEGINS_TO_SPEAK_S = 2.0
-"""An agent that has not spoken since the caller did may take this long to begin: it must think first."""
+"""An agent that has not spoken since the caller did may take this long to begin, since it generates a reply
+first."""
 
 STUCK_S = 1.0
-"""A queue that has not become shorter in this time will not be played: the rest is discarded."""
+"""If the queue doesn't get shorter in this time, the rest is discarded."""
 
 
 class LastWords:
-    """The wait for what the agent says before it hands the caller over."""
+    """The wait for the agent's last words before a hand-over."""
 
     __slots__ = ("_deadline", "_quiet_since")
 
@@ -45,7 +46,7 @@ class LastWords:
 
 
 class Draining:
-    """The wait until the caller has heard what is queued when the call ends."""
+    """The wait until the caller has heard the queue at the end of the call."""
 
     __slots__ = ("_checked_at", "_deadline", "_queued_ms")
 

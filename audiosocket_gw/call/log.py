@@ -1,4 +1,4 @@
-"""The log's view of a call: a line for what an operator must know, no word of what was said.
+"""Logs a call: a line for each event that an operator needs, without anything that was said.
 
 At the level ``debug`` the transcript is logged too.
 """
@@ -44,11 +44,11 @@ def log_event(event: events.CallEvent) -> None:
 
 
 def log_notice(uuid: UUID, notice: Notice | ServerMessage) -> None:
-    """Write to the log what an operator should know of the agent."""
+    """Log a notice about the agent for the operator."""
     match notice:
         case EventIdsRestarted(first, stale_below):
             logger.warning(
-                "call %s: the agent's event ids began anew at %d, after %d: its audio is not taken for stale",
+                "call %s: the agent's event ids restarted at %d, after %d: its audio does not count as stale",
                 uuid,
                 first,
                 stale_below,
@@ -56,7 +56,7 @@ def log_notice(uuid: UUID, notice: Notice | ServerMessage) -> None:
         case StaleAudioDropped(event_id):
             logger.debug("call %s: audio of event %s dropped", uuid, event_id)
         case messages.GuardrailTriggered():
-            logger.warning("call %s: a guardrail of the agent's was triggered", uuid)
+            logger.warning("call %s: a guardrail of the agent was triggered", uuid)
         case messages.QueueStatus(status):
             logger.warning("call %s: ElevenLabs queues the call: %.32r", uuid, status)
         case messages.ServerError():

@@ -1,4 +1,4 @@
-"""What a conversation reports beside the events of its call: for the log, and for who waits. Pure."""
+"""Reports of a conversation in addition to its events: for the log, and for code that waits. Pure."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from audiosocket_gw.events import CallEnd, CallEvent
 
 @dataclass(frozen=True, slots=True)
 class CallerFormatChanged:
-    """Asterisk sends another format than before: `CallerAudio.heard_format`."""
+    """The format from Asterisk has changed: `CallerAudio.heard_format`."""
 
 
 @dataclass(frozen=True, slots=True)
 class StaleAudioDropped:
-    """A piece of a reply came too late to be heard. ``event_id`` is None where the agent sends no ids."""
+    """A chunk of a reply was stale and dropped. ``event_id`` is None if the agent sends no ids."""
 
     event_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class EventIdsRestarted:
-    """The agent's event ids began anew at ``first``, though all below ``stale_below`` would be stale."""
+    """The agent's event ids restarted at ``first``, below ``stale_below``, so that they would count as
+    stale.
+    """
 
     first: int
     stale_below: int
@@ -30,9 +32,9 @@ class EventIdsRestarted:
 
 @dataclass(frozen=True, slots=True)
 class LastWordsOver:
-    """The wait that `Progress.await_last_words` began is over. ``interrupted``: the caller cut in.
+    """The wait of `Progress.await_last_words` is over. ``interrupted``: the caller interrupted.
 
-    ``timed_out``: the agent would not stop speaking.
+    ``timed_out``: the agent didn't stop speaking.
     """
 
     interrupted: bool = False
@@ -41,14 +43,14 @@ class LastWordsOver:
 
 @dataclass(frozen=True, slots=True)
 class EndDecided:
-    """The conversation ends like this; the caller may still have to hear what is queued."""
+    """The conversation's end is decided; the caller may still hear what is queued."""
 
     end: CallEnd
 
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """The caller has heard all that will be heard. ``left_ms`` of it could not be played."""
+    """Playback has finished. ``left_ms`` could not be played."""
 
     left_ms: int = 0
 
@@ -56,4 +58,4 @@ class Drained:
 Notice = CallerFormatChanged | StaleAudioDropped | EventIdsRestarted | LastWordsOver | EndDecided | Drained
 
 Output = CallEvent | Notice | ServerMessage
-"""What a conversation hands to its owner; a `ServerMessage` is one that the conversation has no use for."""
+"""The output of a conversation; a `ServerMessage` is one that the conversation itself doesn't use."""

@@ -1,8 +1,8 @@
-"""Playout: agent audio of any size in, exact 20 ms frames out, and the truth about what was heard.
+"""Playout: agent audio of any size in, exact 20 ms frames out, and a count of what was heard.
 
-`Playout` is pure. It has no clock: the ticker asks it for one frame every 20 ms, and that is when those
-20 ms are heard. Everything that must know what the caller heard (draining, transcripts, recordings,
-hang-up) asks it.
+`Playout` is pure and has no clock: the ticker asks it for one frame every 20 ms, and that is when the caller
+hears it. Everything that depends on what the caller heard (draining, transcripts, recordings, hang-up) asks
+it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from audiosocket_gw.audio.fade import fade_in, fade_out
 
 
 class Playout:
-    """The queue of one call's agent audio: linear, at the caller's rate, 8 kHz unless said otherwise.
+    """The queue of one call's agent audio: linear, at the caller's rate, 8 kHz by default.
 
-    The queue has no limit: agents send a reply faster than real time, and dropping what the agent said
-    is never right. Each byte is stored once, in the chunk it came in.
+    The queue has no limit: agents send a reply faster than real time, and no speech may be dropped. Each byte
+    is stored once, in the chunk in which it arrived.
     """
 
     __slots__ = ("_chunks", "_frame_bytes", "_last_words", "_offset", "_queued", "_sent", "held")
@@ -26,28 +26,28 @@ class Playout:
     def __init__(self) -> None:
         self._frame_bytes = FRAME_BYTES
         self._chunks: deque[bytes] = deque()
-        self._offset = 0  # into the first chunk: the bytes of it that have been sent
+        self._offset = 0  # offset into the first chunk: its bytes that have been sent
         self._queued = 0
         self._sent = 0
-        self._last_words = b""  # the fading end of what is heard before a hold
+        self._last_words = b""  # the fading end of the audio before a hold
         self.held = False
-        """Whether the queue waits: `hold`."""
+        """Whether the queue is held by `hold`."""
 
     def add(self, audio: bytes) -> None:
         """Queue whole samples, any number.
 
-        Half a sample, padded because the rest is late, would shift all that follows by a byte, and that is
-        noise: the agent's audio comes through a `SampleAligner`.
+        The agent's audio comes through a `SampleAligner`: half a sample, padded because the rest is late,
+        would shift all following audio by a byte, which is noise.
         """
         if audio:
             self._chunks.append(audio)
             self._queued += len(audio)
 
     def next_frame(self) -> bytes | None:
-        """Take the next 20 ms (320 bytes at 8 kHz), or None when nothing is queued or the queue is held.
+        """Take the next 20 ms (320 bytes at 8 kHz), or None if nothing is queued or the queue is held.
 
-        Less than a frame in the queue is the tail of a reply, or the agent is late: either way these
-        20 ms must be filled now, so the rest of the frame is silence.
+        If less than a frame is queued, a reply ends or the agent is late. In both cases these 20 ms must be
+        filled now, so the rest of the frame is silence.
         """
         if self.held:
             return self._next_held_frame()
@@ -73,13 +73,13 @@ class Playout:
         return frame + bytes(self._frame_bytes - len(frame))
 
     def hold(self, fade_ms: int) -> None:
-        """Fall silent, softly, and keep what is queued until `release` or `clear`."""
+        """Fade to silence, and keep the queue until `release` or `clear`."""
         if not self.held:
             self.held = True
             self._last_words = fade_out(self._take(self._bytes_for(fade_ms)))
 
     def release(self, fade_ms: int) -> None:
-        """Go on, softly, where `hold` fell silent."""
+        """Resume with a fade where `hold` paused."""
         if self.held:
             self.held = False
             unheard = self._last_words
@@ -114,9 +114,9 @@ class Playout:
         return b"".join(parts)
 
     def clear(self, fade_ms: int = 0) -> int:
-        """Forget what is queued; return how many milliseconds of it nobody will hear.
+        """Discard the queue; return the discarded milliseconds.
 
-        ``fade_ms`` of it stay, fading to silence: cut off in mid-word, a voice would end in a click.
+        ``fade_ms`` remain, fading to silence: a voice that is cut off in mid-word would end in a click.
         """
         fading = self._last_words if self.held else fade_out(self._take(self._bytes_for(fade_ms)))
         discarded_ms = self.queued_ms
@@ -129,7 +129,7 @@ class Playout:
         return discarded_ms
 
     def change_rate(self, frame_bytes: int, convert: Callable[[bytes], bytes]) -> None:
-        """Go on with frames of another size; ``convert`` brings what is queued to the new rate."""
+        """Continue with frames of another size; ``convert`` converts the queue to the new rate."""
         queued = convert(self._last_words + self._take(self._queued))
         self._last_words = b""
         self._sent = self._sent * frame_bytes // self._frame_bytes
@@ -143,12 +143,12 @@ class Playout:
 
     @property
     def queued_ms(self) -> int:
-        """How long the queue plays, rounded up to whole frames."""
+        """The duration of the queue, rounded up to whole frames."""
         return -(-self._queued // self._frame_bytes) * FRAME_MS
 
     @property
     def end_ms(self) -> int:
-        """When what is added next will be heard, on the clock of `heard_ms`."""
+        """When audio that is added next will be heard, on the clock of `heard_ms`."""
         return (self._sent + self._queued + len(self._last_words)) * FRAME_MS // self._frame_bytes
 
     @property
@@ -158,5 +158,5 @@ class Playout:
 
     @property
     def heard_ms(self) -> int:
-        """How much agent audio the caller has been sent since the call began."""
+        """The agent audio that was sent to the caller since the call began."""
         return self._sent * FRAME_MS // self._frame_bytes

@@ -1,4 +1,4 @@
-"""How far a conversation is, and every way from one state to another. Pure.
+"""The state of a conversation, and its transition table. Pure.
 
     CONNECTING ──── the agent is ready ───▶ TALKING
         │ ▲                                  │ ▲
@@ -8,7 +8,7 @@
 
     any of these ── end ──▶ DRAINING ── all is heard ──▶ ENDED ── close ──▶ CLOSED
 
-A step that the table doesn't have in a state leaves the state as it is.
+A step that the table doesn't list for a state leaves it unchanged.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from audiosocket_gw.events import CallEnd, EndReason
 
 
 class State(Enum):
-    """How far the conversation is."""
+    """The state of a conversation."""
 
     CONNECTING = auto()
-    """The agent isn't there yet: what the caller says is kept, the caller hears silence or hold audio."""
+    """The agent hasn't connected: the caller's audio is buffered, the caller hears silence or hold audio."""
     TALKING = auto()
-    """Audio goes both ways."""
+    """Audio flows in both directions."""
     HANDING_OVER = auto()
     """A hang-up or transfer has begun: the agent says its last words, then Asterisk takes the caller."""
     DRAINING = auto()
@@ -42,7 +42,7 @@ class State(Enum):
 
 
 class Step(Enum):
-    """What may change the state."""
+    """What changes the state."""
 
     AGENT_READY = auto()
     LAST_WORDS = auto()
@@ -77,11 +77,11 @@ TRANSITIONS = {
 }
 
 LAST_REPLY_S = 20.0
-"""How long a reply may go on when the call has reached ``MAX_CALL_SECONDS``."""
+"""How long a reply may continue when the call has reached ``MAX_CALL_SECONDS``."""
 
 
 class Progress:
-    """The state of one conversation, the waits for the agent's last words, and the one end."""
+    """The state of one conversation, its waits for the agent's last words, and its one end."""
 
     __slots__ = (
         "_draining",
@@ -118,15 +118,15 @@ class Progress:
         self._draining: Draining | None = None
 
     def agent_ready(self) -> None:
-        """Learn that the agent listens."""
+        """Record that the agent has connected."""
         self._step(Step.AGENT_READY)
 
     def hang_up(self) -> None:
-        """Learn that no more frames can be sent to the caller."""
+        """Record that no more frames can be sent to the caller."""
         self.caller_present = False
 
     def tick(self, now: float) -> None:
-        """Look whether what is waited for has come. Call it in every tick while `is_waiting`."""
+        """Check the waits. Call it in every tick while `is_waiting`."""
         if self._last_words is not None:
             over = self._last_words.tick(now, self._speech)
             if over is not None:
@@ -142,18 +142,18 @@ class Progress:
     # Hand-over: a transfer or a hang-up, by a tool or a key
 
     def await_last_words(self, now: float) -> None:
-        """Begin a hand-over: `LastWordsOver` comes when the agent has said what it wanted to say."""
+        """Begin a hand-over: `LastWordsOver` follows when the agent has finished."""
         self._step(Step.LAST_WORDS)
         self._last_words = LastWords(now, self._playout.queued_ms)
         self.is_waiting = True
 
     def caller_cut_in(self) -> None:
-        """Learn that the caller interrupted what the agent was saying."""
+        """Record that the caller interrupted the agent."""
         if self._last_words is not None:
             self._finish_last_words(LastWordsOver(interrupted=True))
 
     def go_on(self, now: float, *, agent_present: bool) -> None:
-        """There is no hand-over after all."""
+        """Cancel the hand-over."""
         self._last_words = None
         self._speech.accept_replies()
         self._step(Step.GO_ON_TALKING if agent_present else Step.GO_ON_CONNECTING)
@@ -167,7 +167,7 @@ class Progress:
     # The end
 
     def end(self, end: CallEnd, now: float) -> None:
-        """End the conversation; the first end counts. `Drained` comes when nothing more is to be heard."""
+        """End the conversation; the first end counts. `Drained` follows when nothing more will be heard."""
         if self.ending is not None:
             return
         self.ending = end
@@ -177,11 +177,11 @@ class Progress:
         self.tick(now)
 
     def _limit_speech(self, reason: EndReason) -> float:
-        """Return for how many seconds the caller may still hear what is queued."""
+        """Return for how many seconds the queue may still be played."""
         if not self.caller_present:
             return 0.0
         if reason in events.AGENT_ENDS:
-            self._speech.refuse_all()  # an agent that hung up by our tool is still there, and might go on
+            self._speech.refuse_all()  # it may have hung up with our tool, and still be connected
             return inf
         if reason is EndReason.MAX_DURATION:
             self._speech.finish_reply()
@@ -189,20 +189,22 @@ class Progress:
         return 0.0
 
     def end_after_handover(self, end: CallEnd, now: float) -> None:
-        """End the conversation; but a hand-over that has begun goes first."""
+        """End the conversation, after a hand-over that has begun."""
         if self.state is State.HANDING_OVER:
             self._postponed = self._postponed or end
         else:
             self.end(end, now)
 
     def cut(self, end: CallEnd, now: float) -> None:
-        """End the conversation at once: what is queued won't be heard."""
+        """End the conversation at once: the queue is discarded."""
         self._speech.is_over = True
         self.end(end, now)
         self.tick(now)
 
     def close(self, end: CallEnd, now: float) -> None:
-        """Emit the last events. ``end`` replaces `ending`: Asterisk may have been asked for another end."""
+        """Emit the last events. ``end`` replaces `ending`: Asterisk may have been told to end the call
+        differently.
+        """
         if self.state is State.CLOSED:
             return
         self._step(Step.CLOSE)

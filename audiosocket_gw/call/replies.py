@@ -1,8 +1,8 @@
 """What the agent said, and how much of it the caller heard. Pure.
 
-The agent's words and its audio arrive apart from each other, both faster than they are heard. A reply is
-closed when no more of it can be heard; only then it is known where the audio ended. All times are those of
-`Playout.heard_ms`, the clock that counts the agent's audio as the caller hears it.
+The agent's words and its audio arrive separately, both faster than they are heard. A reply is closed when no
+more of it can be heard; only then the end of its audio is known. All times are those of `Playout.heard_ms`,
+which counts the agent's audio as the caller hears it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from audiosocket_gw.elevenlabs.messages import Alignment
 from audiosocket_gw.events import ReplyHeard
 
 MAX_WORDS_AHEAD = 8
-"""Texts that may wait for their audio; more are those of an agent whose audio never comes."""
+"""Texts that may wait for their audio; more would mean that the audio never comes."""
 
 MAX_TOLD = 500
-"""Characters: an agent that is told how much of its reply was heard needs no more than the end of it."""
+"""Characters in the notice to an interrupted agent, which needs only the end of what was heard."""
 
 
 @dataclass(slots=True)
@@ -29,7 +29,7 @@ class _Reply:
     end_ms: int
     text: str = ""
     spoken: list[tuple[int, str]] = field(default_factory=list)
-    """Each character that the agent aligned with its audio, and when it ends."""
+    """Each aligned character, and when it ends."""
 
     def closed(self, uuid: UUID, now: float, heard_until_ms: int) -> ReplyHeard:
         length_ms = self.end_ms - self.start_ms
@@ -42,10 +42,10 @@ class _Reply:
         )
 
     def _words_until(self, heard_ms: int, text: str, aligned: str, length_ms: int) -> str:
-        """Return what of ``text`` was said by then.
+        """Return the part of ``text`` that was spoken by then.
 
-        By the agent's alignment it is known to the character. Where that is missing, can't be true or is of
-        other words (it may spell numbers out), it is a guess in proportion, at whole words.
+        With the agent's alignment it is exact to the character. If that is missing, impossible or for other
+        words (it may spell numbers out), it is estimated in proportion, in whole words.
         """
         share = heard_ms / length_ms
         if self.spoken and 2 * self.spoken[-1][0] > length_ms:
@@ -58,7 +58,7 @@ class _Reply:
 
 
 def interruption_notice(replies: Sequence[ReplyHeard]) -> str:
-    """Return what an agent is told that was interrupted in these replies."""
+    """Return the notice to an agent that was interrupted in these replies."""
     heard = " ".join(reply.heard for reply in replies if reply.heard)
     if heard:
         end = heard if len(heard) <= MAX_TOLD else f"... {heard[-MAX_TOLD:]}"
@@ -70,7 +70,7 @@ def interruption_notice(replies: Sequence[ReplyHeard]) -> str:
 
 
 class Replies:
-    """The agent's replies that aren't over, in order."""
+    """The agent's open replies, in order."""
 
     __slots__ = ("_open", "_uuid", "_words")
 
@@ -80,7 +80,7 @@ class Replies:
         self._words: dict[int | None, str] = {}
 
     def words(self, event_id: int | None, text: str) -> None:
-        """Take a reply's text. It may come before its first audio, after it, or without an id."""
+        """Add a reply's text. It may come before its first audio, after it, or without an id."""
         reply = next((reply for reply in reversed(self._open) if reply.event_id == event_id), None)
         if reply is None and event_id is None and self._open and not self._open[-1].text:
             reply = self._open[-1]
@@ -92,7 +92,7 @@ class Replies:
             reply.text = text
 
     def audio(self, event_id: int, start_ms: int, end_ms: int, alignment: Alignment) -> None:
-        """Take a piece of a reply, queued to be heard from ``start_ms`` to ``end_ms``."""
+        """Add a chunk of a reply, queued to be heard from ``start_ms`` to ``end_ms``."""
         if not self._open or self._open[-1].event_id != event_id:
             text = self._words.pop(event_id, "") or self._words.pop(None, "")
             self._open.append(_Reply(event_id, start_ms, start_ms, text))
@@ -102,15 +102,15 @@ class Replies:
         reply.end_ms = end_ms
 
     def close(self, heard_ms: int, now: float) -> list[ReplyHeard]:
-        """Close all replies at loop time ``now``: nothing is heard of them after ``heard_ms``."""
+        """Close all replies at loop time ``now``: nothing of them is heard after ``heard_ms``."""
         return self._close(self._open, heard_ms, now)
 
     def close_earlier(self, heard_ms: int, now: float) -> list[ReplyHeard]:
-        """Close all replies but the last, which the agent may go on with."""
+        """Close all replies except the last, which may continue."""
         return self._close(self._open[:-1], heard_ms, now)
 
     def _close(self, over: list[_Reply], heard_ms: int, now: float) -> list[ReplyHeard]:
         self._open = self._open[len(over) :]
         if over:
-            self._words.pop(None, None)  # without an id it belongs to what is over
+            self._words.pop(None, None)  # without an id it belongs to an earlier reply
         return [reply.closed(self._uuid, now, heard_ms) for reply in over]

@@ -1,4 +1,4 @@
-"""What the operator has set of every call, and of the hold audio."""
+"""Settings of calls and of the hold audio."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from audiosocket_gw.call.conversation import ConversationOptions
 
 
 class BargeInMode(StrEnum):
-    """Who lets a caller interrupt the agent."""
+    """Who decides that a caller interrupts the agent."""
 
     AGENT = "agent"
-    """ElevenLabs: the agent falls silent when ElevenLabs says so."""
+    """ElevenLabs: the agent stops when ElevenLabs reports an interruption."""
     LOCAL = "local"
-    """The gateway holds the reply as soon as the caller speaks; ElevenLabs says whether that stands."""
+    """The gateway holds the reply as soon as the caller speaks; ElevenLabs confirms or not."""
     OFF = "off"
-    """Interruptions are ignored: what the agent has begun to say is played to its end."""
+    """Interruptions are ignored: replies are played to their end."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallSettings:
     """The settings that a call uses; each has the name of its environment variable, times are in seconds.
 
-    ``max_call_seconds`` is 0 for a call that may last for ever. ``call_variables`` are the channel variables
-    that the agent is told, by name, with the value for a channel that lacks it.
+    ``max_call_seconds`` is 0 for no limit. ``call_variables`` are the channel variables for the agent, by
+    name, with the value for a channel that lacks it.
     """
 
     max_call_seconds: float
@@ -43,7 +43,7 @@ class CallSettings:
 
     @property
     def conversation_options(self) -> ConversationOptions:
-        """What of it the conversation uses."""
+        """The options of the conversation."""
         is_local = self.barge_in is BargeInMode.LOCAL
         return ConversationOptions(
             interruptible=self.barge_in is not BargeInMode.OFF,
@@ -55,9 +55,9 @@ class CallSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldAudioSettings:
-    """The settings of the file that callers hear; each has the name of its environment variable.
+    """The settings of the hold audio; each has the name of its environment variable.
 
-    Without ``hold_audio`` they hear silence.
+    Without ``hold_audio`` callers hear silence.
     """
 
     hold_audio: Path | None

@@ -1,21 +1,21 @@
-"""Which of the agent's audio may be heard. Pure.
+"""Decides by event ids which of the agent's audio may be heard. Pure.
 
-The agent speaks faster than it is heard, and learns late of what happens here. Each of its replies has an
-event id, which only grows; by that, audio is told from audio that came too late.
+The agent sends faster than real time, and learns late of an interruption. Each of its replies has an event
+id, and the ids only grow: a low id identifies stale audio.
 
-Should the ids begin anew after an interruption, all that follows would look late, and the agent would be mute
-for the rest of the call. So ids that stay low are taken for new ones: what really came too late comes at once
-after the interruption, in the order in which it was said, and soon ends.
+If the ids restarted after an interruption, all later audio would look stale, and the agent would be mute for
+the rest of the call. So ids that stay low count as new ones: really stale audio comes directly after the
+interruption, in order, and soon ends.
 """
 
 from __future__ import annotations
 
 STALE_S = 3.0
-"""So long after its beginning, what an interruption has made stale has ended."""
+"""Stale audio ends this long after its start at the latest."""
 
 
 class StaleAudioFilter:
-    """Lets the pieces of replies through, or not. All times are in seconds, of one clock."""
+    """Accepts or rejects chunks of replies. All times are in seconds of one clock."""
 
     __slots__ = (
         "_last_allowed",
@@ -28,16 +28,16 @@ class StaleAudioFilter:
 
     def __init__(self) -> None:
         self.last_event_id = -1
-        """The reply that was let through last."""
+        """The id of the last accepted reply."""
         self.restarted_from: int | None = None
-        """Below which id all would be stale, had the ids not begun anew; None as long as they haven't."""
+        """The id below which audio would be stale if the ids had not restarted; None if they haven't."""
         self._stale_below = 0
         self._stale_since: float | None = None
         self._last_allowed: int | None = None
         self._one_allowed = False
 
     def accepts(self, event_id: int | None, now_s: float = 0.0) -> bool:
-        """Tell whether a piece of the reply ``event_id`` may be heard; None: of the current one."""
+        """Return whether a chunk of the reply ``event_id`` may be heard; None: of the current one."""
         if event_id is None:
             event_id = max(self.last_event_id, self._stale_below)
         if event_id < self._stale_below and not self._is_new(event_id, now_s):
@@ -49,7 +49,7 @@ class StaleAudioFilter:
         return True
 
     def spoke(self) -> None:
-        """Learn that what was let through last is speech, and may be the one of `allow_no_more`."""
+        """Record that the last accepted audio is speech, and may be the one reply of `allow_no_more`."""
         if self._one_allowed and self._last_allowed is not None and self.last_event_id > self._last_allowed:
             self._one_allowed = False
             self._last_allowed = self.last_event_id
@@ -63,7 +63,9 @@ class StaleAudioFilter:
         return True
 
     def named(self, event_id: int | None) -> None:
-        """Take the id of a reply whose words have come: they, too, come in order, so a lower one is new."""
+        """Record the id of a reply whose words have arrived: words also come in order, so a lower id is
+        new.
+        """
         if event_id is not None and event_id < self._stale_below and event_id < self.last_event_id:
             self._restart(event_id)
 
@@ -75,7 +77,7 @@ class StaleAudioFilter:
             self._last_allowed = event_id - self._one_allowed
 
     def interrupted(self, event_id: int, *, drop_own: bool) -> None:
-        """Keep out what is older than an interruption.
+        """Reject audio from before an interruption.
 
         Whether audio with the interruption's own id is stale (``drop_own``) is disputed between ElevenLabs'
         clients: `Settings.drop_interrupted_audio`.
@@ -84,17 +86,17 @@ class StaleAudioFilter:
         self._stale_since = None
 
     def allow_no_more(self, *, but_one: bool) -> None:
-        """Let the current reply end, or one begin, and keep the others out until `reopen`."""
+        """Let the current reply end, or one begin, and reject others until `reopen`."""
         if self._last_allowed is None:
             self._one_allowed = but_one
             self._last_allowed = self.last_event_id
 
     def close(self) -> None:
-        """Keep everything out until `reopen`."""
+        """Reject everything until `reopen`."""
         self._last_allowed = -1
         self._one_allowed = False
 
     def reopen(self) -> None:
-        """Let replies through again; stale ones stay out."""
+        """Accept replies again, except stale ones."""
         self._last_allowed = None
         self._one_allowed = False

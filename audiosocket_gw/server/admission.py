@@ -1,4 +1,4 @@
-"""May this peer connect, may a call begin now, and if not, why. Pure."""
+"""Decides whether a peer may connect and a call may begin, and if not, why. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from audiosocket_gw.server.settings import ServerSettings
 SPARE_CONNECTIONS = 100
 """Connections beyond MAX_CALLS that may be open at once: without a UUID yet, or closing.
 
-As many calls may still be closing their agent's connection after their callers have gone.
+The same number of calls may still be closing their agent's connection after their callers have gone.
 """
 
 
@@ -18,7 +18,7 @@ class Admission:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self.is_stopping = False
-        """Set when the gateway stops: from then on no connection is admitted."""
+        """Set when the gateway stops: then no connection is admitted."""
 
     def reject_connection(self, host: str, open_connections: int) -> str | None:
         """Return why a connection from ``host`` is rejected, or None: it is admitted.
@@ -28,7 +28,7 @@ class Admission:
         settings = self._settings
         if open_connections >= settings.max_calls + SPARE_CONNECTIONS:
             return f"{open_connections} connections are open already (MAX_CALLS={settings.max_calls})"
-        if self.is_stopping:  # the kernel had accepted it before the listener was closed
+        if self.is_stopping:  # the kernel accepted it before the listener was closed
             return "the gateway is stopping"
         if not settings.accepts(host):
             return f"its address is not in ALLOWED_PEERS={','.join(map(str, settings.allowed_peers))}"

@@ -1,4 +1,4 @@
-"""The calls of the process: one for each UUID, each in a task of its own."""
+"""The calls of the process: one per UUID, each in its own task."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ logger = logging.getLogger("audiosocket_gw.server")
 
 CALLS_END_S = 2.5
 CALLS_STOP_S = 0.5
-"""When the gateway stops: how long calls may take to end in order, and then to stop when cancelled."""
+"""When the gateway stops: the time for calls to end in order, and then to stop after cancellation."""
 
 
 class Calls:
     """Starts calls and ends them.
 
-    A call gives its UUID and its place away when its caller has gone; the rest of it may take longer to end.
+    A call frees its UUID and its place when its caller has gone; it may take longer to end.
     """
 
     def __init__(self, context: CallContext, admission: Admission) -> None:
@@ -36,21 +36,21 @@ class Calls:
         self._jobs: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
-        """Count the calls that are up, or still closing their agent's connection."""
+        """Return the number of calls in progress or still closing their agent's connection."""
         return len(self._calls)
 
     @property
     def callers(self) -> int:
-        """How many calls have a caller."""
+        """The number of calls with a caller."""
         return len(self._callers)
 
     @property
     def rejection_reason(self) -> EndReason | None:
-        """Why no call can begin now; None: one can."""
+        """Why no call can begin now, or None."""
         return self._admission.reject_call(self.callers, len(self), overloaded=self._context.load.overloaded)
 
     def start(self, uuid: UUID, leg: CallerLeg, caller_gone: asyncio.Future[None]) -> Call | None:
-        """Begin the call, or return None when a call with this UUID has a caller.
+        """Start the call, or return None if a call with this UUID has a caller.
 
         ``caller_gone`` is done when the connection to Asterisk is closed.
         """
@@ -67,28 +67,28 @@ class Calls:
         return call
 
     def caller_of(self, uuid: UUID) -> asyncio.Future[None] | None:
-        """Return what `start` was given for the call with this UUID, if it has a caller."""
+        """Return the ``caller_gone`` of the call with this UUID, if it has a caller."""
         return self._callers.get(uuid)
 
     def caller_left(self, uuid: UUID, caller_gone: asyncio.Future[None]) -> None:
-        """Give the UUID and the place of a call away, if this was its caller."""
+        """Free the UUID and the place of a call, if this was its caller."""
         if self._callers.get(uuid) is caller_gone:
             del self._callers[uuid]
 
     # Rejections
 
     def can_report(self, host: str) -> bool:
-        """Tell whether the dialplan of the Asterisk at ``host`` can be told why a call is rejected."""
+        """Return whether a rejection can be reported to the dialplan of the Asterisk at ``host``."""
         return self._context.pbxs.find(host) is not None
 
     async def report_rejection(self, uuid: UUID, host: str, reason: EndReason) -> None:
-        """Tell the dialplan of the Asterisk at ``host`` why the call is rejected, where that is possible."""
+        """Report the rejection to the dialplan of the Asterisk at ``host``, if possible."""
         control = self._context.pbxs.find(host)
         if control is not None:
             await CallResult(control, uuid).report(reason, caller_present=True)
 
     def run(self, job: Coroutine[None, None, None], name: str) -> None:
-        """Run what precedes a call, or takes its place, in a task of its own."""
+        """Run what precedes or replaces a call, in its own task."""
         task = asyncio.get_running_loop().create_task(job, name=name)
         self._jobs.add(task)
         task.add_done_callback(self._jobs.discard)

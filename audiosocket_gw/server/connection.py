@@ -1,6 +1,6 @@
 """One connection from Asterisk: the UUID handshake, the frames, and its end.
 
-Asterisk connects once for each call. From the UUID frame on the connection is the `CallerLeg` of a `Call`.
+Asterisk opens one connection per call. After the UUID frame the connection is the `CallerLeg` of a `Call`.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from audiosocket_gw.server.socket_options import end_with_fin, set_options
 logger = logging.getLogger("audiosocket_gw.server")
 
 LINGER_S = 2.0
-"""How long Asterisk gets to read our hang-up and close, before the connection is cut."""
+"""Time for Asterisk to read our hang-up and close, before the connection is cut."""
 
 SAME_UUID_S = 1.0
-"""How long a call waits for the end of one with the same UUID: Asterisk's new connection may come before the
+"""Time that a call waits for the end of one with the same UUID: Asterisk's new connection may come before the
 old one has ended."""
 
 CALLER_HUNG_UP = 0x01
-"""The bit of an error frame's payload by which Asterisk says so (docs.asterisk.org, AudioSocket)."""
+"""The bit in an error frame's payload for a caller's hang-up (docs.asterisk.org, AudioSocket)."""
 
 
 class AudioSocketConnection(asyncio.BufferedProtocol):
@@ -60,7 +60,9 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
         open_connections: set[AudioSocketConnection],
         handshake_timeout_s: float,
     ) -> None:
-        """``open_connections``: it puts itself in when it is admitted, and takes itself out at its end."""
+        """``open_connections``: the connection adds itself when it is admitted, and removes itself at its
+        end.
+        """
         self._calls = calls
         self._admission = admission
         self._open_connections = open_connections
@@ -78,7 +80,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
         self.host = ""
         self.peer = ""
 
-    # What the call sees: CallerLeg
+    # CallerLeg, for the call
 
     @property
     def blocked(self) -> bool:
@@ -93,7 +95,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
 
     def collect(self) -> None:
         if self._closing:
-            return  # the descriptor may be another connection's by now
+            return  # the descriptor may already belong to another connection
         # Paused, asyncio doesn't watch the socket; a wake-up costs more than the frame that it is for. Its
         # transport has no way to read what has come meanwhile, so the descriptor is read directly.
         self._transport.pause_reading()
@@ -107,16 +109,16 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
         if nbytes:
             self.buffer_updated(nbytes)
         else:
-            self.listen()  # asyncio reads the end again, unlike an error
+            self.listen()  # asyncio reads the end again itself, but not an error
 
     def listen(self) -> None:
         self._transport.resume_reading()
 
     def hang_up(self) -> None:
-        """Say that we hang up, and read on until Asterisk closes.
+        """Send the hang-up frame, and read until Asterisk closes.
 
-        To close with audio unread would send a TCP reset, which can overtake the hang-up frame: Asterisk
-        then takes the end for a failure and hangs the caller up instead of going on in the dialplan.
+        Closing with unread audio would send a TCP reset, which can overtake the hang-up frame: Asterisk would
+        then see a failure and hang the caller up instead of continuing in the dialplan.
         """
         if self._closing:
             return
@@ -128,7 +130,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
         self.listen()
         end_with_fin(self._transport.get_extra_info("socket"))
         self._transport.write(HANGUP_FRAME)
-        with suppress(OSError):  # the peer has reset the connection, and asyncio is about to learn of it
+        with suppress(OSError):  # the peer has reset the connection; asyncio will report it
             self._transport.write_eof()
         self._set_deadline(LINGER_S, self.drop)
 
@@ -151,7 +153,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
         connection: socket.socket = transport.get_extra_info("socket")
         rejection = self._admission.reject_connection(self.host, len(self._open_connections))
         if rejection is not None:
-            logger.warning("%s: connection refused: %s", self.peer, Sentence(rejection))
+            logger.warning("%s: connection rejected: %s", self.peer, Sentence(rejection))
             self._closing = True
             self.drop()
             return
@@ -160,7 +162,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
         set_options(connection)
         reason = self._calls.rejection_reason
         if reason is not None and not self._calls.can_report(self.host):
-            # At once, without waiting for the UUID: there is no way to tell the dialplan the reason.
+            # Reject at once, before the UUID: the reason can't be reported to the dialplan.
             self._reject(reason)
             return
         self._set_deadline(self._handshake_timeout_s, self._miss_handshake)
@@ -200,7 +202,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
 
     def _receive_control_frame(self, frame: Frame) -> None:
         if self._closing:
-            return  # it came in the same segment as the frame that ended the connection
+            return  # it came in the same segment as the frame that ended the connection, and is ignored
         match frame:
             case Identity():
                 self._receive_uuid(frame.uuid)
@@ -250,7 +252,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
         self._begin(uuid)
 
     def _begin(self, uuid: UUID) -> None:
-        """Begin the call, if its caller is still there and it isn't rejected."""
+        """Start the call, if its caller is still there and it isn't rejected."""
         if self._closing:
             return
         reason = self._calls.rejection_reason
@@ -259,38 +261,38 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
             return
         self._call = self._calls.start(uuid, self, self.gone)
         if self._call is None:
-            logger.warning("%s: call refused: a call with UUID %s is up already", self.peer, uuid)
+            logger.warning("%s: call rejected: a call with UUID %s is in progress", self.peer, uuid)
             self.hang_up()
 
     async def _report_and_reject(self, uuid: UUID, reason: EndReason) -> None:
-        """Tell the dialplan the reason before the caller goes on in it."""
+        """Report the reason to the dialplan before the caller continues there."""
         try:
             await self._calls.report_rejection(uuid, self.host, reason)
         finally:
             self._reject(reason)
 
     def _reject(self, reason: EndReason) -> None:
-        """Send the caller on in the dialplan."""
-        logger.warning("%s: call refused: %s: %d calls are up", self.peer, reason, self._calls.callers)
+        """Hang up, so that the caller continues in the dialplan."""
+        logger.warning("%s: call rejected: %s: %d calls in progress", self.peer, reason, self._calls.callers)
         self.hang_up()
 
     # The end
 
     def _broke(self, error: OSError) -> None:
-        # A reset is Asterisk's way to hang up with audio unread. Everything else (ETIMEDOUT, EHOSTUNREACH) is
-        # the network's: the caller may still be there.
+        # Asterisk sends a reset when it hangs up with unread audio. Other errors (ETIMEDOUT, EHOSTUNREACH)
+        # come from the network: the caller may still be there.
         reason = EndReason.CALLER_HANGUP if isinstance(error, ConnectionError) else EndReason.CALLER_STALLED
         self._end(reason, ConnectionBroken("Asterisk", reason_of(error)))
 
     def _end(self, reason: EndReason, cause: Cause) -> None:
-        """The peer has ended the connection, or broken the protocol: end the call, if any, and close."""
+        """End the call, if any, and close: the peer ended the connection or violated the protocol."""
         self._closing = True
         self._release_uuid()
         if self._call is not None:
             self._call.caller_gone(reason, cause)
             self._call = None
         else:
-            # A peer that connects and says nothing is a health check: thousands a day.
+            # A peer that connects and sends nothing is a health check: thousands a day.
             quiet = reason is EndReason.CALLER_HANGUP and not self.mid_frame
             level = logging.DEBUG if quiet else logging.WARNING
             logger.log(level, "%s: closed before a call began: %s", self.peer, Sentence(str(cause)))

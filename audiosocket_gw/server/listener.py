@@ -13,7 +13,7 @@ from audiosocket_gw.server.connection import AudioSocketConnection
 from audiosocket_gw.server.settings import ServerSettings
 
 CLOSE_S = 3.4
-"""How long `AudioSocketServer.close` takes at most."""
+"""Time limit of `AudioSocketServer.close`."""
 
 
 class AudioSocketServer:
@@ -29,7 +29,7 @@ class AudioSocketServer:
         _servers.add(self)
 
     async def start(self) -> None:
-        """Begin to accept connections.
+        """Start accepting connections.
 
         Raises:
             OSError: the address can't be listened on.
@@ -45,7 +45,7 @@ class AudioSocketServer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where it listens: host and port."""
+        """Host and port on which it listens."""
         assert self._listener is not None, "start() comes first"
         host, port = self._listener.sockets[0].getsockname()[:2]
         return host, port
@@ -59,7 +59,7 @@ class AudioSocketServer:
             connection.hang_up_unless_in_call()
 
     async def close(self, detail: str) -> None:
-        """End the calls that are still up, then close all connections; within `CLOSE_S`."""
+        """End the remaining calls, then close all connections, within `CLOSE_S`."""
         clock = asyncio.get_running_loop().time
         closes_at = clock() + CLOSE_S
         await self.calls.end(detail)
@@ -73,7 +73,7 @@ class AudioSocketServer:
             connection.drop()
 
     def descriptors(self) -> list[int]:
-        """Return the open sockets: where it listens, and the connections."""
+        """Return the descriptors of the listening sockets and the connections."""
         listening = self._listener.sockets if self._listener is not None else ()
         return [*(socket.fileno() for socket in listening), *(each.fd for each in self._connections)]
 
@@ -84,9 +84,9 @@ _servers: WeakSet[AudioSocketServer] = WeakSet()
 def _close_sockets_in_child() -> None:
     """Close the sockets in a forked process, such as a worker of a tool's process pool.
 
-    A child outlives a gateway that is killed. It would keep the connections open, so that neither a reset nor
-    a FIN is sent, and the port in use. Each number is given to another file, since objects in the child may
-    close it.
+    A child survives the gateway if that is killed. It would keep the connections open, so that neither a
+    reset nor a FIN is sent, and the port in use. Each number is reused for another file, since objects in the
+    child may close it.
     """
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for server in _servers:

@@ -1,4 +1,4 @@
-"""What the operator has set of the server that Asterisk connects to."""
+"""Settings of the AudioSocket server."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ IpNetwork = IPv4Network | IPv6Network
 
 
 def parse_networks(text: str) -> list[IpNetwork]:
-    """Read comma-separated networks (CIDR).
+    """Parse comma-separated networks (CIDR).
 
     Raises:
         ValueError: a network is malformed, or the text has commas and no network.
@@ -36,18 +36,18 @@ class ServerSettings:
     refuse_overload: bool
 
     def accepts(self, address: str) -> bool:
-        """Tell whether a peer at ``address`` may connect."""
+        """Return whether a peer at ``address`` may connect."""
         if not self.allowed_peers:
             return True
         try:
             ip = _ip_address(address)
-        except ValueError:  # the peer was gone before its address could be asked
+        except ValueError:  # the peer had gone before its address could be read
             return False
         return any(ip in network for network in self.allowed_peers)
 
 
 def _ip_address(address: str) -> IPv4Address | IPv6Address:
-    """Read an address; an IPv4 peer of a dual-stack listener (``::ffff:a.b.c.d``) is compared as IPv4."""
+    """Parse an address; an IPv4 peer of a dual-stack listener (``::ffff:a.b.c.d``) is compared as IPv4."""
     ip = ip_address(address.partition("%")[0])
     mapped = getattr(ip, "ipv4_mapped", None)
     return mapped if isinstance(mapped, IPv4Address) else ip

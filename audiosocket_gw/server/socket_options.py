@@ -1,4 +1,4 @@
-"""Options of a connection's socket: when a dead peer is noticed, and how the kernel ends it."""
+"""Socket options of a connection: detection of a dead peer, and how the kernel closes it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import struct
 from contextlib import suppress
 
 SEND_BUFFER_BYTES = 16_384
-"""What the kernel keeps for an Asterisk that doesn't read: about a second. The usual 4 MB would hide for
-minutes that Asterisk has stalled."""
+"""Send buffer: about a second of audio. The usual 4 MB would hide a stalled Asterisk for minutes."""
 
 USER_TIMEOUT_MS = 20_000
 """Sent data must be acknowledged within this time. A frame is sent every 20 ms, so a dead host is noticed."""
@@ -19,7 +18,7 @@ FIN_ON_CLOSE = struct.pack("ii", 0, 0)
 
 
 def set_options(connection: socket.socket) -> None:
-    """Notice a peer that died or takes no audio, and have the peer notice when this process dies.
+    """Detect a peer that died or accepts no audio, and make the peer notice if this process dies.
 
     (asyncio sets TCP_NODELAY itself.)
     """
@@ -33,6 +32,6 @@ def set_options(connection: socket.socket) -> None:
 
 
 def end_with_fin(connection: socket.socket) -> None:
-    """Have the kernel end the connection by a FIN: a reset could overtake the hang-up frame."""
+    """Make the kernel close the connection with a FIN: a reset could overtake the hang-up frame."""
     with suppress(OSError):  # the peer has reset the connection
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, FIN_ON_CLOSE)

@@ -1,1 +1,1 @@
-"""Test equipment that ships: softphone, simulated agent, replay of recorded calls, demonstration."""
+"""Test equipment that ships: softphone, simulated agent, replay of recorded calls, demo."""

@@ -192,7 +192,7 @@ async def test_ids_that_begin_anew_after_an_interruption(caplog: pytest.LogCaptu
             await agent.send_audio(ramp(200, 9))
             await line.hears(ramp(200, 9))
             assert agent.log.violations == []
-    assert "event ids began anew at 1, after 20" in caplog.text
+    assert "event ids restarted at 1, after 20" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["hangup", "end-call"])

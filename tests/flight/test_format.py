@@ -167,7 +167,7 @@ def test_a_call_that_breaks_off_has_no_end(tmp_path: Path) -> None:
         (b"", "breaks off before its first record"),
         (PREAMBLE, "breaks off before its first record"),
         (PREAMBLE + encode_block([START])[:-1], "breaks off before its first record"),
-        (PREAMBLE + encode_block([GatewayMessage(0, b"")]), "begins with another"),
+        (PREAMBLE + encode_block([GatewayMessage(0, b"")]), "doesn.t begin with the start"),
         (b"RIFF....WAVEfmt ", "not a flight recording"),
     ],
 )

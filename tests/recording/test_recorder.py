@@ -381,7 +381,7 @@ async def test_a_disk_that_hangs_holds_no_call_up(
                 talkative.on_event(events.CallerSaid, "hello!")
             files = [item.tap._files for item in (call, talkative)]  # type: ignore[attr-defined]
             assert [len(item.audio) + len(item.events) for item in files] == [0, 0], "nothing is kept"
-        assert [line.partition(". Look")[0] for line in warnings(caplog)] == [
+        assert [line.partition(". Check")[0] for line in warnings(caplog)] == [
             f"call {call.uuid}: recording stopped, the call goes on: the disk has accepted nothing for 10 s",
             f"call {talkative.uuid}: recording stopped, the call goes on: the disk hangs",
         ]
