@@ -1,4 +1,4 @@
-"""The composition root: the one module that builds everything from the settings, and takes it down again."""
+"""The composition root: builds everything from the settings, and shuts it down."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ logger = logging.getLogger("audiosocket_gw.gateway")
 
 MAX_THREADS = 64
 OTHER_DESCRIPTORS = 64
-"""Files and sockets that are open in addition to those of calls."""
+"""Open files and sockets in addition to those of calls."""
 
 
 class Gateway:
     """The gateway as one object: listening while its ``async with`` block runs.
 
-    On leaving the block it takes no new calls, lets the calls in progress finish within ``DRAIN_TIMEOUT``,
-    and ends the others; `cut_calls` counts these.
+    At the end of the block it rejects new calls, lets calls in progress finish within ``DRAIN_TIMEOUT``, and
+    ends the others, which `cut_calls` counts.
     """
 
     def __init__(self, settings: GatewaySettings, *, observers: Sequence[Observer] = ()) -> None:
@@ -86,26 +86,26 @@ class Gateway:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Where Asterisk reaches it: host and port."""
+        """Host and port of the listener."""
         return self._server.address
 
     @property
     def calls(self) -> int:
-        """How many calls are in progress."""
+        """The number of calls in progress."""
         return len(self._server.calls)
 
     # Building
 
     @asynccontextmanager
     async def _call_context(self) -> AsyncIterator[CallContext]:
-        # Threads look up host names and run tools' blocking functions; with too few, calls would wait.
+        # Threads for host look-ups and tools' blocking functions; with too few, calls would wait.
         asyncio.get_running_loop().set_default_executor(self.threads)
         settings = self._settings
         async with AsyncExitStack() as stack:
             opened = await open_resources(settings, stack.enter_context(ExitStack()))
             if settings.embedded_agent:
                 raise ConfigurationError("AGENT=simulator: the command `serve` alone has an embedded agent")
-            # No proxy from the environment: the WebSocket couldn't follow it.
+            # Without proxies from the environment, which the WebSocket couldn't use.
             http = await stack.enter_async_context(
                 httpx.AsyncClient(
                     verify=opened.ssl_context,
@@ -114,7 +114,7 @@ class Gateway:
                     limits=httpx.Limits(max_connections=None),
                 )
             )
-            # A client of its own: slow tools must not delay the connections to agents.
+            # A separate client: slow tools must not delay the connections to agents.
             http_for_tools = await stack.enter_async_context(create_http_client_for_tools(opened.ssl_context))
             warn_of_unused_proxy(settings.agent.elevenlabs_base_url, settings.agent.elevenlabs_agent_url)
             logger.info("tools: %s", Sentence(", ".join(opened.tools.names)))
@@ -164,7 +164,7 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The resources that a gateway reads and opens before it takes calls."""
+    """The resources that a gateway reads and opens before it accepts calls."""
 
     ssl_context: ssl.SSLContext
     tools: ToolRegistry
@@ -204,7 +204,7 @@ async def open_resources(settings: GatewaySettings, stack: ExitStack) -> Opened:
 
 
 async def find_faults(settings: GatewaySettings) -> list[str]:
-    """Return why a gateway can't be started with these settings, a line for each fault."""
+    """Return the faults that prevent a start with these settings, a line for each."""
     try:
         with ExitStack() as stack:
             await open_resources(settings, stack)
@@ -220,10 +220,10 @@ def _hold_audio_file(settings: HoldAudioSettings) -> HoldAudioFile | None:
 
 
 def load_hold_audio(path: Path, gain_db: float = 0.0) -> HoldAudioFile:
-    """Read the file that ``HOLD_AUDIO`` names: once, when the gateway starts.
+    """Read the file ``HOLD_AUDIO``, once, when the gateway starts.
 
     Raises:
-        ConfigurationError: it can't be read or used; the message has the command that converts it.
+        ConfigurationError: the file can't be read or used; the message has the command that converts it.
     """
     try:
         with path.open("rb") as stream:

@@ -4,12 +4,12 @@ Copy it and change the tables. It runs beside the gateway:
 
     DAY_AGENT=agent_... NIGHT_AGENT=agent_... python examples/agent_router.py
 
-and the gateway has in its .env:
+and the gateway's .env has:
 
     ELEVENLABS_AGENT_URL=http://127.0.0.1:8090/agent
     CALL_VARIABLES=LINE_LANGUAGE=en
 
-The dialplan says `Set(LINE_LANGUAGE=de)` for the lines that German callers dial.
+The dialplan sets `Set(LINE_LANGUAGE=de)` for the lines that German callers dial.
 """
 
 import os
@@ -28,7 +28,7 @@ DAY_AGENT = os.environ["DAY_AGENT"]
 NIGHT_AGENT = os.environ.get("NIGHT_AGENT", DAY_AGENT)
 OPEN_FROM, OPEN_UNTIL = time(8), time(18)  # Monday to Friday, by this machine's clock
 
-# A number can be forged: give nobody, because of it, what is not for everybody.
+# A number can be forged: never grant access because of it.
 CUSTOMERS = {"1001": "Ada", "+493012345678": "Grace"}
 OWN_AGENTS = {"+493012345678": "agent_for_grace"}
 
@@ -38,14 +38,14 @@ GREETINGS = {"de": "Guten Tag, was kann ich für Sie tun?", "it": "Buongiorno, c
 
 
 def choose(caller: Mapping[str, str], now: datetime) -> dict[str, Any]:
-    """Return the answer for a caller; ``caller`` is what the gateway says, by header."""
+    """Return the answer for a caller; ``caller`` has the gateway's headers."""
     number = caller.get("x-avr-caller-number", "unknown")
     language = caller.get("x-avr-line-language", "en")
     is_open = now.weekday() < 5 and OPEN_FROM <= now.time() < OPEN_UNTIL
     answer: dict[str, Any] = {
         "system": OWN_AGENTS.get(number) or (DAY_AGENT if is_open else NIGHT_AGENT),
         "dynamic_variables": {
-            # Always all of them: a prompt that names one that isn't sent ends the conversation.
+            # Always send all of them: a missing variable that the prompt uses ends the conversation.
             "customer_name": CUSTOMERS.get(number, "unknown"),
             "office": "open" if is_open else "closed",
         },
@@ -58,7 +58,7 @@ def choose(caller: Mapping[str, str], now: datetime) -> dict[str, Any]:
 
 
 async def agent(request: Request) -> JSONResponse:
-    """Answer the gateway, which waits for this while the caller hears nothing."""
+    """Answer the gateway, which waits for this while the caller hears silence."""
     caller = {name: unquote(value) for name, value in request.headers.items()}
     return JSONResponse(choose(caller, datetime.now()))
 
@@ -66,5 +66,5 @@ async def agent(request: Request) -> JSONResponse:
 app = Starlette(routes=[Route("/agent", agent)])
 
 if __name__ == "__main__":
-    # For this machine only: whoever can ask learns your agents' ids and your customers' names.
+    # Only for this machine: the answers contain your agents' ids and your customers' names.
     uvicorn.run(app, host="127.0.0.1", port=int(os.environ.get("PORT", "8090")))

@@ -57,7 +57,7 @@ def test_a_value_in_quotes_is_refused(variable: str, quotes: str, monkeypatch: p
     # `docker run --env-file` keeps quotes: the agent would be asked for by an id that doesn't exist.
     monkeypatch.setenv(variable, f"{quotes[0]}5001{quotes[1]}")
     line = next(line for line in refusal().splitlines() if line.startswith(f"{variable}="))
-    assert "stands in quotes" in line
+    assert "the value includes quotes" in line
     assert "--env-file" in line
     assert ("5001" in line) is not variable.endswith(("_KEY", "_PASSWORD"))
 

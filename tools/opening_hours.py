@@ -1,4 +1,4 @@
-"""Tell when the shop is open: a tool that needs nothing but Python.
+"""Tell when the shop is open: a tool that needs only Python.
 
 Change the two tables to your own hours. "Today" is today in the gateway's time zone (the variable TZ).
 """

@@ -12,11 +12,11 @@ from pydantic import Field
 
 from audiosocket_gw.tools import ToolContext, ToolError, tool
 
-# Read when the gateway starts: if the variable is missing, it says so then, and not to the first caller.
+# Read when the gateway starts, so that a missing variable fails the start instead of the first call.
 ORDERS_URL = os.environ["ORDERS_URL"].rstrip("/")
 ORDERS_TOKEN = os.environ.get("ORDERS_TOKEN")
 
-# The pattern is what makes it safe to put the number into a URL: it comes from whoever is on the telephone.
+# The number comes from a stranger on the telephone; only the pattern makes it safe to put it into a URL.
 OrderNumber = Annotated[
     str,
     Field(
@@ -35,7 +35,7 @@ async def order_status(context: ToolContext, order_number: OrderNumber) -> str:
     except httpx.HTTPError as error:
         raise ToolError("The order system can't be reached. Offer the caller to be called back.") from error
     if answer.status_code == httpx.codes.NOT_FOUND:
-        # Nothing went wrong, so it is a result like any other.
+        # Not an error, so it is a result.
         return f"There is no order {order_number}. Read the number back to the caller and ask if it is right."
     answer.raise_for_status()
     order = answer.json()

@@ -1,4 +1,4 @@
-"""Where an Asterisk's manager interface is, how to log in there, and what its certificate must be for."""
+"""The address of a manager interface, its login, and the name in its certificate."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from audiosocket_gw.runtime.tls_trust import trust
 
 @dataclass(frozen=True, slots=True)
 class AmiAddress:
-    """Where Asterisk's manager interface is, and who we are there.
+    """The address of Asterisk's manager interface, and our login.
 
-    ``md5`` logs in by challenge, so that the password itself is not sent. ``tls_ca_file`` is for a
-    certificate that the system's authorities don't know; ``tls_name`` is the name in it, if not ``host``.
+    ``md5``: log in by challenge instead of sending the password. ``tls_ca_file``: the authority of a
+    certificate that the system's authorities didn't issue. ``tls_name``: the name in it, if not ``host``.
     """
 
     host: str
@@ -35,14 +35,14 @@ class AmiAddress:
 
     @property
     def certified_name(self) -> str:
-        """What the certificate must be for."""
+        """The name that the certificate must have."""
         return self.tls_name or self.host
 
     def ssl_context(self) -> ssl.SSLContext | None:
-        """Return what TLS is to check.
+        """Return the TLS context that checks the certificate.
 
         Raises:
-            ConfigurationError: ``tls_ca_file`` can't be read, or ``tls_name`` is no name.
+            ConfigurationError: ``tls_ca_file`` can't be read, or ``tls_name`` is not a name.
         """
         if not self.tls:
             return None
@@ -53,7 +53,7 @@ class AmiAddress:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
             with faults.collected():
                 trust(context, self.tls_ca_file, "AMI_TLS_CA_FILE")
-            context.check_hostname = not is_address(self.certified_name)  # AmiConnection does that one
+            context.check_hostname = not is_address(self.certified_name)  # AmiConnection checks the address
         with faults.collected():
             _check_name(context, self.certified_name)
         faults.raise_if_any()

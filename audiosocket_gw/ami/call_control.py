@@ -1,6 +1,6 @@
 """Calls on one PBX: describe the caller, locate the channel, check an extension, place a call.
 
-Everything that fails is a `ControlError`.
+Every failure is a `ControlError`.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _ORIGINATE_FAILURES = {
 
 @dataclass(frozen=True, slots=True)
 class CallerData:
-    """Who is calling, and how: the caller's channel, its variables, and the line that called us.
+    """Caller data: the caller's channel, its variables, and the dialplan line that called the gateway.
 
-    ``variables`` has every one that was asked for; one that isn't set is empty. ``line`` is None when the
-    channel executes something else, having been dialled for: by a queue, say. ``codec`` is what Asterisk
-    sends in this call, by Asterisk's name (``slin``, ``ulaw``, ``g722``); empty when that isn't known.
+    ``variables`` has every requested variable; unset ones are empty. ``line`` is None if the channel executes
+    something else and was connected by another one, such as a queue. ``codec`` is the codec that Asterisk
+    sends in this call, by Asterisk's name (``slin``, ``ulaw``, ``g722``); empty if unknown.
     """
 
     channel: Channel
@@ -52,7 +52,7 @@ class CallerData:
 
 @dataclass(frozen=True, slots=True)
 class ChannelState:
-    """What a channel executes now, nothing between two applications; and variables that were asked for."""
+    """What a channel executes now, empty between two applications; and the requested variables."""
 
     application: str
     data: str
@@ -60,7 +60,7 @@ class ChannelState:
 
 
 class CallControl:
-    """The control over the calls of one PBX."""
+    """Controls the calls of one PBX."""
 
     def __init__(self, client: AmiClient) -> None:
         self._client = client
@@ -69,7 +69,7 @@ class CallControl:
 
     @property
     def connected(self) -> bool:
-        """There is a connection to the PBX's manager interface now."""
+        """Whether the PBX's manager interface is connected now."""
         return self._client.connected
 
     async def wait_until_connected(self) -> None:
@@ -78,7 +78,7 @@ class CallControl:
             await self._client.wait_for_update()
 
     async def locate(self, uuid: UUID) -> CallerChannel:
-        """Return the caller's channel, as one `Status` says that it is now.
+        """Return the caller's channel, confirmed by one `Status`.
 
         Raises:
             ControlError: no channel has the call, or Asterisk can't be asked.
@@ -86,14 +86,14 @@ class CallControl:
         return CallerChannel(self._channels, uuid, await self._finder.status(uuid))
 
     async def describe(self, uuid: UUID, variables: Sequence[str] = ()) -> CallerData:
-        """Return who is calling, with channel variables, or functions such as ``CHANNEL(language)``.
+        """Return the caller data, with channel variables or functions such as ``CHANNEL(language)``.
 
         Raises:
-            ControlError: the call isn't known, a name is bad, or Asterisk can't be asked.
+            ControlError: the call isn't known, a name is invalid, or Asterisk can't be asked.
         """
         for name in variables:
             check_variable_to_read(name)
-        # Variables apart: whatever somebody has put into one, who is calling stays what it is.
+        # Ask for variables separately: no value of a variable can falsify the caller data.
         presentations = _PRESENTATIONS if "CALLERID" in self._client.functions else ()
         status = await self._finder.status(uuid, presentations)
         line = calling_line(uuid, status)
@@ -105,10 +105,10 @@ class CallControl:
         )
 
     async def extension_exists(self, context: str, extension: str, priority: int | str = 1) -> bool:
-        """Tell whether the dialplan has the extension, patterns included.
+        """Return whether the dialplan has the extension, patterns included.
 
         Raises:
-            ControlError: it is no name of an extension, or Asterisk can't be asked.
+            ControlError: the extension is invalid, or Asterisk can't be asked.
         """
         check_destination(context, extension, priority)
         question = f"DIALPLAN_EXISTS({context},{extension},{priority})"
@@ -122,7 +122,7 @@ class CallControl:
         return value == "1"
 
     async def set_variables_on(self, channel: str, variables: Mapping[str, str]) -> bool:
-        """Set variables on a channel without a `Status` first; return False if no channel has this name.
+        """Set variables on a channel without a prior `Status`; return False if no channel has this name.
 
         Raises:
             ControlError: a name or value can't be set, or Asterisk refused.
@@ -130,7 +130,7 @@ class CallControl:
         return await self._channels.set_variables(channel, variables)
 
     async def state_of(self, channel: str, variables: Sequence[str] = ()) -> ChannelState | None:
-        """Return what a channel does now, or None if no channel has this name.
+        """Return the state of a channel, or None if no channel has this name.
 
         Raises:
             ControlError: Asterisk can't be asked.
@@ -151,12 +151,13 @@ class CallControl:
         variables: Mapping[str, str] | None = None,
         ring_s: float = 30.0,
     ) -> str:
-        """Ring ``channel`` (``PJSIP/100``) and send who answers to an extension.
+        """Call ``channel`` (``PJSIP/100``) and connect it to an extension when it answers.
 
-        Return, when answered, the name of the new channel (``PJSIP/100-00000001``).
+        Return the name of the answered channel (``PJSIP/100-00000001``).
 
         Raises:
-            ControlError: an argument is bad, Asterisk refused, or nobody answered; the message says which.
+            ControlError: an argument is invalid, Asterisk rejected it, or there was no answer; the message
+            says which.
         """
         variables = variables or {}
         check_call_to_originate(channel, caller_id, variables)
@@ -176,11 +177,11 @@ class CallControl:
         return _originated(channel, received)
 
     def forget(self, uuid: UUID) -> None:
-        """Forget the channel of the call: the call is over."""
+        """Drop the channel of a call that is over."""
         self._client.registry.forget(uuid)
 
     async def _codec(self, uuid: UUID, line: DialplanLine) -> str:
-        """Return what Asterisk sends: by the channel driver, when the line names none, the caller's codec."""
+        """Return the codec that Asterisk sends: the line's, or with the channel driver the caller's."""
         if line.application == "AudioSocket":
             return "slin"
         driver = line.driver_channel(uuid)
@@ -197,7 +198,7 @@ class CallControl:
 
 
 def _presented(status: Headers) -> Channel:
-    """Return the channel, without the number or the name that the caller wants to be withheld."""
+    """Return the channel, without a withheld number or name."""
     channel = Channel.from_headers(status)
     number, name = answers(status, {name: name for name in _PRESENTATIONS}).values()
     return replace(
@@ -208,12 +209,12 @@ def _presented(status: Headers) -> Channel:
 
 
 def _originated(channel: str, received: Sequence[Headers]) -> str:
-    """Read Asterisk's report, which comes behind its "queued", or instead of it when it failed at once."""
+    """Parse Asterisk's report, which follows "queued", or replaces it after an immediate failure."""
     for headers in received:
         if headers.get("Event") == "OriginateResponse":
             if headers.get("Response") == "Success":
                 return headers.get("Channel", "")
             reason = headers.get("Reason", "")
             why = _ORIGINATE_FAILURES.get(reason, f"Asterisk's reason {reason}")
-            raise ControlError(f"the call to {channel} did not come about: {why}")
+            raise ControlError(f"the call to {channel} failed: {why}")
     raise ControlError(f"Asterisk did not report on the call to {channel}")

@@ -1,6 +1,6 @@
 """The caller's channel: found by the UUID of the call, then redirected or hung up.
 
-The registry may be out of date, and another caller would be moved. So one `Status` asks Asterisk whether the
+The registry may be out of date, and then another caller would be moved. So one `Status` checks that the
 channel is still in the call before anything is done to it.
 """
 
@@ -26,7 +26,7 @@ NORMAL_CLEARING = "16"
 
 
 class CallerChannel:
-    """The channel that was in the call when Asterisk was asked. Use it at once: it may leave at any time.
+    """The channel that was in the call at the time of the `Status`. Use it at once: it may leave at any time.
 
     ``name`` is Asterisk's (``PJSIP/100-00000001``).
     """
@@ -38,7 +38,7 @@ class CallerChannel:
         self._executed = executed(status)
 
     async def set_variables(self, variables: Mapping[str, str]) -> None:
-        """Set variables, for the dialplan that goes on.
+        """Set variables for the dialplan, which continues.
 
         Raises:
             ControlError: a name or value can't be set, the caller has hung up, or Asterisk refused.
@@ -47,14 +47,14 @@ class CallerChannel:
             raise ControlError(f"the channel {self.name} of the call {self._uuid} has just hung up")
 
     async def redirect(self, context: str, extension: str, priority: int | str = 1) -> None:
-        """Send the caller to an extension, and return when the caller is there.
+        """Redirect the caller to an extension, and return when the channel has arrived.
 
         Send audio on the AudioSocket connection until Asterisk closes it: if the gateway closed it first, the
-        dialplan would go on where it was.
+        old dialplan would continue.
 
         Raises:
-            ControlError: Asterisk refused, or the caller was not seen there; the message says whether the
-                caller has hung up.
+            ControlError: Asterisk rejected it, or the channel didn't arrive; the message says whether the
+            caller has hung up.
         """
         check_destination(context, extension, priority)
         await self._channels.perform(
@@ -68,7 +68,7 @@ class CallerChannel:
                 await self._wait_for_landing(destination)
         except TimeoutError:
             raise ControlError(
-                f"Asterisk took the order, but within {landing_s:g} s nobody came to {destination}"
+                f"redirected, but the caller did not reach {destination} within {landing_s:g} s"
             ) from None
 
     async def hang_up(self) -> None:
@@ -80,9 +80,10 @@ class CallerChannel:
         await self._channels.perform("Hangup", {"Channel": self.name, "Cause": NORMAL_CLEARING})
 
     async def _wait_for_landing(self, destination: str) -> None:
-        """Wait until the channel executes something else, which is at the new place."""
+        """Wait until the channel executes something else, at the new place."""
         while (status := await self._channels.status(self.name)) is not None:
-            # Between two applications it executes nothing, or again what AudioSocket() was called by.
+            # Between two applications it executes nothing, or again the application that called
+            # AudioSocket().
             application, data = executed(status)
             has_left = (application, data) != self._executed
             if application and has_left and self._uuid not in uuids_named_by(application, data):
@@ -104,7 +105,7 @@ class ChannelFinder:
         self._is_miss_reported = False
 
     async def status(self, uuid: UUID, variables: Sequence[str] = ()) -> Headers:
-        """Return what Asterisk says now of the channel that has the call, wherever it has gone.
+        """Return the `Status` of the channel that has the call, wherever it is.
 
         Raises:
             ControlError: no channel has the call, or Asterisk can't be asked.
@@ -138,7 +139,7 @@ class ChannelFinder:
             raise ControlError(f"no channel of Asterisk at {self._client.address} is in the call {uuid}")
         if hinted is None and not self._is_miss_reported:
             self._is_miss_reported = True
-            logger.info(_NOT_TOLD, self._client.address)
+            logger.info(_NOT_REPORTED, self._client.address)
         return channel
 
 
@@ -149,7 +150,7 @@ def _check_landing(status: Headers, destination: str) -> None:
         )
 
 
-_NOT_TOLD = (
-    "%s: Asterisk did not tell of a call in time, so all its channels were listed to find it; if this is so "
+_NOT_REPORTED = (
+    "%s: Asterisk did not report a call in time, so all its channels were listed to find it; if this happens "
     "for every call, give the user of manager.conf read=call,dialplan and its eventfilter lines"
 )

@@ -1,7 +1,7 @@
-"""For which address a certificate is, by the rule that OpenSSL has for names only.
+"""Checks for which address a certificate is, by the rule that OpenSSL applies to names only.
 
-Asterisk's own script (``ast_tls_cert -C 192.0.2.5``) writes what it is given into the common name, and not
-elsewhere. For names OpenSSL looks there when there are no alternative names; for addresses it never does.
+Asterisk's own script (``ast_tls_cert -C 192.0.2.5``) writes its argument only into the common name. For names
+OpenSSL uses that if there are no alternative names; for addresses it never does.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def is_address(name: str) -> bool:
-    """Tell whether it is an address, and no name."""
+    """Return whether it is an address, not a name."""
     try:
         ip_address(name)
     except ValueError:
@@ -21,7 +21,7 @@ def is_address(name: str) -> bool:
 
 
 def is_for_address(certificate: Mapping[str, Any], address: str) -> bool:
-    """Tell whether the certificate (of ``getpeercert()``) is for it: by its alternative names, if any."""
+    """Return whether the certificate (of ``getpeercert()``) is for it: by its alternative names, if any."""
     alternatives = certificate.get("subjectAltName", ())
     if alternatives:
         return any(kind == "IP Address" and _same(name, address) for kind, name in alternatives)

@@ -20,7 +20,7 @@ _QUESTIONS_BYTES = MAX_LINE_BYTES - 100
 
 
 class ChannelActions:
-    """Actions on the channels of one Asterisk. Everything that fails is a `ControlError`."""
+    """Actions on the channels of one Asterisk. Every failure is a `ControlError`."""
 
     def __init__(self, client: AmiClient) -> None:
         self._client = client
@@ -33,10 +33,10 @@ class ChannelActions:
     async def perform(
         self, action: str, values: Values, deadline_s: float | None = None
     ) -> tuple[Headers, ...]:
-        """Have Asterisk carry out an action; return its response, and the events that belong to it.
+        """Perform an action; return its response, and the events that belong to it.
 
         Raises:
-            ControlError: Asterisk refused or can't be asked, or a value can't be sent.
+            ControlError: Asterisk rejected it or can't be asked, or a value can't be sent.
         """
         try:
             answer = await self._client.perform(action, values, deadline_s)
@@ -45,7 +45,7 @@ class ChannelActions:
         return (answer.headers, *answer.rows)
 
     async def status(self, channel: str, variables: Sequence[str] = ()) -> Headers | None:
-        """Return what Asterisk says of the channel, or None if no channel has this name.
+        """Return the headers of the channel's `Status`, or None if no channel has this name.
 
         Raises:
             ControlError: Asterisk can't be asked.
@@ -86,7 +86,7 @@ class ChannelActions:
     async def set_variables(self, channel: str, variables: Mapping[str, str]) -> bool:
         """Set variables; return False if no channel has this name.
 
-        All are sent at once. Asterisk never uses the name of a channel again.
+        All are sent at once. Asterisk never reuses the name of a channel.
 
         Raises:
             ControlError: a name or value can't be set, or Asterisk refused.
@@ -106,9 +106,10 @@ class ChannelActions:
 
 
 def answers(status: Headers, questions: Mapping[str, str]) -> dict[str, str]:
-    """Read ``Variable: QUESTION=value`` for each name; Asterisk writes ``(null)`` for what isn't set.
+    """Parse ``Variable: QUESTION=value`` for each name; Asterisk writes ``(null)`` for unset ones.
 
-    If a variable comes twice, the value of another one contains it, and the true one is unknown: it is empty.
+    If a variable comes twice, the value of another one contains it, and its true value is unknown: return it
+    empty.
     """
     given = defaultdict(list)
     for line in status.get("Variable", "").split("\r\n"):
@@ -119,7 +120,7 @@ def answers(status: Headers, questions: Mapping[str, str]) -> dict[str, str]:
 
 
 def _portions(questions: Mapping[str, str]) -> Iterator[list[str]]:
-    """Split the names so that the questions of each portion fit into one header."""
+    """Split the names so that each portion fits into one header."""
     portion: list[str] = []
     length = 0
     for name, question in questions.items():

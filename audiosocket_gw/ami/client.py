@@ -1,4 +1,6 @@
-"""The client of one Asterisk's manager interface: it stays connected, and says at once when it isn't."""
+"""The client of one Asterisk's manager interface: it reconnects by itself, and fails at once while
+disconnected.
+"""
 
 from __future__ import annotations
 
@@ -27,35 +29,35 @@ FILTERS = (
     ("name(Newexten),header(AppData),method(contains)", "AudioSocket"),
     ("name(OriginateResponse),header(ActionID),method(starts_with)", ACTION_ID_PREFIX),
 )
-"""The events that are needed; as ``eventfilter`` lines they stand in `asterisk/manager.conf`.
+"""Filters for the needed events; `asterisk/manager.conf` has them as ``eventfilter`` lines.
 
-Hangup is not among them: there is one for each call of the PBX, whosever it is, and nothing in it tells ours.
-The registry gets on without, since every channel is checked before something is done to it.
+Hangup isn't needed: every call of the PBX has one, and nothing in it identifies ours. The registry works
+without it, since every channel is checked before something is done to it.
 """
 
 FUNCTIONS = {"REPLACE": ("LEN(abc)", "3"), "CALLERID": ("CALLERID(num-pres)", ".+")}
-"""Dialplan functions of use here: what to ask to learn whether one is loaded, and the answer if so.
+"""Dialplan functions that are used: a question that shows whether one is loaded, and its answer.
 
-LEN() is of func_strings, as REPLACE() is, and needs no channel.
+LEN() is in func_strings, like REPLACE(), and needs no channel.
 """
 
 _TROUBLE = "trouble: "
-"""Begins what is said of a connection that doesn't come about, each reason once, until it does."""
+"""Prefix of the reports on a failed connection; each reason is logged once until it succeeds."""
 
 USELESS_EVENTS_TOLERATED = 1_000
-"""So many of other people's calls on one connection: nothing filters them."""
+"""Events of other calls on one connection that show that nothing filters them."""
 
 SHUTTING_DOWN = "Asterisk is shutting down"
-"""What Asterisk answers to every action while it stops: the password isn't the trouble."""
+"""Asterisk's answer to every action while it stops: the password isn't the problem."""
 
 
 class LoginRefused(ControlError):
-    """Asterisk doesn't know the user, or not with this password, or not from this machine."""
+    """Asterisk rejected the login: the user, the password or this machine's address."""
 
 
 @dataclass(frozen=True, slots=True)
 class AmiTiming:
-    """Time limits of a client, and of what is asked through it; all in seconds.
+    """Time limits of a client and its actions; all in seconds.
 
     A half-open connection is cut ``ping_interval_s + ping_deadline_s`` after the last sign of life, at most.
     ``registry_wait_s``: Asterisk reports a channel before it connects the call, but on another connection,
@@ -76,12 +78,11 @@ class AmiTiming:
 
 
 class AmiClient:
-    """A connection that is made again whenever it is lost; ``async with`` it.
+    """A connection that is reopened whenever it is lost; use it with ``async with``.
 
-    Nothing is kept for later: an action fails at once when there is no connection, and what a lost connection
-    leaves unanswered fails too. ``registry`` knows the channels of the calls; ``peer_host`` is the
-    address that the host was last seen to have, or nothing; ``functions`` are those of `FUNCTIONS` that this
-    Asterisk has.
+    Nothing is queued: an action fails at once without a connection, and unanswered actions fail when the
+    connection is lost. ``registry`` has the channels of the calls; ``peer_host`` is the last known address of
+    the host, or empty; ``functions`` are those of `FUNCTIONS` that this Asterisk has.
     """
 
     def __init__(self, address: AmiAddress, timing: AmiTiming | None = None) -> None:
@@ -92,7 +93,7 @@ class AmiClient:
         self.timing = timing or AmiTiming()
         self._connection: AmiConnection | None = None
         self._serving: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
+        self._updated = asyncio.Event()
         self._useless_events = 0
         self._retry_s = self.timing.first_retry_s
         self._filtered_by = ""
@@ -110,11 +111,11 @@ class AmiClient:
 
     @property
     def connected(self) -> bool:
-        """Logged in, and not lost yet."""
+        """Whether the client is logged in and the connection is up."""
         return self._connection is not None and not self._connection.lost.done()
 
     async def perform(self, name: str, values: Values, deadline_s: float | None = None) -> Answer:
-        """Have Asterisk carry out an action, and wait for all of its answer.
+        """Perform an action, and wait for its complete answer.
 
         Raises:
             LocalProtocolError: a header can't be sent; nothing was.
@@ -128,7 +129,7 @@ class AmiClient:
         return await self._connection.perform(name, values, deadline_s or self.timing.action_s)
 
     async def refresh(self) -> None:
-        """Ask Asterisk which channels there are, and learn from all of them.
+        """List Asterisk's channels, and update the registry.
 
         Raises:
             ControlError: as `perform`.
@@ -137,8 +138,8 @@ class AmiClient:
         self.registry.add(answer.rows)
 
     async def wait_for_update(self) -> None:
-        """Wait until the registry has learnt something, or the connection has changed."""
-        await self._news.wait()
+        """Wait until the registry or the connection has changed."""
+        await self._updated.wait()
 
     # The connection's life
 
@@ -148,7 +149,7 @@ class AmiClient:
             await asyncio.sleep(pause_s * random.uniform(0.75, 1.25))
 
     async def _attempt(self) -> float:
-        """Connect, and stay until the connection is lost; return how long to wait before the next."""
+        """Connect, and wait until the connection is lost; return the time to wait before the next attempt."""
         try:
             await self._session()
         except LoginRefused as refusal:
@@ -166,7 +167,7 @@ class AmiClient:
 
     async def _session(self) -> None:
         address = self.address
-        # Reading the authorities of the system takes longer than a frame of audio.
+        # In a thread: reading the system's authorities takes longer than a frame of audio.
         context = await asyncio.to_thread(address.ssl_context)
         async with asyncio.timeout(self.timing.connect_s):
             connection = await AmiConnection.open(
@@ -185,11 +186,11 @@ class AmiClient:
         finally:
             self._connection = None
             connection.cut("the gateway closed the connection")
-            await asyncio.wait([connection.lost])  # which a cancellation leaves as it is
+            await asyncio.wait([connection.lost])  # which a cancellation doesn't clear
             self._wake()
 
     async def _log_in(self, connection: AmiConnection) -> None:
-        """Log in, without events: what isn't needed must be filtered out first."""
+        """Log in without events: the filters must be set first."""
         password = self.address.password.get_secret_value()
         values = {"Username": self.address.username, "Events": "off"}
         if self.address.md5:
@@ -207,7 +208,7 @@ class AmiClient:
             raise LoginRefused(refusal.reply) from None
 
     async def _subscribe(self, connection: AmiConnection) -> None:
-        """Have Asterisk send the events that are needed; filters of manager.conf stand in any case."""
+        """Subscribe to the needed events; filters of manager.conf always apply."""
         self.registry.clear()
         self._useless_events = 0
         try:
@@ -222,7 +223,7 @@ class AmiClient:
         await connection.perform("Events", {"EventMask": EVENT_MASK}, self.timing.action_s)
 
     async def _functions(self, connection: AmiConnection) -> frozenset[str]:
-        """Ask for the dialplan functions: to use one that isn't there is an error in Asterisk's log."""
+        """Check for the dialplan functions: using a missing one causes an error in Asterisk's log."""
         found = set()
         try:
             for function, (question, answer) in FUNCTIONS.items():
@@ -240,7 +241,7 @@ class AmiClient:
             self._say_once(logging.WARNING, "unlisted", _UNLISTED, self.address, refusal)
 
     async def _watch(self, connection: AmiConnection) -> None:
-        """Stay until the connection is lost, and see that it lives."""
+        """Wait until the connection is lost, and check that it is alive."""
         while True:
             await asyncio.wait([connection.lost], timeout=self.timing.ping_interval_s)
             if connection.lost.done():
@@ -262,7 +263,7 @@ class AmiClient:
         self._wake()
 
     async def _look_at_release(self, connection: AmiConnection) -> None:
-        """Warn of what this Asterisk can't do, by name; a user who may not ask hears nothing."""
+        """Warn about missing features of this Asterisk's release, if the user may ask for it."""
         try:
             answer = await connection.perform("CoreSettings", {}, self.timing.action_s)
         except ControlError as error:
@@ -286,28 +287,28 @@ class AmiClient:
             self._say_once(logging.WARNING, "unfiltered", _UNFILTERED, self.address)
 
     def _wake(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+        self._updated.set()
+        self._updated = asyncio.Event()
 
     def _say_once(self, level: int, topic: str, message: str, *arguments: object) -> None:
-        """Log what is so until it changes: the first time only."""
+        """Log a lasting condition only the first time."""
         logger.log(logging.DEBUG if topic in self._said else level, message, *arguments)
         self._said.add(topic)
 
 
 _LOGIN_REFUSED = (
-    "%s: Asterisk's manager interface refused the login (%s): set AMI_USERNAME and AMI_PASSWORD to a section "
-    "of its manager.conf and the secret there, see that permit= includes this machine, run `manager reload`. "
-    "Until then agents can't transfer; it is tried again now and then"
+    "%s: Asterisk's manager interface rejected the login (%s): set AMI_USERNAME and AMI_PASSWORD to a "
+    "section of its manager.conf and the secret there, check that permit= includes this machine, and run "
+    "`manager reload`. Until then agents can't transfer; the login is retried"
 )
-_LOST = "%s: no connection to Asterisk's manager interface (AMI_HOST): %s; it is tried again, and calls go on"
+_LOST = "%s: no connection to Asterisk's manager interface (AMI_HOST): %s; it is retried, and calls continue"
 _UNVERIFIED = " (set AMI_TLS_CA_FILE to its authority, and AMI_TLS_NAME to the name in it)"
-_UNLISTED = "%s: calls that are up already can't be found: %s"
-_RELEASE = "%s: this is Asterisk %s, with which: %s. docs/asterisk.md says since when it isn't so"
+_UNLISTED = "%s: calls already in progress can't be found: %s"
+_RELEASE = "%s: this is Asterisk %s, with which: %s. docs/asterisk.md lists the releases without this"
 _UNFILTERED = (
-    "%s: Asterisk sends the events of everybody's calls, which costs more the more the PBX does: put all "
+    "%s: Asterisk sends the events of all calls, which costs CPU on a busy PBX: put all "
     "eventfilter lines of asterisk/manager.conf into its manager.conf. Releases before 18.26, 20.11, 21.6 "
-    "and 22.1 ignore those with name() without a word and need the two older ones: "
+    "and 22.1 silently ignore those with name() and need the two older ones: "
     "`eventfilter = Event: Newexten.*Application: .*AudioSocket` and "
     f"`eventfilter = Event: OriginateResponse.*ActionID: {ACTION_ID_PREFIX}`"
 )

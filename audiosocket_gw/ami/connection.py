@@ -1,10 +1,10 @@
 """One connection to Asterisk's manager interface: actions go out, answers and events come in.
 
 panoramisk writes the actions, and knows when their answers are complete (`Action`). Its `Manager` is not
-used: it sends what was waiting again after a reconnect, so a stale Redirect could reach the PBX minutes
-later; nothing in it has a deadline; it never notices a half-open connection; and it writes a CR LF in a
-value as it is, which is a second action. Nor does its `Message` read what comes: of headers that differ in
-case the last one counts there.
+used: it resends waiting actions after a reconnect, so that a stale Redirect could reach the PBX minutes
+later; it has no deadlines; it doesn't detect a half-open connection; and it writes a CR LF in a value
+unescaped, which starts a second action. Its `Message` isn't used either: of headers that differ in case the
+last one counts there.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ MAX_MESSAGE_BYTES = 65_536
 """Asterisk's longest messages, a Status with many variables, are a few kilobytes."""
 
 MAX_ROWS = 20_000
-"""Of one list: more channels than one Asterisk carries."""
+"""Rows of one list: more channels than one Asterisk handles."""
 
 MAX_LINE_BYTES = 1_000
-"""Asterisk reads lines of at most 1024 bytes, and refuses the action when one is longer."""
+"""Asterisk reads lines of at most 1024 bytes, and rejects actions with longer ones."""
 
 MAX_UNSENT_BYTES = 65_536
-"""An Asterisk that leaves so much unread is not listening."""
+"""An Asterisk that leaves this much unread has failed."""
 
 ACTION_ID_PREFIX = "audiosocket-gw-"
-"""By it a filter tells the events that answer our actions from those of others."""
+"""Lets a filter distinguish the answers to our actions from other events."""
 
 _HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _FORBIDDEN = re.compile(r"[\r\n\0]")
@@ -50,14 +50,14 @@ _FORBIDDEN = re.compile(r"[\r\n\0]")
 _REPEATED = frozenset({"Variable", "ChanVariable"})
 
 Values = Mapping[str, str] | Mapping[str, str | list[str]]
-"""The headers of an action; a list is a header that is given several times."""
+"""The headers of an action; a list is a repeated header."""
 
 
 class AmiActionError(ControlError):
-    """Asterisk answered the action with an error; ``reply`` is in its words, ``action`` the name."""
+    """Asterisk answered the action ``action`` with an error; ``reply`` is its message."""
 
     def __init__(self, action: str, reply: str) -> None:
-        super().__init__(f"Asterisk refused {action}: {reply}{_hint(action, reply)}")
+        super().__init__(f"Asterisk rejected {action}: {reply}{_hint(action, reply)}")
         self.action = action
         self.reply = reply
 
@@ -78,9 +78,9 @@ def _hint(action: str, reply: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What Asterisk answered: the headers of its response, and the events that belong to it.
+    """An answer of Asterisk: the headers of its response, and the events that belong to it.
 
-    ``Variable``, which comes several times, has its values joined with CR LF. Of another header the first
+    The values of ``Variable``, which is repeated, are joined with CR LF. Of other repeated headers the first
     counts.
     """
 
@@ -89,7 +89,7 @@ class Answer:
 
 
 class _Received(Message):  # type: ignore[misc]
-    """A message as panoramisk looks at it; ``headers`` as they are read from one without taking its time."""
+    """A message for panoramisk, with ``headers`` parsed here."""
 
     def __init__(self, headers: Headers) -> None:
         super().__init__(headers)
@@ -97,7 +97,7 @@ class _Received(Message):  # type: ignore[misc]
 
 
 class AmiConnection(asyncio.Protocol):
-    """A connection, from its first byte to its last. What is in the air when it is lost has failed.
+    """A connection, from its first byte to its last. Actions that are unanswered when it is lost have failed.
 
     ``lost`` is done when the connection is gone; its result says why.
     """
@@ -108,7 +108,7 @@ class AmiConnection(asyncio.Protocol):
         self._buffer = b""
         self._greeted = False
         self._performed = 0
-        # Nobody can guess it, so no value of a variable can pass for an answer.
+        # Unpredictable, so that no value of a variable can pass for an answer.
         self._action_id_prefix = f"{ACTION_ID_PREFIX}{token_hex(8)}-"
         self._pending: dict[str, Action] = {}
         self._why_cut = ""
@@ -123,10 +123,10 @@ class AmiConnection(asyncio.Protocol):
         on_event: Callable[[Headers], None],
         certified_name: str = "",
     ) -> Self:
-        """Connect, without logging in; with TLS, to who has a certificate for ``certified_name`` or ``host``.
+        """Connect, without logging in; with TLS the certificate must be for ``certified_name`` or ``host``.
 
         Raises:
-            OSError: there is no connection; `ssl.SSLCertVerificationError`: the certificate is no proof.
+            OSError: there is no connection; `ssl.SSLCertVerificationError`: the certificate is invalid.
         """
         loop = asyncio.get_running_loop()
         name = certified_name or host
@@ -148,12 +148,12 @@ class AmiConnection(asyncio.Protocol):
 
     @property
     def peer_host(self) -> str:
-        """The address that the connection goes to."""
+        """The address of the peer."""
         address = self._transport.get_extra_info("peername")
         return str(address[0]) if address else ""
 
     async def perform(self, name: str, values: Values, deadline_s: float) -> Answer:
-        """Send an action and wait for all of its answer.
+        """Send an action and wait for its complete answer.
 
         Raises:
             LocalProtocolError: a header can't be sent; nothing was.
@@ -181,7 +181,7 @@ class AmiConnection(asyncio.Protocol):
         return _answer(name, received if isinstance(received, list) else [received])
 
     def cut(self, why: str) -> None:
-        """Break the connection at once."""
+        """Cut the connection."""
         self._why_cut = self._why_cut or why
         self._transport.abort()
 
@@ -207,13 +207,13 @@ class AmiConnection(asyncio.Protocol):
         for action in tuple(self._pending.values()):
             self._fail(action, f"unanswered, {why}")
 
-    # What came in
+    # Input
 
     def _greeting(self) -> bool:
-        """Take the first line, which ends in a single CR LF; tell whether it is all there."""
+        """Take the first line, which ends in a single CR LF; return whether it is complete."""
         line, end, rest = self._buffer.partition(b"\r\n")
         if not line.startswith(GREETING[: len(line)]) or (end and not line.startswith(GREETING)):
-            self.cut(f"what answers there is no Asterisk manager: {line[:40]!r}")
+            self.cut(f"the peer is not an Asterisk manager: {line[:40]!r}")
         elif end:
             self._greeted, self._buffer = True, rest
         return self._greeted
@@ -237,7 +237,7 @@ class AmiConnection(asyncio.Protocol):
             if action.add_message(_Received(headers)):
                 del self._pending[action.id]
         except KeyError:
-            # panoramisk looks up Async in every action that is said to be queued, as only Originate can be.
+            # panoramisk looks up Async in every queued action, and only Originate can be queued.
             self._fail(action, f"Asterisk answered {headers.get('Message', '')!r}")
 
     def _fail(self, action: Action, why: str) -> None:
@@ -247,9 +247,9 @@ class AmiConnection(asyncio.Protocol):
 
 
 def _headers(block: str) -> dict[str, str]:
-    """Read a message. What comes again, in whatever case, is a line of somebody's value: the first counts.
+    """Parse a message. A repeated header, in any case, is a line of another value: the first counts.
 
-    But ``Variable`` comes several times, and Asterisk writes the ActionID behind the values of variables.
+    Exceptions: ``Variable`` is repeated, and Asterisk writes the ActionID after the values of variables.
     """
     headers: dict[str, str] = {}
     spelt: dict[str, str] = {"actionid": "ActionID"}
@@ -265,26 +265,28 @@ def _headers(block: str) -> dict[str, str]:
 
 
 def _wire(action: Action) -> bytes:
-    """Write the action, after looking at each header: a line break in a value would be another action."""
+    """Return the bytes of the action, after checking each header: a line break in a value would start another
+    action.
+    """
     for name, value in action.items():
         if not _HEADER_NAME.fullmatch(name):
-            raise LocalProtocolError(f"{name!r} is no name of a header")
+            raise LocalProtocolError(f"{name!r} is not a valid header name")
         for line in (value,) if isinstance(value, str) else value:
             _check_line(name, line)
     return bytes(str(action), "utf-8")
 
 
 def _check_line(name: str, value: str) -> None:
-    # The messages don't show the value: it may be the password.
+    # The messages don't show the value, which may be the password.
     if _FORBIDDEN.search(value):
         raise LocalProtocolError(f"{name}: CR, LF or NUL in its value: nothing was sent")
     try:
         length = len(f"{name}: {value}".encode())
     except UnicodeEncodeError:
-        raise LocalProtocolError(f"{name}: its value is no text: nothing was sent") from None
+        raise LocalProtocolError(f"{name}: its value is not text: nothing was sent") from None
     if length > MAX_LINE_BYTES:
         raise LocalProtocolError(
-            f"{name}: {length} bytes, and Asterisk takes {MAX_LINE_BYTES}: nothing was sent"
+            f"{name}: {length} bytes, and Asterisk accepts {MAX_LINE_BYTES}: nothing was sent"
         )
 
 

@@ -21,7 +21,7 @@ _VARIABLE_TO_SET = re.compile(r"_{0,2}[A-Za-z][A-Za-z0-9_]{0,79}")
 _VARIABLE_TO_READ = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,79}(\([A-Za-z0-9_.,:/-]*\))?")
 _DIALLED = re.compile(r"[A-Za-z0-9]+/[A-Za-z0-9*#+._:@/-]{1,120}")
 _CALLER_ID = re.compile(r"[^\r\n\0]{0,120}")
-# Originate takes several variables in one header, with commas between them and quotes around them.
+# Originate has several variables in one header, quoted and separated by commas.
 _ORIGINATE_VALUE = re.compile(r"[^\r\n\0,\"\\()\[\]{}$]{0,500}")
 
 _DRIVEN = re.compile(
@@ -32,7 +32,7 @@ _DRIVEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class DialplanLine:
-    """What a channel executes, ``application(data)`` with variables replaced, and its place."""
+    """The line that a channel executes, ``application(data)`` with variables replaced, and its place."""
 
     context: str
     exten: str
@@ -70,7 +70,7 @@ class DialplanLine:
 
 @dataclass(frozen=True, slots=True)
 class DriverChannel:
-    """A channel that ``Dial(AudioSocket/...)`` makes. ``codec`` is empty where the line names none."""
+    """A channel that ``Dial(AudioSocket/...)`` creates. ``codec`` is empty if the line names none."""
 
     name: str
     codec: str
@@ -82,7 +82,7 @@ def executed(status: Headers) -> tuple[str, str]:
 
 
 def calling_line(uuid: UUID, status: Headers) -> DialplanLine | None:
-    """Return the line of a `Status`, if it is one that calls us for the call ``uuid``."""
+    """Return the line of a `Status`, if it calls the gateway for the call ``uuid``."""
     application, data = executed(status)
     if uuid not in uuids_named_by(application, data):
         return None
@@ -120,7 +120,7 @@ def check_variable_to_read(name: str) -> None:
     """Check the name of a variable, or a function such as ``CHANNEL(language)``.
 
     Raises:
-        ControlError: it is neither.
+        ControlError: the name is neither.
     """
     _check(_VARIABLE_TO_READ, name, "channel variable")
 

@@ -1,4 +1,4 @@
-"""More than one PBX: a call is controlled on the one that it came from."""
+"""Several PBXs: each call is controlled on the PBX that it came from."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ logger = logging.getLogger("audiosocket_gw.ami")
 
 
 class PbxPool:
-    """The control over each PBX, by where its calls come from; ``async with`` it to connect.
+    """The `CallControl` of each PBX, by the origin of its calls; connected while its context is open.
 
-    ``listed`` (``AMI_HOSTS``) serve the calls that come from them: by the host's name in the list, or the
-    address that it turned out to have. ``common`` (``AMI_HOST``) serves all other calls.
+    ``listed`` (``AMI_HOSTS``) serve the calls that come from them: by the host in the list, or its resolved
+    address. ``common`` (``AMI_HOST``) serves all other calls.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
-"""Which channel of Asterisk belongs to a UUID: the caller's, not the one of the channel driver.
+"""Maps a UUID to the caller's channel in Asterisk, not to that of the channel driver.
 
-What a channel executes names the UUID, and Asterisk tells it in `Newexten` events and in the rows of
+The application of a channel names the UUID; Asterisk reports it in `Newexten` events and in the rows of
 `CoreShowChannels`. Measured on Asterisk 22:
 
 ===========================  ================  ========================================  ====================
@@ -11,8 +11,8 @@ TryExec(AudioSocket(U,H))    TryExec           ``AudioSocket(U,H)``             
 Dial(AudioSocket/H/U/c(..))  Dial              ``AudioSocket/H/U/c(..)``, and options    the same
 ===========================  ================  ========================================  ====================
 
-It is a hint, not the truth. A channel can be bridged away, or a Local channel be optimised out, without an
-event that would tell; whoever acts on a channel asks Asterisk first whether it still names the UUID.
+The result is a hint. A channel can be bridged away, or a Local channel optimised out, without an event;
+before acting on a channel, ask Asterisk whether it still names the UUID.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ Headers = Mapping[str, str]
 """The headers of an event, a row of a list, or a response."""
 
 MAX_CALLS = 4_096
-"""Other users of AudioSocket on the PBX are seen too; beyond this the oldest entry gives way."""
+"""Other users of AudioSocket on the PBX are seen too; beyond this the oldest entry is dropped."""
 
 UUID_PATTERN = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
-"""In either case, of which Asterisk keeps what the dialplan has."""
+"""In upper or lower case: Asterisk keeps that of the dialplan."""
 
 _FIRST_ARGUMENT = re.compile(rf"\s*({UUID_PATTERN})\b", re.IGNORECASE)
 _IN_DIAL_OR_EXEC = re.compile(rf"\bAudioSocket(?:\(\s*|/[^/,&]*/)({UUID_PATTERN})\b", re.IGNORECASE)
 _CHANNEL_NAME = re.compile(rf"AudioSocket/.*-({UUID_PATTERN})", re.IGNORECASE)
 
 _CALLING = frozenset({"Dial", "Exec", "TryExec", "ExecIf"})
-"""The applications that run AudioSocket for the channel; in others its name is only a word."""
+"""The applications that run AudioSocket for the channel; in others the name has no meaning."""
 
 _NOT_DIALLED = frozenset({"s", "i", "t", "T", "h", "o", "a", "e"})
-"""Extensions that a dialplan comes to by itself: start, invalid, time-out and so on."""
+"""Special extensions, which aren't dialled: start, invalid, time-out and so on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """A caller's channel, as Asterisk described it when it was last heard of."""
+    """A caller's channel, as last reported by Asterisk."""
 
     name: str
     uniqueid: str
@@ -61,10 +61,10 @@ class Channel:
 
     @classmethod
     def from_headers(cls, headers: Headers) -> Self:
-        """Read a channel from an event or a row.
+        """Parse a channel from an event or a row.
 
-        The dialled number is ``DNID``, what the telephone or the trunk asked for, whatever the dialplan did
-        since. Without it (a Local channel has none) it is ``Exten``, unless that is of the dialplan's own.
+        The dialled number is ``DNID``, what the telephone or the trunk asked for, independent of the
+        dialplan. Without it (a Local channel has none) it is ``Exten``, unless that is a special extension.
         """
         exten = headers.get("Exten", "")
         return cls(
@@ -80,7 +80,7 @@ class Channel:
 
 
 def known(value: str) -> str:
-    """Return the value, or nothing for what Asterisk writes when there is none."""
+    """Return the value, or an empty text for Asterisk's placeholder."""
     return "" if value in {"<unknown>", "(null)"} else value
 
 
@@ -95,7 +95,7 @@ def uuids_named_by(application: str, data: str) -> tuple[UUID, ...]:
 
 
 class ChannelRegistry:
-    """The caller's channel of each AudioSocket call that Asterisk has told of."""
+    """The caller's channel of each AudioSocket call that Asterisk has reported."""
 
     def __init__(self, max_calls: int = MAX_CALLS) -> None:
         self._max_calls = max_calls
@@ -103,11 +103,11 @@ class ChannelRegistry:
         self._calls: defaultdict[str, set[UUID]] = defaultdict(set)  # by the channel's uniqueid
 
     def channel_of(self, uuid: UUID) -> Channel | None:
-        """Return the caller's channel, or None when Asterisk has not told of this call."""
+        """Return the caller's channel, or None if Asterisk has not reported this call."""
         return self._channels.get(uuid)
 
     def apply(self, event: Headers) -> bool:
-        """Learn from an event, and tell whether it was of any use."""
+        """Apply an event; return whether it was useful."""
         match event.get("Event"):
             case "Newexten":
                 named = uuids_named_by(event.get("Application", ""), event.get("AppData", ""))
@@ -120,10 +120,10 @@ class ChannelRegistry:
                 return False
 
     def add(self, rows: Iterable[Headers]) -> None:
-        """Learn from all the rows of a `CoreShowChannels`.
+        """Apply all rows of a `CoreShowChannels`.
 
-        Where the channel driver's channel is in a bridge with one other, that one is the caller's, whatever
-        it executes: it dialled a Local channel that has been optimised out, or it is in a queue.
+        If the channel driver's channel is in a bridge with one other, that one is the caller's, whatever it
+        executes: it dialled a Local channel that was optimised out, or it is in a queue.
         """
         listed = list(rows)
         for row in listed:
@@ -132,7 +132,7 @@ class ChannelRegistry:
             self._enter(uuid, Channel.from_headers(row))
 
     def forget(self, uuid: UUID) -> None:
-        """Drop what is known of the call: it is over."""
+        """Drop a call that is over."""
         channel = self._channels.pop(uuid, None)
         if channel is not None:
             calls = self._calls[channel.uniqueid]
@@ -141,7 +141,7 @@ class ChannelRegistry:
                 del self._calls[channel.uniqueid]
 
     def clear(self) -> None:
-        """Forget every call."""
+        """Drop all calls."""
         self._channels.clear()
         self._calls.clear()
 
@@ -158,7 +158,7 @@ class ChannelRegistry:
     def _enter(self, uuid: UUID, channel: Channel) -> None:
         present = self._channels.get(uuid)
         if present is not None and (present.uniqueid, present.name) == (channel.uniqueid, channel.name):
-            # A Redirect repeats what the channel executes, under the extension that it is to go to.
+            # A Redirect reports the current application again, under the new extension.
             return
         self.forget(uuid)
         if len(self._channels) >= self._max_calls:

@@ -1,6 +1,6 @@
-"""What an Asterisk can't do, by its release: read in its history, and run on builds from 18.26 to master.
+"""Limitations of Asterisk releases, from its history and from tests on builds from 18.26 to master.
 
-Certified releases are counted as the release that they began from: none got anything for AudioSocket later.
+Certified releases count as the release that they started from: none got later changes to AudioSocket.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ class Release:
 
     @classmethod
     def parse(cls, version: str) -> Self | None:
-        """Read ``AsteriskVersion`` of `CoreSettings`; None for what is no release (``GIT-master-...``)."""
+        """Parse ``AsteriskVersion`` of `CoreSettings`; None if it isn't a release (``GIT-master-...``)."""
         match = _VERSION.match(version)
         return cls(int(match[1]), int(match[2])) if match else None
 
     def has(self, since: Mapping[int, int]) -> bool:
-        """Tell whether it has what is in each branch since a number, and in all branches after those."""
+        """Return whether it has a feature that each branch has since a number, and all later branches
+        have.
+        """
         if self.branch in since:
             return self.number >= since[self.branch]
         return self.branch > max(since)
@@ -41,7 +43,7 @@ WHOLE_FRAMES = {20: 19, 22: 9, 23: 3}
 COMFORT_NOISE = {20: 20, 22: 10, 23: 4}
 UUID_FUNCTION = {20: 12, 21: 7, 22: 2, 23: 0}
 EVENT_FILTERS = {18: 26, 20: 11, 21: 6, 22: 1, 23: 0}
-"""Since when: the form of the eventfilter lines with ``name()``, and MatchCriteria in a Filter action."""
+"""First releases with eventfilter lines of the form ``name()``, and MatchCriteria in a Filter action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,14 @@ class _Limitation:
 
 
 _LIMITATIONS = (
-    _Limitation("it has no AudioSocket that the gateway knows", lambda release: not release.has(AUDIOSOCKET)),
+    _Limitation("its AudioSocket is not supported", lambda release: not release.has(AUDIOSOCKET)),
     _Limitation(
         "each call of AudioSocket() keeps a processor core busy",
         lambda release: not release.has(QUIET_APPLICATION),
     ),
     _Limitation(
-        "keys don't arrive, a call that the agent ends in AudioSocket() looks failed (TRYSTATUS), and a "
-        "gateway that dies may not be noticed",
+        "DTMF keys don't arrive, a call that the agent ends in AudioSocket() counts as failed (TRYSTATUS), a "
+        "gateway that dies may go unnoticed",
         lambda release: not release.has(KEYS),
     ),
     _Limitation(

@@ -1,7 +1,7 @@
 """The result of a call for its dialplan: ``AVR_RESULT`` and ``AVR_REASON`` on the caller's channel.
 
-A process that is killed can't report its end. So the variables say ``gateway-lost`` from the beginning
-(`CallResult.preset`), and every orderly end replaces that.
+A killed process can't report its end. So the variables say ``gateway-lost`` from the start
+(`CallResult.preset`), and every orderly end overwrites that.
 
 The order of the two values is safe: Asterisk carries out the actions of one AMI connection in their order,
 actions are written in the order in which they were asked for, and the preset is asked for only while no end
@@ -26,16 +26,16 @@ from audiosocket_gw.events import EndReason
 logger = logging.getLogger("audiosocket_gw.ami")
 
 REPORT_S = 1.0
-"""How long the end of a call may be held up by an Asterisk that doesn't answer."""
+"""The longest delay of a call's end by an Asterisk that doesn't answer."""
 
 PRESET_AGAIN_S = 0.5
-"""How long after an action that Asterisk didn't answer the next may be asked for."""
+"""Time before the next attempt after an unanswered action."""
 
 
 class CallResult:
     """The two variables of one call. AMI actions of a call: two for the preset, two for the end.
 
-    When the caller has gone, one more first asks what the channel does now; usually it has hung up.
+    If the caller has gone, one more first asks for the channel's state; usually it has hung up.
     """
 
     def __init__(self, control: CallControl, uuid: UUID) -> None:
@@ -49,7 +49,7 @@ class CallResult:
         self._superseded = False
 
     def locate(self, data: CallerData) -> None:
-        """Take the caller's channel, and the line of the dialplan in which it called."""
+        """Set the caller's channel, and the dialplan line that called the gateway."""
         self._channel = data.channel.name
         self._line = data.line
         self._located.set()
@@ -63,17 +63,17 @@ class CallResult:
             except AmiActionError as refusal:
                 logger.info("call %s: AVR_RESULT could not be preset: %s", self._uuid, refusal)
                 return
-            except ControlError:  # no answer, or no connection: the call may last for longer than that
+            except ControlError:  # no answer, or no connection: the call may last longer than that
                 await asyncio.sleep(PRESET_AGAIN_S)
                 await self._control.wait_until_connected()
             else:
                 return
 
     async def tell(self, reason: EndReason, channel: CallerChannel | None = None) -> None:
-        """Set the variables to the end that the call is about to have.
+        """Set the variables to the coming end of the call.
 
-        ``channel``: the caller's, where it has just been located. Without it, they are set on the channel
-        that the caller had before; Asterisk is asked for another only when there is none of that name.
+        ``channel``: the caller's, if it was just located. Without it they are set on the caller's previous
+        channel; Asterisk is asked for another one only if that doesn't exist.
 
         Raises:
             ControlError: Asterisk could not set them.
@@ -89,7 +89,7 @@ class CallResult:
         self._confirmed = reason
 
     async def withdraw(self, reason: EndReason) -> None:
-        """Preset again, if ``reason`` is what was set last: the call goes on."""
+        """Preset again, if ``reason`` was set last: the call continues."""
         if self._reason is reason and not self._superseded:
             self._reason = self._confirmed = None
             await self.preset()
@@ -112,12 +112,12 @@ class CallResult:
             )
 
     def supersede(self) -> None:
-        """Set nothing more: the caller's channel is in a new call of this gateway, with the same UUID."""
+        """Set nothing more: the caller's channel is in a new call with the same UUID."""
         self._superseded = True
-        self._reason = self._reason or EndReason.CALLER_HANGUP  # no preset any more, either
+        self._reason = self._reason or EndReason.CALLER_HANGUP  # no preset either
 
     def close(self) -> None:
-        """Forget the caller's channel after the end of the call, unless a new call has it."""
+        """Drop the caller's channel after the end of the call, unless a new call has it."""
         if not self._superseded:
             self._control.forget(self._uuid)
 
@@ -126,7 +126,7 @@ class CallResult:
         return "answer" if self._control.connected else "connection to the manager interface"
 
     async def _tell_behind(self, reason: EndReason) -> None:
-        """Replace the preset on a channel that has left, unless it is in another call meanwhile."""
+        """Overwrite the preset on a channel that has left, unless it is in another call."""
         before, self._reason = self._reason, reason
         if before is not reason and self._channel and await self._is_ours(before or EndReason.GATEWAY_LOST):
             await self.tell(reason)

@@ -1,4 +1,4 @@
-"""What the operator has set of Asterisk's manager interface."""
+"""Settings of Asterisk's manager interface."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PLACE = re.compile(r"([A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?)(?::([0-
 
 
 def parse_place(text: str) -> tuple[str, int | None]:
-    """Read a host, with or without a port: ``pbx``, ``192.0.2.1:5039``.
+    """Parse a host with or without a port: ``pbx``, ``192.0.2.1:5039``.
 
     Raises:
         ValueError: the text has another form.
@@ -44,12 +44,12 @@ class AmiSettings:
 
     @property
     def common(self) -> AmiAddress | None:
-        """Where ``AMI_HOST`` is."""
+        """The address of ``AMI_HOST``."""
         return self._address(self.ami_host) if self.ami_host else None
 
     @property
     def listed(self) -> tuple[AmiAddress, ...]:
-        """Where ``AMI_HOSTS`` are."""
+        """The addresses of ``AMI_HOSTS``."""
         return tuple(filter(None, map(self._address, self.ami_hosts)))
 
     @property

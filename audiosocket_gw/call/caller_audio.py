@@ -86,17 +86,17 @@ class CallerAudio:
         if frame.kind is not self.kind:
             self._set_kind(frame.kind)
         verdict = self._codec.hear(frame.payload) if frame.kind is Kind.SLIN else self._by_kind
-        is_news = verdict is not self._verdict and self._take(verdict)
+        has_changed = verdict is not self._verdict and self._take(verdict)
         is_settled = frame.kind is not Kind.SLIN or self._codec.is_settled(size)
         is_whole = self._sample_bytes and size % self._sample_bytes == 0
         self.settled_bytes = size if is_settled and is_whole else NOT_SETTLED
-        return is_news
+        return has_changed
 
-    def expect(self, codec: str) -> bool:
+    def set_codec(self, codec: str) -> bool:
         """Set the codec that Asterisk says it sends under kind 0x10; return whether that is a change."""
-        told = self._codec.set_codec(codec)
+        named = self._codec.set_codec(codec)
         self.settled_bytes = NOT_SETTLED
-        return self.kind is Kind.SLIN and told is not self._verdict and self._take(told)
+        return self.kind is Kind.SLIN and named is not self._verdict and self._take(named)
 
     @property
     def codec_passes_through(self) -> bool:

@@ -37,7 +37,7 @@ class CallerFormatReport:
         """Set the caller data, or None if Asterisk didn't answer."""
         self._caller = caller
         self._is_known = True
-        if caller is not None and caller.codec and self._audio.expect(caller.codec):
+        if caller is not None and caller.codec and self._audio.set_codec(caller.codec):
             self.report()
         else:
             self._warn()

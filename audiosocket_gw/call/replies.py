@@ -18,7 +18,7 @@ from audiosocket_gw.events import ReplyHeard
 MAX_WORDS_AHEAD = 8
 """Texts that may wait for their audio; more would mean that the audio never comes."""
 
-MAX_TOLD = 500
+MAX_NOTICE = 500
 """Characters in the notice to an interrupted agent, which needs only the end of what was heard."""
 
 
@@ -61,7 +61,7 @@ def interruption_notice(replies: Sequence[ReplyHeard]) -> str:
     """Return the notice to an agent that was interrupted in these replies."""
     heard = " ".join(reply.heard for reply in replies if reply.heard)
     if heard:
-        end = heard if len(heard) <= MAX_TOLD else f"... {heard[-MAX_TOLD:]}"
+        end = heard if len(heard) <= MAX_NOTICE else f"... {heard[-MAX_NOTICE:]}"
         return f'The caller interrupted you, and heard only: "{end}"'
     heard_s = sum(reply.heard_ms for reply in replies) / 1000
     if heard_s >= 0.5:

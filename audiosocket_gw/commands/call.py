@@ -1,4 +1,4 @@
-"""``audiosocket-gw call HOST:PORT``: a telephone call without a telephone."""
+"""``audiosocket-gw call HOST:PORT``: calls a gateway with the softphone."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from audiosocket_gw.testing.softphone.softphone import Softphone
 from audiosocket_gw.testing.softphone.wav import read_wav, write_wav
 
 _ENDINGS = {
-    Ending.HANGUP_FRAME: "the server hung up (0x00); the dialplan would go on",
-    Ending.SERVER_CLOSE: "the server closed the connection without 0x00; the dialplan would go on",
+    Ending.HANGUP_FRAME: "the server hung up (0x00); the dialplan would continue",
+    Ending.SERVER_CLOSE: "the server closed the connection without 0x00; the dialplan would continue",
     Ending.CALLER_HANGUP: "the caller hung up",
-    Ending.ERROR: "Asterisk would have broken off this call",
+    Ending.ERROR: "Asterisk would have aborted this call",
 }
 
 
@@ -34,11 +34,11 @@ async def run_call(
 ) -> int:
     """Place a call, print what happens, and return the exit status: 0, or 1 if the call failed.
 
-    Once ``play`` has been played, the caller hangs up after ``listen_s`` without speech on either side.
-    Ctrl-C hangs up, too.
+    After ``play``, the caller hangs up after ``listen_s`` without speech on either side. Ctrl-C also hangs
+    up.
 
     Raises:
-        ConfigurationError: a bad address, or a WAV file that can't be read, played or written.
+        ConfigurationError: an invalid address, or a WAV file that can't be read, played or written.
     """
     host, port = parse_address(address)
     linear = read_wav(play) if play else None
@@ -82,7 +82,7 @@ def _hang_up_on_interrupt(caller: Softphone) -> Iterator[None]:
 
 
 async def _print_progress(caller: Softphone) -> None:
-    """Print one line for each second of the call: how loud each side was."""
+    """Print one line per second of the call: the level of each side."""
     sent = heard = second = 0
     while True:
         second += 1

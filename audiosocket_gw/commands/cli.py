@@ -25,7 +25,7 @@ MAX_RING_S = 600
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit status: 0 fine, 1 failed, 2 a bad setting or argument."""
+    """Run a command; return the exit status: 0 success, 1 failure, 2 an invalid setting or argument."""
     options = create_parser().parse_args(arguments)
     try:
         with log_to_stderr():
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def create_parser() -> argparse.ArgumentParser:
-    """Return the parser of all commands; it sets ``command`` to what runs the one that was given."""
+    """Return the parser of all commands; it sets ``command`` to the function of the given one."""
     parser = argparse.ArgumentParser(
         prog="audiosocket-gw",
         description="Put an ElevenLabs agent on an Asterisk PBX: AudioSocket in, WebSocket out.",
@@ -101,7 +101,7 @@ def _add_simulator(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     parser.add_argument("--scenario", default="receptionist", help="a named scenario, or a .toml file")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8080)
-    parser.add_argument("--api-key", help="demand this xi-api-key for signed URLs")
+    parser.add_argument("--api-key", help="require this xi-api-key for signed URLs")
     parser.set_defaults(command=lambda o: asyncio.run(run_simulator(o.scenario, o.host, o.port, o.api_key)))
 
 
@@ -109,7 +109,7 @@ def _add_call(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
     parser = commands.add_parser(
         "call",
         help="call a gateway as Asterisk would",
-        description="Call a gateway as Asterisk would, and be as strict as Asterisk is.",
+        description="Call a gateway as Asterisk would, and be as strict as Asterisk.",
     )
     parser.add_argument("address", metavar="HOST:PORT")
     parser.add_argument(
@@ -122,14 +122,14 @@ def _add_call(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def _add_originate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "originate",
-        help="ring a telephone, and connect it with the agent",
-        description="Ring CHANNEL by Asterisk's manager interface (AMI_HOST), and connect it with the "
+        help="call a telephone, and connect it with the agent",
+        description="Call CHANNEL by Asterisk's manager interface (AMI_HOST), and connect it with the "
         "extension that reaches the agent. Exit status 0: answered.",
     )
     parser.add_argument("channel", metavar="CHANNEL", help="PJSIP/1001; ORIGINATE_CHANNELS must match it")
     parser.add_argument("--extension", default="5001", help="where the agent answers (default: %(default)s)")
     parser.add_argument("--context", default="phones", help="its dialplan context (default: %(default)s)")
-    parser.add_argument("--caller-id", default="", help='what the telephone shows: "Name" <number>')
+    parser.add_argument("--caller-id", default="", help='what the telephone displays: "Name" <number>')
     parser.add_argument(
         "--variable",
         type=_assignment,
@@ -176,16 +176,16 @@ def _seconds(text: str) -> float:
 def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "replay",
-        help="play a recorded call again",
-        description="Play a flight recording (FLIGHT_DIR) into a gateway in this process. "
+        help="replay a recorded call",
+        description="Replay a flight recording (FLIGHT_DIR) into a gateway in this process. "
         "Exit status 0: it ended the same way.",
     )
     parser.add_argument("file", type=Path, metavar="FILE")
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--summary", action="store_true", help="print what happened, and play nothing")
+    how.add_argument("--summary", action="store_true", help="print a summary instead of replaying")
     how.add_argument("--gateway", metavar="HOST:PORT", help="play its caller into this gateway instead")
     parser.add_argument(
-        "--tools", action="store_true", help="run the tools of TOOLS_DIR, too: they act for real"
+        "--tools", action="store_true", help="also run the tools of TOOLS_DIR, with real effects"
     )
     parser.set_defaults(command=_replay)
 
@@ -202,9 +202,9 @@ def _replay(options: argparse.Namespace) -> int:
 def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = commands.add_parser(
         "tools",
-        help="print what ElevenLabs must know of the tools",
-        description="Print, as JSON, the bodies that create the built-in tools and those of TOOLS_DIR in "
-        "ElevenLabs: POST /v1/convai/tools, one for each.",
+        help="print the declarations of the tools for ElevenLabs",
+        description="Print as JSON the request bodies that create the built-in tools and those of TOOLS_DIR "
+        "in ElevenLabs: POST /v1/convai/tools, one per tool.",
     )
     parser.set_defaults(command=_tools)
 
@@ -215,5 +215,5 @@ def _tools(_: argparse.Namespace) -> int:
 
 
 def _settings_without_agent() -> Settings:
-    """Return the settings, for what can be done before there is an agent."""
+    """Return the settings for commands that need no agent."""
     return load_settings(agent=AgentKind.SIMULATOR)

@@ -1,7 +1,7 @@
 """Is the gateway of this container listening? For a HEALTHCHECK, ``-m audiosocket_gw.commands.health``.
 
-It asks the kernel (proc(5), ``/proc/net/tcp``) instead of the port: a connection from inside is none that
-``ALLOWED_PEERS`` admits, and would be refused and logged every time. It imports no other module of the
+It asks the kernel (proc(5), ``/proc/net/tcp``) instead of the port: ``ALLOWED_PEERS`` doesn't admit a
+connection from inside, which would be rejected and logged every time. It imports no other module of the
 package, so it takes 25 ms instead of half a second.
 """
 
@@ -13,21 +13,21 @@ from collections.abc import Iterable
 from pathlib import Path
 
 LISTEN = "0A"
-"""The state of a listening socket (``TCP_LISTEN``), as the kernel writes it."""
+"""The state of a listening socket (``TCP_LISTEN``) in the kernel's notation."""
 
 TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 DEFAULT_PORT = "5001"
 
 
 def complaint(rows: Iterable[str], port: int) -> str | None:
-    """Return what is wrong with the listener on ``port``, or None.
+    """Return the fault of the listener on ``port``, or None.
 
     ``rows``: lines of ``/proc/net/tcp`` and ``/proc/net/tcp6``. The receive queue of a listening socket is
-    the number of connections that nobody has accepted yet.
+    the number of connections that aren't accepted yet.
     """
     listening = False
     for row in rows:
-        # sl local_address rem_address st tx_queue:rx_queue ...; the header has no state of that name.
+        # sl local_address rem_address st tx_queue:rx_queue ...; the header line has another state.
         _, local, _, state, queues, *_ = row.split()
         if state != LISTEN or int(local.rpartition(":")[2], 16) != port:
             continue
@@ -38,7 +38,7 @@ def complaint(rows: Iterable[str], port: int) -> str | None:
 
 
 def main() -> int:
-    """Return the exit status: 0, healthy; 1, not, and standard output says why."""
+    """Return the exit status: 0, healthy; 1, unhealthy, and standard output says why."""
     port = int(os.environ.get("PORT") or DEFAULT_PORT)
     rows = [row for table in TABLES if table.exists() for row in table.read_text().splitlines()]
     problem = complaint(rows, port)

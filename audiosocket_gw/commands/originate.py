@@ -15,12 +15,12 @@ from audiosocket_gw.ami.settings import AmiSettings
 from audiosocket_gw.errors import ConfigurationError, ControlError
 
 CONNECT_LIMIT_S = 10.0
-"""How long the manager interface may take to be there."""
+"""Time for the manager interface to connect."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutboundCall:
-    """The channel to ring, for ``ring_s`` seconds at most, and the extension that it is connected with.
+    """The channel to call, for at most ``ring_s`` seconds, and the extension to connect it with.
 
     ``variables`` are set on the channel: the agent receives those that `CALL_VARIABLES` names.
     """
@@ -56,7 +56,7 @@ def chosen_pbx(settings: AmiSettings, wanted: str | None) -> AmiAddress:
 
 
 async def run_originate(call: OutboundCall, pbx: AmiAddress, allowed: re.Pattern[str]) -> int:
-    """Place the call, print how it goes, and return the exit status: 0 answered, 1 not.
+    """Place the call, print its progress, and return the exit status: 0 answered, 1 not.
 
     Raises:
         ConfigurationError: ``allowed`` (``ORIGINATE_CHANNELS``) doesn't match the channel, or the dialplan
@@ -93,7 +93,7 @@ def _check_channel(channel: str, allowed: re.Pattern[str]) -> None:
 
 
 async def _check_destination(control: CallControl, call: OutboundCall) -> None:
-    """Check that the extension exists, before a person answers and hears nothing."""
+    """Check that the extension exists, so that no person answers and hears nothing."""
     if not await control.extension_exists(call.context, call.extension):
         raise ConfigurationError(
             f"--extension {call.extension} --context {call.context}: Asterisk's dialplan has no such "

@@ -42,10 +42,10 @@ async def run_replay(
 ) -> int:
     """Replay a call into a gateway in this process, and print what differs.
 
-    Return the exit status: 0, it ended for the same reason; 1, it did not, or its end wasn't recorded.
+    Return the exit status: 0, it ended for the same reason; 1, it didn't, or its end wasn't recorded.
 
     Raises:
-        ConfigurationError: ``path`` is no flight recording, or a damaged one; or a setting is bad.
+        ConfigurationError: ``path`` is not a flight recording, or it is damaged; or a setting is invalid.
     """
     trace = _load(path)
     show = _Show(stream or sys.stdout)
@@ -66,7 +66,7 @@ async def run_replay_into(path: Path, address: str, *, stream: TextIO | None = N
     could not be reached.
 
     Raises:
-        ConfigurationError: ``path`` is no flight recording, or a damaged one; or a bad address.
+        ConfigurationError: ``path`` is not a flight recording, or it is damaged; or the address is invalid.
     """
     trace = _load(path)
     host, port = parse_address(address, "--gateway")
@@ -96,7 +96,7 @@ def _bad(path: Path, error: FlightError) -> ConfigurationError:
 
 
 class _Show:
-    """Prints what goes on."""
+    """Prints the progress of a replay."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -115,7 +115,7 @@ class _Show:
 
     @contextmanager
     def progress(self, trace: CallTrace) -> Iterator[None]:
-        """Print now and then how far it has come."""
+        """Print the progress now and then."""
         task = asyncio.create_task(self._progress(trace.duration_us / 1e6))
         try:
             yield

@@ -24,10 +24,10 @@ logger = logging.getLogger("audiosocket_gw.gateway")
 
 
 def run_serve(**overrides: Any) -> int:
-    """Answer Asterisk's calls until a signal says to stop; return the exit status.
+    """Answer Asterisk's calls until a stop signal; return the exit status.
 
-    0: every call had ended, or ended in time. 1: calls outlived ``DRAIN_TIMEOUT`` and were cut, or the
-    gateway failed. ``overrides`` (fields of `Settings`) win over the environment.
+    0: every call ended in time. 1: calls lasted longer than ``DRAIN_TIMEOUT`` and were cut off, or the
+    gateway failed. ``overrides`` (fields of `Settings`) take precedence over the environment.
 
     Raises:
         ConfigurationError: the gateway can't be started with these settings; a line for each fault.
@@ -42,13 +42,13 @@ def run_serve(**overrides: Any) -> int:
             return runner.run(serve(rooms))
     except GatewayError:
         raise
-    except Exception:  # by the log: Python would print it, and wait for a reader of standard error
+    except Exception:  # logged: Python would print it, and block on standard error
         logger.exception("the gateway failed")
         return 1
 
 
 def _others(known: Sequence[str], found: Sequence[str]) -> list[str]:
-    """Return the faults found, without those of a default that replaced a bad value."""
+    """Return the faults, without those of a default that replaced an invalid value."""
     names = _variables(known)
     return [line for line in found if not names & _variables([line])]
 
@@ -63,15 +63,15 @@ async def serve(settings: GatewaySettings) -> int:
         async with _with_embedded_agent(settings) as settings:
             gateway = Gateway(settings)
             async with gateway:
-                # Modules and tables live as long as the process: with a few hundred calls up, to look through
-                # them in each full collection, too, would hold all calls up for 30 ms.
+                # Modules and tables live as long as the process. With a few hundred calls, each full
+                # collection that visited them would block all calls for 30 ms.
                 gc.freeze()
                 await stop.wait()
         status = 1 if gateway.cut_calls else 0
         if status:
-            logger.warning("stopped; %d calls were cut", gateway.cut_calls)
+            logger.warning("stopped; %d calls were cut off", gateway.cut_calls)
         else:
-            logger.info("stopped; no call was cut")
+            logger.info("stopped; no call was cut off")
         gateway.threads.shutdown(wait=False, cancel_futures=True)
         await end_with_nothing_left(status)
     return status

@@ -10,7 +10,7 @@ from audiosocket_gw.testing.simulator import Simulator, load_scenario
 
 
 async def run_simulator(scenario: str, host: str, port: int, api_key: str | None) -> int:
-    """Answer conversations until Ctrl-C. ``api_key`` is demanded for signed URLs, if there is one.
+    """Answer conversations until Ctrl-C. ``api_key``, if any, is required for signed URLs.
 
     Raises:
         ConfigurationError: there is no such scenario, or the address can't be listened on.

@@ -1,4 +1,4 @@
-"""All that the agent and the caller's keys do to one call: tool calls, the hand-over, DTMF digits."""
+"""Everything that the agent and the caller's keys do to one call: tool calls, hand-over, DTMF."""
 
 from __future__ import annotations
 
@@ -45,6 +45,6 @@ class Actions:
         self.dtmf = DtmfInput(call, self.handover, settings, tasks)
 
     def close(self) -> None:
-        """Leave nothing behind, and begin nothing new."""
+        """Clean up, and start nothing new."""
         self.tool_calls.close()
         self.dtmf.close()

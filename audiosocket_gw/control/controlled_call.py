@@ -1,4 +1,4 @@
-"""The call, as control sees it: a Protocol, since the room of the call is above this one."""
+"""The interface of a call for control: a Protocol, since the folder of the call is above this one."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from audiosocket_gw.events import CallEvent, EndReason
 
 
 class ControlledCall(Protocol):
-    """A call, as its tool calls, its hand-over and its keys see it."""
+    """A call, as seen by its tool calls, its hand-over and its keys."""
 
     uuid: UUID
 
     def send_to_agent(self, message: bytes) -> None:
-        """Send the agent a message, or nothing when it is gone."""
+        """Send the agent a message; do nothing if it has gone."""
         ...
 
     async def last_words(self) -> bool:
-        """Wait until the caller has heard what the agent says; False when the caller cut in."""
+        """Wait until the caller has heard the agent's last words; return False if the caller interrupted."""
         ...
 
     def refuse_new_replies(self) -> None:
-        """Let the agent finish what it says, and say nothing more."""
+        """Let the agent finish its reply, and reject further ones."""
         ...
 
     def accept_replies(self) -> None:
@@ -30,7 +30,7 @@ class ControlledCall(Protocol):
         ...
 
     def silence_agent(self) -> None:
-        """Stop what the agent is saying, until `accept_replies`."""
+        """Stop the agent's speech until `accept_replies`."""
         ...
 
     def end(self, reason: EndReason, detail: str, /) -> None:

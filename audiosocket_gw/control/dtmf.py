@@ -1,4 +1,4 @@
-"""The caller's keys: gathered into numbers for the agent, or mapped to an action without it."""
+"""The caller's DTMF keys: collected into numbers for the agent, or mapped to an action without it."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from audiosocket_gw.protocol.audiosocket import DTMF_DIGITS
 END_OF_NUMBER = "#"
 
 MAX_DIGITS = 40
-"""A number is at an end after so many, too: nobody types more, and nothing grows without bound."""
+"""A number also ends after this many digits: longer ones don't occur, and the memory is limited."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyAction:
-    """What a key does: ``hangup``, or ``transfer`` to a destination that the transfer policy allows."""
+    """The action of a key: ``hangup``, or ``transfer`` to a destination that the transfer policy allows."""
 
     kind: str
     target: str = ""
 
     @classmethod
     def parse(cls, text: str) -> KeyAction:
-        """Read ``hangup`` or ``transfer:TARGET``.
+        """Parse ``hangup`` or ``transfer:TARGET``.
 
         Raises:
-            ValueError: it is neither.
+            ValueError: the text is neither.
         """
         kind, _, target = text.strip().partition(":")
         if (kind, bool(target)) not in {("hangup", False), ("transfer", True)}:
@@ -33,10 +33,10 @@ class KeyAction:
 
 
 def parse_key_actions(text: str) -> dict[str, KeyAction]:
-    """Read ``0=transfer:operator,*=hangup``.
+    """Parse ``0=transfer:operator,*=hangup``.
 
     Raises:
-        ValueError: a key or an action is none, or a key has two.
+        ValueError: a key or an action is invalid, or a key has two actions.
     """
     actions: dict[str, KeyAction] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -51,19 +51,19 @@ def parse_key_actions(text: str) -> dict[str, KeyAction]:
 
 @dataclass(slots=True)
 class DtmfCollector:
-    """The digits so far. Whoever holds it adds keys, and ends it when no key came for a while."""
+    """The digits so far. The owner adds keys, and ends the number after a pause."""
 
     _digits: list[str] = field(default_factory=list)
 
     def add(self, digit: str) -> str | None:
-        """Take a key; return the whole number when this key ended it."""
+        """Add a key; return the whole number if this key ended it."""
         if digit != END_OF_NUMBER:
             self._digits.append(digit)
             return self.end() if len(self._digits) >= MAX_DIGITS else None
         return self.end() or END_OF_NUMBER
 
     def end(self) -> str | None:
-        """Return the number, if any, and begin a new one."""
+        """Return the number, if any, and start a new one."""
         number = "".join(self._digits)
         self._digits.clear()
         return number or None

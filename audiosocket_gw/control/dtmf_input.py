@@ -1,4 +1,4 @@
-"""The caller's DTMF digits as they come: a key acts by itself, or is part of a number for the agent."""
+"""The caller's DTMF digits: each key acts by itself, or is part of a number for the agent."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class DtmfInput:
             self._pause = asyncio.get_running_loop().call_later(self._settings.dtmf_timeout, self._end_number)
 
     def close(self) -> None:
-        """Take no further digit."""
+        """Ignore further digits."""
         self._closed = True
         if self._pause is not None:
             self._pause.cancel()

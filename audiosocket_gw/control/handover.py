@@ -1,16 +1,16 @@
-"""The hand-over of a caller: a transfer or a hang-up, asked for by the agent's tools and by keys alike.
+"""The hand-over of a caller: a transfer or a hang-up, requested by the agent's tools or by keys.
 
-First the agent is answered, then the caller hears its last words, then Asterisk is asked. If the caller cuts
-in, the call goes on and the agent gets a note.
+First the agent is answered, then the caller hears its last words, then Asterisk is instructed. If the caller
+interrupts, the call continues and the agent gets a note.
 
 ::
 
     transfer   IDLE ──▶ LAST_WORDS ──▶ ASKED_ASTERISK ──▶ RELEASED
     hang-up    IDLE ──▶ LAST_WORDS ─────────────────────▶ RELEASED
 
-A hang-up doesn't wait for what Asterisk answers: the call ends in any case. Back to IDLE, where the call goes
-on, leads from LAST_WORDS (the caller cut in, or pressed a key that acts) and from ASKED_ASTERISK (the
-transfer failed).
+A hang-up doesn't wait for Asterisk's answer: the call ends in any case. The hand-over returns to IDLE, and
+the call continues, from LAST_WORDS (the caller interrupted, or pressed a key that acts) and from
+ASKED_ASTERISK (the transfer failed).
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ logger = logging.getLogger("audiosocket_gw.control")
 audit = logging.getLogger("audiosocket_gw.audit")
 
 RELEASE_S = 5.0
-"""How long Asterisk may take to close the connection after it has moved the caller."""
+"""Time for Asterisk to close the connection after it has moved the caller."""
 
 
 class State(Enum):
-    """How far the hand-over of a call is."""
+    """The state of a call's hand-over."""
 
     IDLE = "idle"
     LAST_WORDS = "last words"
-    """Accepted. The caller hears the rest of the agent's speech, and may still cut in."""
+    """Accepted. The caller hears the rest of the agent's speech, and may still interrupt."""
     ASKED_ASTERISK = "asked Asterisk"
     """The transfer has been requested and not confirmed."""
     RELEASED = "released"
@@ -59,8 +59,8 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 class Handover:
     """Transfers one caller, or hangs up; one at a time.
 
-    ``control`` and ``result`` are None without a manager interface: then AudioSocket alone hangs up, and a
-    transfer is refused.
+    ``control`` and ``result`` are None without a manager interface: then a hang-up uses AudioSocket only, and
+    a transfer is rejected.
     """
 
     def __init__(
@@ -85,19 +85,19 @@ class Handover:
 
     @property
     def state(self) -> State:
-        """How far it is."""
+        """The state."""
         return self._state
 
     def __repr__(self) -> str:
         return f"<Handover of call {self._call.uuid}: {self._state.value}>"
 
     async def transfer(self, extension: str, context: str | None, priority: str | None) -> str:
-        """Check the destination, and put the caller through after the agent's last words.
+        """Check the destination, and transfer the caller after the agent's last words.
 
         Return the answer for the agent.
 
         Raises:
-            ToolError: it isn't allowed, doesn't exist, or can't be done now.
+            ToolError: the destination isn't allowed or doesn't exist, or a transfer isn't possible now.
         """
         wanted = f"{extension[:40]!r}@{(context or '')[:80]!r}"
         try:
@@ -122,7 +122,7 @@ class Handover:
         return "Accepted. The call ends now. Say nothing more."
 
     async def act_on_key(self, action: KeyAction) -> None:
-        """Do what the caller's key asks for: silence the agent, and replace a hand-over in its last words."""
+        """Act on the caller's key: silence the agent, and replace a hand-over that waits for last words."""
         self._call.silence_agent()
         if self._state is State.LAST_WORDS:
             assert self._task is not None
@@ -140,7 +140,7 @@ class Handover:
                 self._let_agent_speak(f"{action.kind} by key", why)
 
     async def released(self) -> CallEnd | None:
-        """Wait until it is known whether Asterisk has ended the call, and return that end, or None."""
+        """Wait until it is certain whether Asterisk has ended the call, and return that end, or None."""
         return await self._decision if self._decision is not None else None
 
     async def _checked(self, extension: str, context: str | None, priority: str | None) -> Destination:
@@ -180,7 +180,7 @@ class Handover:
             await self._wait_for_release(EndReason.TRANSFERRED, f"put through to {destination}")
 
     async def _redirect(self, destination: Destination) -> str:
-        """Send the caller on; return the outcome for the audit log."""
+        """Redirect the caller; return the outcome for the audit log."""
         assert self._control is not None and self._result is not None, "_checked has looked"
         self._enter(State.ASKED_ASTERISK)
         decision = self._decision = asyncio.get_running_loop().create_future()
@@ -192,7 +192,7 @@ class Handover:
             logger.warning("call %s: transfer to %s failed: %s", self._call.uuid, destination, error)
             decision.set_result(None)
             self._tasks.create_task(self._result.withdraw(EndReason.TRANSFERRED))
-            self._abort(f"transfer to {destination}", "The transfer failed: nobody could be reached there.")
+            self._abort(f"transfer to {destination}", "The transfer failed: no one could be reached there.")
             return "failed"
         self._enter(State.RELEASED)
         decision.set_result(CallEnd(EndReason.TRANSFERRED, f"put through to {destination}"))
@@ -219,7 +219,9 @@ class Handover:
         self._call.end(EndReason.AGENT_HANGUP, detail)
 
     async def _wait_for_release(self, reason: EndReason, detail: str) -> None:
-        """Send silence until Asterisk closes; if the gateway closed first, the dialplan would go on."""
+        """Send silence until Asterisk closes; if the gateway closed first, the old dialplan would
+        continue.
+        """
         await asyncio.sleep(self._release_s)
         self._call.end(reason, f"{detail}; Asterisk did not close the connection by itself")
 
@@ -229,7 +231,7 @@ class Handover:
         self._let_agent_speak(what, why)
 
     def _let_agent_speak(self, what: str, why: str) -> None:
-        """Let the agent, which believes that the call is over, speak again, and tell it why."""
+        """Let the agent speak again, since it believes that the call is over, and send it the reason."""
         self._call.accept_replies()
         logger.info("call %s: no %s: %s", self._call.uuid, what, why)
         note = f"(Note from the telephone system: {why} Speak to the caller.)"

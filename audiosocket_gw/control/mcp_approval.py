@@ -13,10 +13,10 @@ class McpApproval:
 
     @classmethod
     def parse(cls, text: str) -> McpApproval:
-        """Read ``deny``, ``allow``, or names separated by commas.
+        """Parse ``deny``, ``allow``, or names separated by commas.
 
         Raises:
-            ValueError: it is none of these.
+            ValueError: the text is none of these.
         """
         names = frozenset(filter(None, (part.strip() for part in text.split(","))))
         words = {name.lower() for name in names} & {"deny", "allow"}
@@ -31,5 +31,5 @@ class McpApproval:
         return self.tools is None or tool in self.tools
 
     def __str__(self) -> str:
-        """Return it as the setting has it."""
+        """Return the text of the setting."""
         return "allow" if self.tools is None else ",".join(sorted(self.tools)) or "deny"

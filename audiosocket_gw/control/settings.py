@@ -1,4 +1,4 @@
-"""What the operator allows the agent and the caller's keys to do to a call."""
+"""Settings of control: what the agent and the caller's keys may do to a call."""
 
 from __future__ import annotations
 

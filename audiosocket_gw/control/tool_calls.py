@@ -1,4 +1,4 @@
-"""The agent's tool calls: a task for each, a limit, and one answer whatever happens."""
+"""The agent's tool calls: a task for each, a limit, and always one answer."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from audiosocket_gw.tools.builtin import CallActions, CallToolContext
 logger = logging.getLogger("audiosocket_gw.control")
 
 MAX_TOOLS_AT_ONCE = 8
-"""Limit for one call: an agent that calls more is in a loop."""
+"""Tools running at once in one call: an agent that starts more is in a loop."""
 
 
 class ToolCalls:
-    """Runs the tools that the agent of one call asks for. ``caller`` is filled in later, by the call."""
+    """Runs the tool calls of one call's agent. The call fills in ``caller`` later."""
 
     def __init__(
         self,
@@ -51,8 +51,8 @@ class ToolCalls:
         call = self._call
         call.emit(events.ToolCalled(call.uuid, self._loop.time(), message.name, message.tool_call_id))
         if self._closed or message.tool_call_id in self._asked:
-            return  # asked twice: answered once
-        if message.tool_call_id:  # calls without an id can't be told apart: each is one of its own
+            return  # the same call again: answered once
+        if message.tool_call_id:  # calls without an id can't be compared: each is a new one
             self._asked.add(message.tool_call_id)
         if self._running >= MAX_TOOLS_AT_ONCE:
             self._answer(message, "Too many tools are running. Wait for their results.", is_error=True)
@@ -61,8 +61,8 @@ class ToolCalls:
         self._tasks.create_task(self._run(message))
 
     def receive_mcp(self, message: messages.McpToolCall) -> None:
-        """Approve or deny an MCP tool that waits for it, once: otherwise the agent would wait for minutes."""
-        asked = f"MCP {message.tool_call_id}"  # the ids of MCP tools are not those of the agent's others
+        """Approve or deny a waiting MCP tool, once: otherwise the agent would wait for minutes."""
+        asked = f"MCP {message.tool_call_id}"  # MCP tools have their own ids
         if self._closed or not message.tool_call_id or asked in self._asked or message.state == "loading":
             return
         self._asked.add(asked)
@@ -70,7 +70,7 @@ class ToolCalls:
             self._decide_mcp(message)
 
     def close(self) -> None:
-        """Begin no further tool."""
+        """Start no further tool."""
         self._closed = True
 
     async def _run(self, message: messages.ClientToolCall) -> None:

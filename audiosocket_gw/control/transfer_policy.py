@@ -1,7 +1,7 @@
-"""Where an agent may send a caller: the allow-list, checked before Asterisk hears of it.
+"""The allow-list of transfers, checked before Asterisk is contacted.
 
-The agent is a language model that strangers talk to. What it asks for is compared with what the operator
-has set, whole and literally; nothing of it is ever interpreted.
+The agent is a language model that strangers talk to. Its request is compared literally and as a whole with
+the operator's settings; no part of it is ever interpreted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ INTERNAL_EXTENSION = re.compile(r"(?!(?:000|110|112|113|115|118|119|911|999)$)[0
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """A place in the dialplan. ``name`` is what people call it."""
+    """A place in the dialplan. ``name`` is its name for the agent."""
 
     extension: str
     context: str
@@ -30,10 +30,10 @@ class Destination:
 
     @classmethod
     def parse(cls, text: str, name: str = "") -> Destination:
-        """Read ``extension@context``.
+        """Parse ``extension@context``.
 
         Raises:
-            ValueError: it is of another form.
+            ValueError: the text has another form.
         """
         match = DESTINATION.fullmatch(text)
         if match is None:
@@ -42,10 +42,11 @@ class Destination:
 
     @classmethod
     def parse_list(cls, text: str) -> dict[str, Destination]:
-        """Read ``name=extension@context``, separated by commas; return them by name, in lower case.
+        """Parse ``name=extension@context``, separated by commas; return the destinations by name, in lower
+        case.
 
         Raises:
-            ValueError: one is of another form, or a name stands for two.
+            ValueError: a part has another form, or a name occurs twice.
         """
         destinations: dict[str, Destination] = {}
         for part in filter(None, (part.strip() for part in text.split(","))):
@@ -63,10 +64,11 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class TransferPolicy:
-    """What is allowed.
+    """The allowed transfers.
 
-    ``named``: destinations by name, in lower case. ``extensions``: what an extension must match as a whole
-    to be allowed in one of ``contexts``, whose first is the default; None allows named destinations only.
+    ``named``: destinations by name, in lower case. ``extensions``: pattern that an extension must match as a
+    whole to be allowed in one of ``contexts``, the first of which is the default; None allows only named
+    destinations.
     """
 
     named: Mapping[str, Destination]
@@ -77,18 +79,18 @@ class TransferPolicy:
     def of(
         cls, named: Mapping[str, Destination], extensions: re.Pattern[str] | None, contexts: Sequence[str]
     ) -> TransferPolicy:
-        """Return what the operator allows; without names and a pattern: `INTERNAL_EXTENSION`."""
+        """Return the operator's policy; without names and a pattern it is `INTERNAL_EXTENSION`."""
         if extensions is None and not named:
             extensions = INTERNAL_EXTENSION
         return cls(named, extensions, contexts)
 
     def resolve(self, extension: str, context: str | None = None, priority: str | None = None) -> Destination:
-        """Return the destination that the agent asks for, which is always entered at its beginning.
+        """Return the destination that the agent asks for, always at priority 1.
 
-        A later priority would let a caller be talked past an opening-hours check, or an Authenticate().
+        A later priority could skip an opening-hours check or an Authenticate().
 
         Raises:
-            ToolError: it isn't allowed; the message tells the agent what is, and repeats nothing unsafe.
+            ToolError: the destination isn't allowed; the message lists what is, and repeats nothing unsafe.
         """
         destination = self._find(extension.strip(), (context or "").strip())
         if (priority or "").strip() not in ("", "1"):
@@ -96,7 +98,7 @@ class TransferPolicy:
         return destination
 
     def allows(self, extension: str) -> bool:
-        """Tell whether an extension, or a name, may be transferred to."""
+        """Return whether a transfer to an extension or a name is allowed."""
         try:
             self.resolve(extension)
         except ToolError:

@@ -1,7 +1,7 @@
-"""Where the agent of a call is: its WebSocket address, found by REST where it must be.
+"""Locates the agent of a call: its WebSocket address, by REST if necessary.
 
-A public agent's address follows from its id. A private agent's is a signed URL, which is requested with the
-API key. With ``ELEVENLABS_AGENT_URL`` that URL is asked first, and names the agent of each call.
+A public agent's address is derived from its id. A private agent's is a signed URL, requested with the API
+key. With ``ELEVENLABS_AGENT_URL`` that service is asked first, and names the agent of each call.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ from audiosocket_gw.events import EndReason
 
 CONVERSATION_PATH = "/v1/convai/conversation"
 MAX_BODY = 65_536
-"""Bytes of an answer that are read; both answers are a short JSON object."""
+"""Bytes to read of an answer, which is a short JSON object."""
 
 
 @dataclass(frozen=True, slots=True)
 class AgentAddress:
-    """Where a call's agent is, and what ``ELEVENLABS_AGENT_URL`` adds to the initiation message."""
+    """The address of a call's agent, and the additions of ``ELEVENLABS_AGENT_URL`` to the initiation
+    message.
+    """
 
     url: str
     dynamic_variables: Mapping[str, Any] = field(default_factory=dict)
@@ -44,9 +46,9 @@ class AgentLocator:
         self._http = http
 
     async def locate(self, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> AgentAddress:
-        """Return the ``ws`` or ``wss`` URL to open; use it at once, a signed one expires.
+        """Return the ``ws`` or ``wss`` URL to open. Use it at once: a signed URL expires.
 
-        ``headers`` tell the agent URL of the call; without that URL they are not asked for.
+        ``headers`` are sent to the agent URL; without that URL they aren't awaited.
 
         Raises:
             AgentError: no agent, no access, or no answer in time; its reason and message say which.
@@ -57,7 +59,7 @@ class AgentLocator:
             answer = await self._ask_agent_url(settings.elevenlabs_agent_url, await headers())
         query = urlencode({"agent_id": answer["system"]})
         if settings.elevenlabs_api_key is None:
-            # http becomes ws, https becomes wss: one setting moves both, as in the official SDK.
+            # http becomes ws, https becomes wss: one setting for both, as in the official SDK.
             url = f"ws{settings.elevenlabs_base_url.removeprefix('http')}{CONVERSATION_PATH}?{query}"
         else:
             url = await self._signed_url(query, settings.elevenlabs_api_key.get_secret_value())
@@ -137,21 +139,22 @@ class AgentLocator:
             answer = None
         if not isinstance(answer, dict) or len(body) > MAX_BODY:
             raise AgentError(
-                failure or EndReason.AGENT_PROTOCOL, f"{who} did not answer a JSON object but {text[:60]!r}"
+                failure or EndReason.AGENT_PROTOCOL,
+                f"{who} did not answer with a JSON object but with {text[:60]!r}",
             )
         return answer
 
     async def _read(
         self, url: str, headers: Mapping[str, str], timeout_s: float
     ) -> tuple[int, str | None, bytes]:
-        """GET status, ``Location`` and at most a little over `MAX_BODY` bytes, all within the deadline.
+        """GET status, ``Location`` and slightly more than `MAX_BODY` bytes at most, within the deadline.
 
         Raises:
             TimeoutError, httpx.HTTPError, httpx.InvalidURL
         """
         body = b""
         headers = {"User-Agent": USER_AGENT} | dict(headers)
-        # httpx's own time limits are per read: a peer that sends a byte a second would never end.
+        # httpx's own time limits are per read: a peer that sends one byte a second would never time out.
         async with asyncio.timeout(timeout_s), self._http.stream("GET", url, headers=headers) as response:
             async for piece in response.aiter_bytes(8192):
                 body += piece

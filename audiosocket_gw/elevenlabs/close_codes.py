@@ -37,14 +37,14 @@ _BY_TEXT = (
     ("authoriz", EndReason.AGENT_UNAUTHORIZED),
     ("authentic", EndReason.AGENT_UNAUTHORIZED),
 )
-"""The same failure comes under several codes (quota: 1002 and 3000); its text is steadier."""
+"""The same failure has several codes (quota: 1002 and 3000); its text is more stable."""
 
 _NOT_NORMAL = ("exceeds your quota", "quota_exceeded", "too many concurrent")
-"""The texts that belie a normal close; other words may be the agent's own goodbye."""
+"""Texts that contradict a normal close code; other texts may be the agent's own goodbye."""
 
 
 def reason_of_close(code: int, text: str) -> EndReason:
-    """Name the reason for a WebSocket close. ``text``: the close reason and the error message before it."""
+    """Return the reason for a WebSocket close. ``text``: the close reason and the error message before it."""
     lowered = text.lower()
     if code == 1000 and not any(phrase in lowered for phrase in _NOT_NORMAL):
         return EndReason.AGENT_HANGUP
@@ -55,7 +55,7 @@ def reason_of_close(code: int, text: str) -> EndReason:
 
 
 def redirect_target(location: str | None) -> str:
-    """Return where a redirect leads, or "". Without query and user: a signed URL's query is a secret."""
+    """Return the target of a redirect, or "", without query and user: a signed URL's query is a secret."""
     if not location:
         return ""
     try:
@@ -67,7 +67,7 @@ def redirect_target(location: str | None) -> str:
 
 
 def reason_of_status(status: int, text: str = "") -> EndReason:
-    """Name the reason for an HTTP status other than the expected one. ``text``: the start of the body."""
+    """Return the reason for an unexpected HTTP status. ``text``: the start of the body."""
     if "quota" in text.lower():
         return EndReason.AGENT_QUOTA
     if status in (401, 403):
@@ -76,7 +76,7 @@ def reason_of_status(status: int, text: str = "") -> EndReason:
         return EndReason.AGENT_NOT_FOUND
     if status == 429:
         return EndReason.AGENT_BUSY
-    if status < 400:  # a page, or a way to one, where a WebSocket was expected
+    if status < 400:  # a page, or a redirect to one, where a WebSocket was expected
         return EndReason.AGENT_PROTOCOL
     if status < 500:
         return EndReason.AGENT_REJECTED

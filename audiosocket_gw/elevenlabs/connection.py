@@ -1,10 +1,10 @@
 """The connection to one agent: a WebSocket client on asyncio's protocol layer.
 
-`websockets`' sans-I/O core does the WebSocket, and `Session` the conversation; this adds the socket and the
-clock. There is no task and no queue: a message is handled in the same loop step in which its last byte
-arrived, and one that is sent is one write to the socket. Measured against the library's own asyncio client,
-that saves a quarter of what a call costs (`docs/performance.md`). `ws_frame` and `tls` replace what costs too
-much in the library and in asyncio's TLS for 50 messages a second in each call.
+`websockets`' sans-I/O core implements the WebSocket, and `Session` the conversation; this module adds the
+socket and the clock. There is no task and no queue: a message is handled in the loop iteration that read its
+last byte, and sending one is one write to the socket. Compared with the library's own asyncio client, that
+saves a quarter of a call's cost (`docs/performance.md`). `ws_frame` and `tls` replace parts of the library
+and of asyncio's TLS that are too expensive for 50 messages a second in each call.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ MAX_MESSAGE = 16 * 2**20
 """Bytes; as in the official SDK. Long replies arrive as few, large messages."""
 
 KEEPALIVE_S = 10.0
-"""After this long without a byte from the agent it is pinged; after twice as long it counts as lost.
+"""After this long without a byte from the agent, a ping is sent; after twice this time it counts as lost.
 
-ElevenLabs pings about every 2 s, so on a living connection this never happens.
+ElevenLabs pings about every 2 s, so on a live connection this never happens.
 """
 
 MAX_UNSENT = 2**20
@@ -71,18 +71,18 @@ async def connect(
 ) -> AgentConnection:
     """Open the WebSocket, send the initiation message and wait for the agent's metadata.
 
-    ``initiation`` may become known while the WebSocket is being opened.
+    ``initiation`` may complete while the WebSocket is being opened.
 
-    ``on_message`` gets every message, except pings, which are answered here, in the loop step in which
-    it arrives: the metadata and what follows it even before this returns. ``timeout_s`` bounds each of
-    the two steps, not counting the time in ElevenLabs' queue, for which there is ``queue_timeout_s``.
+    ``on_message`` receives every message in the loop iteration in which it arrives, except pings, which are
+    answered here; the metadata and later messages may arrive before this returns. ``timeout_s`` limits each
+    of the two steps, without the time in ElevenLabs' queue, which ``queue_timeout_s`` limits.
 
     Raises:
-        AgentError: the connection or the conversation did not come about; its reason says why.
+        AgentError: the connection or the conversation failed; the reason says why.
     """
     try:
         connection = AgentConnection(url, on_message, queue_timeout_s, tap)
-    except (InvalidURI, ValueError):  # ValueError: a bad port, bracket or escape
+    except (InvalidURI, ValueError):  # ValueError: an invalid port, bracket or escape
         raise AgentError(EndReason.AGENT_PROTOCOL, "the agent's WebSocket URL is not valid") from None
     try:
         await connection.open(initiation, ssl_context, timeout_s)
@@ -97,9 +97,9 @@ def _timed_out(what: str, seconds: float) -> AgentError:
 
 
 class AgentConnection(asyncio.BufferedProtocol):
-    """An open conversation; made by `connect`.
+    """An open conversation, created by `connect`.
 
-    ``closed`` becomes done when the conversation is over, whichever side ended it.
+    ``closed`` is done when the conversation is over, whichever side ended it.
     """
 
     def __init__(
@@ -140,18 +140,18 @@ class AgentConnection(asyncio.BufferedProtocol):
                 await self._until(self._upgraded)
         except TimeoutError:
             raise _timed_out(f"no WebSocket connection to {where}", timeout_s) from None
-        except (OSError, ValueError) as error:  # ValueError: a bad host name
+        except (OSError, ValueError) as error:  # ValueError: an invalid host name
             raise AgentError(EndReason.AGENT_UNREACHABLE, ConnectFailed(where, reason_of(error))) from None
         self.send(await initiation)
         self._timeout_s = timeout_s
-        limit_s = timeout_s if self._queue is Queue.OUTSIDE else None  # the queue may have answered already
+        limit_s = timeout_s if self._queue is Queue.OUTSIDE else None  # the queue may already have answered
         try:
             async with asyncio.timeout(limit_s) as self._start_deadline:
                 await self._until(self._started)
         except TimeoutError:
             raise _timed_out("the agent announced no conversation", timeout_s) from None
         finally:
-            # The deadline refers to the task, and its cancellation to this frame: a cycle holding the call.
+            # Break the cycle of deadline, task, cancellation and this frame, which would keep the call alive.
             self._start_deadline = None
         if self._can_send:
             self._alive_timer = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._check_alive)
@@ -175,11 +175,11 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     @property
     def _can_send(self) -> bool:
-        """Whether neither side has begun to close; `connection_lost` may still be to come."""
+        """Whether neither side has begun to close; `connection_lost` may still follow."""
         return self._websocket.state is State.OPEN and not self.closed.done()
 
     def send(self, message: bytes) -> None:
-        """Send one text message, or nothing when the conversation is over."""
+        """Send one text message; do nothing if the conversation is over."""
         if self._can_send:
             if self._tap is not None:
                 self._tap.on_client_message(message)
@@ -191,7 +191,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             self._send_text(client_messages.user_audio(audio))
 
     def _send_text(self, message: bytes) -> None:
-        """Bypass the core, which keeps no state of whole messages."""
+        """Send past the core, which keeps no state for complete messages."""
         assert self._transport is not None
         self._transport.write(text_frame(message))
 
@@ -204,7 +204,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         await asyncio.shield(self.closed)
 
     def abort(self) -> None:
-        """Cut the TCP connection, if there is one."""
+        """Cut the TCP connection, if any."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -215,7 +215,7 @@ class AgentConnection(asyncio.BufferedProtocol):
                 self._transport.write(data)
             else:  # the core's mark for the end of the stream
                 self._transport.close()
-                self._close_soon()  # the peer may never read what is still to be sent
+                self._close_soon()  # the peer may never read the rest
 
     # Receiving: called by asyncio
 
@@ -278,7 +278,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             self._give_up(str(error))
             return
         if message is not None:
-            # Before anything that waits learns of it: the first audio may follow in the same segment.
+            # Before waiting tasks run: the first audio may follow in the same segment.
             self._on_message(message)
         if type(message) is not messages.Audio:
             self._follow_session()
@@ -293,7 +293,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             self._follow_queue()
 
     def _follow_queue(self) -> None:
-        """Apply the time limit of the queue instead of the one for the metadata, which may have come."""
+        """Apply the time limit of the queue instead of that for the metadata, which may have arrived."""
         loop = asyncio.get_running_loop()
         if self._queue_timer is not None:
             self._queue_timer.cancel()
@@ -316,7 +316,7 @@ class AgentConnection(asyncio.BufferedProtocol):
     # Ending
 
     def _give_up(self, cause: Cause) -> None:
-        """Close for a breach of the protocol, and read no further."""
+        """Close because of a protocol violation, and stop reading."""
         self._fault = cause
         self._websocket.fail(1002, "Protocol error")
         self._write()

@@ -1,8 +1,8 @@
-"""What the agent sends on its WebSocket, read: text messages, each a JSON object.
+"""Parses the messages from the agent: text messages, each a JSON object.
 
-The schema is ElevenLabs' published AsyncAPI document and Python SDK 2.78. They disagree in places and the
-service adds event types freely, so the reader's rule is: an unknown type, an unknown field or a missing
-optional field is never an error. Only what isn't a JSON object, or claims to be audio and isn't, is.
+The schema is ElevenLabs' published AsyncAPI document and Python SDK 2.78. They disagree in places, and the
+service adds event types at any time. So an unknown type, an unknown field or a missing optional field is
+never an error; only a message that isn't a JSON object, or audio that isn't base64.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from audiosocket_gw.errors import RemoteProtocolError
 Json = Mapping[str, Any]
 
 Alignment = tuple[tuple[int, str], ...]
-"""The characters spoken in a piece of audio, each with the millisecond in that piece at which it ends."""
+"""The characters spoken in a chunk of audio, each with the millisecond in the chunk at which it ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """The conversation has begun; audio formats by name, such as ``pcm_8000``."""
+    """The conversation has started; audio formats by name, such as ``pcm_8000``."""
 
     conversation_id: str
     output_format: str
@@ -33,13 +33,13 @@ class Metadata:
 
 @dataclass(frozen=True, slots=True)
 class Audio:
-    """A piece of a reply, of any length. All pieces of a reply may share one ``event_id``."""
+    """A chunk of a reply, of any length. All chunks of a reply may share one ``event_id``."""
 
     audio: bytes
     event_id: int | None
     alignment: Alignment = ()
     is_final: bool = False
-    """Whether it is the last piece of the reply; seen on the wire, but not in the schema: it may not come."""
+    """Whether it is the last chunk of the reply; observed, but not in the schema: it may be absent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class Interruption:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Wants a pong with the same id, at once. ``event_id`` is sent back as it came."""
+    """Requires a pong with the same id at once; ``event_id`` is returned unchanged."""
 
     event_id: int | str | None
 
@@ -73,14 +73,14 @@ class AgentResponse:
 
 @dataclass(frozen=True, slots=True)
 class AgentResponseCorrection:
-    """The text of the interrupted reply, cut to what was spoken. Not an audio command."""
+    """The text of the interrupted reply, shortened to what was spoken. It doesn't affect audio."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class ClientToolCall:
-    """The agent wants a tool run and its result sent. ``tool_call_id`` is empty when it has none."""
+    """The agent requests a tool call and its result. ``tool_call_id`` may be empty."""
 
     name: str
     tool_call_id: str
@@ -104,12 +104,12 @@ class ServerError:
 
 @dataclass(frozen=True, slots=True)
 class GuardrailTriggered:
-    """The agent's guardrails blocked something; the conversation may end with that."""
+    """The agent's guardrails blocked something; the conversation may end because of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class McpToolCall:
-    """An MCP tool, which ElevenLabs runs, has come so far; ``awaiting_approval`` wants `mcp_approval`."""
+    """The state of an MCP tool, which ElevenLabs runs; ``awaiting_approval`` requires `mcp_approval`."""
 
     name: str
     tool_call_id: str
@@ -118,7 +118,7 @@ class McpToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """A message that the gateway has no use for."""
+    """A message that the gateway doesn't use."""
 
     type: str
 
@@ -142,14 +142,14 @@ ServerMessage = (
 _FROM_URL_ALPHABET = str.maketrans("-_", "+/")
 
 MAX_TIME_MS = 86_400_000
-"""No reply is a day long."""
+"""The longest accepted time in a message: a day."""
 
 DEFAULT_FORMAT = "pcm_16000"
-"""What an agent speaks when its metadata doesn't say: ElevenLabs' JavaScript client assumes it too."""
+"""The agent's format if its metadata has none, as in ElevenLabs' JavaScript client."""
 
 
 def parse(text: str | bytes) -> ServerMessage:
-    """Read one server message.
+    """Parse one server message.
 
     Raises:
         RemoteProtocolError: not a JSON object, or audio that isn't base64.
@@ -182,10 +182,10 @@ def _audio(message: Json) -> Audio:
 
 
 def decode_audio(encoded: str) -> bytes:
-    """Read base64; without padding, in lines, or of the alphabet for URLs, too (RFC 4648, sections 3 and 5).
+    """Decode base64, also without padding, in lines, or in the URL alphabet (RFC 4648, sections 3 and 5).
 
     Raises:
-        RemoteProtocolError: it is something else.
+        RemoteProtocolError: the text isn't base64.
     """
     try:
         return a2b_base64(encoded, strict_mode=True)
@@ -202,7 +202,7 @@ def _decode_unusual(encoded: str) -> bytes:
 
 
 def _alignment(alignment: Json) -> Alignment:
-    """Read what is optional, and only of use for transcripts: nothing in it is an error."""
+    """Parse the alignment, which is optional and only used for transcripts: no error in it matters."""
     if not alignment:
         return ()
     lists = [alignment.get(key) for key in ("chars", "char_start_times_ms", "char_durations_ms")]
@@ -230,7 +230,7 @@ def _ping(message: Json) -> Ping:
 
 def _user_transcript(message: Json) -> ServerMessage:
     text = _text(_object(message, "user_transcription_event"), "user_transcript")
-    # "..." marks a turn that timed out in silence: it was not said.
+    # "..." marks a turn that timed out in silence, not speech.
     return Other("user_transcript") if text.strip() in ("", "...") else UserTranscript(text)
 
 
@@ -255,7 +255,7 @@ def _mcp_tool_call(message: Json) -> McpToolCall:
 
 
 def _tool_call_id(call: Json) -> str:
-    """Read an id, which the schema has as a string; empty when there is none."""
+    """Parse an id, a string in the schema; empty if there is none."""
     value = call.get("tool_call_id")
     return (
         str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(call, "tool_call_id")
@@ -271,7 +271,7 @@ def _queue_status(message: Json) -> QueueStatus:
 
 
 def _error(message: Json) -> ServerError:
-    """Read an error in any of its three reported shapes: ``error_event``, ``error``, or flat."""
+    """Parse an error in any of its three reported forms: ``error_event``, ``error``, or flat."""
     event = _object(message, "error_event") or _object(message, "error") or message
     code = event.get("code")
     words = [_text(event, key) for key in ("error_type", "error_name", "message", "reason")]
@@ -306,7 +306,7 @@ def _text(message: Json, key: str) -> str:
 
 
 def _event_id(event: Json) -> int | None:
-    """Read an id: an integer, 0 included; the official SDK also takes one written as a string."""
+    """Parse an id: an integer, 0 included; the official SDK also accepts a string."""
     value = event.get("event_id")
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         return int(value)

@@ -1,4 +1,4 @@
-"""One conversation in ElevenLabs' protocol, sans-I/O: messages in, replies out, and why it ended."""
+"""One conversation in ElevenLabs' protocol, sans-I/O: messages in, replies out, and the cause of its end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from audiosocket_gw.events import CallEnd, EndReason
 
 
 class Queue(Enum):
-    """Where the conversation stands in ElevenLabs' queue; it may come before the metadata or after it."""
+    """The state in ElevenLabs' queue, which may come before or after the metadata."""
 
     OUTSIDE = auto()
     WAITING = auto()
@@ -30,9 +30,9 @@ class Queue(Enum):
 
 
 class Session:
-    """Give every text message to `receive`, and send what `messages_to_send` returns.
+    """Pass every text message to `receive`, and send what `messages_to_send` returns.
 
-    ``started``: the metadata has come. The time until then, and in the queue, is for the connection to limit.
+    ``started``: the metadata has arrived. The connection limits the time until then and in the queue.
     """
 
     def __init__(self) -> None:
@@ -43,10 +43,10 @@ class Session:
         self._replies: list[bytes] = []
 
     def receive(self, data: bytes) -> messages.ServerMessage | None:
-        """Read a message; None when the call needs nothing of it: a ping, or repeated metadata.
+        """Parse a message; None if the call doesn't need it: a ping, or repeated metadata.
 
         Raises:
-            RemoteProtocolError: it is not a JSON object, or has audio that isn't base64.
+            RemoteProtocolError: the message is not a JSON object, or has audio that isn't base64.
         """
         message = messages.parse(data)
         match message:
@@ -64,11 +64,11 @@ class Session:
             case messages.GuardrailTriggered():
                 self._guardrail = "a guardrail was triggered"
             case _:
-                self._error = self._guardrail = ""  # it was not the last word
+                self._error = self._guardrail = ""  # it was not the last message
         return message
 
     def messages_to_send(self) -> list[bytes]:
-        """Return the replies to what was received, once; send them at once."""
+        """Return and clear the replies; send them at once."""
         replies, self._replies = self._replies, []
         return replies
 
@@ -83,7 +83,7 @@ class Session:
                 self.queue = Queue.OUTSIDE
 
     def end_of(self, cause: Cause) -> CallEnd:
-        """Name the reason for the end that the connection saw, and add what the agent said was wrong."""
+        """Return the end with its reason, including the agent's last error messages."""
         match cause:
             case WebSocketClosed(code, reason):
                 error = "; ".join(filter(None, (self._error, self._guardrail)))

@@ -1,4 +1,4 @@
-"""What the operator has set of the way to the agent."""
+"""Settings of the connection to the agent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
-    """The settings that find an agent; each has the name of its environment variable, times are in seconds.
+    """The settings that locate an agent; each has the name of its environment variable, times are in seconds.
 
     ``elevenlabs_agent_url`` is asked for the agent of each call; without it ``elevenlabs_agent_id`` answers.
     """

@@ -19,26 +19,27 @@ MAX_RECORD = 16_384
 """Bytes of plaintext in one TLS record (RFC 8446, section 5.1)."""
 
 FEED = 4096
-"""Bytes of ciphertext that OpenSSL is given at a time: its memory buffers grow, and never shrink."""
+"""Bytes of ciphertext to pass to OpenSSL at once: its memory buffers grow, and never shrink."""
 
-# One receive buffer for all connections: asyncio fills it and calls buffer_updated in the same loop step.
+# One receive buffer for all connections: asyncio fills it and calls buffer_updated in the same loop
+# iteration.
 _receive_buffer = memoryview(bytearray(65_536))
 
-# Whom a transport knows when all is over: a circle would wait for the collector, which knows nothing of the
-# memory that OpenSSL holds.
-_nobody = asyncio.BufferedProtocol()
+# Stand-in protocol set on close. It breaks the reference cycle, so OpenSSL's memory is freed at once instead
+# of at the next garbage collection.
+_closed_protocol = asyncio.BufferedProtocol()
 
 
 async def create_connection(
     protocol: asyncio.BufferedProtocol, host: str, port: int, context: ssl.SSLContext
 ) -> None:
-    """Connect ``protocol`` by TLS to ``host``, which must prove to be it.
+    """Connect ``protocol`` by TLS to ``host``, whose certificate is checked.
 
-    The protocol is called as the loop's own ``create_connection(..., ssl=context)`` would have it called.
+    The protocol is called as by the loop's own ``create_connection(..., ssl=context)``.
 
     Raises:
         OSError: there is no connection; `ssl.SSLError`, which is one: there is, but not with TLS.
-        ValueError: ``host`` is no name of a host.
+        ValueError: ``host`` is not a valid host name.
     """
     transport = TlsTransport(protocol, context, host)
     loop = asyncio.get_running_loop()
@@ -51,9 +52,9 @@ async def create_connection(
 
 
 class TlsClient:
-    """The client's side of TLS, without a socket: plaintext and ciphertext, each in and out.
+    """The client's side of TLS, sans-I/O: plaintext and ciphertext, each in and out.
 
-    When TLS fails, its methods raise `ssl.SSLError`, and nothing but `alert` may still be called.
+    If TLS fails, its methods raise `ssl.SSLError`, and only `alert` may be called afterwards.
     """
 
     __slots__ = ("_incoming", "_outgoing", "_tls", "_unsealed", "ended")
@@ -68,7 +69,7 @@ class TlsClient:
         """Whether the peer has ended its side, with a close_notify."""
 
     def shake_hands(self) -> bool:
-        """Go on with the handshake; return whether it is complete."""
+        """Continue the handshake; return whether it is complete."""
         try:
             self._tls.do_handshake()
         except ssl.SSLWantReadError:
@@ -76,13 +77,15 @@ class TlsClient:
         return True
 
     def receive_data(self, ciphertext: memoryview) -> None:
-        """Take bytes from the peer. Call `read_into` until nothing is left, lest they pile up."""
+        """Take bytes from the peer. Then call `read_into` until nothing is left, so that they don't
+        accumulate.
+        """
         self._incoming.write(ciphertext)
 
     def read_into(self, buffer: memoryview) -> int:
-        """Decrypt a record, or what fits of it; return its length, or 0 when there is none."""
+        """Decrypt a record, or what fits of it; return its length, or 0 if there is none."""
         if not (self._incoming.pending or self._tls.pending()):
-            return 0  # as OpenSSL would say, by an exception that takes as long as a record
+            return 0  # OpenSSL would raise an exception, which takes as long as a record
         try:
             size = cast(int, self._tls.read(len(buffer), buffer))  # with a buffer it returns the length
         except ssl.SSLWantReadError:
@@ -91,9 +94,9 @@ class TlsClient:
         return size
 
     def seal(self, plaintext: bytes | bytearray | memoryview) -> bytes:
-        """Encrypt; return what is to be sent.
+        """Encrypt; return the bytes to send.
 
-        While a handshake goes on, also a later one (TLS 1.2 knows renegotiation), the plaintext waits.
+        During a handshake, also a later one (renegotiation of TLS 1.2), the plaintext waits.
         """
         if len(plaintext) <= MAX_RECORD and not self._unsealed:  # nearly always; saves a third of the time
             try:
@@ -107,7 +110,7 @@ class TlsClient:
         return self.data_to_send()
 
     def data_to_send(self) -> bytes:
-        """Return what is to be sent: answers to the peer, and plaintext that has waited."""
+        """Return the bytes to send: answers to the peer, and plaintext that has waited."""
         records = []
         with suppress(ssl.SSLWantReadError):
             while self._unsealed:
@@ -123,21 +126,21 @@ class TlsClient:
         return sum(map(len, self._unsealed))
 
     def close(self) -> bytes:
-        """End this side; return the close_notify that is to be sent. What still waits is lost."""
+        """End this side; return the close_notify to send. Waiting plaintext is lost."""
         self._unsealed.clear()
         with suppress(ssl.SSLError):  # there is no TLS yet; or: the peer has not ended its side
             self._tls.unwrap()
         return self._outgoing.read()
 
     def alert(self) -> bytes:
-        """Return what tells the peer why TLS failed."""
+        """Return the alert that tells the peer why TLS failed."""
         return self._outgoing.read()
 
 
 class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     """The transport of ``protocol`` and, for the TCP transport below, the protocol.
 
-    It can do what the agent's connection needs: write, close and abort; reading can't be paused.
+    It supports what the agent's connection needs: write, close and abort; reading can't be paused.
     """
 
     _tcp: asyncio.Transport
@@ -211,7 +214,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._closing = True
         error = self._error or exc
-        protocol, self._protocol = self._protocol, _nobody
+        protocol, self._protocol = self._protocol, _closed_protocol
         if self._open:
             protocol.connection_lost(error)
         elif not self.opened.done():
@@ -226,7 +229,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         return self._open
 
     def _deliver(self) -> None:
-        """Hand on what can be decrypted."""
+        """Deliver what can be decrypted."""
         buffer = memoryview(self._protocol.get_buffer(-1))
         while not self._closing and (size := self._tls.read_into(buffer)):
             self._protocol.buffer_updated(size)

@@ -1,4 +1,4 @@
-"""What the operator has set of the flight recorder."""
+"""Settings of the flight recorder."""
 
 from __future__ import annotations
 
@@ -30,5 +30,5 @@ class FlightSettings:
 
     @property
     def limits(self) -> Limits:
-        """What is kept."""
+        """The limits of retention."""
         return Limits.of(self.flight_max_mb, self.flight_max_days)

@@ -1,4 +1,4 @@
-"""What the operator has set of the recordings."""
+"""Settings of the recordings."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ class RecordingSettings:
 
     @property
     def limits(self) -> Limits:
-        """What is kept."""
+        """The limits of retention."""
         return Limits.of(self.record_max_mb, self.record_max_days)

@@ -1,4 +1,4 @@
-"""Reads the settings from the environment and ``.env``, and explains how to correct each bad one."""
+"""Reads the settings from the environment and ``.env``, and explains how to correct each invalid one."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from audiosocket_gw.settings.variables import Settings
 
 
 class _Environment(BaseSettings, Settings):
-    """The settings; those that aren't given are read from the environment."""
+    """The settings; fields without an argument are read from the environment."""
 
     model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the settings from the environment; ``overrides`` (field names) win over it.
+    """Read the settings from the environment; ``overrides`` (by field name) take precedence.
 
     Raises:
-        ConfigurationError: one or more settings are bad, or don't fit together; the message has a line for
-            each.
+        ConfigurationError: one or more settings are invalid or contradict each other; the message has a line
+        for each.
     """
     settings, faults = read_settings(**overrides)
     faults += GatewaySettings.of(settings).conflicts()
@@ -35,7 +35,7 @@ def load_settings(**overrides: Any) -> Settings:
 
 
 def read_settings(**overrides: Any) -> tuple[Settings, list[str]]:
-    """Read the settings, with the default in place of each bad one; and return a line for each of those.
+    """Read the settings, with the default in place of each invalid one; also return a line for each of those.
 
     The caller can then look for other faults, and report all at the same time.
 

@@ -1,4 +1,4 @@
-"""What the gateway is built from: one frozen object of settings for each room."""
+"""The settings of the gateway: one frozen object per room."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ R = TypeVar("R", bound="DataclassInstance")
 class GatewaySettings:
     """The settings of a gateway, by room.
 
-    ``embedded_agent`` (``AGENT=simulator``): ``agent`` lacks its address, until a simulator has been started.
-    ``tls_ca_file`` is trusted besides the usual authorities, by all but the manager interface.
+    ``embedded_agent`` (``AGENT=simulator``): ``agent`` has no address until a simulator has been started.
+    ``tls_ca_file`` is trusted in addition to the usual authorities, except by the manager interface.
     """
 
     server: ServerSettings
@@ -47,7 +47,7 @@ class GatewaySettings:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Give each room its settings; `conflicts` says whether they fit together."""
+        """Give each room its settings; `conflicts` checks whether they contradict each other."""
         return cls(
             server=_room(ServerSettings, settings),
             call=_room(CallSettings, settings),
@@ -64,7 +64,7 @@ class GatewaySettings:
         )
 
     def conflicts(self) -> Iterator[str]:
-        """Say which settings, each good by itself, don't fit together; a line each."""
+        """Return a line for each contradiction between settings that are valid by themselves."""
         agent, ami, control = self.agent, self.ami, self.control
         if not (self.embedded_agent or agent.elevenlabs_agent_id or agent.elevenlabs_agent_url):
             yield (

@@ -1,6 +1,6 @@
 """The gateway's environment variables: one table of names, types, bounds and defaults.
 
-Secrets are `pydantic.SecretStr`: they print as asterisks wherever they go.
+Secrets are `pydantic.SecretStr`, which prints as asterisks.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _Milliseconds = _read_by(_parse_number)
 
 
 class Settings(BaseModel):
-    """All settings. A field's environment variable has the same name, in capitals.
+    """All settings. A field's environment variable has the same name in upper case.
 
     `load_settings` reads the environment. ``Settings(port=0)`` doesn't: the others have their defaults.
     """
@@ -79,7 +79,7 @@ class Settings(BaseModel):
         default=7200.0,
         ge=0,
         le=2_592_000,
-        description="Seconds after which a call is ended in order; 0: never.",
+        description="Seconds after which a call ends in order; 0: no limit.",
     )
     allowed_peers: Annotated[tuple[IpNetwork, ...], NoDecode, _read_by(parse_networks)] = Field(
         default=(),
@@ -98,21 +98,21 @@ class Settings(BaseModel):
     elevenlabs_agent_url: str | None = Field(
         default=None,
         pattern=r"^https?://",
-        description="Asked for each call's agent; overrides ELEVENLABS_AGENT_ID.",
+        description="Service that names the agent of each call; overrides ELEVENLABS_AGENT_ID.",
     )
     elevenlabs_api_key: SecretStr | None = Field(default=None, description="Needed for private agents.")
     elevenlabs_base_url: str = Field(
         default="https://api.elevenlabs.io",
         pattern=r"^https?://[^/]+",
-        description="The REST host; wss follows from it.",
+        description="The REST host; the wss host is derived from it.",
     )
     agent_url_timeout: float = Field(
-        default=5.0, gt=0, description="Seconds for ELEVENLABS_AGENT_URL to answer."
+        default=5.0, gt=0, description="Timeout of ELEVENLABS_AGENT_URL, in seconds."
     )
     agent_connect_timeout: float = Field(
         default=10.0,
         gt=0,
-        description="Seconds for each step to the agent: signed URL, connection, first message.",
+        description="Timeout of each step to the agent, in seconds: signed URL, connection, first message.",
     )
     agent_queue_timeout: float = Field(
         default=60.0,
@@ -121,13 +121,13 @@ class Settings(BaseModel):
     )
     tls_ca_file: FilePath | None = Field(
         default=None,
-        description="One more authority to trust, a PEM file: of a company's proxy that looks into TLS, or "
+        description="PEM file with another authority to trust: of a company's proxy that inspects TLS, or "
         "of your own ELEVENLABS_BASE_URL or ELEVENLABS_AGENT_URL.",
     )
     drop_interrupted_audio: bool = Field(
         default=False,
         description="After an interruption, also drop audio whose event_id equals the interruption's. "
-        "Off: at worst a short tail of the old reply is heard. On: some ElevenLabs versions go mute.",
+        "Off: at worst a short tail of the old reply is heard. On: some ElevenLabs versions become mute.",
     )
 
     audio_chunk_ms: Annotated[Literal["auto", 20, 40, 60, 80, 100], _Milliseconds] = Field(
@@ -136,7 +136,7 @@ class Settings(BaseModel):
         "AUDIO_CHUNK_MAX_MS while the gateway is busy.",
     )
     audio_chunk_max_ms: Annotated[Literal[20, 40, 60, 80, 100], _Milliseconds] = Field(
-        default=60, description="The most that AUDIO_CHUNK_MS=auto may batch."
+        default=60, description="The largest batch of AUDIO_CHUNK_MS=auto, in milliseconds."
     )
     refuse_overload: bool = Field(
         default=True,
@@ -145,7 +145,7 @@ class Settings(BaseModel):
     barge_in: Annotated[BargeInMode, _AnyCase] = Field(
         default=BargeInMode.AGENT,
         description="Interrupting the agent: agent (ElevenLabs decides), local (the agent pauses at once, "
-        "and goes on unless ElevenLabs confirms), off.",
+        "and resumes unless ElevenLabs confirms), off.",
     )
     barge_in_deadline: float = Field(
         default=1.0, gt=0, le=5, description="Seconds that ElevenLabs has to confirm, with BARGE_IN=local."
@@ -164,7 +164,7 @@ class Settings(BaseModel):
         description="waiting: until the agent speaks first; gaps: whenever it doesn't speak; under: always.",
     )
     hold_audio_gain_db: float = Field(
-        default=0.0, ge=-60, le=20, description="How much louder than in its file, in dB; negative: softer."
+        default=0.0, ge=-60, le=20, description="Gain of the hold audio, in dB; negative: softer."
     )
 
     ami_host: str | None = Field(
@@ -178,15 +178,15 @@ class Settings(BaseModel):
     ami_username: str = Field(default="gateway", description="The user in Asterisk's manager.conf.")
     ami_password: SecretStr | None = Field(default=None, description="The user's secret in manager.conf.")
     ami_md5: bool = Field(
-        default=False, description="Log in by challenge, so that the password itself is not sent."
+        default=False, description="Log in by MD5 challenge instead of sending the password."
     )
     ami_tls: bool = Field(default=False, description="Connect with TLS.")
     ami_tls_ca_file: FilePath | None = Field(
         default=None,
-        description="Authority of Asterisk's certificate, a PEM file, such as ast_tls_cert's ca.crt.",
+        description="PEM file with the authority of Asterisk's certificate, such as ast_tls_cert's ca.crt.",
     )
     ami_tls_name: str | None = Field(
-        default=None, description="The name in Asterisk's certificate, where it isn't that of AMI_HOST."
+        default=None, description="The name in Asterisk's certificate, if it differs from AMI_HOST."
     )
 
     call_variables: Annotated[dict[str, str], NoDecode, _read_by(parse_call_variables)] = Field(
@@ -199,7 +199,7 @@ class Settings(BaseModel):
     transfer_destinations: Annotated[dict[str, Destination], NoDecode, _read_by(Destination.parse_list)] = (
         Field(
             default={},
-            description="Where the agent may send callers, by name: sales=600@queues,support=601@queues.",
+            description="Where the agent may transfer callers, by name: sales=600@queues,support=601@queues.",
         )
     )
     transfer_extensions: re.Pattern[str] | None = Field(
@@ -213,22 +213,24 @@ class Settings(BaseModel):
     )
     originate_channels: re.Pattern[str] = Field(
         default=re.compile(r"(PJ)?SIP/[0-9]{1,5}|Local/[0-9]{1,5}@transfer-targets"),
-        description="Regular expression that the whole channel must match to be rung by `originate`.",
+        description="Regular expression that the whole channel must match to be called by `originate`.",
     )
 
-    tools_dir: Path | None = Field(default=None, description="Folder with your own tools, Python files.")
+    tools_dir: Path | None = Field(default=None, description="Folder with your own tools: Python files.")
     tool_timeout: float = Field(
-        default=10.0, gt=0, le=MAX_TIMEOUT_S, description="Seconds that a tool may take."
+        default=10.0, gt=0, le=MAX_TIMEOUT_S, description="Timeout of a tool, in seconds."
     )
     mcp_approval: Annotated[McpApproval, NoDecode, _read_by(McpApproval.parse)] = Field(
         default=McpApproval(),
-        description="MCP tools that wait for approval: deny, allow, or the names of those that may run.",
+        description="MCP tools that wait for approval: deny, allow, or the names of tools to allow.",
     )
     dtmf_actions: Annotated[dict[str, KeyAction], NoDecode, _read_by(parse_key_actions)] = Field(
-        default={}, description="Keys that act without the agent: 0=transfer:operator,*=hangup."
+        default={}, description="DTMF keys that act without the agent: 0=transfer:operator,*=hangup."
     )
     dtmf_timeout: float = Field(
-        default=2.0, gt=0, description="Seconds without a key that end a number; # does it, too."
+        default=2.0,
+        gt=0,
+        description="Seconds without a key after which a number is complete; # also completes it.",
     )
 
     record_dir: Path | None = Field(
@@ -236,24 +238,25 @@ class Settings(BaseModel):
         description="Folder for a stereo WAV and a transcript of every call; unset: nothing is recorded.",
     )
     record_max_mb: int = Field(
-        default=10_000, ge=0, description="Megabytes of recordings that are kept; 0: without limit."
+        default=10_000, ge=0, description="Megabytes of recordings to keep; 0: no limit."
     )
     record_max_days: float = Field(
-        default=30, ge=0, le=36_500, description="Days that recordings are kept; 0: for ever."
+        default=30, ge=0, le=36_500, description="Days to keep recordings; 0: no limit."
     )
 
     flight_dir: Path | None = Field(
         default=None,
-        description="Folder for flight recordings, to reproduce faults with; unset: none are made.",
+        description="Folder for flight recordings, to reproduce faults; unset: nothing is recorded.",
     )
     flight_keep: Annotated[FlightKeep, _AnyCase] = Field(
-        default=FlightKeep.BAD, description="bad: keep those of calls that ended badly; all: keep every one."
+        default=FlightKeep.BAD,
+        description="bad: keep those of calls that ended badly; all: keep all.",
     )
     flight_max_mb: int = Field(
-        default=1_000, ge=0, description="Megabytes of flight recordings that are kept; 0: without limit."
+        default=1_000, ge=0, description="Megabytes of flight recordings to keep; 0: no limit."
     )
     flight_max_days: float = Field(
-        default=7, ge=0, le=36_500, description="Days that flight recordings are kept; 0: for ever."
+        default=7, ge=0, le=36_500, description="Days to keep flight recordings; 0: no limit."
     )
 
     log_level: Annotated[LogLevel, _AnyCase] = Field(
@@ -266,8 +269,8 @@ class Settings(BaseModel):
         # An id or a password in quotes is accepted here, and rejected by every server that receives it.
         if isinstance(value, str) and len(value) > 1 and value[0] + value[-1] in _QUOTES:
             raise ValueError(
-                "the value stands in quotes, and they are a part of it: a shell and .env take quotes off, "
-                "`docker run --env-file` doesn't. Leave them out"
+                "the value includes quotes: a shell and .env remove quotes, "
+                "`docker run --env-file` doesn't. Remove them"
             )
         return value
 
@@ -288,7 +291,7 @@ class Settings(BaseModel):
     @field_validator("elevenlabs_api_key")
     @classmethod
     def _header_value(cls, value: SecretStr | None) -> SecretStr | None:
-        # Anything else would be refused as a header by an error that shows it.
+        # Anything else would be rejected as a header by an error that shows it.
         if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
             raise ValueError("a key is printable ASCII without blanks")
         return value
@@ -309,5 +312,5 @@ class Settings(BaseModel):
 
     @property
     def transfer_policy(self) -> TransferPolicy:
-        """Where the agent may send callers."""
+        """The transfer policy."""
         return TransferPolicy.of(self.transfer_destinations, self.transfer_extensions, self.transfer_contexts)

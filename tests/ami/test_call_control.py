@@ -370,7 +370,7 @@ async def test_redirect_that_ends_at_the_invalid_extension() -> None:
 
 async def test_redirect_that_moves_nobody() -> None:
     async with call(replace(TIMING, landing_s=0.2)) as (_, control):
-        with pytest.raises(ControlError, match=r"within 0\.2 s nobody came to 600@queues"):
+        with pytest.raises(ControlError, match=r"the caller did not reach 600@queues within 0\.2 s"):
             await (await control.locate(CALL)).redirect("queues", "600")
 
 
@@ -398,7 +398,7 @@ ATTEMPTS: dict[str, Attempt] = {
 async def test_permission_denied(action: str) -> None:
     async with call() as (fake, control):
         fake.replies[action] = DENIED
-        with pytest.raises(ControlError, match=f"refused {action}: Permission denied .*write="):
+        with pytest.raises(ControlError, match=f"rejected {action}: Permission denied .*write="):
             await ATTEMPTS[action](control)
 
 
@@ -523,7 +523,7 @@ async def test_originate_that_is_not_reported_on() -> None:
 async def test_originate_that_fails_says_why(reply: str) -> None:
     async with call() as (fake, control):
         fake.replies["Originate"] = reply
-        with pytest.raises(ControlError, match="the call to PJSIP/100 did not come about: busy"):
+        with pytest.raises(ControlError, match="the call to PJSIP/100 failed: busy"):
             await control.originate("PJSIP/100", "phones", "5001")
 
 

@@ -115,7 +115,7 @@ async def test_refusal_is_in_asterisks_words() -> None:
     async with fake_asterisk() as fake, connection(fake) as client:
         fake.replies["Originate"] = "Response: Error\nMessage: Permission denied"
         with pytest.raises(
-            AmiActionError, match=r"refused Originate: Permission denied .*needs write=originate"
+            AmiActionError, match=r"rejected Originate: Permission denied .*needs write=originate"
         ):
             await client.perform("Originate", {})
 
@@ -154,7 +154,7 @@ async def test_each_reason_for_no_connection_is_told_once(caplog: pytest.LogCapt
             await comes("Connect call failed")
             right, fake.greeting = fake.greeting, b"SSH-2.0\r\n"
             await fake.start()
-            await comes("no Asterisk manager")
+            await comes("not an Asterisk manager")
             await asyncio.sleep(0.3)
             assert len(caplog.records) == 2
             fake.greeting = right
@@ -348,7 +348,7 @@ async def test_user_that_may_not_list_the_channels(caplog: pytest.LogCaptureFixt
             await fake.came("CoreShowChannels")
             assert (await client.perform("Ping", {})).headers["Response"] == "Success"
             assert client.connected
-    assert "can't be found: Asterisk refused CoreShowChannels: Permission denied" in caplog.text
+    assert "can't be found: Asterisk rejected CoreShowChannels: Permission denied" in caplog.text
     assert "needs write=reporting" in caplog.text
 
 
@@ -406,7 +406,7 @@ async def test_server_that_is_no_asterisk(greeting: bytes, caplog: pytest.LogCap
     async with fake_asterisk() as fake:
         fake.greeting = greeting
         async with AmiClient(fake.address, TIMING):
-            while "is no Asterisk manager" not in caplog.text:
+            while "not an Asterisk manager" not in caplog.text:
                 await asyncio.sleep(0.01)
 
 
@@ -492,7 +492,7 @@ async def test_flood_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
         fake.say(NEWEXTEN.replace(str(CALL), str(last)))
         while client.registry.channel_of(last) is None:
             await client.wait_for_update()
-    assert caplog.text.count("Asterisk sends the events of everybody's calls") == 1
+    assert caplog.text.count("Asterisk sends the events of all calls") == 1
 
 
 # Asterisk stops
@@ -521,7 +521,7 @@ async def test_asterisk_that_stops_is_no_matter_of_the_password(
 async def test_wrong_password_names_the_settings(caplog: pytest.LogCaptureFixture) -> None:
     async with fake_asterisk() as fake, AmiClient(replace(fake.address, password=SecretStr("x")), TIMING):
         await fake.came("Login", 2)
-    assert "refused the login (Authentication failed): set AMI_USERNAME and AMI_PASSWORD" in caplog.text
+    assert "rejected the login (Authentication failed): set AMI_USERNAME and AMI_PASSWORD" in caplog.text
 
 
 # The release
@@ -530,7 +530,7 @@ async def test_wrong_password_names_the_settings(caplog: pytest.LogCaptureFixtur
 @pytest.mark.parametrize(
     ("version", "words"),
     [
-        ("20.9.3", ["this is Asterisk 20.9.3, with which: keys don't arrive", "UUID()"]),
+        ("20.9.3", ["this is Asterisk 20.9.3, with which: DTMF keys don't arrive", "UUID()"]),
         ("22.10.1+dfsg-1", []),
     ],
 )

@@ -7,7 +7,7 @@ import pytest
 from audiosocket_gw.ami.releases import Release, limitations
 
 BUSY = "processor core"
-KEYS = "keys don't arrive"
+KEYS = "DTMF keys don't arrive"
 NOISE = "comfort noise"
 SPLIT = "network splits"
 WIDEBAND = "wideband"
@@ -72,7 +72,7 @@ def test_limitations(version: str, expected: set[str]) -> None:
 def test_too_old(version: str) -> None:
     release = Release.parse(version)
     assert release is not None
-    assert limitations(release) == ("it has no AudioSocket that the gateway knows",)
+    assert limitations(release) == ("its AudioSocket is not supported",)
 
 
 @pytest.mark.parametrize(

@@ -348,9 +348,9 @@ async def test_wrong_password(lab: Lab, caplog: pytest.LogCaptureFixture) -> Non
         await call.goes_on()
         assert not (await call.use("avr_hangup")).is_error
         await call.watch.logged(r"Executing \[s@after-agent:1\]")
-        while "refused the login" not in caplog.text:
+        while "rejected the login" not in caplog.text:
             await asyncio.sleep(0.05)
-    assert caplog.text.count("refused the login") == 1
+    assert caplog.text.count("rejected the login") == 1
 
 
 async def test_permission_denied(lab: Lab) -> None:

@@ -78,7 +78,7 @@ async def test_nobody_is_there(lab: Lab) -> None:
     async with lab.watch():
         status, output = await _originate(lab, "PJSIP/1001")
     assert status == 1
-    assert "the call to PJSIP/1001 did not come about: no such extension, or not reachable" in output
+    assert "the call to PJSIP/1001 failed: no such extension, or not reachable" in output
 
 
 async def test_a_number_outside_is_not_rung(lab: Lab) -> None:

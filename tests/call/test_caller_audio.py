@@ -11,7 +11,7 @@ def test_frames_that_need_no_look_are_known_by_their_length() -> None:
     linear, longer = Audio(Kind.SLIN, bytes(320)), Audio(Kind.SLIN, bytes(640))
     caller.look_at(linear)
     assert caller.settled_bytes == NOT_SETTLED, "who knows what that is?"
-    caller.expect("slin")
+    caller.set_codec("slin")
     assert caller.settled_bytes == NOT_SETTLED
     caller.look_at(linear)
     assert (caller.kind, caller.settled_bytes) == (Kind.SLIN, 320)
@@ -28,6 +28,6 @@ def test_frames_that_need_no_look_are_known_by_their_length() -> None:
 
 def test_frames_that_nobody_can_decode_are_never_settled() -> None:
     caller = CallerAudio()
-    caller.expect("g722")
+    caller.set_codec("g722")
     caller.look_at(Audio(Kind.SLIN, bytes(160)))
     assert caller.settled_bytes == NOT_SETTLED

@@ -553,7 +553,7 @@ def _give(driver: Driver, name: str, *values: Any) -> None:
         "silence": lambda: conversation.speech.silence(now),
         "go on": lambda present: progress.go_on(now, agent_present=present),
         "send": lambda: conversation.send(b"{}"),
-        "codec": lambda codec: conversation.caller_audio.expect(codec),
+        "codec": lambda codec: conversation.caller_audio.set_codec(codec),
         "close": lambda reason: driver.close(CallEnd(reason, "x")),
     }
     actions[name](*values)

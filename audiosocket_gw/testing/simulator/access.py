@@ -1,4 +1,4 @@
-"""Who may talk to the simulated agent: the API key, the agent ids, and the signatures of signed URLs."""
+"""Access to the simulated agent: the API key, the agent ids, and the signatures of signed URLs."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Denial:
 
 
 def deny(status: int, name: str, message: str) -> Denial:
-    """Build a denial in the form of ElevenLabs' errors, of all but validation errors."""
+    """Build a denial in the form of ElevenLabs' errors, except validation errors."""
     return Denial(status, {"detail": {"status": name, "message": message}})
 
 
@@ -35,10 +35,10 @@ class _Grant:
 
 
 class Access:
-    """Decide who gets in. ``now`` is everywhere the loop time, in seconds."""
+    """Decides who may connect. ``now`` is always the loop time, in seconds."""
 
     def __init__(self, scenario: Scenario, api_key: str | None) -> None:
-        """``api_key``: None lets everybody in."""
+        """``api_key``: None requires no key."""
         self._scenario = scenario
         self._api_key = api_key
         self._grants: dict[str, _Grant] = {}
@@ -52,7 +52,7 @@ class Access:
         return deny(401, "invalid_api_key", "Invalid API key")
 
     def check_agent(self, agent_id: str | None) -> Denial | None:
-        """Check that the request names an agent, and that there is such an agent."""
+        """Check that the request names an existing agent."""
         if not agent_id:
             return Denial(
                 422, {"detail": [{"loc": ["query", "agent_id"], "msg": "Field required", "type": "missing"}]}
@@ -62,7 +62,7 @@ class Access:
         return None
 
     def sign(self, agent_id: str, now: float, *, single_use: bool) -> str:
-        """Return a new signature that lets one start a conversation with the agent."""
+        """Return a new signature for a conversation with the agent."""
         self._grants = {
             signature: grant for signature, grant in self._grants.items() if grant.expires_at > now
         }
@@ -71,7 +71,9 @@ class Access:
         return signature
 
     def check_signature(self, signature: str | None, agent_id: str, now: float) -> Denial | None:
-        """Check a WebSocket's signature, and use it up if it is for one use. A public agent needs none."""
+        """Check a WebSocket's signature, and invalidate it if it is for one use. A public agent needs
+        none.
+        """
         if signature is None and not self._scenario.private:
             return None
         if signature is None:

@@ -1,7 +1,7 @@
-"""What a client may send to an ElevenLabs agent, checked strictly.
+"""Parses what a client may send to an ElevenLabs agent, strictly.
 
-The shapes are those of the public AsyncAPI description of the Agents WebSocket. ElevenLabs closes with 1008,
-"Invalid message received", when a message has another one.
+The schema is the public AsyncAPI description of the Agents WebSocket. ElevenLabs closes with 1008, "Invalid
+message received", if a message doesn't match it.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class UserAudio:
 
 @dataclass(frozen=True, slots=True)
 class Initiation:
-    """``conversation_initiation_client_data``: what the client wants of this conversation."""
+    """``conversation_initiation_client_data``: the client's settings of this conversation."""
 
     overrides: tuple[str, ...]
-    """The fields it overrides, as paths: ``agent.prompt.llm``."""
+    """The overridden fields, as paths: ``agent.prompt.llm``."""
     variables: Mapping[str, Any]
 
 
@@ -58,14 +58,14 @@ class McpApproval:
 
 @dataclass(frozen=True, slots=True)
 class UserText:
-    """``user_message`` or ``multimodal_message``: it counts as if the caller had said it."""
+    """``user_message`` or ``multimodal_message``: it counts as spoken by the caller."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """A message that is right and has no effect here."""
+    """A valid message that has no effect here."""
 
     type: str
 
@@ -79,10 +79,10 @@ _MORE_TO_ENABLE = ("starting_workflow_node_id", "procedure_ids", "start_procedur
 
 
 def decode(text: str) -> dict[str, Any]:
-    """Read a message as a JSON object.
+    """Parse a message as a JSON object.
 
     Raises:
-        RemoteProtocolError: it is something else.
+        RemoteProtocolError: the message is something else.
     """
     try:
         message = json.loads(text)
@@ -94,10 +94,10 @@ def decode(text: str) -> dict[str, Any]:
 
 
 def parse(message: dict[str, Any]) -> ClientMessage:
-    """Check a message and say what it means.
+    """Check and parse a message.
 
     Raises:
-        RemoteProtocolError: an unknown type, or a field is missing or of another type.
+        RemoteProtocolError: the type is unknown, or a field is missing or of the wrong type.
     """
     if "user_audio_chunk" in message:
         return UserAudio(_decode_base64(_take(message, "user_audio_chunk", str)))

@@ -10,21 +10,21 @@ class ConversationLog:
     """The messages and the audio of one conversation. All times are loop times, in seconds."""
 
     def __init__(self, *, record: bool) -> None:
-        """``record``: keep audio and messages; without it they are forgotten at once."""
+        """``record``: keep audio and messages; otherwise they are discarded."""
         self._record = record
         self.initiation: Message | None = None
         """The ``conversation_initiation_client_data`` message, as it came."""
         self.received_audio = bytearray()
         self.received_audio_sizes: list[tuple[float, int]] = []
         self.received: list[tuple[float, Message]] = []
-        """All JSON messages of the client but audio."""
+        """All JSON messages of the client except audio."""
         self.sent_audio = bytearray()
         self.sent_audio_sizes: list[tuple[float, int]] = []
         self.sent: list[tuple[float, Message]] = []
-        """All messages to the client but the audio of `SimulatedAgent.send_audio`."""
+        """All messages to the client except the audio of `SimulatedAgent.send_audio`."""
         self.tool_results: list[ToolResult] = []
         self.violations: list[str] = []
-        """What the client did wrong, for people."""
+        """The client's errors, in words."""
 
     def add_received(self, message: Message, at: float) -> None:
         if self._record:

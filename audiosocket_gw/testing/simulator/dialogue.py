@@ -1,4 +1,4 @@
-"""What the simulated agent says and does: it takes turns with the caller, along the scenario."""
+"""The dialogue of the simulated agent: it takes turns with the caller, according to the scenario."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Reply:
 
 
 class Dialogue:
-    """The agent's part: `hear` and `read` tell it what the caller says, `run` answers."""
+    """The agent's part: `hear` and `read` receive what the caller says, `run` answers."""
 
     def __init__(self, agent: SimulatedAgent) -> None:
         scenario = agent.scenario
@@ -45,12 +45,12 @@ class Dialogue:
         self._caller_turns: asyncio.Queue[str | None] = asyncio.Queue()
         """What the caller wrote, or None for something spoken."""
         self._interrupted = asyncio.Event()
-        """Set while the rest of the present turn is void."""
+        """Set while the rest of the current turn is void."""
         self._reply: _Reply | None = None
         self._said: Speech | None = None
 
     async def hear(self, linear: bytes) -> None:
-        """Listen to linear audio of the caller."""
+        """Receive linear audio from the caller."""
         for heard in self._vad.feed(linear):
             if heard == Heard.SPEECH_ENDED:
                 self._caller_turns.put_nowait(None)
@@ -58,7 +58,7 @@ class Dialogue:
                 await self._barge_in()
 
     async def read(self, text: str) -> None:
-        """Take a message that the caller wrote; it interrupts, as speech does."""
+        """Receive a written message from the caller; it interrupts like speech."""
         if self._is_playing:
             await self._barge_in()
         self._caller_turns.put_nowait(text)
@@ -139,7 +139,7 @@ class Dialogue:
             await self._agent.end(close)
 
     async def _use_tools(self, tools: Sequence[Tool]) -> bool:
-        """Call the tools, all at once; return whether each that has to answer did so without an error."""
+        """Call all tools at once; return whether each expected answer came without an error."""
         agent = self._agent
         calls = [await self._call(tool) for tool in tools]
         audio = self._scenario.barge_in == BargeIn.TOOL_AUDIO
@@ -158,7 +158,7 @@ class Dialogue:
         return await self._agent.call_tool(tool.name, tool.parameters, with_id=not tool.without_id)
 
     async def _say(self, speech: Speech | None, close: Close | None = None) -> None:
-        """Send a reply in bursts, faster than real time. ``close`` may come in the middle of it."""
+        """Send a reply in bursts, faster than real time. ``close`` may end it in the middle."""
         if speech is None:
             return
         agent, scenario = self._agent, self._scenario
@@ -203,7 +203,7 @@ class Dialogue:
     # Interruption.
 
     async def _barge_in(self) -> None:
-        """Stop speaking: the caller has cut in."""
+        """Stop speaking: the caller has interrupted."""
         agent = self._agent
         interrupted_id, reply = agent.event_id, self._reply if self._is_playing else None
         self._interrupted.set()
@@ -227,7 +227,7 @@ class Dialogue:
         return " ".join(words[: int(len(words) * share)])
 
     async def _playback(self) -> None:
-        """Wait until the caller has heard all, or interrupts."""
+        """Wait until the caller has heard everything, or interrupts."""
         while self._is_playing and not self._interrupted.is_set():
             await self._pause(self._agent.playing_until - self._agent.now())
 
@@ -240,7 +240,7 @@ class Dialogue:
 
 
 async def _answer(call: ToolCall, timeout_s: float) -> None:
-    """Wait for the answer to a tool call, or until it is too late."""
+    """Wait for the answer to a tool call, or its timeout."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(call.answered.wait(), timeout_s)
 
@@ -248,8 +248,8 @@ async def _answer(call: ToolCall, timeout_s: float) -> None:
 def burst_cuts(size: int, bursts: int, sample_bytes: int, odd_bytes: bool) -> list[int]:
     """Return where to cut a reply of ``size`` bytes: 0, the cuts, ``size``.
 
-    The first burst is the smallest: a real greeting was seen to come in 1.0 and 2.4 s. No cut is at a
-    multiple of 320 bytes, 20 ms of pcm_8000; with ``odd_bytes`` every second one is in mid-sample.
+    The first burst is the smallest: a real greeting came in 1.0 and 2.4 s. No cut is at a multiple of 320
+    bytes, 20 ms of pcm_8000; with ``odd_bytes`` every second cut is in mid-sample.
     """
     cuts = [0]
     for index in range(1, bursts):

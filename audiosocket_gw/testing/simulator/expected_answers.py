@@ -1,4 +1,4 @@
-"""What the agent has asked the client, and which of it has been answered: pings, tool calls, approvals."""
+"""The agent's open requests to the client: pings, tool calls, approvals."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from audiosocket_gw.testing.simulator.server_messages import Message
 
 @dataclass(slots=True)
 class ToolCall:
-    """A tool call on its way; ``result`` is there when ``answered`` is set."""
+    """An open tool call; ``result`` is valid when ``answered`` is set."""
 
     name: str
     answered: asyncio.Event = field(default_factory=asyncio.Event)
     result: ToolResult | None = None
 
     def answer(self, result: ToolResult) -> None:
-        """Set the result, and wake who waits for it."""
+        """Set the result, and wake the waiting task."""
         self.result = result
         self.answered.set()
 
@@ -33,23 +33,23 @@ class Ping:
 
 
 class ExpectedAnswers:
-    """The questions of one conversation. Each answer must match one that is open.
+    """The requests of one conversation. Each answer must match an open one.
 
-    The methods that take an answer raise `RemoteProtocolError` where it matches none.
+    The methods that take an answer raise `RemoteProtocolError` if it matches none.
     """
 
     def __init__(self) -> None:
         self.pings: dict[int, Ping] = {}
-        """Those without an answer, by event id."""
+        """Unanswered pings, by event id."""
         self.tool_calls: dict[str, ToolCall] = {}
-        """By ``tool_call_id``; a call without one is at ``""``."""
+        """Tool calls by ``tool_call_id``; a call without one is at ``""``."""
         self.mcp_calls: dict[str, ToolCall] = {}
         """By ``tool_call_id``."""
         self.ping_ms: int | None = None
-        """The latency that the last pong has shown."""
+        """The latency of the last pong."""
 
     def add(self, message: Message, now: float) -> None:
-        """Take a message that is about to be sent; most ask nothing."""
+        """Record a message before it is sent; most need no answer."""
         match message:
             case {"type": "ping", "ping_event": {"event_id": int(event_id)}}:
                 self.pings[event_id] = Ping(now)
@@ -66,7 +66,7 @@ class ExpectedAnswers:
                 self.mcp_calls.setdefault(ident, ToolCall(name))
 
     def receive_pong(self, event_id: int, now: float) -> None:
-        """Take a pong."""
+        """Receive a pong."""
         ping = self.pings.pop(event_id, None)
         if ping is None:
             raise RemoteProtocolError(f"a pong with event_id {event_id}, which no ping is waiting for")

@@ -1,4 +1,4 @@
-"""What the simulated agent can say: the words, and their audio in any of the agent's formats.
+"""The prompts of the simulated agent: words, and audio in any of the agent's formats.
 
 The shipped prompts are 16-bit mono WAV files at 8 kHz, made once by `scripts/make_prompts.sh`, so that a
 telephone call carries them unchanged.
@@ -34,7 +34,7 @@ WORDS = {
 
 
 def path_of(prompt: str) -> Path:
-    """Return the WAV file of a shipped prompt, or ``prompt`` itself when it names a ``.wav`` file."""
+    """Return the WAV file of a shipped prompt, or ``prompt`` itself if it names a ``.wav`` file."""
     return Path(prompt) if prompt.endswith(".wav") else FOLDER / f"{prompt}.wav"
 
 

@@ -1,4 +1,4 @@
-"""The simulator's HTTP requests: how a client with an API key gets a signed URL for a private agent."""
+"""The simulator's REST interface: signed URLs for a private agent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONVERSATION_PATH = "/v1/convai/conversation"
 
 
 class Rest:
-    """Answer the HTTP requests."""
+    """Answers the HTTP requests."""
 
     def __init__(self, scenario: Scenario, access: Access) -> None:
         self._scenario = scenario
@@ -53,7 +53,7 @@ def respond(denial: Denial) -> JSONResponse:
 
 
 async def _delay(request: Request, seconds: float) -> None:
-    """Wait, but not for a client that has left."""
+    """Wait, unless the client has left."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while (await request.receive())["type"] != "http.disconnect":

@@ -1,6 +1,6 @@
-"""What the simulated agent is like and how it behaves: a frozen dataclass, or the TOML file for it.
+"""The scenario of a simulated agent: a frozen dataclass, also read from a TOML file.
 
-The keys of the file are the fields here; `docs/simulator.md` explains them to those who write such files.
+The keys of the file are the fields here; `docs/simulator.md` explains them.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ QUEUE_STATUSES = ("waiting", "admitted", "timed_out")
 
 
 class Mode(StrEnum):
-    """What drives a conversation."""
+    """What controls a conversation."""
 
     CONVERSATION = "conversation"
     """The greeting and the turns of the scenario, on the caller's speech and silence."""
     ECHO = "echo"
-    """The caller's audio comes straight back."""
+    """The caller's audio is sent back."""
     SILENT = "silent"
-    """Nothing is said."""
+    """The agent never speaks."""
     MANUAL = "manual"
     """A test, through the `SimulatedAgent` object."""
 
 
 class Metadata(StrEnum):
-    """When the first message, ``conversation_initiation_metadata``, comes, and what it looks like."""
+    """Time and form of the first message, ``conversation_initiation_metadata``."""
 
     ON_INIT = "on-init"
     """On the client's first message, or after ``metadata_wait_s``."""
@@ -55,7 +55,7 @@ class Metadata(StrEnum):
 
 
 class Refusal(StrEnum):
-    """How a WebSocket that has no valid signature, or no such agent, is turned away."""
+    """How a WebSocket without a valid signature or agent is rejected."""
 
     HTTP = "http"
     """By an HTTP status in place of the upgrade: 401, 404, 422."""
@@ -67,7 +67,7 @@ class Refusal(StrEnum):
 
 
 class SignedUrlAnswer(StrEnum):
-    """What get-signed-url answers to a good request."""
+    """The answer of get-signed-url to a valid request."""
 
     OK = "ok"
     BUSY = "busy"
@@ -75,20 +75,20 @@ class SignedUrlAnswer(StrEnum):
     SERVER_ERROR = "server-error"
     HTML = "html"
     MALFORMED = "malformed"
-    """Status 200, and JSON that breaks off."""
+    """Status 200 and incomplete JSON."""
     NO_URL = "no-url"
     """Status 200, and JSON without ``signed_url``."""
 
 
 class QueueAt(StrEnum):
-    """When the queue for a free conversation comes: the order isn't documented."""
+    """The position of the queue for a free conversation: the order isn't documented."""
 
     AFTER_METADATA = "after-metadata"
     BEFORE_METADATA = "before-metadata"
 
 
 class BargeIn(StrEnum):
-    """What ``interruption`` looks like; its ``event_id`` is disputed among the official clients."""
+    """The form of ``interruption``; the official clients disagree about its ``event_id``."""
 
     INTERRUPTED_ID = "interrupted-id"
     """The id of the interrupted reply; the next reply has the next id."""
@@ -103,7 +103,7 @@ class BargeIn(StrEnum):
 
 
 class Alignment(StrEnum):
-    """The ``alignment`` of audio messages: which character is spoken when."""
+    """The ``alignment`` of audio messages: the time of each character."""
 
     ABSENT = "absent"
     NULL = "null"
@@ -128,7 +128,7 @@ _TOO_LONG = Close(reason="Conversation has exceeded maximum duration")
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """All there is to say about a simulated agent. Use `dataclasses.replace` to vary one."""
+    """The definition of a simulated agent. Use `dataclasses.replace` for a variant."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
 
@@ -137,7 +137,7 @@ class Scenario:
     mode: Mode = Mode.CONVERSATION
 
     agents: tuple[str, ...] = ()
-    """The ids of the agents there are; none: any id is an agent."""
+    """The existing agent ids; empty: any id is an agent."""
     private: bool = False
     """A WebSocket needs a signed URL."""
     refusal: Refusal = Refusal.HTTP
@@ -181,9 +181,9 @@ class Scenario:
     """After this much silence the agent closes; 0: never."""
     barge_in: BargeIn = BargeIn.INTERRUPTED_ID
     restart_ids: bool = False
-    """After an interruption, event ids begin anew at 1."""
+    """After an interruption, event ids restart at 1."""
     background_dbfs: Annotated[float, Field(ge=-96, le=-20)] | None = None
-    """The level of noise that the agent sends without a pause while it doesn't speak; none: nothing comes."""
+    """The level of the continuous noise that the agent sends while it doesn't speak; None: no noise."""
 
     bursts: Annotated[int, Field(ge=1)] = 2
     """Audio messages per reply. They are never multiples of 20 ms."""
@@ -202,13 +202,13 @@ class Scenario:
     ping_interval_s: Positive = 2.0
     first_ping_id: int = 0
     pong_timeout_s: NotNegative = 0.0
-    """A ping must be answered within this time; 0: whenever."""
+    """A ping must be answered within this time; 0: no limit."""
     input_timeout_s: Positive = 60.0
-    """The conversation ends with 1002 after this long without any message but pongs."""
+    """The conversation ends with 1002 after this long without any message except pongs."""
     max_duration_s: Positive = 600.0
     max_duration_close: Close = _TOO_LONG
     error_events: ErrorEvent = ErrorEvent.NESTED
-    """The form of the ``error`` message with which the simulator rejects what the client did wrong."""
+    """The form of the ``error`` message for an error of the client."""
 
     def __post_init__(self) -> None:
         _check("input_format", [self.input_format], FORMATS)

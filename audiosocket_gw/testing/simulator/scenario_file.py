@@ -23,8 +23,8 @@ def load_scenario(name_or_path: str) -> Scenario:
     """Read a shipped scenario by its name, or any other from a ``.toml`` file.
 
     Raises:
-        ConfigurationError: there is no such scenario, or the file is wrong; the message names the file, each
-            bad key, its value and what it takes.
+        ConfigurationError: there is no such scenario, or the file is invalid; the message names the file,
+        each invalid key, its value and what it accepts.
     """
     path = Path(name_or_path) if name_or_path.endswith(".toml") else FOLDER / f"{name_or_path}.toml"
     try:

@@ -27,11 +27,11 @@ from audiosocket_gw.testing.simulator.websocket import WebSocketConnection
 logger = logging.getLogger(__name__)
 
 _CLOSING_TIME_S = 1.0
-"""How long clients have, at the end, to take what is still to be sent to them."""
+"""Time for clients to receive the remaining messages at the end."""
 
 
 class _WebSocketProtocol(WebSocketsSansIOProtocol):
-    """Let the application reach the transport: it has to be able to cut the connection."""
+    """Gives the application access to the transport, to cut the connection."""
 
     async def run_asgi(self) -> None:
         self.scope["state"]["transport"] = self.transport
@@ -39,13 +39,13 @@ class _WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 class Simulator:
-    """An ElevenLabs look-alike. Use it as an asynchronous context manager.
+    """A stand-in for ElevenLabs. Use it as an asynchronous context manager.
 
-    ``api_key``: what clients must send as ``xi-api-key`` for a signed URL; None: nothing. ``record``: keep
-    every conversation with its audio and messages, for tests; without it nothing of an ended one is kept.
+    ``api_key``: the ``xi-api-key`` required for a signed URL; None: none. ``record``: keep every conversation
+    with its audio and messages, for tests; otherwise ended ones are discarded.
 
-    Leaving the context closes all conversations. If the simulator itself failed in any of them, that is
-    raised then, as an `ExceptionGroup`.
+    The end of the context closes all conversations. If the simulator itself failed in any of them, it then
+    raises an `ExceptionGroup`.
     """
 
     def __init__(
@@ -85,7 +85,7 @@ class Simulator:
 
     @property
     def base_url(self) -> str:
-        """What goes into ``ELEVENLABS_BASE_URL``: ``http://127.0.0.1:PORT``."""
+        """The value for ``ELEVENLABS_BASE_URL``: ``http://127.0.0.1:PORT``."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
@@ -140,7 +140,7 @@ class Simulator:
         try:
             await Session(agent).run()
         except Exception as error:
-            # One conversation must not disturb another, nor fail in silence.
+            # One conversation must not disturb another, nor fail silently.
             logger.exception("%s: the simulator failed", conversation_id)
             self._failures.append(error)
             await connection.close(1011, "Internal error")

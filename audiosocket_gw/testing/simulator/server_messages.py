@@ -1,4 +1,4 @@
-"""What an ElevenLabs agent sends: one function a message."""
+"""Builds the messages of an ElevenLabs agent: one function per message."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def agent_response(text: str, event_id: int) -> Message:
 
 
 def agent_response_correction(original: str, corrected: str, event_id: int) -> Message:
-    """Build the text of an interrupted reply, cut to what was spoken."""
+    """Build the text of an interrupted reply, shortened to what was spoken."""
     event = {"original_agent_response": original, "corrected_agent_response": corrected, "event_id": event_id}
     return {"type": "agent_response_correction", "agent_response_correction_event": event}
 
@@ -71,17 +71,17 @@ def agent_response_complete(event_id: int) -> Message:
 
 
 def interruption(event_id: int) -> Message:
-    """Build the message that what the caller has yet to hear is void."""
+    """Build the message that makes unheard audio void."""
     return {"type": "interruption", "interruption_event": {"event_id": event_id}}
 
 
 def ping(event_id: int, ping_ms: int | None) -> Message:
-    """Build a ping; ``ping_ms`` is the latency measured last."""
+    """Build a ping; ``ping_ms`` is the last measured latency."""
     return {"type": "ping", "ping_event": {"event_id": event_id, "ping_ms": ping_ms}}
 
 
 def queue_status(status: str) -> Message:
-    """Build the message of how the wait for a free place goes."""
+    """Build the state of the queue for a free conversation."""
     return {"type": "queue_status", "queue_status_event": {"status": status}}
 
 
@@ -117,7 +117,7 @@ def mcp_tool_call(name: str, tool_call_id: str, parameters: Mapping[str, Any], s
 def agent_tool_response(
     name: str, tool_call_id: str, tool_type: str, is_error: bool, event_id: int
 ) -> Message:
-    """Build the trace of a tool that ran: all that is seen of a system tool."""
+    """Build the report of a tool that ran, the only sign of a system tool."""
     response = {
         "tool_name": name,
         "tool_call_id": tool_call_id,
@@ -130,7 +130,7 @@ def agent_tool_response(
 
 
 def error(form: ErrorEvent, code: int, message: str, error_type: str, debug_message: str) -> Message:
-    """Build the error that comes before a close, in the nested or the flat form."""
+    """Build the error before a close, in the nested or the flat form."""
     if form == ErrorEvent.FLAT:
         return {"type": "error", "message": message}
     event = {
@@ -145,7 +145,7 @@ def error(form: ErrorEvent, code: int, message: str, error_type: str, debug_mess
 
 
 def unknown_events(event_id: int) -> list[Message]:
-    """Build messages that a client may not know, or not in this form."""
+    """Build messages of unknown type or form."""
     return [
         {"type": "vad_score", "vad_score_event": {"vad_score": 0.25}},
         {

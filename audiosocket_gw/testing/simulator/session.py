@@ -1,4 +1,4 @@
-"""A conversation from its start to its end: what the client sends is read and checked, the clock watched."""
+"""One conversation from start to end: reads and checks the client's messages, and runs the timers."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _BACKGROUND_MS = 250
 
 
 class Session:
-    """Holds one conversation, along its scenario."""
+    """Runs one conversation according to its scenario."""
 
     def __init__(self, agent: SimulatedAgent) -> None:
         self._agent = agent
@@ -47,7 +47,7 @@ class Session:
         self._echo = Converter(self._input_format, agent.output_format)
 
     async def run(self) -> None:
-        """Hold the conversation until it has ended."""
+        """Run the conversation until it ends."""
         workers = (
             self._read,
             self._act,
@@ -101,7 +101,7 @@ class Session:
             await self._check_initiation(self._wants or Initiation((), {}))
 
     async def _check_initiation(self, wants: Initiation) -> None:
-        """Refuse an override that isn't allowed, or too few variables. It comes after the metadata."""
+        """Reject forbidden overrides and missing variables. This comes after the metadata."""
         for path in wants.overrides:
             if path not in self._scenario.overrides:
                 name = path.rpartition(".")[2]
@@ -181,7 +181,7 @@ class Session:
             await self._dialogue.hear(ulaw_to_linear(audio) if ulaw else audio)
         elif self._scenario.mode == Mode.ECHO:
             echo = self._echo.convert(audio)
-            if echo:  # of a few samples the resampler has nothing to give out yet
+            if echo:  # for a few samples the resampler has no output yet
                 await agent.send_audio(echo)
 
     async def _receive_initiation(self, data: dict[str, Any], initiation: Initiation) -> None:
@@ -213,7 +213,7 @@ class Session:
     # What happens by the clock.
 
     async def _play_background(self) -> None:
-        """Send noise at the pace at which it is heard, wherever no reply is playing."""
+        """Send noise in real time whenever no reply is playing."""
         agent = self._agent
         if self._scenario.background_dbfs is None:
             return

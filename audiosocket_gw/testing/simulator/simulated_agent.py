@@ -18,7 +18,7 @@ from audiosocket_gw.testing.simulator.websocket import WebSocketConnection
 
 
 class SimulatedAgent:
-    """Says what the dialogue, or a test in the manual mode, has it say; `log` has what both sides sent.
+    """Sends what the dialogue, or a test in manual mode, requests; `log` has what both sides sent.
 
     All times are loop times, in seconds.
     """
@@ -41,11 +41,11 @@ class SimulatedAgent:
         self.log = ConversationLog(record=record)
         self.expected = ExpectedAnswers()
         self.announced = asyncio.Event()
-        """The metadata is out."""
+        """Set when the metadata has been sent."""
         self.event_id = 1
-        """The id of the present reply. The first is 1: the Python client never plays 0."""
+        """The id of the current reply. The first is 1: the Python client never plays 0."""
         self.playing_until = 0.0
-        """When the caller has heard all that was sent, if it is played without a gap and without delay."""
+        """When the caller has heard everything that was sent, if it is played without gap and delay."""
         self._event_id_is_new = True
 
     @staticmethod
@@ -54,7 +54,7 @@ class SimulatedAgent:
         return asyncio.get_running_loop().time()
 
     async def send(self, message: Message) -> None:
-        """Send any message. Pings and tool calls sent in this way may be answered like all others."""
+        """Send any message. Pings and tool calls sent this way may be answered like all others."""
         if self.connection.gone:
             return
         now = self.now()
@@ -63,9 +63,9 @@ class SimulatedAgent:
         await self._send_json(message)
 
     async def send_audio(self, audio: bytes, *, event_id: int | None = None, text: str = "") -> None:
-        """Send ``audio``, in the output format and of any length, in one message of the present reply.
+        """Send ``audio``, in the output format and of any length, in one message of the current reply.
 
-        ``text`` is what the alignment, when the scenario wants one, says that it says.
+        ``text`` is the text of the alignment, if the scenario has one.
         """
         if self.connection.gone:
             return
@@ -82,12 +82,12 @@ class SimulatedAgent:
         await self._send_json(server_messages.audio(audio, ident, text, ms, alignment, padded=padded))
 
     async def send_background(self, audio: bytes) -> None:
-        """Send ``audio`` that is no part of a reply: the log doesn't have it."""
+        """Send ``audio`` that is not part of a reply; it is not logged."""
         ms = round(self.output_format.seconds_of(audio) * 1000)
         await self._send_json(server_messages.audio(audio, self.event_id, "", ms, Alignment.ABSENT))
 
     async def interrupt(self) -> None:
-        """Tell the client to drop what it hasn't played; audio sent from now on belongs to the next reply."""
+        """Make the client drop what it hasn't played; later audio belongs to the next reply."""
         interrupted_id = self.event_id
         self.event_id = 1 if self.scenario.restart_ids else self.event_id + 1
         self._event_id_is_new = True
@@ -96,20 +96,20 @@ class SimulatedAgent:
         await self.send(server_messages.interruption(interrupted_id + 1 if new else interrupted_id))
 
     def begin_reply(self) -> None:
-        """Give what is sent from now on a new event id, unless an interruption has just done so."""
+        """Start a new event id, unless an interruption has just done so."""
         if not self._event_id_is_new:
             self.event_id += 1
         self._event_id_is_new = False
 
     async def call_tool(self, name: str, parameters: Mapping[str, Any], *, with_id: bool = True) -> ToolCall:
-        """Send a tool call and return what will hold its answer; ``with_id``: it has a ``tool_call_id``."""
+        """Send a tool call and return it; ``with_id``: it has a ``tool_call_id``."""
         calls = self.expected.tool_calls
         tool_call_id = f"{name}_{len(calls) + 1}_{self.conversation_id[-8:]}" if with_id else None
         await self.send(server_messages.client_tool_call(name, tool_call_id, parameters, self.event_id))
         return calls.get(tool_call_id or "") or ToolCall(name)
 
     async def call_mcp_tool(self, name: str, parameters: Mapping[str, Any]) -> ToolCall:
-        """Ask for approval of an MCP tool and return what will hold the answer; denied, it is an error."""
+        """Ask for approval of an MCP tool and return the call; a denial is an error."""
         calls = self.expected.mcp_calls
         tool_call_id = f"mcp_{len(calls) + 1}_{self.conversation_id[-8:]}"
         for state in ("loading", "awaiting_approval"):
@@ -117,7 +117,7 @@ class SimulatedAgent:
         return calls.get(tool_call_id) or ToolCall(name)
 
     async def end(self, close: Close, debug_message: str = "") -> None:
-        """End the conversation in the way that ``close`` says (not when: that is up to the caller)."""
+        """End the conversation as ``close`` says, now."""
         if close.guardrail:
             await self.send({"type": "guardrail_triggered"})
         if close.end_call:

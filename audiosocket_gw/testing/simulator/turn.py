@@ -1,4 +1,4 @@
-"""What the agent does in its turn: what it says, which tools it calls, whether it ends the conversation."""
+"""The agent's turn: its reply, its tool calls, and whether it ends the conversation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from audiosocket_gw.audio import PCM_8000
 from audiosocket_gw.testing.simulator import prompts
 
 STRICT_KEYS = ConfigDict(extra="forbid")
-"""A key that there isn't is an error."""
+"""Unknown keys are errors."""
 
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
@@ -27,7 +27,7 @@ class ErrorEvent(StrEnum):
     NESTED = "nested"
     """``error_event`` holds code, message and more, as documented."""
     FLAT = "flat"
-    """``message`` beside ``type``, as seen with quotas."""
+    """``message`` next to ``type``, as observed with quotas."""
 
 
 class Disconnect(StrEnum):
@@ -37,7 +37,7 @@ class Disconnect(StrEnum):
     DROP = "drop"
     """The TCP connection is cut."""
     GARBAGE = "garbage"
-    """Bytes that are no WebSocket frame."""
+    """Bytes that are not a WebSocket frame."""
 
 
 class CloseAt(StrEnum):
@@ -46,9 +46,9 @@ class CloseAt(StrEnum):
     MID_REPLY = "mid-reply"
     """After the first burst of the reply."""
     AFTER_REPLY = "after-reply"
-    """As soon as the reply is sent: the caller still has seconds of it to hear."""
+    """As soon as the reply is sent, seconds before the caller has heard it."""
     AFTER_PLAYBACK = "after-playback"
-    """When the reply, by the clock, has been heard."""
+    """When the reply has been played, by the clock."""
 
 
 class ToolsAt(StrEnum):
@@ -78,7 +78,7 @@ class Speech:
 
 
 def _read_speech(value: object, info: ValidationInfo) -> object:
-    """Let a TOML string stand for a prompt, and find WAV files beside the TOML file."""
+    """Accept a TOML string as a prompt, and resolve WAV files relative to the TOML file."""
     if isinstance(value, str):
         value = {"prompt": value}
     if isinstance(value, dict) and info.context:
@@ -101,9 +101,9 @@ class Tool:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     expects_response: bool = True
     timeout_s: Positive = 20.0
-    """How long the agent waits for the result; none by then counts as a failure."""
+    """How long the agent waits for the result; a timeout counts as a failure."""
     mcp: bool = False
-    """An MCP tool, which waits for approval; denied counts as a failure."""
+    """An MCP tool, which waits for approval; a denial counts as a failure."""
     without_id: bool = False
     """The call comes without ``tool_call_id``."""
 
@@ -128,7 +128,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What the agent answers when the caller has spoken."""
+    """The agent's answer to the caller."""
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT_KEYS
 
@@ -136,7 +136,7 @@ class Turn:
     """The transcript of what the caller said: the simulator doesn't understand speech."""
     say: _Say = None
     tools: tuple[Tool, ...] = ()
-    """Called all at once; the turn goes on when each has answered or timed out."""
+    """All called at once; the turn continues when each has answered or timed out."""
     tools_at: ToolsAt = ToolsAt.DURING_SPEECH
     say_after_tools: _Say = None
     say_after_failed_tools: _Say = None

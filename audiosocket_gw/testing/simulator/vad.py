@@ -10,17 +10,17 @@ WINDOW_MS = 20
 
 
 class Heard(StrEnum):
-    """What has changed."""
+    """A change of the caller's speech."""
 
     SPEECH_STARTED = "speech-started"
     SPEECH_ENDED = "speech-ended"
 
 
 class EnergyVad:
-    """Tell speech from silence in linear audio of ``rate`` samples per second.
+    """Detects speech in linear audio of ``rate`` samples per second.
 
-    ``level`` is the root mean square above which a window counts as loud. ``speech_ms`` of loud windows in a
-    row start speech, ``silence_ms`` of quiet ones end it. Time is counted in samples, not by any clock.
+    ``level`` is the root mean square above which a window counts as loud. ``speech_ms`` of consecutive loud
+    windows start speech, ``silence_ms`` of quiet ones end it. Time is counted in samples.
     """
 
     __slots__ = (
@@ -40,7 +40,7 @@ class EnergyVad:
         self._silence_windows = silence_ms // WINDOW_MS
         self._speaking = False
         self._row = 0
-        """Windows in a row that speak against the present state."""
+        """Consecutive windows that contradict the current state."""
         self._buffer = b""
 
     @property
@@ -49,7 +49,7 @@ class EnergyVad:
         return self._speaking
 
     def feed(self, linear: bytes) -> list[Heard]:
-        """Listen to the next piece of audio, of any length, and return what changed, in order."""
+        """Process audio of any length, and return the changes, in order."""
         buffer = self._buffer + linear
         whole = len(buffer) // self._window_bytes * self._window_bytes
         self._buffer = buffer[whole:]

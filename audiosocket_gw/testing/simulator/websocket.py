@@ -1,4 +1,4 @@
-"""The WebSocket under a conversation: text both ways, and every way in which it can end."""
+"""The WebSocket of a conversation: text in both directions, and all ways to end."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 logger = logging.getLogger(__name__)
 
 _GONE = (WebSocketDisconnect, RuntimeError)
-"""What sending raises when the client has left; with RuntimeError, it had broken WebSocket itself."""
+"""Errors of sending after the client has left; RuntimeError if it violated the WebSocket protocol."""
 
 _MAX_REASON_BYTES = 123
 """RFC 6455, section 5.5: a control frame holds 125 bytes, two of them the close code."""
 
 _RESTARTING = 1012
-"""The close code with which uvicorn leaves when it is shut down."""
+"""The close code of uvicorn at shutdown."""
 
 
 class EndedBy(StrEnum):
@@ -29,7 +29,7 @@ class EndedBy(StrEnum):
 
 
 class WebSocketConnection:
-    """A WebSocket that the server has accepted. Sending to a client that has left does nothing."""
+    """An accepted WebSocket. Sending to a client that has left does nothing."""
 
     def __init__(self, websocket: WebSocket, name: str) -> None:
         """``name``: for the log."""
@@ -45,11 +45,11 @@ class WebSocketConnection:
 
     @property
     def gone(self) -> bool:
-        """Whether nothing can be sent any more."""
+        """Whether sending is no longer possible."""
         return self._closing or self.ended.is_set()
 
     async def send_text(self, text: str) -> None:
-        """Send a WebSocket text message of any content."""
+        """Send a WebSocket text message with any content."""
         if not self.gone:
             with contextlib.suppress(*_GONE):
                 await self._websocket.send_text(text)
@@ -78,12 +78,12 @@ class WebSocketConnection:
         self._transport.abort()
 
     async def send_garbage(self) -> None:
-        """Send bytes that are no WebSocket frame (reserved bits, unknown opcode), then leave."""
+        """Send bytes that are not a WebSocket frame (reserved bits, unknown opcode), then close."""
         self._finish(1006, "", EndedBy.SIMULATOR)
         self._transport.write(b"\xff" * 64)
 
     def _receive_disconnect(self, code: int, reason: str | None) -> None:
-        """Note how it ended. uvicorn has a reason, if an empty one, only for a close frame of the client."""
+        """Record the end. uvicorn has a reason, even an empty one, only for a close frame of the client."""
         if reason is not None:
             self._finish(code, reason, EndedBy.CLIENT)
         elif code == _RESTARTING:

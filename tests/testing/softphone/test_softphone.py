@@ -476,7 +476,7 @@ async def test_the_command_fails_when_the_server_breaks_the_protocol(
     async with serving(sends(b"\x10\x00\x00")) as port:
         assert await run_call(f"127.0.0.1:{port}", None, None) == 1
     output = capsys.readouterr().out
-    assert "Asterisk would have broken off this call" in output
+    assert "Asterisk would have aborted this call" in output
     assert "is empty" in output
     assert "first speech   none" in output
 
