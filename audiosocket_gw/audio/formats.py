@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 FRAME_MS = 20
 """Asterisk's packetisation: one frame each way every 20 ms."""
@@ -67,6 +68,7 @@ class AudioFormat:
         """Return the duration of ``audio``, in seconds."""
         return len(audio) / (self.rate * self.sample_bytes)
 
+    @lru_cache(maxsize=64)  # noqa: B019 (formats are few; all calls share the bytes)
     def silence(self, ms: int) -> bytes:
         """Return ``ms`` milliseconds of silence, which is not zeros in G.711."""
         return _SILENT_SAMPLE[self.encoding] * (self.rate * ms // 1000)

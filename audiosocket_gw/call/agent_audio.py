@@ -5,6 +5,8 @@ The audio to the caller is always linear: Asterisk reads it as the kind says.
 
 from __future__ import annotations
 
+from functools import cache
+
 from audiosocket_gw.audio import AGENT_FORMATS, FRAME_MS, PCM_8000, AudioFormat, Converter, Encoding
 from audiosocket_gw.audio.hold_audio import HoldAudio
 from audiosocket_gw.audio.sample_aligner import SampleAligner
@@ -73,7 +75,7 @@ class AgentAudio:
         """Build the converter to the caller's format; None when formats match, so audio passes untouched."""
         matches = self._format == self._linear
         self._converter = None if matches else Converter(self._format, self._linear)
-        self._silence_frame = encode_audio(self.kind, self._linear.silence(FRAME_MS))
+        self._silence_frame = _silence_frame(self.kind)
 
     def begin_reply(self) -> None:
         """Discard half a sample left over from the previous reply: it would turn all following audio into
@@ -133,6 +135,11 @@ class AgentAudio:
             self._converter.reset()
             self._has_tail = False
         return self.playout.clear(FADE_MS)
+
+
+@cache  # all calls share them
+def _silence_frame(kind: Kind) -> bytes:
+    return encode_audio(kind, AudioFormat(Encoding.PCM, SAMPLE_RATES[kind]).silence(FRAME_MS))
 
 
 def agent_format(name: str, setting: str) -> AudioFormat:
