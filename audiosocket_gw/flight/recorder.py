@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -28,29 +29,36 @@ from audiosocket_gw.tap import Tap
 
 logger = logging.getLogger("audiosocket_gw.flight")
 
-BLOCK_S = 1.0
-"""The most that a killed process loses, in seconds."""
-
-BLOCK_BYTES = 2**20
-"""A block of this size is written before `BLOCK_S` is over."""
-
 NOTE_BYTES = 200
 """Approximate size of a note without its content."""
 
-MAX_WAITING = 64 * 2**20
-"""Bytes of all calls that may wait for the disk: several seconds of 500 calls."""
+
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """When the notes of a call go to the disk, and how many may wait for it.
+
+    ``seconds``: the most that a killed process loses. A block of ``size`` bytes is written before that.
+    ``waiting``: bytes of all calls; the default is several seconds of 500 calls.
+    """
+
+    seconds: float = 1.0
+    size: int = 2**20
+    waiting: int = 64 * 2**20
 
 
 class FlightRecorder:
     """Records every call into ``directory`` while its context is open; pass `open` to the calls."""
 
-    def __init__(self, directory: Path, *, keep_all: bool, limits: Limits) -> None:
+    def __init__(
+        self, directory: Path, *, keep_all: bool, limits: Limits, blocks: Blocks | None = None
+    ) -> None:
         """``keep_all``: also keep calls that ended normally."""
         self._directory = directory
         self._keep_all = keep_all
         self._retention = Retention(directory, (SUFFIX, UNFINISHED), limits)
         self._writer = Writer("flight recorder", self._sweep)
         self._unfinished: dict[str, FlightFile] = {}  # used only by the writer, like the files
+        self.blocks = blocks or Blocks()
         self._waiting = 0
         self._lock = threading.Lock()
         self._resources = ExitStack()
@@ -86,7 +94,7 @@ class FlightRecorder:
     def write(self, file: FlightFile, notes: list[Note], size: int) -> bool:
         """Queue notes of ``size`` bytes for writing; return False if too much is waiting for the disk."""
         with self._lock:
-            if self._waiting + size > MAX_WAITING:
+            if self._waiting + size > self.blocks.waiting:
                 return False
             self._waiting += size
         self._writer.submit(lambda: self._write(file, notes, size))
@@ -135,7 +143,8 @@ class _FlightTap(Tap):
         self._uuid = started.uuid
         self._notes: list[Note] = []
         self._size = 0
-        self._due = started.at + BLOCK_S
+        self._blocks = recorder.blocks
+        self._due = started.at + self._blocks.seconds
 
     def on_frame_sent(self, frame: bytes) -> None:
         self._note(RecordKind.HEARD_FRAME, frame, len(frame))
@@ -167,9 +176,9 @@ class _FlightTap(Tap):
         now = self._now()
         self._notes.append((kind, now, noted))
         self._size += size + NOTE_BYTES
-        if now >= self._due or self._size >= BLOCK_BYTES:
+        if now >= self._due or self._size >= self._blocks.size:
             self._hand_on()
-            self._due = now + BLOCK_S
+            self._due = now + self._blocks.seconds
 
     def _hand_on(self) -> None:
         notes, size = self._notes, self._size

@@ -31,9 +31,10 @@ class LineWriter:
     lines again.
     """
 
-    def __init__(self, descriptor: int, on_idle: Callable[[], None]) -> None:
-        """``on_idle`` is called in the thread, once a second and after each batch."""
+    def __init__(self, descriptor: int, on_idle: Callable[[], None], *, drain_s: float = DRAIN_S) -> None:
+        """``on_idle`` runs in the thread once a second and after each batch; ``drain_s`` limits `close`."""
         self._descriptor = descriptor
+        self._drain_s = drain_s
         self._on_idle = on_idle
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
@@ -50,9 +51,9 @@ class LineWriter:
         os.register_at_fork(after_in_child=self._write_at_once)
 
     def close(self) -> bool:
-        """Write the waiting lines, for at most `DRAIN_S`. Return False if they could not be written."""
+        """Write the waiting lines, for at most ``drain_s``. Return False if they could not be written."""
         self._lines.put(None)
-        self._thread.join(DRAIN_S)
+        self._thread.join(self._drain_s)
         return not self._thread.is_alive()
 
     def put(self, line: str) -> None:

@@ -20,7 +20,7 @@ from audiosocket_gw.recording.retention import Limits, Retention
 from audiosocket_gw.recording.stereo import LEAD_IN_S, Piece, Stereo, TimedFrame
 from audiosocket_gw.recording.transcript import Transcript, TranscriptFile
 from audiosocket_gw.recording.wav import WavFile
-from audiosocket_gw.recording.writer import Writer
+from audiosocket_gw.recording.writer import Writer, WriterLimits
 from audiosocket_gw.tap import Tap
 
 logger = logging.getLogger("audiosocket_gw.recording")
@@ -41,11 +41,11 @@ MAX_UNWRITTEN_EVENTS = 1_000
 class Recorder:
     """Records calls into ``RECORD_DIR`` while its context is open; pass `open` to the calls."""
 
-    def __init__(self, directory: Path, limits: Limits) -> None:
+    def __init__(self, directory: Path, limits: Limits, writer: WriterLimits | None = None) -> None:
         self._directory = directory
         self._up: set[str] = set()
         self._retention = Retention(directory, SUFFIXES, limits)
-        self._writer = Writer("recordings", self._sweep)
+        self._writer = Writer("recordings", self._sweep, writer)
         self._resources = ExitStack()
         self._claim: Claim
 

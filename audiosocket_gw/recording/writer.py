@@ -7,27 +7,35 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
 logger = logging.getLogger("audiosocket_gw.recording")
 
-MAX_WAITING = 10_000
-"""Waiting jobs; more of them mean that the disk hangs."""
-
-STOP_S = 10.0
-"""Time to finish the waiting jobs when the gateway stops."""
-
 Job = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class WriterLimits:
+    """Limits of a `Writer`; times in seconds.
+
+    ``jobs``: those that may wait; more of them mean that the disk hangs. ``stop_s``: time to finish them when
+    the gateway stops. The chore runs every ``chore_s``, and sooner when it is due, but ``chore_soon_s``
+    after the last time.
+    """
+
+    jobs: int = 10_000
+    stop_s: float = 10.0
+    chore_s: float = 3600.0
+    chore_soon_s: float = 60.0
 
 
 class Writer:
     """Runs jobs in order, in one thread, while its context is open; and ``chore`` at least once an hour."""
 
-    CHORE_S = 3600.0
-    CHORE_SOON_S = 60.0
-
-    def __init__(self, name: str, chore: Job) -> None:
+    def __init__(self, name: str, chore: Job, limits: WriterLimits | None = None) -> None:
+        self._limits = limits or WriterLimits()
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._chore = chore
         self._chore_at = self._last_chore_at = time.monotonic()
@@ -41,14 +49,14 @@ class Writer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._jobs.put(None)
-        self._thread.join(STOP_S)
+        self._thread.join(self._limits.stop_s)
         if self._thread.is_alive():
             logger.warning("%s: the disk hangs; %d jobs are not done", self._thread.name, self._jobs.qsize())
 
     @property
     def overloaded(self) -> bool:
         """Whether more jobs wait than the disk will finish."""
-        return self._jobs.qsize() > MAX_WAITING
+        return self._jobs.qsize() > self._limits.jobs
 
     def submit(self, job: Job) -> None:
         """Queue ``job``, without waiting; may be called from any thread."""
@@ -56,7 +64,7 @@ class Writer:
 
     def chore_is_due(self) -> None:
         """Run the chore soon, but not within a minute of the last time. Called by jobs."""
-        self._chore_at = min(self._chore_at, self._last_chore_at + self.CHORE_SOON_S)
+        self._chore_at = min(self._chore_at, self._last_chore_at + self._limits.chore_soon_s)
 
     def _run(self) -> None:
         while (job := self._next()) is not None:
@@ -73,5 +81,5 @@ class Writer:
             except queue.Empty:
                 pass
         self._last_chore_at = time.monotonic()
-        self._chore_at = self._last_chore_at + self.CHORE_S
+        self._chore_at = self._last_chore_at + self._limits.chore_s
         return self._chore

@@ -26,7 +26,7 @@ AddressInfo = tuple[Any, Any, int, str, Any]
 """One answer of ``getaddrinfo``: family, type, protocol, canonical name, address."""
 
 
-async def open_socket(host: str, port: int) -> socket.socket:
+async def open_socket(host: str, port: int, *, attempt_delay_s: float = ATTEMPT_DELAY_S) -> socket.socket:
     """Return a connected, non-blocking socket, to the address of the host that answers first.
 
     Raises:
@@ -34,7 +34,7 @@ async def open_socket(host: str, port: int) -> socket.socket:
         reason for each.
         ValueError: ``host`` is not a valid host name.
     """
-    return await _race(interleaved(await _addresses(host, port)))
+    return await _race(interleaved(await _addresses(host, port)), attempt_delay_s)
 
 
 def interleaved(addresses: Iterable[AddressInfo]) -> list[AddressInfo]:
@@ -51,8 +51,8 @@ async def _addresses(host: str, port: int) -> Sequence[AddressInfo]:
     return await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
-async def _race(addresses: Iterable[AddressInfo]) -> socket.socket:
-    """Try the addresses in order; start the next one when the one before has failed or its time is over."""
+async def _race(addresses: Iterable[AddressInfo], delay_s: float) -> socket.socket:
+    """Try the addresses in order; start the next one when the one before has failed, or after ``delay_s``."""
     waiting = list(addresses)
     attempts: list[asyncio.Task[socket.socket]] = []
     winner: asyncio.Task[socket.socket] | None = None
@@ -63,7 +63,7 @@ async def _race(addresses: Iterable[AddressInfo]) -> socket.socket:
             running = [attempt for attempt in attempts if not attempt.done()]
             await asyncio.wait(
                 running,
-                timeout=ATTEMPT_DELAY_S if waiting else None,
+                timeout=delay_s if waiting else None,
                 return_when=asyncio.FIRST_COMPLETED,
             )
             winner = next(filter(_has_succeeded, attempts), None)

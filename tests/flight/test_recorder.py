@@ -11,7 +11,7 @@ import signal
 import stat
 import sys
 import textwrap
-import time
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -24,18 +24,19 @@ from audiosocket_gw import events
 from audiosocket_gw.audio import ULAW_8000
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.events import EndReason
-from audiosocket_gw.flight import recorder as recorder_module
 from audiosocket_gw.flight.call_trace import CallTrace, load_trace
 from audiosocket_gw.flight.capture import SUFFIX, UNFINISHED, FlightFile
 from audiosocket_gw.flight.format import CallerFormat, GatewayMessage, HeardFrame
-from audiosocket_gw.flight.recorder import FlightRecorder
+from audiosocket_gw.flight.recorder import Blocks, FlightRecorder
 from audiosocket_gw.protocol.audiosocket import Audio, Kind, encode_audio, encode_dtmf
 from audiosocket_gw.recording.directory import call_name
 from audiosocket_gw.recording.retention import Limits
 from tests.flight.records import recordings
 from tests.harness.audio import ramp
 from tests.harness.gateway import running_gateway
+from tests.harness.waiting import until
 
+AT_ONCE = Blocks(seconds=0)
 FRAME = encode_audio(Kind.SLIN, bytes(320))
 
 
@@ -197,7 +198,7 @@ async def test_a_killed_process_leaves_what_it_heard(tmp_path: Path) -> None:
         from pathlib import Path
         from uuid import uuid4
         from audiosocket_gw.events import CallStarted
-        from audiosocket_gw.flight.recorder import FlightRecorder
+        from audiosocket_gw.flight.recorder import Blocks, FlightRecorder
         from audiosocket_gw.recording.retention import Limits
 
         async def main():
@@ -235,7 +236,7 @@ async def test_a_full_disk_costs_the_recording_and_one_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(FlightFile, "_write", failing(OSError(28, "No space left on device")))
-    await _three_seconds(tmp_path)
+    await _three_blocks(tmp_path)
     (warning,) = caplog.records
     assert warning.levelno == logging.WARNING
     assert "recording stopped, the call goes on" in warning.getMessage()
@@ -274,11 +275,10 @@ async def test_what_a_disk_took_until_it_was_full_is_kept(
     kept: int,
 ) -> None:
     disk = FullDisk(monkeypatch, 1_000)
-    with FlightRecorder(tmp_path, keep_all=False, limits=Limits()) as recorder:
+    with FlightRecorder(tmp_path, keep_all=False, limits=Limits(), blocks=AT_ONCE) as recorder:
         begun = started()
         tap = recorder.open(begun)
         for second in range(1, 6):
-            tap._now = lambda: begun.at + second  # type: ignore[attr-defined]  # noqa: B023
             tap.on_frame_sent(encode_audio(Kind.SLIN, random.Random(second).randbytes(320)))
         tap.on_event(end(begun.uuid, reason))
     assert disk._room == 0
@@ -287,15 +287,12 @@ async def test_what_a_disk_took_until_it_was_full_is_kept(
     assert [(len(trace.heard), trace.end) for trace in found] == [(2, None)] * kept
 
 
-async def test_what_a_slow_disk_took_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with _recorder(tmp_path) as recorder:
+async def test_what_a_slow_disk_took_is_kept(tmp_path: Path) -> None:
+    with _recorder(tmp_path, Blocks(seconds=0, waiting=1_000)) as recorder:
         begun = started()
         tap = recorder.open(begun)
-        tap._due = 0  # type: ignore[attr-defined]
         tap.on_frame_sent(FRAME)
-        monkeypatch.setattr(recorder_module, "MAX_WAITING", 0)
-        tap._due = 0  # type: ignore[attr-defined]
-        tap.on_frame_sent(FRAME)
+        tap.on_agent_message(bytes(2_000))
         tap.on_event(end(begun.uuid))
     assert (len(only(tmp_path).heard), only(tmp_path).end) == (1, None)
 
@@ -304,18 +301,17 @@ async def test_a_defect_costs_the_recording_and_one_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("audiosocket_gw.flight.capture.encode_block", failing(KeyError("x")))
-    await _three_seconds(tmp_path)
+    await _three_blocks(tmp_path)
     (error,) = caplog.records
     assert error.levelno == logging.ERROR
     assert recordings(tmp_path) == []
 
 
-async def _three_seconds(directory: Path) -> None:
-    with FlightRecorder(directory, keep_all=True, limits=Limits()) as recorder:
+async def _three_blocks(directory: Path) -> None:
+    with _recorder(directory, AT_ONCE) as recorder:
         begun = started()
         tap = recorder.open(begun)
-        for second in (1, 2, 3):
-            tap._now = lambda: begun.at + second  # type: ignore[attr-defined]  # noqa: B023
+        for _ in range(3):
             tap.on_frame_sent(FRAME)
         tap.on_event(end(begun.uuid))
 
@@ -323,30 +319,26 @@ async def _three_seconds(directory: Path) -> None:
 async def test_a_disk_that_is_too_slow_costs_the_recording_and_one_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(recorder_module, "MAX_WAITING", 5_000)
-    monkeypatch.setattr(FlightFile, "_write", lambda *_: time.sleep(0.3))
-    with FlightRecorder(tmp_path, keep_all=True, limits=Limits()) as recorder:
+    is_over = threading.Event()
+    monkeypatch.setattr(FlightFile, "_write", lambda *_: is_over.wait(30))
+    with _recorder(tmp_path, Blocks(seconds=0, waiting=5_000)) as recorder:
         begun = started()
         tap = recorder.open(begun)
         for _ in range(5):
-            tap._due = 0  # type: ignore[attr-defined]
             tap.on_agent_message(b"x" * 2_000)
         tap.on_event(end(begun.uuid))
-        assert not tap._notes  # type: ignore[attr-defined]
+        is_over.set()
     (warning,) = caplog.records
     assert f"call {begun.uuid}: the disk is too slow" in warning.getMessage()
     assert recordings(tmp_path) == []
 
 
-async def test_a_burst_does_not_wait_for_the_second_to_end(tmp_path: Path) -> None:
-    with FlightRecorder(tmp_path, keep_all=True, limits=Limits()) as recorder:
-        begun = started()
-        tap = recorder.open(begun)
+async def test_a_burst_does_not_wait_for_its_time(tmp_path: Path) -> None:
+    with _recorder(tmp_path, Blocks(seconds=3_600, size=10_000)) as recorder:
+        tap = recorder.open(started())
         for _ in range(3):
-            tap.on_agent_message(b"x" * 2**20)
-            assert tap._notes == []  # type: ignore[attr-defined]
-        tap.on_event(end(begun.uuid))
-    assert [len(message.text) for message in only(tmp_path).agent_messages] == [2**20] * 3
+            tap.on_agent_message(b"x" * 10_000)
+        await until(lambda: _agent_messages(tmp_path) == 3, lambda: f"{_agent_messages(tmp_path)} messages")
 
 
 async def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
@@ -382,5 +374,11 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path: Path) -> None:
         pass
 
 
-def _recorder(directory: Path) -> FlightRecorder:
-    return FlightRecorder(directory, keep_all=True, limits=Limits())
+def _agent_messages(directory: Path) -> int:
+    return sum(
+        len(load_trace(path).agent_messages) for path in recordings(directory) if path.suffix == UNFINISHED
+    )
+
+
+def _recorder(directory: Path, blocks: Blocks | None = None) -> FlightRecorder:
+    return FlightRecorder(directory, keep_all=True, limits=Limits(), blocks=blocks)

@@ -7,6 +7,7 @@ import fcntl
 import logging
 import os
 import re
+import select
 import subprocess
 import sys
 import threading
@@ -17,10 +18,10 @@ from uuid import UUID
 
 import pytest
 
-from audiosocket_gw.log import writer as writer_module
 from audiosocket_gw.log.handler import LogHandler
 from audiosocket_gw.log.limit import BURST, WINDOW_S
-from audiosocket_gw.log.writer import MAX_WAITING, LineWriter
+from audiosocket_gw.log.writer import DRAIN_S, MAX_WAITING, LineWriter
+from tests.harness.waiting import PATIENCE, WAIT_LIMIT_S
 
 CALL = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
 LINE = "x" * 999
@@ -37,6 +38,8 @@ class Pipe:
         """Read until there is a line with these words in it."""
         data = b""
         while not re.search(until.encode() + rb".*\n", data):
+            readable, _, _ = select.select([self.reading], [], [], WAIT_LIMIT_S * PATIENCE)
+            assert readable, f"no line with {until!r} has come; there is only {data!r}"
             data += os.read(self.reading, 65_536)
         return data.decode().splitlines()
 
@@ -56,11 +59,11 @@ def pipe() -> Iterator[Pipe]:
 
 
 @pytest.fixture
-def start() -> Iterator[Callable[[int], LineWriter]]:
+def start() -> Iterator[Start]:
     started = []
 
-    def starter(descriptor: int) -> LineWriter:
-        started.append(LineWriter(descriptor, on_idle=lambda: None))
+    def starter(descriptor: int, drain_s: float = DRAIN_S) -> LineWriter:
+        started.append(LineWriter(descriptor, on_idle=lambda: None, drain_s=drain_s))
         started[-1].start()
         return started[-1]
 
@@ -69,11 +72,11 @@ def start() -> Iterator[Callable[[int], LineWriter]]:
         one.close()
 
 
-Start = Callable[[int], LineWriter]
+Start = Callable[..., LineWriter]
 
 
 def until(condition: Callable[[], bool]) -> None:
-    ends_at = time.monotonic() + 60
+    ends_at = time.monotonic() + WAIT_LIMIT_S * PATIENCE
     while not condition():
         assert time.monotonic() < ends_at
         time.sleep(0.01)
@@ -167,11 +170,8 @@ def test_close_writes_what_is_waiting(pipe: Pipe, start: Start) -> None:
     assert lines == [f"{number}" for number in range(1_000)]
 
 
-def test_close_gives_up_on_a_reader_that_does_not_read(
-    pipe: Pipe, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer_module, "DRAIN_S", 0.1)
-    writer = start(pipe.writing)
+def test_close_gives_up_on_a_reader_that_does_not_read(pipe: Pipe, start: Start) -> None:
+    writer = start(pipe.writing, drain_s=0.1)
     for _ in range(100):
         writer.put(LINE)
     assert not writer.close()
@@ -269,7 +269,7 @@ def test_a_line_that_cannot_be_made_is_told_and_harms_nobody(
     pipe: Pipe, handler: LogHandler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handler.handle(logging.LogRecord("audiosocket_gw", 30, "call.py", 7, "%d calls", ("no",), None))
-    assert pipe.lines("made")[0].endswith(" ERROR a log line can't be formatted, TypeError: call.py:7")
+    assert pipe.lines("formatted")[0].endswith(" ERROR a log line can't be formatted, TypeError: call.py:7")
     assert capsys.readouterr().err == ""
 
 

@@ -24,10 +24,11 @@ from audiosocket_gw.audio import PCM_8000, ULAW_8000, AudioFormat, Encoding, lin
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Audio, Kind, encode_audio
-from audiosocket_gw.recording import wav, writer
+from audiosocket_gw.recording import wav
 from audiosocket_gw.recording.recorder import Recorder
 from audiosocket_gw.recording.retention import Limits
 from audiosocket_gw.recording.stereo import LEAD_IN_S, Stereo
+from audiosocket_gw.recording.writer import Writer, WriterLimits
 from audiosocket_gw.runtime.ticker import Ticker
 from audiosocket_gw.tap import Tap
 from tests.harness.virtual_time import VirtualTimeLoop
@@ -96,8 +97,8 @@ def call_ms(channel: Samples) -> dict[int, float]:
     return {number: place / 8 - LEAD_IN_S * 1000 for number, place in places(channel).items()}
 
 
-def recording(directory: Path, limits: Limits | None = None) -> Recorder:
-    return Recorder(directory, limits or Limits())
+def recording(directory: Path, limits: Limits | None = None, writer: WriterLimits | None = None) -> Recorder:
+    return Recorder(directory, limits or Limits(), writer)
 
 
 @pytest.mark.virtual_time
@@ -398,8 +399,7 @@ async def test_a_disk_that_hangs_holds_no_call_up(
 async def test_while_the_disk_hangs_no_new_recording_waits_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(writer, "MAX_WAITING", 20)
-    with recording(tmp_path) as recorder:
+    with recording(tmp_path, writer=WriterLimits(jobs=20)) as recorder:
         disk = HungDisk(monkeypatch)
         with OneCall(recorder) as call:
             for _ in range(30):
@@ -414,9 +414,8 @@ async def test_while_the_disk_hangs_no_new_recording_waits_for_it(
 async def test_a_disk_that_hangs_does_not_keep_the_gateway_from_stopping(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(writer, "STOP_S", 0.05)
     disk: HungDisk
-    with recording(tmp_path) as recorder, OneCall(recorder) as call:
+    with recording(tmp_path, writer=WriterLimits(stop_s=0.05)) as recorder, OneCall(recorder) as call:
         disk = HungDisk(monkeypatch)
         await audio(call, 2)
     assert "recordings: the disk hangs" in caplog.text
@@ -468,16 +467,15 @@ async def test_a_directory_that_can_not_be_used_stops_the_start(tmp_path: Path) 
 
 # Retention
 
+ALWAYS_SOON = WriterLimits(chore_soon_s=0.0)
+
 
 @pytest.mark.virtual_time
-async def test_old_calls_go_at_the_start_and_after_a_call(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(writer.Writer, "CHORE_SOON_S", 0.0)
+async def test_old_calls_go_at_the_start_and_after_a_call(tmp_path: Path) -> None:
     old = tmp_path / f"20200101T000000.000Z-{uuid4()}.wav"
     old.write_bytes(b"old")
     os.utime(old, (0, 0))
-    with recording(tmp_path, Limits(max_bytes=200_000, max_age=timedelta(days=30))) as recorder:
+    with recording(tmp_path, Limits(max_bytes=200_000, max_age=timedelta(days=30)), ALWAYS_SOON) as recorder:
         settle(recorder)
         assert not old.exists()
         with OneCall(recorder) as up:
@@ -498,8 +496,7 @@ async def test_old_calls_go_at_the_start_and_after_a_call(
 async def test_a_recording_that_was_given_up_is_spared_while_its_call_is_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writer.Writer, "CHORE_SOON_S", 0.0)
-    with recording(tmp_path, Limits(max_bytes=0)) as recorder, OneCall(recorder) as call:
+    with recording(tmp_path, Limits(max_bytes=0), ALWAYS_SOON) as recorder, OneCall(recorder) as call:
         await audio(call, 1)
         settle(recorder)
         with monkeypatch.context() as patch:
@@ -515,9 +512,7 @@ async def test_a_recording_that_was_given_up_is_spared_while_its_call_is_up(
     assert recorder._up == set()
 
 
-def test_a_chore_is_done_at_the_start_soon_after_it_is_due_and_each_hour(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_chore_is_done_at_the_start_soon_after_it_is_due_and_each_hour() -> None:
     done: list[float] = []
     again = threading.Semaphore(0)
 
@@ -525,9 +520,7 @@ def test_a_chore_is_done_at_the_start_soon_after_it_is_due_and_each_hour(
         done.append(time.monotonic())
         again.release()
 
-    monkeypatch.setattr(writer.Writer, "CHORE_S", 0.3)
-    monkeypatch.setattr(writer.Writer, "CHORE_SOON_S", 0.1)
-    with writer.Writer("chores", chore) as chores:
+    with Writer("chores", chore, WriterLimits(chore_s=0.3, chore_soon_s=0.1)) as chores:
         assert again.acquire(timeout=30)
         chores.submit(chores.chore_is_due)
         chores.submit(chores.chore_is_due)

@@ -14,7 +14,6 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.ami.client import AmiClient
-from audiosocket_gw.runtime import happy_eyeballs
 from audiosocket_gw.runtime.event_loop import GatewayEventLoop
 from audiosocket_gw.runtime.happy_eyeballs import interleaved, open_socket
 from tests.ami.fake_asterisk import TIMING, fake_asterisk
@@ -130,13 +129,10 @@ async def test_the_first_address_is_preferred(resolver: Resolver) -> None:
         assert not second
 
 
-async def test_an_address_that_refuses_costs_no_time(
-    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(happy_eyeballs, "ATTEMPT_DELAY_S", 3_600)
+async def test_an_address_that_refuses_costs_no_time(resolver: Resolver) -> None:
     resolver.hosts[HOST] = ["127.0.0.3", "127.0.0.4", ALIVE]
     async with server(ALIVE) as (port, _):
-        with await open_socket(HOST, port) as connection:
+        with await open_socket(HOST, port, attempt_delay_s=3_600) as connection:
             assert connection.getpeername()[0] == ALIVE
 
 
@@ -158,9 +154,8 @@ async def test_of_two_that_answer_at_once_one_is_left(
         connection.setblocking(False)
 
     monkeypatch.setattr(loop, "sock_connect", connect)
-    monkeypatch.setattr(happy_eyeballs, "ATTEMPT_DELAY_S", 0.01)
     async with server(ALIVE) as (port, seconds), server("127.0.0.3", port) as (_, firsts):
-        with await open_socket(HOST, port) as connection:
+        with await open_socket(HOST, port, attempt_delay_s=0.01) as connection:
             assert connection.getpeername()[0] == "127.0.0.3"
             while not (firsts and seconds and seconds[0].ended):
                 await asyncio.sleep(0.01)
@@ -186,9 +181,8 @@ async def test_who_gives_up_when_one_has_won_gets_it_or_leaves_nothing_open(
             await asyncio.sleep(0.1)
 
     monkeypatch.setattr(loop, "sock_connect", connect)
-    monkeypatch.setattr(happy_eyeballs, "ATTEMPT_DELAY_S", 0.01)
     async with server(ALIVE) as (port, _):
-        opening = asyncio.create_task(open_socket(HOST, port))
+        opening = asyncio.create_task(open_socket(HOST, port, attempt_delay_s=0.01))
         await ending.wait()
         opening.cancel()
         await asyncio.wait([opening])

@@ -30,23 +30,23 @@ PATIENCE_S = 1.2
 """How long the caller listens to the long answer before interrupting."""
 
 LIMIT_S = 40.0
-"""The call takes half of this."""
+"""Twice what the call takes."""
 
 DRAW_S = 0.08
 
 
-async def run_demo(output: Path, *, stream: TextIO | None = None) -> int:
+async def run_demo(output: Path, *, stream: TextIO | None = None, limit_s: float = LIMIT_S) -> int:
     """Hold the call, write ``call.wav`` and ``call.html`` to ``output``, and return the exit status.
 
     0: the agent ended the call, as expected; 1: something else did, and the page shows it. ``stream``: where
-    the call is shown; the default is standard output.
+    the call is shown; the default is standard output. ``limit_s``: the caller hangs up then.
 
     Raises:
         ConfigurationError: ``output`` can't be written.
     """
     _make_folder(output)
     show = Show(stream or sys.stdout)
-    timeline = await _hold_call(show)
+    timeline = await _hold_call(show, limit_s)
     show.summary(timeline)
     audio, page = output / "call.wav", output / "call.html"
     write_wav(audio, stereo(timeline), channels=2)
@@ -62,7 +62,7 @@ def _make_folder(output: Path) -> None:
         raise ConfigurationError(f"--output {output}: can't make this folder: {error.strerror}") from None
 
 
-async def _hold_call(show: Show) -> Timeline:
+async def _hold_call(show: Show, limit_s: float) -> Timeline:
     happened: list[events.CallEvent] = []
 
     def observe(event: events.CallEvent) -> None:
@@ -82,16 +82,16 @@ async def _hold_call(show: Show) -> Timeline:
                 f"  caller - AudioSocket - gateway {host}:{port} - WebSocket - agent {simulator.base_url}",
                 "",
             )
-            record = await _call(host, port, show)
+            record = await _call(host, port, show, limit_s)
         sent = [message for conversation in simulator.conversations for message in conversation.log.sent]
     return build_timeline(record, happened, [at for at, message in sent if message["type"] == "interruption"])
 
 
-async def _call(host: str, port: int, show: Show) -> CallRecord:
+async def _call(host: str, port: int, show: Show, limit_s: float) -> CallRecord:
     async with Softphone(host, port) as caller:
         drawing = asyncio.create_task(_draw(caller, show))
         try:
-            async with asyncio.timeout(LIMIT_S):
+            async with asyncio.timeout(limit_s):
                 await _converse(caller)
         except TimeoutError:
             caller.hang_up()

@@ -405,10 +405,9 @@ async def test_the_demo_holds_a_call_that_is_right_to_ear_and_eye(
 
 
 async def test_a_call_that_goes_wrong_is_a_failure_and_still_leaves_its_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(demo, "LIMIT_S", 0.2)
-    assert await run_demo(tmp_path) == 1
+    assert await run_demo(tmp_path, limit_s=0.2) == 1
     assert "The call went wrong: caller-hangup" in capsys.readouterr().out
     assert "caller-hangup" in (tmp_path / "call.html").read_text(encoding="utf-8")
 
@@ -420,9 +419,8 @@ async def test_a_folder_that_can_not_be_written_is_said_at_once(tmp_path: Path) 
 
 
 async def test_a_page_that_can_not_be_written_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(demo, "LIMIT_S", 0.1)
     (tmp_path / "call.html").mkdir()
     with pytest.raises(ConfigurationError, match=r"call\.html: Is a directory"):
-        await run_demo(tmp_path, stream=io.StringIO())
+        await run_demo(tmp_path, stream=io.StringIO(), limit_s=0.1)
