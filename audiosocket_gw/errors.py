@@ -38,14 +38,14 @@ class ConfigurationError(GatewayError):
 
 
 class Faults:
-    """Collects `ConfigurationError`s, so that one start names all that is wrong."""
+    """Collects `ConfigurationError`s, so that one start names all faults."""
 
     def __init__(self) -> None:
         self._lines: dict[str, None] = {}
 
     @contextmanager
     def collected(self) -> Iterator[None]:
-        """Go on after a `ConfigurationError` in the block. The same line counts once."""
+        """Continue after a `ConfigurationError` in the block. The same line counts once."""
         try:
             yield
         except ConfigurationError as error:
@@ -56,10 +56,10 @@ class Faults:
         self._lines |= dict.fromkeys(lines)
 
     def raise_if_any(self) -> None:
-        """Raise one error of all that was collected.
+        """Raise one error with all collected faults.
 
         Raises:
-            ConfigurationError: something was; its message has a line for each.
+            ConfigurationError: there are faults; the message has a line for each.
         """
         if self._lines:
             raise ConfigurationError("\n".join(self._lines))

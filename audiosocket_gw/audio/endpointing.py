@@ -186,7 +186,7 @@ class Endpointer:
 
 
 class _Levels:
-    """The quietest and the loudest level of late. Clicks are neither: both must last for two blocks."""
+    """The recent quietest and loudest levels. Clicks are neither: both must last for two blocks."""
 
     __slots__ = (
         "_blocks",

@@ -1,8 +1,8 @@
-"""One frame under every reading: how many bits its audio takes as linear audio, as mu-law, as A-law.
+"""The readings of one frame: the bits that its audio takes as linear audio, as mu-law, and as A-law.
 
-Audio is smooth: read as what it is, it can be predicted, and read as anything else it looks like noise. So a
-reading is measured by how many bits its description takes, and the shortest description is the right one.
-What a compressed codec writes is noise in every reading.
+Audio is smooth: read in the right format it is predictable, and in any other it looks like noise. So a
+reading is measured by the number of bits of its description, and the shortest description is right. The
+output of a compressing codec is noise in every reading.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from audiosocket_gw.audio.g711 import alaw_to_linear, linear_to_alaw, linear_to_
 _Floats = npt.NDArray[np.float64]
 
 NOISE_BITS_PER_BYTE = 7.6
-"""Of random bytes, every reading takes 8.2; of G.722, 7.7 to 8.3, and of ADPCM 7.6 to 8. White noise at full
-level takes 7.6 in the right one, speech 4 to 7.2."""
+"""Random bytes take 8.2 in every reading, G.722 7.7 to 8.3, and ADPCM 7.6 to 8. White noise at full level
+takes 7.6 in the right reading, speech 4 to 7.2."""
 
 _MIN_ALPHABET = 16
-"""With fewer different bytes a frame is idle, quiet, or a steady tone, or of five samples."""
+"""A frame with fewer different bytes is idle, quiet, a steady tone, or only five samples long."""
 
 _REGULAR_ALPHABET = 3
 _REGULAR_BITS_PER_BYTE = 5.0
 """Tones and quiet take less. The idle pattern of G.722 takes 5.5, and a tone in ADPCM 5.9, in any reading."""
 
 _OFFSET_WEIGHT = 0.1
-"""Audio on a telephone has no direct component. Idle codes read by the wrong law have, and only that is wrong
-with them: so it isn't predicted away, but to nine tenths."""
+"""Telephone audio has no DC offset. Idle codes read by the wrong law have one, and nothing else is wrong with
+them: so only nine tenths of it are predicted."""
 
 
 class FrameReadings:
-    """One frame in every reading: ``bits`` of each, and what can be said of them all."""
+    """One frame in every reading: ``bits`` of each, and properties of them all."""
 
     __slots__ = ("alphabet", "bits", "is_noise", "is_regular", "size", "tells")
 
@@ -46,12 +46,12 @@ class FrameReadings:
         self.alphabet = alphabet = len(set(payload))
         self.is_regular = alphabet >= _REGULAR_ALPHABET and best < _REGULAR_BITS_PER_BYTE
         self.is_noise = alphabet >= _MIN_ALPHABET and best > NOISE_BITS_PER_BYTE
-        # Few different bytes take few bits, whatever they mean: the idle patterns of G.722 and ADPCM do.
+        # Few different bytes take few bits in any reading, such as the idle patterns of G.722 and ADPCM.
         of_noise = 256 * (1 - (255 / 256) ** min(self.size, 160))
         self.tells = alphabet >= _MIN_ALPHABET and best < NOISE_BITS_PER_BYTE - math.log2(of_noise / alphabet)
 
     def contradicts(self, format_: AudioFormat | None) -> bool:
-        """Whether this frame looks like another format than that."""
+        """Return whether this frame looks like a format other than this."""
         if format_ is None:
             return self.tells
         if self.tells:
@@ -85,7 +85,7 @@ def _g711_bits(
 
 
 def _audio_bits(samples: _Floats, resolution: float) -> float:
-    """Return the bits that it takes to write ``samples``, to within one unit, as errors of a prediction.
+    """Return the bits to encode ``samples``, to within one unit, as errors of a prediction.
 
     The predictor is linear, of the second order and fitted to the samples; its errors are Laplacian.
     """
@@ -97,7 +97,7 @@ def _audio_bits(samples: _Floats, resolution: float) -> float:
 
 def _prediction_errors(samples: _Floats) -> _Floats:
     once, twice = samples[:-1], samples[:-2]
-    r0 = float(samples @ samples) * 1.0001 + 1  # a little noise: silence and pure tones have an answer, too
+    r0 = float(samples @ samples) * 1.0001 + 1  # a little noise, to solve silence and pure tones too
     r1 = float(samples[1:] @ once)
     r2 = float(samples[2:] @ twice)
     scale = r0 * r0 - r1 * r1

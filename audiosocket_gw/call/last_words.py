@@ -33,7 +33,7 @@ class LastWords:
         self._quiet_since: float | None = None
 
     def tick(self, now: float, speech: AgentSpeech) -> LastWordsOver | None:
-        """Return how the wait ended, or None while it goes on."""
+        """Return how the wait ended, or None while it lasts."""
         if now >= self._deadline:
             return LastWordsOver(timed_out=True)
         if not speech.is_over:
@@ -56,7 +56,7 @@ class Draining:
         self._queued_ms = queued_ms
 
     def tick(self, now: float, speech: AgentSpeech, queued_ms: int) -> Drained | None:
-        """Return how the wait ended, or None while it goes on."""
+        """Return how the wait ended, or None while it lasts."""
         if speech.is_over or now >= self._deadline:
             return Drained()
         if now - self._checked_at < STUCK_S:

@@ -30,7 +30,7 @@ def run_summary(path: Path, *, stream: TextIO | None = None) -> int:
     """Print what happened in a recorded call, and return the exit status 0.
 
     Raises:
-        ConfigurationError: ``path`` is no flight recording, or a damaged one.
+        ConfigurationError: ``path`` is not a flight recording, or it is damaged.
     """
     for line in summarize(_load(path)):
         print(line, file=stream)

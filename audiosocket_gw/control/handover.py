@@ -173,7 +173,9 @@ class Handover:
             if await self._call.last_words():
                 outcome = await self._redirect(destination)
             else:
-                self._abort(f"transfer to {destination}", "The caller cut in, so the transfer was not made.")
+                self._abort(
+                    f"transfer to {destination}", "The caller interrupted: the transfer was not made."
+                )
         finally:
             self._audit(outcome, str(destination))
         if self._state is State.RELEASED:
@@ -201,7 +203,7 @@ class Handover:
     async def _hang_up(self) -> None:
         self._call.refuse_new_replies()
         if not await self._call.last_words():
-            self._abort("hang-up", "The caller cut in, so the call goes on.")
+            self._abort("hang-up", "The caller interrupted, so the call continues.")
             return
         self._enter(State.RELEASED)
         detail = "the agent hung up"

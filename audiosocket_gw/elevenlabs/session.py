@@ -97,5 +97,5 @@ class Session:
                 return CallEnd(EndReason.AGENT_LOST, cause)
             case NotAdmitted() | QueueTimedOut():
                 return CallEnd(EndReason.AGENT_BUSY, cause)
-            case _:  # something that is no WebSocket, no frame or no message of the protocol
+            case _:  # invalid handshake, frame or message
                 return CallEnd(EndReason.AGENT_PROTOCOL, cause)

@@ -43,7 +43,7 @@ async def create_connection(
     The protocol is called as by the loop's own ``create_connection(..., ssl=context)``.
 
     Raises:
-        OSError: there is no connection; `ssl.SSLError`, which is one: there is, but not with TLS.
+        OSError: there is no connection, or TLS failed (`ssl.SSLError`).
         ValueError: ``host`` is not a valid host name.
     """
     transport = TlsTransport(protocol, context, host)

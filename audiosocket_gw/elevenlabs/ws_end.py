@@ -20,7 +20,7 @@ from audiosocket_gw.errors import reason_of
 
 
 def cause_of_end(websocket: ClientProtocol, error: Exception | None) -> Cause:
-    """Return the most telling thing known; ``error`` is what the TCP connection ended with."""
+    """Return the most specific known cause; ``error`` is the error of the TCP connection, if any."""
     handshake = websocket.handshake_exc
     if isinstance(handshake, InvalidStatus):
         return _refusal(handshake.response)

@@ -73,7 +73,7 @@ class FlightFile:
             self._write([self._record(note) for note in notes])
         except OSError as error:
             logger.warning(
-                "call %s: its flight recording stopped, the call goes on: %s. "
+                "call %s: its flight recording stopped, the call continues: %s. "
                 "Check the disk of FLIGHT_DIR=%s",
                 self._started.uuid,
                 error.strerror,

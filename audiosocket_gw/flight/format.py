@@ -50,7 +50,7 @@ _JSON = json.JSONEncoder(separators=(",", ":"), default=str)
 
 
 class FlightError(GatewayError):
-    """A file is no flight recording, is damaged, or is of a later version."""
+    """A file is not a flight recording, is damaged, or is of a later version."""
 
 
 class RecordKind(IntEnum):

@@ -185,6 +185,6 @@ class _FlightTap(Tap):
         self._notes, self._size = [], 0
         if not self._given_up and not self._recorder.write(self._file, notes, size):
             logger.warning(
-                "call %s: the disk is too slow: its flight recording stopped, the call goes on", self._uuid
+                "call %s: the disk is too slow: its flight recording stopped, the call continues", self._uuid
             )
             self._given_up = True

@@ -141,7 +141,7 @@ class CallRecorder(Tap):
         if len(files.audio) < MAX_UNWRITTEN_S:
             files.audio.append(pieces)
         else:
-            files.give_up(f"the disk has accepted nothing for {MAX_UNWRITTEN_S} s")
+            files.give_up(f"the disk accepted nothing for {MAX_UNWRITTEN_S} s")
         self._writer.submit(files.write)
 
 
@@ -190,7 +190,7 @@ class CallFiles:
         if not self.given_up:
             self.given_up = True
             logger.warning(
-                "call %s: recording stopped, the call goes on: %s. Check the disk of RECORD_DIR=%s",
+                "call %s: recording stopped, the call continues: %s. Check the disk of RECORD_DIR=%s",
                 self._uuid,
                 why,
                 self._path.parent,

@@ -227,7 +227,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
             self._call.count_frame(len(payload))
         logger.log(
             level,
-            "%s: frame of kind 0x%02x with %d bytes (%s) ignored, the call goes on; "
+            "%s: frame of kind 0x%02x with %d bytes (%s) ignored, the call continues; "
             "further ones are logged at DEBUG",
             self.peer,
             kind,

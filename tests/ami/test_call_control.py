@@ -130,7 +130,7 @@ async def test_line_breaks_in_a_variable_change_nothing_else(note: str) -> None:
 
 
 @pytest.mark.parametrize("note", NOTES)
-async def test_line_breaks_change_nobody_without_the_function_either(
+async def test_line_breaks_change_no_one_without_the_function_either(
     note: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with described(note, functions=False) as (_, caller):
@@ -368,7 +368,7 @@ async def test_redirect_that_ends_at_the_invalid_extension() -> None:
             await redirect
 
 
-async def test_redirect_that_moves_nobody() -> None:
+async def test_redirect_that_moves_no_one() -> None:
     async with call(replace(TIMING, landing_s=0.2)) as (_, control):
         with pytest.raises(ControlError, match=r"the caller did not reach 600@queues within 0\.2 s"):
             await (await control.locate(CALL)).redirect("queues", "600")

@@ -44,7 +44,7 @@ def _users_with_one_form_of_filters() -> str:
 
 
 def first_of_free_ports(count: int) -> int:
-    """Return the first of ``count`` ports in a row that nobody has, below those that clients are given."""
+    """Return the first of ``count`` consecutive free ports, below the ephemeral ones."""
     while True:
         first = random.randrange(20_000, 32_000 - count)
         if all(_is_free(port) for port in range(first, first + count)):
@@ -122,7 +122,7 @@ class Lab:
         os.close(self._lock)
 
     def _clear_away(self) -> None:
-        """Remove what labs left that were killed: nobody holds the lock of their directory."""
+        """Remove what killed labs left: their directories aren't locked."""
         for home in (self._root / "tmp").glob(f"{HOME_PREFIX}*"):
             lock = os.open(home, os.O_RDONLY)
             try:

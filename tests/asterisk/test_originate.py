@@ -73,7 +73,7 @@ async def test_who_answers_hears_the_agent_which_knows_why(lab: Lab) -> None:
         assert (await harness.wait_for(events.CallEnded)).reason is EndReason.CALLER_HANGUP
 
 
-async def test_nobody_is_there(lab: Lab) -> None:
+async def test_no_one_is_there(lab: Lab) -> None:
     """The phone 1001 of the shipped pjsip.conf is not registered."""
     async with lab.watch():
         status, output = await _originate(lab, "PJSIP/1001")

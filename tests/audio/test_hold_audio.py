@@ -190,7 +190,7 @@ def test_another_rate_in_mid_call_goes_on_where_it_was(mode: HoldAudioMode) -> N
     assert hold_audio.next(None, agent_speaks=False) == hold_audio_file.frames[8].tobytes()
 
 
-def test_the_ambience_itself_can_not_be_changed() -> None:
+def test_the_shared_audio_can_not_be_changed() -> None:
     frame = constant(500).at(8_000).frame(0)
     with pytest.raises(ValueError, match="read-only"):
         frame[:] = 0

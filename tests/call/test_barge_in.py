@@ -101,7 +101,7 @@ async def test_the_end_of_the_call_ends_the_reply() -> None:
         assert reply.heard_ms == ended.heard_ms < 9_000
 
 
-async def test_an_agent_that_nobody_may_interrupt_speaks_on() -> None:
+async def test_an_agent_that_no_one_may_interrupt_speaks_on() -> None:
     audio, more = ramp(400), ramp(100, 9)
     async with running_gateway(barge_in="off", report_heard=True) as harness:
         line, agent = await harness.call()
@@ -115,7 +115,7 @@ async def test_an_agent_that_nobody_may_interrupt_speaks_on() -> None:
             assert not [m for _, m in agent.log.received if m["type"] == "contextual_update"]
 
 
-async def test_the_audio_of_a_tool_ends_even_where_nobody_may_interrupt() -> None:
+async def test_the_audio_of_a_tool_ends_even_where_no_one_may_interrupt() -> None:
     async with running_gateway(barge_in="off") as harness:
         line, agent = await harness.call()
         async with line:

@@ -81,7 +81,7 @@ async def test_what_the_caller_says_before_the_agent_is_there_is_kept() -> None:
             await asyncio.sleep(0.01)
 
 
-async def test_what_the_caller_says_is_bundled_when_set_so() -> None:
+async def test_caller_audio_is_batched_when_set_so() -> None:
     """Every third tick what has come is sent, as one message."""
     audio = ramp(600)
     async with running_gateway(audio_chunk_ms=60) as harness:
@@ -157,7 +157,7 @@ async def test_audio_in_the_same_segment_as_the_metadata_is_understood() -> None
         await line.hears(ulaw_to_linear(linear_to_ulaw(audio)))
 
 
-async def test_a_format_that_nobody_knows_ends_the_call_with_its_name() -> None:
+async def test_a_format_that_no_one_knows_ends_the_call_with_its_name() -> None:
     async with (
         running_gateway(replace(MANUAL, metadata=Metadata.NEVER)) as harness,
         await harness.line() as line,

@@ -26,7 +26,7 @@ def test_frames_that_need_no_look_are_known_by_their_length() -> None:
     assert caller.settled_bytes == NOT_SETTLED, "it may be another codec now"
 
 
-def test_frames_that_nobody_can_decode_are_never_settled() -> None:
+def test_frames_that_no_one_can_decode_are_never_settled() -> None:
     caller = CallerAudio()
     caller.set_codec("g722")
     caller.look_at(Audio(Kind.SLIN, bytes(160)))

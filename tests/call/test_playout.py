@@ -134,7 +134,7 @@ def test_a_hold_that_is_released_before_anybody_heard_it_loses_nothing() -> None
     assert playout.heard_ms == 50
 
 
-def test_a_held_queue_is_flushed_without_another_word() -> None:
+def test_a_held_queue_is_cleared_without_another_word() -> None:
     playout = Playout()
     playout.add(bytes([1, 31]) * 8 * 100)
     playout.next_frame()

@@ -60,13 +60,13 @@ async def test_who_answers_is_sent_to_the_agent(capsys: pytest.CaptureFixture[st
     )
 
 
-async def test_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_no_one_answers(capsys: pytest.CaptureFixture[str]) -> None:
     async with pbx(BUSY) as fake:
         assert await run_originate(TO_AGENT, fake.address, ALLOWED) == 1
     assert capsys.readouterr().err == "audiosocket-gw: the call to PJSIP/1001 failed: busy\n"
 
 
-async def test_nobody_is_rung_for_an_extension_that_is_not_there() -> None:
+async def test_no_one_is_rung_for_an_extension_that_is_not_there() -> None:
     async with pbx(exists="0") as fake:
         with pytest.raises(ConfigurationError, match=r"--extension 5001 --context phones: .* no such"):
             await run_originate(TO_AGENT, fake.address, ALLOWED)

@@ -310,7 +310,7 @@ def _children_of(process: subprocess.Popen[bytes]) -> list[int]:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill what the process runs, which ends it, too; so nothing is left that nobody waits for."""
+    """Kill what the process runs, which ends it, too; so no zombie is left."""
     for pid in _children_of(process) or [process.pid]:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)

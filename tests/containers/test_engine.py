@@ -29,7 +29,7 @@ PROGRAM = """
 
 
 def alive(pid: int) -> bool:
-    """Tell whether a process runs; one that is dead and that nobody has asked for doesn't."""
+    """Tell whether a process runs; a zombie doesn't."""
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):

@@ -240,7 +240,7 @@ async def test_caller_does_not_wait_for_a_tool_that_is_slow_to_stop(tools_dir: P
         await call.harness.wait_for(events.ToolCalled)
         await call.agent.connection.close(1000)
         await call.line.ended.wait()
-        assert call.harness.gateway.calls == 1, "the tool was over before the caller was let go"
+        assert call.harness.gateway.calls == 1, "the tool was over before the caller was hung up"
         await call.harness.wait_for_calls(0)
 
 
@@ -412,7 +412,7 @@ async def test_caller_who_cuts_in_during_the_goodbye_stays() -> None:
         await call.agent.send_audio(bytes(range(1, 255)) * 300)
         await call.use("avr_hangup")
         await call.agent.interrupt()
-        assert "cut in" in await call.told("The caller cut in")
+        assert "interrupted" in await call.told("The caller interrupted")
         await call.still_talks()
         assert not (await call.use("avr_hangup")).is_error  # it can be tried again
         await call.line.ended.wait()
@@ -471,7 +471,7 @@ async def test_key_whose_transfer_fails_tells_the_agent() -> None:
         await call.still_talks()
 
 
-async def test_keys_at_the_end_of_a_call_harm_nobody() -> None:
+async def test_keys_at_the_end_of_a_call_harm_no_one() -> None:
     async with scene(dtmf_actions="0=hangup") as call:
         await call.agent.connection.close(1000)
         while not call.line.ended.is_set():

@@ -102,7 +102,7 @@ async def test_caller_who_cuts_in_stays_and_it_can_be_tried_again() -> None:
         call.cuts_in()
         await comes_to(subject, State.IDLE)
         assert call.done == ["refuse", "accept"]
-        assert b"The caller cut in" in call.sent[0]
+        assert b"The caller interrupted" in call.sent[0]
         call.words = asyncio.Future()
         await subject.hang_up()
         assert is_in(subject, State.LAST_WORDS)

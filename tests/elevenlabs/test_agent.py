@@ -227,7 +227,7 @@ async def test_a_slow_answer_of_the_agent_url_ends_at_the_deadline(answer: Answe
     assert "2.5 s (AGENT_URL_TIMEOUT)" in str(error)
 
 
-async def test_nobody_listens_at_the_agent_url() -> None:
+async def test_no_one_listens_at_the_agent_url() -> None:
     async with http_server(nothing) as (url, _):
         pass
     error = await refusal(elevenlabs_agent_url=url)

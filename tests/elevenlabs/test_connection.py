@@ -184,7 +184,7 @@ async def test_a_url_that_is_none(url: str) -> None:
     assert caught.value.reason in (EndReason.AGENT_PROTOCOL, EndReason.AGENT_UNREACHABLE)
 
 
-async def test_nobody_listens() -> None:
+async def test_no_one_listens() -> None:
     async with agent(forever) as url:
         pass
     with pytest.raises(AgentError) as caught:
@@ -798,7 +798,7 @@ async def test_a_conversation_over_tls() -> None:
         (EXPIRED, EXPIRED, "certificate has expired"),
         (ELSEWHERE, ELSEWHERE, "certificate is not valid for '127.0.0.1'"),
     ],
-    ids=["nobody we know", "expired", "another host"],
+    ids=["unknown authority", "expired", "another host"],
 )
 async def test_a_certificate_that_proves_nothing(certificate: Path, trusted: Path, complaint: str) -> None:
     async with agent(forever, serving(certificate)) as url:

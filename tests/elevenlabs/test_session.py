@@ -1,4 +1,4 @@
-"""The conversation without a socket: what it hands on, what it answers, and the reason that it names."""
+"""The conversation without a socket: what it passes on, what it answers, and the reason that it names."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_call_gets_what_concerns_it_in_order() -> None:
     assert session.messages_to_send() == []
 
 
-def test_a_ping_is_answered_once_and_handed_to_nobody() -> None:
+def test_a_ping_is_answered_once_and_handed_to_no_one() -> None:
     session = Session()
     assert receive(session, PING, PING) == [None, None]
     assert session.messages_to_send() == 2 * [b'{"type":"pong","event_id":7}']

@@ -424,7 +424,7 @@ async def test_a_server_that_sends_single_bytes(version: ssl.TLSVersion) -> None
         (EXPIRED, EXPIRED, "certificate has expired"),
         (ELSEWHERE, ELSEWHERE, "not valid for '127.0.0.1'"),
     ],
-    ids=["nobody we know", "somebody else we don't know", "expired", "another host"],
+    ids=["unknown authority", "another unknown authority", "expired", "another host"],
 )
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_a_certificate_that_proves_nothing(
@@ -533,7 +533,7 @@ async def test_a_server_that_stalls_in_the_handshake_can_be_left(part: Behaviour
     assert recorder.heard == []
 
 
-async def test_nobody_listens() -> None:
+async def test_no_one_listens() -> None:
     async with server(at_once) as port:
         pass
     with pytest.raises(ConnectionRefusedError):

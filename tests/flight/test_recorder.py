@@ -239,7 +239,7 @@ async def test_a_full_disk_costs_the_recording_and_one_warning(
     await _three_blocks(tmp_path)
     (warning,) = caplog.records
     assert warning.levelno == logging.WARNING
-    assert "recording stopped, the call goes on" in warning.getMessage()
+    assert "recording stopped, the call continues" in warning.getMessage()
     assert f"No space left on device. Check the disk of FLIGHT_DIR={tmp_path}" in warning.getMessage()
 
 

@@ -112,7 +112,7 @@ def fill(pipe: int) -> None:
     os.set_blocking(pipe, True)
 
 
-async def test_a_log_that_nobody_reads_disturbs_no_call() -> None:
+async def test_a_log_that_no_one_reads_disturbs_no_call() -> None:
     with unread_pipe() as (_, writing):
         async with gateway(writing) as (process, port), Softphone("127.0.0.1", port) as caller:
             await hears(caller)
@@ -212,7 +212,7 @@ async def test_a_terminal_that_is_held_by_ctrl_s() -> None:
     os.close(terminal)
 
 
-async def test_what_is_said_after_the_log_was_given_up_keeps_nobody_waiting() -> None:
+async def test_what_is_said_after_the_log_was_given_up_keeps_no_one_waiting() -> None:
     script = """
 import logging, os
 from audiosocket_gw.log.setup import log_to_stderr
@@ -241,7 +241,7 @@ assert (sys.stdout.fileno(), sys.stderr.fileno(), sys.stdout.isatty()) == (1, 2,
 """
 
 
-async def test_what_a_tool_prints_waits_for_nobody_and_is_logged(tmp_path: Path) -> None:
+async def test_what_a_tool_prints_waits_for_no_one_and_is_logged(tmp_path: Path) -> None:
     (tmp_path / "tool.py").write_text(PRINTING_TOOL)
     with unread_pipe() as (_, stdout), unread_pipe() as (reading, stderr):
         fill(stdout)

@@ -1,4 +1,4 @@
-"""The thread that writes the log, and the handler in front of it: nobody waits, and what is lost is told."""
+"""The thread that writes the log, and its handler: callers never wait, and lost lines are counted."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_lines_come_in_order(pipe: Pipe, start: Start) -> None:
     assert pipe.lines("line 2999") == [f"line {number}" for number in range(3_000)]
 
 
-def test_whoever_logs_never_waits_and_is_told_of_what_was_lost(pipe: Pipe, start: Start) -> None:
+def test_logging_never_waits_and_lost_lines_are_reported(pipe: Pipe, start: Start) -> None:
     writer = start(pipe.writing)
     for _ in range(5_000):
         writer.put(LINE)
@@ -265,7 +265,7 @@ def test_debug_has_no_limit(pipe: Pipe, logger: logging.Logger) -> None:
     assert len(pipe.lines(f"line {BURST * 3 - 1}")) == BURST * 3
 
 
-def test_a_line_that_cannot_be_made_is_told_and_harms_nobody(
+def test_a_line_that_cannot_be_made_is_reported_and_harms_no_one(
     pipe: Pipe, handler: LogHandler, capsys: pytest.CaptureFixture[str]
 ) -> None:
     handler.handle(logging.LogRecord("audiosocket_gw", 30, "call.py", 7, "%d calls", ("no",), None))

@@ -78,6 +78,6 @@ def test_a_disk_that_is_full_ends_the_recording_and_not_the_call(tmp_path: Path)
         output, _ = process.communicate(timeout=60)
     assert process.returncode == 0
     assert output.splitlines()[-1] == "the call has ended"
-    assert output.count("recording stopped, the call goes on: File too large") == 1
+    assert output.count("recording stopped, the call continues: File too large") == 1
     assert f"RECORD_DIR={tmp_path}" in output
     assert assert_true_so_far(tmp_path) >= 3

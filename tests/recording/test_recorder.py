@@ -280,7 +280,7 @@ async def test_a_full_disk_is_told_once_and_ends_that_recording(
         with OneCall(recorder) as later:
             await audio(later, 2)
     assert warnings(caplog) == [
-        f"call {call.uuid}: recording stopped, the call goes on: No space left on device. "
+        f"call {call.uuid}: recording stopped, the call continues: No space left on device. "
         f"Check the disk of RECORD_DIR={tmp_path}"
     ]
     _, left, _ = read(wav_of(tmp_path, call.uuid))
@@ -336,7 +336,7 @@ async def test_a_directory_that_cannot_be_made_again_harms_no_call(
         directory.write_text("a file in its place")
         with OneCall(recorder) as call:
             await audio(call, 3)
-    assert f"call {call.uuid}: recording stopped, the call goes on: " in warnings(caplog)[-1]
+    assert f"call {call.uuid}: recording stopped, the call continues: " in warnings(caplog)[-1]
     assert f"Check the disk of RECORD_DIR={directory}" in warnings(caplog)[-1]
 
 
@@ -383,8 +383,8 @@ async def test_a_disk_that_hangs_holds_no_call_up(
             files = [item.tap._files for item in (call, talkative)]  # type: ignore[attr-defined]
             assert [len(item.audio) + len(item.events) for item in files] == [0, 0], "nothing is kept"
         assert [line.partition(". Check")[0] for line in warnings(caplog)] == [
-            f"call {call.uuid}: recording stopped, the call goes on: the disk has accepted nothing for 10 s",
-            f"call {talkative.uuid}: recording stopped, the call goes on: the disk hangs",
+            f"call {call.uuid}: recording stopped, the call continues: the disk accepted nothing for 10 s",
+            f"call {talkative.uuid}: recording stopped, the call continues: the disk hangs",
         ]
         assert all(f"RECORD_DIR={tmp_path}" in line for line in warnings(caplog))
         disk.repair()

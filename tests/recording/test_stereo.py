@@ -160,7 +160,7 @@ def callers(draw: st.DrawFn) -> tuple[list[float], list[float]]:
 
     The caller speaks, is silent for up to 4 s, speaks again. The way takes up to 50 ms; now and then it is
     held up for up to 1.4 s, and all that was said meanwhile comes at once. At the end of what it says, a
-    caller's frames come in time: else nobody could tell when they were said.
+    caller's frames come in time: otherwise their time would be unknown.
     """
     now = draw(st.floats(0.02, 0.5))
     spoken: list[float] = []

@@ -122,7 +122,7 @@ def test_what_is_settled_stays() -> None:
     assert len(new.place()) == 1, "it goes on where it was cut"
 
 
-def test_nobody_hears_where_it_was_settled() -> None:
+def test_no_one_hears_where_it_was_settled() -> None:
     new = track(0, 20, 40)
     new.place()
     new.settle(60 * MS)

@@ -50,7 +50,7 @@ def test_a_call_is_written_as_the_documentation_shows() -> None:
     assert f"```json\n{text}```" in documentation
 
 
-def test_what_nobody_needs_to_read_is_left_out() -> None:
+def test_what_no_one_needs_to_read_is_left_out() -> None:
     assert said(events.ReplyFinished(CALL, 1_004, 1_000)) == []
 
 

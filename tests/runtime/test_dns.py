@@ -85,18 +85,18 @@ def test_all_learn_that_there_is_no_such_host(resolver: Resolver) -> None:
     run(main())
 
 
-def test_that_there_is_no_such_host_is_no_error_when_nobody_waits_for_it(resolver: Resolver) -> None:
+def test_that_there_is_no_such_host_is_no_error_when_no_one_waits_for_it(resolver: Resolver) -> None:
     complaints: list[dict[str, Any]] = []
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, GatewayEventLoop)
         loop.set_exception_handler(lambda _, context: complaints.append(context))
-        nobody = asyncio.create_task(ask("nowhere.invalid"))
+        waiter = asyncio.create_task(ask("nowhere.invalid"))
         while not resolver.asked:
             await asyncio.sleep(0.01)
-        nobody.cancel()
-        await asyncio.gather(nobody, return_exceptions=True)
+        waiter.cancel()
+        await asyncio.gather(waiter, return_exceptions=True)
         resolver.answer.set()
         while loop._lookups:
             await asyncio.sleep(0.01)

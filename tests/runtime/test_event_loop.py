@@ -214,7 +214,7 @@ def test_the_clock_has_its_turn_between_two_portions() -> None:
 
 
 def test_sockets_that_wait_count_as_a_late_clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Else nobody would notice: the clock itself is in time."""
+    """Otherwise it would go unnoticed: the clock itself is in time."""
     noted: list[float] = []
 
     class Listener(Load):

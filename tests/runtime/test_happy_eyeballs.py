@@ -193,7 +193,7 @@ async def test_who_gives_up_when_one_has_won_gets_it_or_leaves_nothing_open(
 async def test_the_reason_of_each_address_is_told(resolver: Resolver) -> None:
     resolver.hosts[HOST] = ["127.0.0.3", ALIVE]
     async with server(ALIVE) as (port, _):
-        pass  # nobody listens there now
+        pass  # no one listens there now
     with pytest.raises(OSError, match=r"'127\.0\.0\.3'.*; .*'127\.0\.0\.1'"):
         await open_socket(HOST, port)
     with pytest.raises(ConnectionRefusedError, match=r"'127\.0\.0\.1'"):

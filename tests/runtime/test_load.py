@@ -37,7 +37,7 @@ def test_time_that_becomes_scarce_is_bought_by_batching_and_given_back() -> None
     assert load.batch_frames == 1
 
 
-def test_nobody_is_refused_before_all_is_batched_that_can_be() -> None:
+def test_no_one_is_refused_before_all_is_batched_that_can_be() -> None:
     load = Load(1, 3)
     process = BusyProcess(load)
     for _ in range(40):
@@ -79,7 +79,7 @@ def test_at_the_end_of_its_strength_it_refuses_until_it_is_calm(
     assert "overloaded: new calls are rejected" in warnings[0]
 
 
-def test_lateness_that_is_not_its_own_fault_refuses_nobody() -> None:
+def test_lateness_that_is_not_its_own_fault_refuses_no_one() -> None:
     load = Load(1, 3)
     BusyProcess(load).windows(LONG, busy=0.05, late_s=0.03, late_share=0.5)
     assert (load.batch_frames, load.overloaded) == (3, False)

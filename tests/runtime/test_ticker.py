@@ -177,7 +177,7 @@ async def test_it_rests_and_starts_again() -> None:
 
 
 @pytest.mark.parametrize("leave", [ValueError, asyncio.CancelledError])
-async def test_whoever_leaves_by_an_exception_is_detached(leave: Callable[[], BaseException]) -> None:
+async def test_leaving_by_an_exception_detaches(leave: Callable[[], BaseException]) -> None:
     ticker = Ticker()
     with pytest.raises(type(leave())), ticker.attach(Call().tick):
         raise leave()

@@ -164,7 +164,7 @@ async def test_audio_that_differs_is_measured(tmp_path: Path) -> None:
 # What a replay may touch
 
 
-async def test_a_replay_reaches_nobody(tmp_path: Path) -> None:
+async def test_a_replay_reaches_no_one(tmp_path: Path) -> None:
     path, _ = await record(tmp_path, close_1011)
     tools = tmp_path / "tools"
     tools.mkdir()

@@ -481,7 +481,7 @@ async def test_the_command_fails_when_the_server_breaks_the_protocol(
     assert "first speech   none" in output
 
 
-async def test_the_command_says_that_nobody_answers(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_the_command_says_that_no_one_answers(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         assert await run_call(f"127.0.0.1:{unused.getsockname()[1]}", None, None) == 1
