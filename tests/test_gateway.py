@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import resource
 import signal
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,87 +20,67 @@ from audiosocket_gw.settings import AgentKind, GatewaySettings, Settings
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp
 from tests.harness.gateway import running_gateway
+from tests.harness.gateway_process import gateway_process
 
-
-@asynccontextmanager
-async def _process(
-    *arguments: str, **environment: str
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, int]]:
-    """Run ``audiosocket-gw serve`` with the embedded agent; yield it and the port it listens on."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "audiosocket_gw", "serve", "--agent", "simulator", "--port", "0", *arguments),
-        stderr=asyncio.subprocess.PIPE,
-        env={"PATH": "", **environment},
-    )
-    assert process.stderr is not None
-    try:
-        await process.stderr.readuntil(b"listening for Asterisk on 127.0.0.1:")
-        yield process, int(await process.stderr.readline())
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+embedded = partial(gateway_process, "--agent", "simulator")
 
 
 async def test_the_embedded_agent_answers_a_call() -> None:
-    async with _process() as (_, port), await AsteriskPeer.open(("127.0.0.1", port)) as line:
+    async with embedded() as gateway, await AsteriskPeer.open(gateway.address) as line:
         line.identify()
-        while not any(line.heard):
-            await asyncio.sleep(0.05)
+        await line.hears_ms(100)
 
 
 async def test_a_signal_without_calls_ends_with_status_0() -> None:
-    async with _process() as (process, _):
-        process.send_signal(signal.SIGTERM)
-        assert await process.wait() == 0
+    async with embedded() as gateway:
+        gateway.send(signal.SIGTERM)
+        assert await gateway.status() == 0
 
 
 async def test_a_signal_lets_running_calls_finish_and_takes_no_new_ones() -> None:
-    async with _process() as (process, port), await AsteriskPeer.open(("127.0.0.1", port)) as line:
+    async with embedded() as gateway, await AsteriskPeer.open(gateway.address) as line:
         line.identify()
         while len(line.frames) < 5:
             await asyncio.sleep(0.02)
-        process.send_signal(signal.SIGTERM)
+        gateway.send(signal.SIGTERM)
         with pytest.raises(ConnectionRefusedError):
             while True:
-                await (await AsteriskPeer.open(("127.0.0.1", port))).__aexit__()
+                await (await AsteriskPeer.open(gateway.address)).__aexit__()
                 await asyncio.sleep(0.02)
         before = len(line.frames)
         while len(line.frames) < before + 10:
             await asyncio.sleep(0.02)
         line.writer.close()
-        assert await process.wait() == 0
+        assert await gateway.status() == 0
 
 
 async def test_calls_that_outlive_the_drain_timeout_are_ended_politely_with_status_1() -> None:
     async with (
-        _process(DRAIN_TIMEOUT="0.3") as (process, port),
-        await AsteriskPeer.open(("127.0.0.1", port)) as line,
+        embedded(DRAIN_TIMEOUT="0.3") as gateway,
+        await AsteriskPeer.open(gateway.address) as line,
     ):
         line.identify()
         while not line.frames:
             await asyncio.sleep(0.02)
-        process.send_signal(signal.SIGINT)
+        gateway.send(signal.SIGINT)
         await line.ended.wait()
         assert line.hung_up and not line.reset
         line.writer.close()
-        assert await process.wait() == 1
+        assert await gateway.status() == 1
 
 
 async def test_a_second_signal_ends_at_once() -> None:
     async with (
-        _process(DRAIN_TIMEOUT="600") as (process, port),
-        await AsteriskPeer.open(("127.0.0.1", port)) as line,
+        embedded(DRAIN_TIMEOUT="600") as gateway,
+        await AsteriskPeer.open(gateway.address) as line,
     ):
         line.identify()
         while not line.frames:
             await asyncio.sleep(0.02)
-        process.send_signal(signal.SIGTERM)
-        assert process.stderr is not None
-        await process.stderr.readuntil(b"stopping")
-        process.send_signal(signal.SIGTERM)
-        assert await process.wait() == 128 + signal.SIGTERM
+        gateway.send(signal.SIGTERM)
+        await gateway.logs("stopping")
+        gateway.send(signal.SIGTERM)
+        assert await gateway.status() == 128 + signal.SIGTERM
 
 
 async def test_the_last_words_of_a_drained_call() -> None:

@@ -13,7 +13,7 @@ import signal
 import pytest
 
 from tests.asterisk.lab import Lab
-from tests.asterisk.process import gateway_process
+from tests.asterisk.process import gateway_at
 from tests.asterisk.test_dialplan import FALLBACK, HANGUP
 
 pytestmark = pytest.mark.asterisk
@@ -31,7 +31,7 @@ async def killed_in_calls(lab: Lab, extensions: tuple[str, ...], *, ami: bool) -
     """Kill a gateway with calls up; return where each caller came to, by extension and channel."""
     expected = len(extensions) * len(CALLERS) * CALLS
     ended = rf"({FALLBACK}|{HANGUP})[^\n]*\"(Local/(\d+)@[^\"]*)\""
-    async with gateway_process(lab, ami=ami) as gateway, lab.watch() as watch:
+    async with gateway_at(lab, ami=ami) as gateway, lab.watch() as watch:
         for _ in range(CALLS):
             for extension in extensions:
                 for caller in CALLERS:
@@ -69,7 +69,7 @@ async def test_without_one_the_application_fails_and_the_channel_driver_ends_as_
 
 
 async def test_a_call_that_dial_ended_has_not_lost_the_gateway(lab: Lab) -> None:
-    async with gateway_process(lab) as gateway, lab.call("5025", "tone") as watch:
+    async with gateway_at(lab) as gateway, lab.call("5025", "tone") as watch:
         await gateway.logs("agent connected")
         await watch.logged(HANGUP)
         assert not re.search(FALLBACK, watch.log())
@@ -80,7 +80,7 @@ async def test_a_call_that_dial_ended_has_not_lost_the_gateway(lab: Lab) -> None
 async def test_a_caller_redirected_by_somebody_else_has_not_lost_the_gateway(
     lab: Lab, extension: str
 ) -> None:
-    async with gateway_process(lab) as gateway, lab.call(extension, "tone") as watch:
+    async with gateway_at(lab) as gateway, lab.call(extension, "tone") as watch:
         await gateway.logs("agent connected")
         rows = (await lab.cli("core show channels concise")).split()
         caller = next(

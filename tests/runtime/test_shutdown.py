@@ -6,9 +6,9 @@ import asyncio
 import os
 import shutil
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,8 @@ import pytest
 from audiosocket_gw.testing.simulator import SimulatedAgent, Simulator
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.gateway import MANUAL
+from tests.harness.gateway_process import GatewayProcess, gateway_process
+from tests.harness.waiting import until
 
 STOPPING = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGPWR]
 
@@ -62,37 +64,27 @@ async def leave() -> str:
 '''
 
 
-class Process:
-    """A gateway as a process, its log, and its one call."""
+@dataclass
+class GatewayInCall:
+    """A gateway as a process, and its one call."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.log = ""
-        self.line: AsteriskPeer
-        self.agent: SimulatedAgent
-
-    async def read_log(self) -> None:
-        assert self.process.stderr is not None
-        while chunk := await self.process.stderr.read(65_536):
-            self.log += chunk.decode()
-
-    async def logs(self, words: str) -> None:
-        while words not in self.log:
-            assert self.process.returncode is None, self.log
-            await asyncio.sleep(0.02)
+    process: GatewayProcess
+    line: AsteriskPeer
+    agent: SimulatedAgent
 
     async def goes_on(self) -> None:
-        before = len(self.line.frames)
-        while len(self.line.frames) < before + 10:
-            assert not self.line.ended.is_set()
-            await asyncio.sleep(0.02)
+        """Wait for ten frames more, 200 ms of the call."""
+        wanted = len(self.line.frames) + 10
 
-    async def status(self) -> int:
-        return await self.process.wait()
+        def has_gone_on() -> bool:
+            assert not self.line.ended.is_set(), self.process.log
+            return len(self.line.frames) >= wanted
+
+        await until(has_gone_on, lambda: f"{self.line}; {self.process.log}", every_s=0.02)
 
 
 @asynccontextmanager
-async def up(tmp_path: Path, *prefix: str, **settings: str) -> AsyncIterator[Process]:
+async def up(tmp_path: Path, *prefix: str, **settings: str) -> AsyncIterator[GatewayInCall]:
     """Run a gateway with a call up; the agent is the test's."""
     (tmp_path / "mine.py").write_text(TOOLS)
     async with Simulator(MANUAL) as simulator:
@@ -100,73 +92,58 @@ async def up(tmp_path: Path, *prefix: str, **settings: str) -> AsyncIterator[Pro
             "ELEVENLABS_BASE_URL": simulator.base_url,
             "ELEVENLABS_AGENT_ID": "agent",
             "TOOLS_DIR": str(tmp_path),
-            "PORT": "0",
-            "PATH": os.environ["PATH"],
         }
-        process = await asyncio.create_subprocess_exec(
-            # Under `nohup`, or in the background of a script, some are ignored from the beginning.
-            *(*prefix, "env", "--default-signal", sys.executable, "-m", "audiosocket_gw", "serve"),
-            stderr=asyncio.subprocess.PIPE,
-            env=environment | settings,
-        )
-        side = Process(process)
-        reading = asyncio.ensure_future(side.read_log())
-        try:
-            await side.logs("listening for Asterisk on ")
-            port = int(side.log.split("listening for Asterisk on 127.0.0.1:")[1].split()[0])
-            async with await AsteriskPeer.open(("127.0.0.1", port)) as side.line:
-                side.line.identify()
-                side.agent = await simulator.wait_for_conversation(1)
-                await side.logs("agent connected")
-                yield side
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-            await reading
+        async with (
+            gateway_process(prefix=prefix, **(environment | settings)) as process,
+            await AsteriskPeer.open(process.address) as line,
+        ):
+            line.identify()
+            agent = await simulator.wait_for_conversation(1)
+            await process.logs("agent connected")
+            yield GatewayInCall(process, line, agent)
 
 
 async def test_signals_that_would_kill_are_ignored_with_a_line(tmp_path: Path) -> None:
     async with up(tmp_path) as gateway:
         for number in IGNORED:
-            gateway.process.send_signal(number)
-            await gateway.logs(f"{signal.Signals(number).name} ignored")
-        gateway.process.send_signal(signal.SIGRTMIN + 5)
-        await gateway.logs(f"signal {signal.SIGRTMIN + 5} ignored")
+            gateway.process.send(number)
+            await gateway.process.logs(f"{signal.Signals(number).name} ignored")
+        gateway.process.send(signal.SIGRTMIN + 5)
+        await gateway.process.logs(f"signal {signal.SIGRTMIN + 5} ignored")
         await gateway.goes_on()
 
 
 @pytest.mark.parametrize("number", STOPPING)
 async def test_signals_that_drain(tmp_path: Path, number: signal.Signals) -> None:
     async with up(tmp_path) as gateway:
-        gateway.process.send_signal(number)
-        await gateway.logs(f"{number.name}: stopping")
+        gateway.process.send(number)
+        await gateway.process.logs(f"{number.name}: stopping")
         await gateway.goes_on()
         gateway.line.writer.close()
-        assert await gateway.status() == 0
+        assert await gateway.process.status() == 0
 
 
 @pytest.mark.parametrize("number", STOPPING)
 async def test_second_signal_ends_the_process(tmp_path: Path, number: signal.Signals) -> None:
     async with up(tmp_path, DRAIN_TIMEOUT="600") as gateway:
-        gateway.process.send_signal(signal.SIGTERM)
-        await gateway.logs("stopping")
-        gateway.process.send_signal(number)
-        assert await gateway.status() == 128 + number
+        gateway.process.send(signal.SIGTERM)
+        await gateway.process.logs("stopping")
+        gateway.process.send(number)
+        assert await gateway.process.status() == 128 + number
         await gateway.line.ended.wait()
         assert gateway.line.reset, "an end that isn't in order must not look like one"
         await asyncio.sleep(0.1)
-        assert f"{number.name} again: ending the process at once" in gateway.log
+        assert f"{number.name} again: ending the process at once" in gateway.process.log
 
 
 async def test_drain_timeout_of_centuries_is_waited_for(tmp_path: Path) -> None:
     async with up(tmp_path, DRAIN_TIMEOUT="1e10") as gateway:
-        gateway.process.send_signal(signal.SIGTERM)
-        await gateway.logs("have 1e+10 s to finish")
+        gateway.process.send(signal.SIGTERM)
+        await gateway.process.logs("have 1e+10 s to finish")
         await gateway.goes_on()
         gateway.line.writer.close()
-        assert await gateway.status() == 0
-        assert "ERROR" not in gateway.log
+        assert await gateway.process.status() == 0
+        assert "ERROR" not in gateway.process.log
 
 
 def only_child(parent: int) -> int:
@@ -179,10 +156,10 @@ async def test_second_signal_ends_process_1(tmp_path: Path) -> None:
     async with up(tmp_path, "unshare", "-pf", "--kill-child", DRAIN_TIMEOUT="600") as gateway:
         child = only_child(gateway.process.pid)
         os.kill(child, signal.SIGTERM)
-        await gateway.logs("stopping")
+        await gateway.process.logs("stopping")
         await gateway.goes_on()
         os.kill(child, signal.SIGTERM)
-        assert await gateway.status() == 128 + signal.SIGTERM
+        assert await gateway.process.status() == 128 + signal.SIGTERM
 
 
 async def test_killed_process_resets_its_connections(tmp_path: Path) -> None:
@@ -222,16 +199,16 @@ async def test_forked_process_keeps_neither_connections_nor_the_port_of_a_killed
 async def test_a_stop_ends_whatever_tools_do(tmp_path: Path, tool: str) -> None:
     async with up(tmp_path, DRAIN_TIMEOUT="0.5", RECORD_DIR=str(tmp_path / "records")) as gateway:
         await gateway.agent.call_tool(tool, {})
-        await gateway.logs("agent calls tool" if tool != "block" else "connected")
+        await gateway.process.logs("agent calls tool" if tool != "block" else "connected")
         await asyncio.sleep(0.3)
-        gateway.process.send_signal(signal.SIGTERM)
-        assert await gateway.status() == 1
+        gateway.process.send(signal.SIGTERM)
+        assert await gateway.process.status() == 1
         await asyncio.sleep(0.1)
         if tool == "block":
-            assert "ending the process now" in gateway.log
+            assert "ending the process now" in gateway.process.log
             return
         assert gateway.line.hung_up
-        assert "abandoned" in gateway.log
+        assert "abandoned" in gateway.process.log
         (text,) = (tmp_path / "records").glob("*.jsonl")
         assert "drained" in text.read_text().splitlines()[-1]
 
@@ -241,8 +218,8 @@ async def test_a_stop_does_not_wait_for_what_is_queued(tmp_path: Path) -> None:
         for _ in range(60):
             await gateway.agent.send_audio(bytes(range(1, 251)) * 128)  # 2 s
         await gateway.agent.connection.close(1000)
-        gateway.process.send_signal(signal.SIGTERM)
-        assert await gateway.status() == 1
+        gateway.process.send(signal.SIGTERM)
+        assert await gateway.process.status() == 1
         assert gateway.line.hung_up
         assert not gateway.line.reset
         assert len(gateway.line.heard) < 60 * 16_000
