@@ -191,7 +191,7 @@ LINEAR_AUDIO = {
 @pytest.mark.parametrize("name", LINEAR_AUDIO)
 def test_linear_audio_is_never_taken_for_anything_else(name: str, size: int) -> None:
     payloads = frames(LINEAR_AUDIO[name], PCM_8000, size)
-    for start in range(0, len(payloads) - FRAMES_TO_DECIDE, 3):
+    for start in range(0, len(payloads) - FRAMES_TO_DECIDE, 7):
         evidence = CodecEvidence()
         formats = {evidence.hear(payload).format for payload in payloads[start:][:FRAMES_TO_DECIDE]}
         assert formats == {PCM_8000}

@@ -22,6 +22,7 @@ from audiosocket_gw.audio.codec_detector import CodecDetector
 from audiosocket_gw.audio.codec_evidence import Verdict
 from tests.audio.g722 import linear_to_g722, wideband
 from tests.audio.signals import SPEECH, Floats, Samples, ideally_resampled, rms, speech, to_samples, tone
+from tests.harness.clock import Clock
 
 PCM_16000 = AudioFormat.parse("pcm_16000")
 
@@ -118,14 +119,6 @@ def stream(scene: str, codec: str) -> bytes:
             return samples.tobytes()
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 Arrivals = Callable[[float], float]
 """When a frame comes that was spoken at a time, in seconds from the first."""
 
@@ -134,7 +127,7 @@ def verdicts(
     audio: bytes, size: int, bytes_per_s: int, arrives: Arrivals = lambda at: at
 ) -> Iterator[tuple[float, Verdict]]:
     """Yield the verdict on each frame, and when it was given."""
-    clock = Clock()
+    clock = Clock(100)
     watch = CodecDetector(clock)
     for start in range(0, len(audio) - size + 1, size):
         clock.now = max(clock.now, 100 + arrives((start + size) / bytes_per_s))

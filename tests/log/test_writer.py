@@ -21,6 +21,7 @@ import pytest
 from audiosocket_gw.log.handler import LogHandler
 from audiosocket_gw.log.limit import BURST, WINDOW_S
 from audiosocket_gw.log.writer import DRAIN_S, MAX_WAITING, LineWriter
+from tests.harness.clock import Clock
 from tests.harness.waiting import PATIENCE, WAIT_LIMIT_S
 
 CALL = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
@@ -205,13 +206,6 @@ with log_to_stderr():
 
 
 # The handler
-
-
-class Clock:
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 @pytest.fixture

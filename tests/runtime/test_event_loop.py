@@ -22,21 +22,7 @@ from audiosocket_gw.runtime.event_loop import (
 )
 from audiosocket_gw.runtime.load import Load
 from audiosocket_gw.runtime.ticker import Ticker
-
-
-class Clock:
-    """A clock that only sleeping moves."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-        self.slept: list[float] = []
-
-    def monotonic(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
+from tests.harness.clock import Clock
 
 
 @pytest.fixture
