@@ -48,11 +48,13 @@ class AgentAudio:
         self._hold_audio = hold_audio
         self._linear = PCM_8000  # what goes to the caller
         self._aligner = SampleAligner(PCM_8000.sample_bytes)
-        self._has_tail = False
+        self._has_tail = False  # the converter keeps the end of the reply
         self.set_format(PCM_8000)
 
     def set_format(self, audio_format: AudioFormat) -> None:
         """Set the format of the agent's audio."""
+        if self._has_tail:
+            self._finish_reply()  # of the audio so far
         self._format = audio_format
         self._aligner = SampleAligner(audio_format.sample_bytes)
         self._set_converter()

@@ -49,10 +49,10 @@ class AgentSpeech:
 
     # What the agent sends
 
-    def receive_audio(self, message: messages.Audio, now: float, *, caller_listens: bool) -> None:
+    def receive_audio(self, message: messages.Audio, now: float) -> None:
         """Queue a chunk of a reply for the caller, unless it is stale."""
         if message.audio and self._accepts(message.event_id, now):
-            self._queue(message, now, caller_listens)
+            self._queue(message, now)
         if message.is_final and message.event_id in (None, self._filter.last_event_id):
             self._endpointer.final_piece()
 
@@ -73,7 +73,7 @@ class AgentSpeech:
             self._report_restarted_ids()
         return True
 
-    def _queue(self, message: messages.Audio, now: float, caller_listens: bool) -> None:
+    def _queue(self, message: messages.Audio, now: float) -> None:
         playout, endpointer = self._playout, self._endpointer
         start_ms = playout.end_ms
         audio = self._audio.receive(message.audio)
@@ -82,7 +82,7 @@ class AgentSpeech:
         speaks = endpointer.take(audio, playout.frame_bytes, playout.heard_ms, end_ms, aligned_ms=aligned_ms)
         if speaks or not self.is_over:
             self._replies.audio(self._filter.last_event_id, start_ms, end_ms, message.alignment)
-        if not speaks or not caller_listens:
+        if not speaks:
             return
         if self.is_over:
             self._report_heard(self._replies.close_earlier(playout.heard_ms, now))

@@ -15,7 +15,16 @@ PIECE_FRAMES = 12
 class AudioToAgent:
     """Collects the caller's audio. ``batch_frames`` frames of 20 ms share a message; 1: no delay."""
 
-    __slots__ = ("_audio", "_caller", "_pre_roll", "_pre_roll_bytes", "_ticks", "batch_frames", "is_open")
+    __slots__ = (
+        "_audio",
+        "_caller",
+        "_is_awaited",
+        "_pre_roll",
+        "_pre_roll_bytes",
+        "_ticks",
+        "batch_frames",
+        "is_open",
+    )
 
     def __init__(self, caller: CallerAudio, batch_frames: int, phase: int = 0) -> None:
         """``phase``: the tick of a batch in which this call sends, so that not all calls send in the same
@@ -24,6 +33,7 @@ class AudioToAgent:
         self.batch_frames = batch_frames
         self.is_open = False
         """Whether the agent has connected."""
+        self._is_awaited = True
         self._caller = caller
         self._audio = b""
         self._pre_roll: list[bytes] = []  # unconverted: the codec may become known only later
@@ -44,7 +54,7 @@ class AudioToAgent:
 
     def keep(self, payload: bytes) -> None:
         """Buffer a payload for `open`, decoded or not, and discard the oldest ones."""
-        if self.is_open:
+        if not self._is_awaited:
             return
         self._pre_roll.append(payload)
         self._pre_roll_bytes += len(payload)
@@ -54,15 +64,25 @@ class AudioToAgent:
     def open(self) -> list[bytes]:
         """Record that the agent has connected; return the buffered audio, in chunks of its format."""
         self.is_open = True
+        self._is_awaited = False
         frames = [self._caller.understood(payload) for payload in self._pre_roll]
         self._pre_roll, self._pre_roll_bytes = [], 0
         starts = range(0, len(frames), PIECE_FRAMES)
         pieces = (b"".join(frames[start : start + PIECE_FRAMES]) for start in starts)
         return [self._caller.to_agent(piece) for piece in pieces if piece]
 
+    def close(self) -> None:
+        """Record that no agent is left: nothing is buffered or sent any more."""
+        self.is_open = self._is_awaited = False
+        self._audio = b""
+        self._pre_roll, self._pre_roll_bytes = [], 0
+
     def read(self) -> bytes:
         """Return the audio to send now: nothing while a batch is collected."""
-        return self.read_batch() if self.batch_frames == 1 else b""
+        if self.batch_frames > 1:
+            return b""
+        audio, self._audio = self._audio, b""
+        return audio
 
     def read_batch(self) -> bytes:
         """Return all collected audio, in the agent's format."""

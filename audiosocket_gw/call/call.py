@@ -342,9 +342,8 @@ class Call:
                 log_notice(self.uuid, output)
 
     def _defect(self, error: Exception) -> None:
-        """Log an unexpected exception and end this call only. Callbacks shared between calls must not
-        raise.
-        """
+        """Log an unexpected exception and end this call only: a callback shared by calls must not raise."""
         logger.error("call %s: internal error", self.uuid, exc_info=error)
         end = CallEnd(EndReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
-        self._conversation.progress.end(end, self._loop.time())
+        # Not `end`: where the clock itself fails, an end that waits for the queue would wait for ever.
+        self._conversation.progress.cut(end, self._loop.time())

@@ -21,7 +21,7 @@ from audiosocket_gw.call.audio_to_agent import AudioToAgent
 from audiosocket_gw.call.barge_in import LocalBargeIn
 from audiosocket_gw.call.caller_audio import CallerAudio, Clock
 from audiosocket_gw.call.notices import CallerFormatChanged, Output
-from audiosocket_gw.call.progress import Progress
+from audiosocket_gw.call.progress import Progress, State
 from audiosocket_gw.call.replies import interruption_notice
 from audiosocket_gw.causes import Stalled, TooFast, UnfinishedFrame
 from audiosocket_gw.elevenlabs import client_messages, messages
@@ -74,6 +74,7 @@ class Conversation:
         "_ahead",
         "_barge_in",
         "_blocked_ticks",
+        "_is_over",
         "_messages",
         "_options",
         "_started_at",
@@ -115,6 +116,7 @@ class Conversation:
         if options.barge_in_deadline_s is not None:
             self._barge_in = LocalBargeIn(self.caller_audio, self.agent_audio, options.barge_in_deadline_s)
         self._messages: list[bytes] = []
+        self._is_over = False  # `events.CallEnded` is out
         self._ahead = 0.0  # of real time, in frames of 20 ms
         self._ticks_since_frame = self._blocked_ticks = self._unfinished_ticks = 0
 
@@ -128,9 +130,12 @@ class Conversation:
     # Output
 
     def events(self) -> list[Output]:
-        """Return and clear the output since the last call."""
+        """Return and clear the output since the last call. Nothing follows `events.CallEnded`."""
         outputs = self.outputs[:]
         self.outputs.clear()
+        if self._is_over:
+            return []
+        self._is_over = self.progress.state is State.CLOSED
         return outputs
 
     def messages_to_send(self) -> list[bytes]:
@@ -245,9 +250,10 @@ class Conversation:
         """Take a message from the agent. What others need (tools, the log) is among the `events`."""
         match message:
             case messages.Audio():
-                self.speech.receive_audio(message, now, caller_listens=self.progress.caller_present)
+                if self.progress.caller_present:  # else it would change what was heard
+                    self.speech.receive_audio(message, now)
                 if self.agent_audio.playout.queued_ms > MAX_QUEUED_MS:
-                    self.agent_audio.interrupt()
+                    self.speech.silence(now)
                     why = "the agent is half an hour ahead of what the caller hears"
                     self.progress.end(CallEnd(EndReason.AGENT_PROTOCOL, why), now)
             case messages.Interruption():
@@ -267,7 +273,7 @@ class Conversation:
 
     def agent_gone(self, end: CallEnd, now: float) -> None:
         """Record the end of the agent's connection: it ends the call, unless a hand-over is in progress."""
-        self.audio_to_agent.is_open = False
+        self.audio_to_agent.close()
         if self._barge_in is not None:
             self._barge_in = None  # no agent is left to confirm an interruption
             self.agent_audio.resume()

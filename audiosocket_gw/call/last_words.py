@@ -26,23 +26,23 @@ STUCK_S = 1.0
 class LastWords:
     """The wait for the agent's last words before a hand-over."""
 
-    __slots__ = ("_deadline", "_quiet_since")
+    __slots__ = ("_deadline", "_quiet_until")
 
     def __init__(self, now: float, queued_ms: int) -> None:
         self._deadline = now + queued_ms / 1000 + LAST_WORDS_S
-        self._quiet_since: float | None = None
+        self._quiet_until: float | None = None
 
     def tick(self, now: float, speech: AgentSpeech) -> LastWordsOver | None:
         """Return how the wait ended, or None while it lasts."""
         if now >= self._deadline:
             return LastWordsOver(timed_out=True)
         if not speech.is_over:
-            self._quiet_since = None
+            self._quiet_until = None
             return None
-        if self._quiet_since is None:
-            self._quiet_since = now
-        pause_s = SPEAKS_ON_S if speech.has_spoken else BEGINS_TO_SPEAK_S
-        return LastWordsOver() if now - self._quiet_since >= pause_s else None
+        if self._quiet_until is None:
+            # What the caller says during the pause doesn't prolong it.
+            self._quiet_until = now + (SPEAKS_ON_S if speech.has_spoken else BEGINS_TO_SPEAK_S)
+        return LastWordsOver() if now >= self._quiet_until else None
 
 
 class Draining:

@@ -132,7 +132,8 @@ class Playout:
         """Continue with frames of another size; ``convert`` converts the queue to the new rate."""
         queued = convert(self._last_words + self._take(self._queued))
         self._last_words = b""
-        self._sent = self._sent * frame_bytes // self._frame_bytes
+        # Rounded up: `heard_ms` may not fall.
+        self._sent = -(-self._sent * frame_bytes // self._frame_bytes)
         self._frame_bytes = frame_bytes
         self.add(queued)
 

@@ -19,7 +19,7 @@ from math import inf
 from audiosocket_gw import events
 from audiosocket_gw.call.agent_speech import AgentSpeech
 from audiosocket_gw.call.last_words import Draining, LastWords
-from audiosocket_gw.call.notices import EndDecided, LastWordsOver, Output
+from audiosocket_gw.call.notices import Drained, EndDecided, LastWordsOver, Output
 from audiosocket_gw.call.playout import Playout
 from audiosocket_gw.events import CallEnd, EndReason
 
@@ -124,6 +124,8 @@ class Progress:
     def hang_up(self) -> None:
         """Record that no more frames can be sent to the caller."""
         self.caller_present = False
+        if self._draining is not None:
+            self._finish_draining(Drained())
 
     def tick(self, now: float) -> None:
         """Check the waits. Call it in every tick while `is_waiting`."""
@@ -134,10 +136,13 @@ class Progress:
         if self._draining is not None:
             drained = self._draining.tick(now, self._speech, self._playout.queued_ms)
             if drained is not None:
-                self._draining = None
-                self._step(Step.HEARD)
-                self._outputs.append(drained)
+                self._finish_draining(drained)
         self.is_waiting = self._last_words is not None or self._draining is not None
+
+    def _finish_draining(self, drained: Drained) -> None:
+        self._draining = None
+        self._step(Step.HEARD)
+        self._outputs.append(drained)
 
     # Hand-over: a transfer or a hang-up, by a tool or a key
 
@@ -155,6 +160,8 @@ class Progress:
     def go_on(self, now: float, *, agent_present: bool) -> None:
         """Cancel the hand-over."""
         self._last_words = None
+        if self.ending is not None:
+            return  # what the end has refused stays refused
         self._speech.accept_replies()
         self._step(Step.GO_ON_TALKING if agent_present else Step.GO_ON_CONNECTING)
         if self._postponed is not None:

@@ -1,34 +1,132 @@
-"""Drives a `Conversation` on a clock of its own: no loop, no sockets, no waiting."""
+"""Drives a `Conversation` on a clock of its own, as `Call` does: no loop, no sockets, no waiting."""
 
 from __future__ import annotations
 
 from typing import Any, TypeVar
 from uuid import UUID
 
+from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_MS
+from audiosocket_gw.audio.hold_audio import HoldAudio
 from audiosocket_gw.call.conversation import CALLER_GAP_TICKS, Conversation, ConversationOptions
 from audiosocket_gw.call.notices import Drained, EndDecided, LastWordsOver, Output
-from audiosocket_gw.call.progress import State
+from audiosocket_gw.call.progress import TRANSITIONS, State
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.events import AgentConnected, CallEnd, CallEvent, CallStarted, EndReason
-from audiosocket_gw.protocol.audiosocket import Audio, Decoder, Kind
+from audiosocket_gw.protocol.audiosocket import HEADER, SAMPLE_RATES, Audio, Kind
 
 CALL = UUID("11111111-2222-3333-4444-555555555555")
 HUNG_UP = CallEnd(EndReason.CALLER_HANGUP, "hung up")
-SILENCE = bytes(320)
 
 T = TypeVar("T", bound=Output)
 
 
-class Driver:
-    """One conversation, and all that came of it."""
+def _reachable(state: State) -> set[State]:
+    found = {state}
+    while new := {to for one in found for to in TRANSITIONS[one].values()} - found:
+        found |= new
+    return found
 
-    def __init__(self, batch_frames: int = 1, *, measures_rate: bool = True, **options: Any) -> None:
+
+REACHABLE = {state: _reachable(state) for state in State}
+
+
+class Rules:
+    """What holds in every conversation, whatever happens in it."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self._state = conversation.progress.state
+        self._at = 0.0
+        self._heard_ms = self._end_ms = self._reported_ms = 0
+        self._seen: set[type] = set()
+        self._speaks = self._holds = False
+        self.agent_is_there = False
+        self.last_words_awaited = False
+
+    def check_progress(self) -> None:
+        """The state goes only where the table leads, and the caller never hears less than before."""
+        state = self._conversation.progress.state
+        if state is not self._state:
+            assert state in REACHABLE[self._state], f"from {self._state} to {state}"
+            self._state = state
+        heard_ms = self._conversation.agent_audio.playout.heard_ms
+        assert heard_ms >= self._heard_ms
+        self._heard_ms = heard_ms
+
+    def check_frame(self, frame: bytes) -> None:
+        """A caller who is there gets 20 ms each time; nobody else gets anything."""
+        if not frame:
+            assert not self._conversation.progress.caller_present
+            return
+        kind, size = HEADER.unpack_from(frame)
+        assert size == SAMPLE_RATES[kind] * FRAME_MS // 1000 * 2
+        assert len(frame) == HEADER.size + size
+
+    def check_to_agent(self, audio_or_message: bytes) -> None:
+        """Only an agent that is there is sent anything."""
+        assert self.agent_is_there or not audio_or_message
+
+    def check_output(self, output: Output) -> None:
+        assert events.CallEnded not in self._seen, f"{output} after the last event"
+        if isinstance(output, CallEvent):
+            assert output.uuid == CALL
+            assert output.at >= self._at, f"{output} comes too late"
+            self._at = output.at
+        match output:
+            case EndDecided() | Drained() | events.CallEnded():
+                assert type(output) not in self._seen, f"a second {output}"
+                assert not isinstance(output, Drained) or EndDecided in self._seen
+            case LastWordsOver():
+                assert self.last_words_awaited
+                self.last_words_awaited = False
+            case events.ReplyStarted():
+                self._speaks = True
+            case events.ReplyFinished():
+                assert self._speaks
+                self._speaks = False
+                assert output.heard_ms == self._conversation.agent_audio.playout.heard_ms
+            case events.ReplyHeard():
+                self._check_heard(output)
+            case events.ReplyHeld():
+                assert not self._holds
+                self._holds = True
+            case events.Interrupted():
+                self._holds = False
+            case events.ReplyResumed():
+                assert self._holds
+                self._holds = False
+        self._seen.add(type(output))
+
+    def _check_heard(self, reply: events.ReplyHeard) -> None:
+        assert 0 <= reply.heard_ms <= reply.length_ms
+        assert reply.interrupted is (reply.heard_ms < reply.length_ms)
+        assert reply.text.startswith(reply.heard)
+        self._reported_ms += reply.heard_ms
+        # The fading end of an interrupted reply counts as heard, though the caller may hang up just then.
+        self._end_ms = max(self._end_ms, self._conversation.agent_audio.playout.end_ms)
+        assert self._reported_ms <= self._end_ms, "audio was reported as heard twice"
+
+
+class Driver:
+    """One conversation, and all that came of it. Whatever breaks one of the `Rules` fails the test."""
+
+    def __init__(
+        self,
+        batch_frames: int = 1,
+        *,
+        measures_rate: bool = True,
+        hold_audio: HoldAudio | None = None,
+        **options: Any,
+    ) -> None:
         """``measures_rate``: notice audio of another rate than its label says by how fast it comes."""
         self.now = 100.0
+        self.batch_frames = batch_frames
+        """What the load of the process asks for; it may be changed at any time."""
         self.conversation = Conversation(
             CallStarted(CALL, self.now, "asterisk:1"),
             ConversationOptions(**options),
+            hold_audio,
             clock=(lambda: self.now) if measures_rate else None,
             batch_frames=batch_frames,
         )
@@ -36,7 +134,7 @@ class Driver:
         self.messages: list[bytes] = []
         self.to_agent: list[bytes] = []
         self.frames: list[Audio] = []
-        self._decoder = Decoder(identified=True)
+        self._rules = Rules(self.conversation)
         self._frames_due = 0.0
         self.collect()
 
@@ -49,9 +147,19 @@ class Driver:
 
     def collect(self) -> None:
         """Take all that the conversation has for others."""
-        self.outputs += self.conversation.events()
-        self.messages += self.conversation.messages_to_send()
-        audio = self.conversation.audio_to_agent.read()
+        conversation = self.conversation
+        if conversation.outputs:
+            for output in conversation.events():
+                self._rules.check_output(output)
+                self.outputs.append(output)
+        for message in conversation.messages_to_send():
+            self._rules.check_to_agent(message)
+            self.messages.append(message)
+        self._send(conversation.audio_to_agent.read())
+        self._rules.check_progress()
+
+    def _send(self, audio: bytes) -> None:
+        self._rules.check_to_agent(audio)
         if audio:
             self.to_agent.append(audio)
 
@@ -67,19 +175,38 @@ class Driver:
         """All audio that the caller has been sent, silence included."""
         return b"".join(frame.payload for frame in self.frames)
 
+    @property
+    def agent_heard(self) -> bytes:
+        """All audio that the agent has been sent."""
+        return b"".join(self.to_agent)
+
     # Time
 
     def tick(self, count: int = 1, *, blocked: bool = False, mid_frame: bool = False) -> None:
         conversation = self.conversation
         for _ in range(count):
             self.now += FRAME_MS / 1000
+            if self.batch_frames > 1 or conversation.audio_to_agent.batch_frames > 1:
+                self._send_batch()
             if blocked:
                 conversation.tick_blocked(self.now)
-            elif frame := conversation.tick(self.now):
-                self.frames.extend(f for f in self._decoder.receive(frame) if isinstance(f, Audio))
-                if conversation.ticks_since_caller > CALLER_GAP_TICKS:
-                    conversation.fill_in_silence(self.now, mid_frame=mid_frame)
+            else:
+                self._next_frame(mid_frame)
             self.collect()
+
+    def _send_batch(self) -> None:
+        batch = self.conversation.audio_to_agent
+        if batch.batch_is_due(self.batch_frames):
+            self._send(batch.read_batch())
+
+    def _next_frame(self, mid_frame: bool) -> None:
+        conversation = self.conversation
+        frame = conversation.tick(self.now)
+        self._rules.check_frame(frame)
+        if frame:
+            self.frames.append(Audio(Kind(frame[0]), frame[HEADER.size :]))
+            if conversation.ticks_since_caller > CALLER_GAP_TICKS:
+                conversation.fill_in_silence(self.now, mid_frame=mid_frame)
 
     def run(self, seconds: float, **how: Any) -> None:
         self.tick(round(seconds * 1000 / FRAME_MS), **how)
@@ -98,6 +225,13 @@ class Driver:
         self.conversation.receive_frame(Audio(kind, audio), self.now)
         self.collect()
 
+    def caller_speaks(self, audio: bytes, kind: Kind = Kind.SLIN, packet_ms: float = FRAME_MS) -> None:
+        """Have the caller say something at the pace of a telephone."""
+        size = round(SAMPLE_RATES[kind] * packet_ms / 1000) * 2
+        for start in range(0, len(audio) - size + 1, size):
+            self.caller_says(audio[start : start + size], kind)
+            self.pass_ms(packet_ms)
+
     def receive(self, message: messages.ServerMessage) -> None:
         self.conversation.receive_message(message, self.now)
         self.collect()
@@ -105,6 +239,10 @@ class Driver:
     def connect(self, agent_output: str = "pcm_8000", user_input: str = "pcm_8000") -> None:
         """Have the agent answer."""
         self.receive(messages.Metadata("conv_1", agent_output, user_input))
+        self.agent_ready()
+
+    def agent_ready(self) -> None:
+        self._rules.agent_is_there = True
         self.to_agent += self.conversation.agent_ready()
         self.collect()
 
@@ -115,6 +253,7 @@ class Driver:
         self.receive(messages.Interruption(event_id))
 
     def agent_gone(self, reason: EndReason = EndReason.AGENT_HANGUP) -> None:
+        self._rules.agent_is_there = False
         self.conversation.agent_gone(CallEnd(reason, "the agent is gone"), self.now)
         self.collect()
 
@@ -122,16 +261,36 @@ class Driver:
         self.conversation.caller_gone(HUNG_UP, self.now)
         self.collect()
 
+    # Hand-over and end, as control asks for them
+
+    def await_last_words(self) -> None:
+        self._rules.last_words_awaited = True
+        self.conversation.progress.await_last_words(self.now)
+        self.collect()
+
+    def go_on(self, *, agent_present: bool = True) -> None:
+        self._rules.last_words_awaited = False
+        self.conversation.progress.go_on(self.now, agent_present=agent_present)
+        self.collect()
+
+    def end(self, reason: EndReason, detail: str = "why") -> None:
+        self.conversation.progress.end(CallEnd(reason, detail), self.now)
+        self.collect()
+
     def close(self, end: CallEnd | None = None) -> None:
         """Do what `Call` does when nothing more is to be heard."""
-        ending = end or self.conversation.progress.ending
+        ending = end or self.ending
         assert ending is not None, self.conversation
         self.conversation.progress.close(ending, self.now)
         self.collect()
 
     @property
+    def ending(self) -> CallEnd | None:
+        return self.conversation.progress.ending
+
+    @property
     def is_drained(self) -> bool:
-        return bool(self.of(Drained)) and bool(self.of(EndDecided))
+        return bool(self.of(Drained))
 
     @property
     def last_words(self) -> LastWordsOver | None:
