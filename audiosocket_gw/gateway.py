@@ -11,7 +11,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -204,7 +204,16 @@ async def open_resources(settings: GatewaySettings, stack: ExitStack) -> Opened:
 
 
 async def find_faults(settings: GatewaySettings) -> list[str]:
-    """Return the faults that prevent a start with these settings, a line for each."""
+    """Return the faults that prevent a start with these settings, a line for each.
+
+    Nothing is removed from ``RECORD_DIR`` and ``FLIGHT_DIR``: their limits may be defaults here, in place of
+    invalid values.
+    """
+    settings = replace(
+        settings,
+        recording=replace(settings.recording, record_max_mb=0, record_max_days=0),
+        flight=replace(settings.flight, flight_max_mb=0, flight_max_days=0),
+    )
     try:
         with ExitStack() as stack:
             await open_resources(settings, stack)

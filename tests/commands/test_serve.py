@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ import pytest
 
 from audiosocket_gw.commands.cli import main
 from audiosocket_gw.errors import EXIT_CONFIGURATION
+from audiosocket_gw.flight.capture import SUFFIX
 
 
 @pytest.fixture
@@ -98,3 +100,19 @@ def test_a_default_in_place_of_a_bad_value_is_no_second_fault(
     assert main(["serve"]) == EXIT_CONFIGURATION
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("audiosocket-gw: PORT='65536': ")
+
+
+@pytest.mark.parametrize("room", ["RECORD", "FLIGHT"])
+def test_a_start_that_fails_removes_no_recordings(
+    room: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default limit, in place of an invalid one, may be far below the one that was meant."""
+    suffix = {"RECORD": ".wav", "FLIGHT": SUFFIX}[room]
+    recording = tmp_path / f"20200101T000000.000Z-40325ec2-5efd-4bd3-805f-53576e581d13{suffix}"
+    recording.touch()
+    os.utime(recording, (1_577_836_800,) * 2)
+    monkeypatch.setenv("AGENT", "simulator")
+    monkeypatch.setenv(f"{room}_DIR", str(tmp_path))
+    monkeypatch.setenv(f"{room}_MAX_DAYS", "1e9")
+    assert main(["serve"]) == EXIT_CONFIGURATION
+    assert recording.exists()
