@@ -31,14 +31,22 @@ def log_event(event: events.CallEvent) -> None:
                 event.heard_ms / 1000,
                 Sentence(event.detail),
             )
-        case (
-            events.CallStarted()
-            | events.AgentConnected()
-            | events.Interrupted()
-            | events.ToolCalled()
-            | events.DigitPressed()
-        ):
-            logger.info("call %s: %s", event.uuid, Sentence(events.describe(event)))
+        # Each event has its own template: the rate limit counts the lines of a template, and shows it.
+        case events.CallStarted():
+            logger.info("call %s: started by %s", event.uuid, event.peer)
+        case events.AgentConnected():
+            logger.info(
+                "call %s: agent connected in %.0f ms, conversation %s",
+                event.uuid,
+                event.setup_ms,
+                event.conversation_id,
+            )
+        case events.Interrupted():
+            logger.info("call %s: interrupted, %d ms discarded", event.uuid, event.discarded_ms)
+        case events.ToolCalled():
+            logger.info("call %s: agent calls tool %.64s", event.uuid, event.name)
+        case events.DigitPressed():
+            logger.info("call %s: key pressed", event.uuid)
         case _:
             logger.debug("%s", event)
 

@@ -63,6 +63,14 @@ def test_a_line_for_the_operator(
     assert caplog.messages == [f"call {CALL}: {line}"]
 
 
+def test_lines_of_different_events_have_limits_of_their_own(caplog: pytest.LogCaptureFixture) -> None:
+    """A caller who keeps pressing keys must not hide that the agent calls a tool."""
+    with caplog.at_level(logging.INFO, logger="audiosocket_gw"):
+        for event, _ in LOGGED:
+            log_event(event)
+    assert len({record.msg for record in caplog.records}) == len(LOGGED)
+
+
 @pytest.mark.parametrize("event", PRIVATE + QUIET)
 def test_nothing_that_was_said_is_logged(event: events.CallEvent, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="audiosocket_gw"):
