@@ -118,7 +118,8 @@ class Call:
             self._defect(group)
             self._deliver()
             end = await self._until_end_is_decided()
-            await self._report(end)
+            if self._late_report is None:
+                await self._report(end)
         if self._late_report is not None:
             await self._late_report
         return end
