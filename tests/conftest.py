@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests import hypothesis_profiles
-from tests.harness.virtual_time import VirtualTimeLoop
 from tests.harness.waiting import PATIENCE
 
 TEST_LIMIT_S = 60.0
@@ -24,9 +23,9 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run a coroutine test on a new loop of the product's; it fails when the loop had to report an error."""
-    from audiosocket_gw.runtime.event_loop import (
-        GatewayEventLoop,
-    )  # imported late: coverage begins after this file
+    # Imported here because coverage begins after this file.
+    from audiosocket_gw.runtime.event_loop import GatewayEventLoop
+    from tests.harness.virtual_time import VirtualTimeLoop
 
     test = pyfuncitem.obj
     if not inspect.iscoroutinefunction(test):

@@ -82,8 +82,8 @@ class CoalescingSelector(selectors.DefaultSelector):
 class GatewayEventLoop(asyncio.SelectorEventLoop):
     """Polls its sockets with a `CoalescingSelector`, and looks hosts up with `SharedLookups`."""
 
-    def __init__(self) -> None:
-        self._coalescing = CoalescingSelector()
+    def __init__(self, selector: CoalescingSelector | None = None) -> None:
+        self._coalescing = selector or CoalescingSelector()
         super().__init__(self._coalescing)
         self._lookups = SharedLookups()
 

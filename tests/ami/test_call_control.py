@@ -23,6 +23,8 @@ from audiosocket_gw.errors import ControlError
 from tests.ami.fake_asterisk import DENIED, TIMING, FakeAsterisk, fake_asterisk
 from tests.ami.recorded import CALL
 
+pytestmark = pytest.mark.virtual_time
+
 IN_CALL = {
     "Channel": "PJSIP/1-1",
     "Uniqueid": "1.1",

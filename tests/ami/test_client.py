@@ -28,6 +28,8 @@ from audiosocket_gw.errors import ControlError, LocalProtocolError
 from tests.ami.fake_asterisk import DENIED, PASSWORD, TIMING, FakeAsterisk, fake_asterisk
 from tests.ami.recorded import CALL
 
+pytestmark = pytest.mark.virtual_time
+
 NEWEXTEN = (
     "Event: Newexten\nChannel: PJSIP/1-1\nUniqueid: 1.1\nApplication: AudioSocket\n"
     f"AppData: {CALL},127.0.0.1:5001"

@@ -20,6 +20,8 @@ from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import SILENCE
 from tests.harness.gateway import GatewayHarness
 
+pytestmark = pytest.mark.virtual_time
+
 LOST = ("error", "gateway-lost")
 HUNG_UP = ("completed", "caller-hangup")
 

@@ -21,6 +21,8 @@ from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp
 from tests.harness.gateway import MANUAL, running_gateway
 
+pytestmark = pytest.mark.virtual_time
+
 
 def greeting_with(*tools: Tool, **turn: Any) -> Scenario:
     """An agent that uses tools at once, and says how it went."""
@@ -253,7 +255,6 @@ async def test_a_redirect_is_named() -> None:
 # The longest call
 
 
-@pytest.mark.virtual_time
 @pytest.mark.parametrize("reply_s", [0, 4, 60])
 async def test_a_call_has_its_longest(reply_s: int) -> None:
     """What the agent is saying then is heard to its end, if that is near."""
@@ -274,7 +275,6 @@ async def test_a_call_has_its_longest(reply_s: int) -> None:
             assert (said in line.heard) is (reply_s < 60)
 
 
-@pytest.mark.virtual_time
 async def test_no_second_reply_begins_at_the_longest() -> None:
     async with running_gateway(max_call_seconds=60) as harness:
         line, agent = await harness.call()
@@ -291,7 +291,6 @@ async def test_no_second_reply_begins_at_the_longest() -> None:
             assert b"\x02\x02" * 4 not in line.heard
 
 
-@pytest.mark.virtual_time
 async def test_a_hang_up_that_has_begun_goes_before_the_longest() -> None:
     async with running_gateway(max_call_seconds=60) as harness:
         line, agent = await harness.call()
@@ -302,7 +301,6 @@ async def test_a_hang_up_that_has_begun_goes_before_the_longest() -> None:
             assert (await harness.wait_for(events.CallEnded)).reason is EndReason.AGENT_HANGUP
 
 
-@pytest.mark.virtual_time
 async def test_without_a_longest_a_call_goes_on() -> None:
     async with running_gateway(replace(MANUAL, max_duration_s=86_400.0), max_call_seconds=0) as harness:
         line, _ = await harness.call()

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import audiosocket_gw.testing.demo
 from audiosocket_gw import events
@@ -16,6 +17,8 @@ from tests.harness.agent_messages import agent_response, audio_message, interrup
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp
 from tests.harness.gateway import running_gateway
+
+pytestmark = pytest.mark.virtual_time
 
 INTERRUPTION = Path(audiosocket_gw.testing.demo.__file__).with_name("interruption.wav")
 SECOND = np.full(8_000, 8_000, "<i2").tobytes()

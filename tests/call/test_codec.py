@@ -15,6 +15,8 @@ from tests.audio.signals import speech
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.gateway import MANUAL, running_gateway
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def speak(line: AsteriskPeer, audio: bytes, size: int, frame_ms: float) -> None:
     """Send frames in real time."""

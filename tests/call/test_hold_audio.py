@@ -20,6 +20,8 @@ from tests.harness.agent_audio import linear, silence
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.gateway import MANUAL, running_gateway
 
+pytestmark = pytest.mark.virtual_time
+
 HUM = np.full(8_000, 1_000, "<i2").tobytes()
 VOICE = np.full(8_000, 5_000, "<i2").tobytes()
 

@@ -31,6 +31,8 @@ from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp
 from tests.harness.gateway import GatewayHarness, running_gateway
 
+pytestmark = pytest.mark.virtual_time
+
 TOOLS = '''
 import asyncio
 from pathlib import Path
@@ -377,7 +379,6 @@ async def test_goodbye_after_the_result_is_heard_over_background_audio(
         assert said in call.line.heard
 
 
-@pytest.mark.virtual_time
 async def test_audio_without_end_does_not_keep_the_caller_for_ever() -> None:
     """It can't be told from speech; its pieces are long, so that more is queued all the time."""
     beep = linear(np.repeat([3_000.0, 0.0], 4_000)) * 2
@@ -476,7 +477,7 @@ async def test_keys_at_the_end_of_a_call_harm_no_one() -> None:
         await call.agent.connection.close(1000)
         while not call.line.ended.is_set():
             call.line.send(encode_dtmf("0") + encode_dtmf("1"))
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
         assert call.line.hung_up
 
 

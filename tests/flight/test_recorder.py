@@ -36,6 +36,8 @@ from tests.harness.audio import ramp
 from tests.harness.gateway import running_gateway
 from tests.harness.waiting import until
 
+pytestmark = pytest.mark.virtual_time
+
 AT_ONCE = Blocks(seconds=0)
 FRAME = encode_audio(Kind.SLIN, bytes(320))
 

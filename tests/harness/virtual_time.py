@@ -1,32 +1,78 @@
-"""An event loop whose clock jumps to the next timer: minutes of paced frames in milliseconds."""
+"""The gateway's event loop with a clock that jumps to the next timer: minutes of a call in milliseconds.
+
+Sockets, threads and processes are real. What is sent to a socket of this machine is there at once, so nothing
+is late, however busy the machine is.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import selectors
-from typing import Any
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar, TypeVarTuple
+
+from audiosocket_gw.runtime.event_loop import CoalescingSelector, GatewayEventLoop, Ready
+from tests.harness.waiting import PATIENCE
+
+LIMIT_S = 60.0
+"""Seconds of real time that a test may take."""
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
-class _JumpingSelector(selectors.DefaultSelector):
-    """Never waits: where the loop would sleep, its clock moves on instead."""
+class _JumpingSelector(CoalescingSelector):
+    """Never waits for a timer: where the loop would sleep, its clock moves on instead.
+
+    While threads of the loop work, its clock is a real one, or all deadlines would be over before they end.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
+        self.threads = 0
+        self._ends_at = time.monotonic() + LIMIT_S * PATIENCE
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready and timeout:
+    @property
+    def backlog_s(self) -> float:
+        return 0.0
+
+    def _look(self, timeout: float | None) -> Ready:
+        left = self._ends_at - time.monotonic()
+        if left < 0:
+            self._ends_at += LIMIT_S  # for the end of the test
+            raise RuntimeError("the test waits for what does not come")
+        ready = self._poll(0)
+        if ready or timeout == 0:
+            return ready
+        if timeout is None:  # only a thread or a process can end this
+            return self._poll(left)
+        if self.threads:
+            started = time.monotonic()
+            ready = self._poll(min(timeout, left))
+            self.now += time.monotonic() - started
+        else:
             self.now += timeout
-        elif not ready and timeout is None:
-            raise RuntimeError("the test waits for something that no timer will ever bring")
         return ready
 
+    def _poll(self, timeout: float) -> Ready:
+        return selectors.DefaultSelector.select(self, timeout)
 
-class VirtualTimeLoop(asyncio.SelectorEventLoop):
-    def __init__(self, *args: Any) -> None:
+
+class VirtualTimeLoop(GatewayEventLoop):
+    def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
 
     def time(self) -> float:
         return self._jumping.now
+
+    def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        working = super().run_in_executor(executor, func, *args)
+        self._jumping.threads += 1
+        working.add_done_callback(self._thread_is_done)
+        return working
+
+    def _thread_is_done(self, _: asyncio.Future[Any]) -> None:
+        self._jumping.threads -= 1

@@ -210,7 +210,7 @@ with log_to_stderr():
 
 @pytest.fixture
 def clock() -> Clock:
-    return Clock()
+    return Clock(0)
 
 
 @pytest.fixture

@@ -22,6 +22,8 @@ from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp, without_silence
 from tests.harness.gateway import running_gateway
 
+pytestmark = pytest.mark.virtual_time
+
 Samples = npt.NDArray[np.int16]
 
 FRAME = 160
@@ -100,7 +102,6 @@ async def test_the_recording_of_an_interrupted_call_is_what_the_caller_heard(tmp
     assert (transcript[0]["type"], transcript[-1]["reason"]) == ("call", "caller-hangup")
 
 
-@pytest.mark.virtual_time
 async def test_what_the_caller_says_is_recorded_sample_for_sample(tmp_path: Path) -> None:
     said = ramp(500)
     async with running_gateway(record_dir=tmp_path) as harness:

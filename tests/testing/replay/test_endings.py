@@ -39,6 +39,8 @@ from audiosocket_gw.testing.replay.replay import Outcome, replay
 from tests.flight.records import AGENT_THERE, INITIATION, SILENCE, ended, heard, spoken, trace
 from tests.harness.audio import ramp
 
+pytestmark = pytest.mark.virtual_time
+
 
 async def replayed(path: Path, *records: Record) -> Outcome:
     settings = load_settings(agent="simulator", agent_connect_timeout=3, agent_url_timeout=2)
@@ -89,7 +91,6 @@ WITH_AGENT = [
 ]
 
 
-@pytest.mark.virtual_time
 @pytest.mark.parametrize(("reason", "cause"), WITHOUT_AGENT)
 async def test_an_agent_that_never_came(tmp_path: Path, reason: EndReason, cause: Cause) -> None:
     at_ms = 3_000 if reason is EndReason.AGENT_TIMEOUT else 800
@@ -99,7 +100,6 @@ async def test_an_agent_that_never_came(tmp_path: Path, reason: EndReason, cause
     assert same_words(outcome.ended.detail).startswith(str(cause))
 
 
-@pytest.mark.virtual_time
 @pytest.mark.parametrize(("reason", "cause"), WITH_AGENT)
 async def test_an_agent_that_was_there(tmp_path: Path, reason: EndReason, cause: Cause) -> None:
     at_ms = 20_010 if isinstance(cause, Silent) else 2_000
@@ -110,7 +110,6 @@ async def test_an_agent_that_was_there(tmp_path: Path, reason: EndReason, cause:
     assert same_words(outcome.ended.detail).startswith(str(cause))
 
 
-@pytest.mark.virtual_time
 async def test_words_that_no_text_can_have_are_said_otherwise(tmp_path: Path) -> None:
     refused = ended(800, EndReason.AGENT_NOT_FOUND, WebSocketRefused(404, "\ud800!"))
     outcome = await replayed(tmp_path, *spoken(800), refused)
@@ -122,7 +121,6 @@ async def test_words_that_no_text_can_have_are_said_otherwise(tmp_path: Path) ->
     assert outcome.ended.detail == "the agent closed with 1011 ?!"
 
 
-@pytest.mark.virtual_time
 async def test_an_agent_that_announces_no_conversation(tmp_path: Path) -> None:
     cause = TimedOut("the agent announced no conversation", 3, "AGENT_CONNECT_TIMEOUT")
     records = (INITIATION, *spoken(3_000), ended(3_010, EndReason.AGENT_TIMEOUT, cause))
@@ -131,7 +129,6 @@ async def test_an_agent_that_announces_no_conversation(tmp_path: Path) -> None:
     assert outcome.ended.end == CallEnd(EndReason.AGENT_TIMEOUT, cause)
 
 
-@pytest.mark.virtual_time
 async def test_an_agent_that_stops_reading(tmp_path: Path) -> None:
     pings = [AgentMessage(ms * 1000, b'{"type":"ping"}') for ms in range(2_000, 400_000, 2_000)]
     end = ended(400_000, EndReason.AGENT_LOST, NotReading())
@@ -141,7 +138,6 @@ async def test_an_agent_that_stops_reading(tmp_path: Path) -> None:
     assert outcome.ended.end == CallEnd(EndReason.AGENT_LOST, NotReading())
 
 
-@pytest.mark.virtual_time
 async def test_a_peer_that_is_faster_than_real_time(tmp_path: Path) -> None:
     hurried = [CallerFrame(500_000, Kind.SLIN, SILENCE) for _ in range(2_000)]
     outcome = await replayed(

@@ -35,6 +35,8 @@ from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp
 from tests.harness.gateway import GatewayHarness, running_gateway
 
+pytestmark = pytest.mark.virtual_time
+
 Fault = Callable[[GatewayHarness, AsteriskPeer, SimulatedAgent], Awaitable[None]]
 
 
@@ -139,7 +141,6 @@ async def test_a_recording_that_breaks_off_is_played_and_is_status_1(tmp_path: P
     assert "recorded       unknown" in shown.getvalue()
 
 
-@pytest.mark.virtual_time
 async def test_a_call_that_does_not_end_is_broken_off(tmp_path: Path) -> None:
     records = (*AGENT_THERE, *spoken(300), ended(300, EndReason.INTERNAL_ERROR, "KeyError: 'gone'"))
     path = write(tmp_path / "a.flight", records)
@@ -149,7 +150,6 @@ async def test_a_call_that_does_not_end_is_broken_off(tmp_path: Path) -> None:
     assert "   10.000 s  of 0.3 s" in shown.getvalue()
 
 
-@pytest.mark.virtual_time
 async def test_audio_that_differs_is_measured(tmp_path: Path) -> None:
     other = [HeardFrame(ms * 1000, Kind.SLIN, ramp(20, start=3_000)) for ms in (10, 30, 50)]
     end = ended(2_000, EndReason.CALLER_HANGUP, "Asterisk closed the connection")

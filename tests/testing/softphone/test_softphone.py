@@ -41,6 +41,8 @@ from audiosocket_gw.testing.softphone import (
     write_wav,
 )
 
+pytestmark = pytest.mark.virtual_time
+
 CALL = UUID("11111111-2222-3333-4444-555555555555")
 SILENCE = encode_audio(Kind.SLIN, bytes(FRAME_BYTES))
 TONE = (8_000 * np.sin(np.arange(160) / 3)).astype("<i2").tobytes()
