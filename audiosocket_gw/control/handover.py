@@ -124,8 +124,7 @@ class Handover:
     async def act_on_key(self, action: KeyAction) -> None:
         """Act on the caller's key: silence the agent, and replace a hand-over that waits for last words."""
         self._call.silence_agent()
-        if self._state is State.LAST_WORDS:
-            assert self._task is not None
+        if self._state is State.LAST_WORDS and self._task is not None:
             self._task.cancel()
             self._enter(State.IDLE)
         try:
@@ -166,6 +165,12 @@ class Handover:
             raise ToolError("The call is being transferred or ended already. Say nothing more.")
         self._enter(State.LAST_WORDS)
         self._task = self._tasks.create_task(handover)
+        # If it is cancelled, it knows the frame that knows this object: a cycle that would keep the call alive.
+        self._task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        if self._task is task:
+            self._task = None
 
     async def _put_through(self, destination: Destination) -> None:
         outcome = "given up"

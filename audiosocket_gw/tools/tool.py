@@ -162,11 +162,13 @@ class Tool:
             if running.done():
                 return running.result()
             await self._stop(running, context.uuid)
+            if running.done() and not running.cancelled() and running.exception() is None:
+                return running.result()  # at the deadline
         except asyncio.CancelledError:
             await self._stop(running, context.uuid)
             raise
-        if running.done() and not running.cancelled() and running.exception() is None:
-            return running.result()  # at the deadline
+        finally:
+            del running  # its error knows this frame: a cycle that would keep the call alive
         logger.warning("call %s: tool %s stopped after %g s", context.uuid, self.name, self.timeout_s)
         raise ToolError(
             f"{self.name} took longer than {self.timeout_s:g} seconds and was stopped. Don't say that it "

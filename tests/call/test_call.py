@@ -21,7 +21,7 @@ from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Audio, Hangup, Kind, encode_audio, encode_dtmf
 from audiosocket_gw.testing.simulator import Scenario, SimulatedAgent
 from audiosocket_gw.testing.simulator.scenario import Metadata, SignedUrlAnswer
-from tests.harness.agent_messages import agent_response, audio_message, interruption, metadata
+from tests.harness.agent_messages import agent_response, audio_message, interruption, metadata, tool_call
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import SILENCE, ramp
 from tests.harness.gateway import MANUAL, running_gateway
@@ -336,12 +336,17 @@ async def test_the_caller_hangs_up_and_nothing_is_left() -> None:
 
 
 @pytest.mark.parametrize("who", ["caller", "agent"])
-async def test_an_ended_call_is_freed_without_the_garbage_collector(who: str) -> None:
+@pytest.mark.parametrize("tool", [None, "avr_hangup", "avr_transfer"])
+async def test_an_ended_call_is_freed_without_the_garbage_collector(who: str, tool: str | None) -> None:
+    """Also if it was about to be handed over, or a tool failed."""
     async with running_gateway() as s:
         gc.collect()
         gc.disable()
         try:
             line, conversation = await s.call()
+            if tool is not None:
+                await conversation.send(tool_call(tool))
+                await s.wait_for(events.ToolAnswered)
             if who == "caller":
                 line.writer.close()
             else:

@@ -35,5 +35,10 @@ def interruption(event_id: int | None = None) -> dict[str, Any]:
     return {"type": "interruption", "interruption_event": _numbered(event_id)}
 
 
+def tool_call(name: str, **parameters: Any) -> dict[str, Any]:
+    call = {"tool_name": name, "tool_call_id": f"call of {name}", "parameters": parameters}
+    return {"type": "client_tool_call", "client_tool_call": call}
+
+
 def _numbered(event_id: int | None) -> dict[str, Any]:
     return {} if event_id is None else {"event_id": event_id}
