@@ -165,7 +165,7 @@ class Handover:
             raise ToolError("The call is being transferred or ended already. Say nothing more.")
         self._enter(State.LAST_WORDS)
         self._task = self._tasks.create_task(handover)
-        # If it is cancelled, it knows the frame that knows this object: a cycle that would keep the call alive.
+        # A cancelled task knows the frame that knows this object: a cycle, which would keep the call alive.
         self._task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
