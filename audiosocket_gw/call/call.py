@@ -166,11 +166,11 @@ class Call:
         if self._result is not None:
             self._result.supersede()
 
-    async def last_words(self) -> bool:
-        """Wait until the caller has heard the agent's last words; return False if the caller interrupted."""
+    def last_words(self) -> asyncio.Future[bool]:
+        """Begin a hand-over; done when the caller has heard the agent's last words, False: interrupted."""
         self._last_words = self._loop.create_future()
         self._conversation.progress.await_last_words(self._loop.time())
-        return await self._last_words
+        return self._last_words
 
     def refuse_new_replies(self) -> None:
         """Let the agent finish its goodbye, or say one, but not a second one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 from uuid import UUID
 
@@ -17,8 +18,11 @@ class ControlledCall(Protocol):
         """Send the agent a message; do nothing if it has gone."""
         ...
 
-    async def last_words(self) -> bool:
-        """Wait until the caller has heard the agent's last words; return False if the caller interrupted."""
+    def last_words(self) -> asyncio.Future[bool]:
+        """Begin a hand-over: from now on the end of the agent doesn't end the call.
+
+        The future is done when the caller has heard the agent's last words; False: the caller interrupted.
+        """
         ...
 
     def refuse_new_replies(self) -> None:

@@ -17,8 +17,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from enum import Enum
+from functools import partial
 
 from audiosocket_gw.ami.call_control import CallControl
 from audiosocket_gw.ami.result import CallResult
@@ -31,6 +32,9 @@ from audiosocket_gw.events import CallEnd, EndReason
 
 logger = logging.getLogger("audiosocket_gw.control")
 audit = logging.getLogger("audiosocket_gw.audit")
+
+LastWords = asyncio.Future[bool]
+"""What `ControlledCall.last_words` returns."""
 
 RELEASE_S = 5.0
 """Time for Asterisk to close the connection after it has moved the caller."""
@@ -102,7 +106,7 @@ class Handover:
         wanted = f"{extension[:40]!r}@{(context or '')[:80]!r}"
         try:
             destination = await self._checked(extension, context, priority)
-            self._start(self._put_through(destination))
+            self._start(partial(self._put_through, destination))
         except ToolError as refusal:
             self._audit("refused", f"{wanted}: {refusal}")
             raise
@@ -118,7 +122,7 @@ class Handover:
         Raises:
             ToolError: the caller is being transferred.
         """
-        self._start(self._hang_up())
+        self._start(self._hang_up)
         return "Accepted. The call ends now. Say nothing more."
 
     async def act_on_key(self, action: KeyAction) -> None:
@@ -159,12 +163,11 @@ class Handover:
             raise ToolError(f"There is no extension {destination.extension}. Ask the caller for another one.")
         return destination
 
-    def _start(self, handover: Coroutine[None, None, None]) -> None:
+    def _start(self, handover: Callable[[LastWords], Coroutine[None, None, None]]) -> None:
         if self._state is not State.IDLE:
-            handover.close()
             raise ToolError("The call is being transferred or ended already. Say nothing more.")
         self._enter(State.LAST_WORDS)
-        self._task = self._tasks.create_task(handover)
+        self._task = self._tasks.create_task(handover(self._call.last_words()))
         # A cancelled task knows the frame that knows this object: a cycle, which would keep the call alive.
         self._task.add_done_callback(self._forget)
 
@@ -172,10 +175,10 @@ class Handover:
         if self._task is task:
             self._task = None
 
-    async def _put_through(self, destination: Destination) -> None:
+    async def _put_through(self, destination: Destination, last_words: LastWords) -> None:
         outcome = "given up"
         try:
-            if await self._call.last_words():
+            if await last_words:
                 outcome = await self._redirect(destination)
             else:
                 self._abort(
@@ -205,9 +208,9 @@ class Handover:
         decision.set_result(CallEnd(EndReason.TRANSFERRED, f"put through to {destination}"))
         return "done"
 
-    async def _hang_up(self) -> None:
+    async def _hang_up(self, last_words: LastWords) -> None:
         self._call.refuse_new_replies()
-        if not await self._call.last_words():
+        if not await last_words:
             self._abort("hang-up", "The caller interrupted, so the call continues.")
             return
         self._enter(State.RELEASED)

@@ -18,6 +18,7 @@ class FakeCall:
 
     uuid: UUID = CALL
     done: list[str] = field(default_factory=list)
+    is_handed_over: bool = False
     sent: list[bytes] = field(default_factory=list)
     events: list[CallEvent] = field(default_factory=list)
     ended: asyncio.Future[EndReason] = field(default_factory=asyncio.Future)
@@ -26,8 +27,9 @@ class FakeCall:
     def send_to_agent(self, message: bytes) -> None:
         self.sent.append(message)
 
-    async def last_words(self) -> bool:
-        return await self.words
+    def last_words(self) -> asyncio.Future[bool]:
+        self.is_handed_over = True
+        return self.words
 
     def hears_last_words(self) -> None:
         self.words.set_result(True)

@@ -86,6 +86,13 @@ async def test_hang_up_without_a_manager_interface() -> None:
         assert call.done == ["refuse"]
 
 
+async def test_the_call_knows_of_it_before_the_agent_can_answer() -> None:
+    """Else an agent that hangs up at the same time would end the call before the hand-over."""
+    async with handover() as (call, subject):
+        await subject.hang_up()
+        assert call.is_handed_over
+
+
 async def test_second_one_is_refused_whatever_it_is() -> None:
     async with handover() as (call, subject):
         await subject.hang_up()
