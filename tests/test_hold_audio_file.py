@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.gateway import load_hold_audio
+from audiosocket_gw.gateway import Gateway, load_hold_audio
+from audiosocket_gw.settings import GatewaySettings, Settings
 from tests.audio.signals import db, rms
 
 
@@ -22,6 +23,15 @@ def test_a_file_that_can_not_be_used_is_refused_with_the_command_that_converts_i
     message = str(caught.value)
     assert message.startswith(f"HOLD_AUDIO={path}: it is not a WAV file; ")
     assert f"sox '{path}' -r 16000 -c 1 -b 16 -e signed-integer 'waiting room-16000.wav'" in message
+
+
+async def test_a_file_that_can_not_be_used_keeps_the_gateway_from_starting(tmp_path: Path) -> None:
+    path = tmp_path / "hum.mp3"
+    path.write_bytes(b"ID3" + bytes(100))
+    settings = Settings(elevenlabs_agent_id="agent", port=0, hold_audio=path)
+    with pytest.raises(ConfigurationError, match=r"HOLD_AUDIO=.*hum\.mp3.*not a WAV"):
+        async with Gateway(GatewaySettings.of(settings)):
+            pass
 
 
 def test_a_file_that_is_not_there_or_no_file(tmp_path: Path) -> None:

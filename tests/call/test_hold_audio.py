@@ -2,106 +2,86 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from audiosocket_gw import events
-from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.gateway import Gateway
-from audiosocket_gw.protocol.audiosocket import Kind, encode_audio
-from audiosocket_gw.settings import GatewaySettings, Settings
-from audiosocket_gw.testing.simulator.scenario import Metadata
-from audiosocket_gw.testing.softphone.wav import write_wav
+from audiosocket_gw.audio import TELEPHONE_RATE
+from audiosocket_gw.audio.hold_audio import HoldAudio, HoldAudioFile, HoldAudioMode
+from audiosocket_gw.protocol.audiosocket import Kind
+from tests.audio.wav_bytes import wav
+from tests.call.driver import Driver
 from tests.harness.agent_audio import linear, silence
-from tests.harness.asterisk_peer import AsteriskPeer
-from tests.harness.gateway import MANUAL, running_gateway
 
-pytestmark = pytest.mark.virtual_time
-
-HUM = np.full(8_000, 1_000, "<i2").tobytes()
+HUM = wav(np.full(8_000, 1_000, "<i2"))
 VOICE = np.full(8_000, 5_000, "<i2").tobytes()
 
 
-@pytest.fixture
-def hum(tmp_path: Path) -> Path:
-    path = tmp_path / "hum.wav"
-    write_wav(path, HUM)
-    return path
+def waiting(mode: str, gain_db: float = 0) -> Driver:
+    """Return a driver whose caller hears a hum of 1,000 while waiting."""
+    file = HoldAudioFile.parse(HUM, gain_db)
+    return Driver(hold_audio=HoldAudio(file, HoldAudioMode(mode), TELEPHONE_RATE))
 
 
-async def hears_only(line: AsteriskPeer, value: int, frames: int = 5) -> None:
-    """Wait until the caller has heard nothing but samples of that value for so many frames."""
-    while set(np.frombuffer(line.heard[-320 * frames :], "<i2")) != {value}:
-        await asyncio.sleep(0.01)
+def hears_only(driver: Driver, value: int, frames: int = 5) -> bool:
+    """Tell whether the caller has heard nothing but samples of that value for that many frames."""
+    return set(np.frombuffer(driver.heard[-320 * frames :], "<i2")) == {value}
 
 
 @pytest.mark.parametrize(
     ("mode", "speaking", "after"), [("waiting", 5_000, 0), ("gaps", 5_000, 1_000), ("under", 6_000, 1_000)]
 )
-async def test_the_caller_hears_it_and_the_agent_never(
-    hum: Path, mode: str, speaking: int, after: int
-) -> None:
-    async with running_gateway(hold_audio=hum, hold_audio_mode=mode) as harness:
-        line, agent = await harness.call()
-        async with line:
-            await hears_only(line, 1_000)
-            await agent.send_audio(VOICE)
-            await hears_only(line, speaking)
-            await harness.wait_for(events.ReplyFinished, line.uuid)
-            await hears_only(line, after)
-            assert np.abs(np.diff(np.frombuffer(line.heard, "<i2").astype(int)[160:])).max() <= 5_000
-            assert not any(agent.log.received_audio)
-            assert harness.of(events.ReplyFinished)[0].heard_ms == 1_000
+def test_the_caller_hears_it_and_the_agent_never(mode: str, speaking: int, after: int) -> None:
+    driver = waiting(mode)
+    driver.tick(6)
+    assert hears_only(driver, 1_000)
+    driver.connect()
+    driver.run(0.5)
+    assert hears_only(driver, 1_000), "until the agent speaks"
+    driver.agent_says(VOICE)
+    driver.run(0.5)
+    assert hears_only(driver, speaking)
+    driver.run(0.7)
+    assert hears_only(driver, after)
+    steps = np.diff(np.frombuffer(driver.heard, "<i2").astype(int)[160:])
+    assert np.abs(steps).max() <= 5_000
+    assert driver.to_agent
+    assert not any(driver.agent_heard)
+    (finished,) = driver.of(events.ReplyFinished)
+    assert finished.heard_ms == 1_000
 
 
 @pytest.mark.parametrize(("mode", "after"), [("waiting", 0), ("gaps", 1_000)])
-async def test_background_audio_of_the_agents_own_is_no_speech(hum: Path, mode: str, after: int) -> None:
-    background = silence(60 * 8_000)
-    async with running_gateway(hold_audio=hum, hold_audio_mode=mode) as harness:
-        line, agent = await harness.call()
-        async with line:
+def test_background_audio_of_the_agents_own_is_no_speech(mode: str, after: int) -> None:
+    background = linear(silence(1_600))
+    driver = waiting(mode)
+    driver.connect()
 
-            async def hears_over_background(value: int) -> None:
-                while set(np.frombuffer(line.heard[-3_200:], "<i2")) - set(range(value, value + 7)):
-                    await agent.send_audio(linear(background[:1_600]))
-                    await asyncio.sleep(0.18)
+    def hears_over_background(value: int) -> bool:
+        for _ in range(15):
+            driver.agent_says(background)
+            driver.run(0.18)
+        return set(np.frombuffer(driver.heard[-3_200:], "<i2")) <= set(range(value, value + 7))
 
-            await hears_over_background(1_000)
-            await agent.send_audio(VOICE)
-            await hears_only(line, 5_000)
-            await hears_over_background(after)
-
-
-async def test_it_is_heard_before_the_agent_is_there(hum: Path) -> None:
-    async with (
-        running_gateway(
-            replace(MANUAL, metadata=Metadata.NEVER), hold_audio=hum, hold_audio_gain_db=-20
-        ) as harness,
-        await harness.line() as line,
-    ):
-        line.identify()
-        await hears_only(line, 100)
+    assert hears_over_background(1_000)
+    driver.agent_says(VOICE)
+    driver.run(0.5)
+    assert hears_only(driver, 5_000)
+    assert hears_over_background(after)
 
 
-async def test_it_is_resampled_for_wideband_callers(hum: Path) -> None:
-    async with running_gateway(hold_audio=hum, hold_audio_mode="gaps") as harness:
-        line, _ = await harness.call()
-        async with line:
-            line.send(encode_audio(Kind.SLIN16, bytes(640)))
-            while len(line.heard_as(Kind.SLIN16)) < 640 * 10:
-                await asyncio.sleep(0.01)
-            samples = np.frombuffer(line.heard_as(Kind.SLIN16), "<i2")[320:]
-            assert np.abs(samples.astype(int) - 1_000).max() <= 2
+def test_it_may_be_softer_than_its_file() -> None:
+    driver = waiting("waiting", gain_db=-20)
+    driver.tick(6)
+    assert hears_only(driver, 100)
 
 
-async def test_a_file_that_can_not_be_used_keeps_the_gateway_from_starting(tmp_path: Path) -> None:
-    path = tmp_path / "hum.mp3"
-    path.write_bytes(b"ID3" + bytes(100))
-    settings = Settings(elevenlabs_agent_id="agent", port=0, hold_audio=path)
-    with pytest.raises(ConfigurationError, match=r"HOLD_AUDIO=.*hum\.mp3.*not a WAV"):
-        async with Gateway(GatewaySettings.of(settings)):
-            pass
+def test_it_is_resampled_for_wideband_callers() -> None:
+    driver = waiting("gaps")
+    driver.tick()
+    driver.caller_says(bytes(640), Kind.SLIN16)
+    driver.tick(10)
+    heard = b"".join(frame.payload for frame in driver.frames if frame.kind is Kind.SLIN16)
+    assert len(heard) == 640 * 10
+    samples = np.frombuffer(heard, "<i2")[320:].astype(int)
+    assert np.abs(samples - 1_000).max() <= 2

@@ -9,7 +9,9 @@ from uuid import UUID
 import pytest
 
 from audiosocket_gw import events
-from audiosocket_gw.call.log import log_event
+from audiosocket_gw.call.log import log_event, log_notice
+from audiosocket_gw.call.notices import EventIdsRestarted, Notice, StaleAudioDropped
+from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.log.formatter import LineFormatter
 
@@ -117,3 +119,31 @@ def test_no_peer_can_write_lines_into_the_log(
 def test_the_detail_of_an_end_is_not_cut_as_a_value_is(caplog: pytest.LogCaptureFixture) -> None:
     log_event(ended(EndReason.AGENT_FAILED, "x" * 1_000_000))
     assert LineFormatter().format(caplog.records[0]).endswith("x" * 500 + "... (1,000,000 characters)")
+
+
+@pytest.mark.parametrize(
+    ("notice", "line"),
+    [
+        (
+            EventIdsRestarted(1, 20),
+            "the agent's event ids restarted at 1, after 20: its audio does not count as stale",
+        ),
+        (messages.GuardrailTriggered(), "a guardrail of the agent was triggered"),
+        (messages.QueueStatus("waiting"), "ElevenLabs queues the call: 'waiting'"),
+        (messages.ServerError(1, "no voice"), "the agent reports: 'no voice'"),
+    ],
+)
+def test_what_is_wrong_with_the_agent_is_a_warning(
+    notice: Notice | messages.ServerMessage, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    log_notice(CALL, notice)
+    assert caplog.messages == [f"call {CALL}: {line}"]
+
+
+@pytest.mark.parametrize("notice", [StaleAudioDropped(4), messages.Other("vad_score")])
+def test_what_is_usual_is_not_logged(
+    notice: Notice | messages.ServerMessage, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, logger="audiosocket_gw"):
+        log_notice(CALL, notice)
+    assert caplog.messages == []

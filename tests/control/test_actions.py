@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import json
 import logging
 import re
@@ -14,19 +13,16 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import numpy as np
 import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.ami import client as client_module
 from audiosocket_gw.ami.client import AmiTiming
-from audiosocket_gw.call import last_words
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Hangup, encode_dtmf
-from audiosocket_gw.testing.simulator import SimulatedAgent, server_messages
+from audiosocket_gw.testing.simulator import SimulatedAgent
 from audiosocket_gw.testing.simulator.client_messages import ToolResult
 from tests.ami.fake_asterisk import DENIED, PASSWORD, USERNAME, FakeAsterisk, fake_asterisk
-from tests.harness.agent_audio import at_level, babble, linear, silence, white_noise, words
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp
 from tests.harness.gateway import GatewayHarness, running_gateway
@@ -90,8 +86,6 @@ def tools_dir(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(last_words, "SPEAKS_ON_S", 0.2)
-    monkeypatch.setattr(last_words, "BEGINS_TO_SPEAK_S", 0.6)
     monkeypatch.setattr(client_module, "AmiTiming", lambda: AmiTiming(action_s=1))
 
 
@@ -269,143 +263,6 @@ async def test_hang_up_plays_the_goodbye_to_its_last_frame() -> None:
         assert (await call.ended()).reason is EndReason.AGENT_HANGUP
         await call.agent.connection.ended.wait()
         assert call.agent.connection.close_code == 1000
-
-
-async def test_goodbye_that_begins_after_the_result_is_played() -> None:
-    async with scene() as call:
-        await call.use("avr_hangup")
-        await asyncio.sleep(0.3)  # the model thinks
-        await call.agent.send_audio(ramp(300))
-        await call.line.ended.wait()
-        assert ramp(300) in call.line.heard
-
-
-@pytest.mark.parametrize("said_before", [True, False])
-async def test_no_second_goodbye(said_before: bool) -> None:
-    second = b"\x02\x02" * 4_000
-    async with scene() as call:
-        if said_before:
-            await call.agent.send_audio(ramp(500))
-        await call.use("avr_hangup")
-        if not said_before:
-            await call.agent.send_audio(ramp(500))
-        await call.agent.send_audio(second, event_id=2)
-        await call.line.ended.wait()
-        assert ramp(500) in call.line.heard
-        assert b"\x02\x02" not in call.line.heard
-
-
-@asynccontextmanager
-async def background(
-    agent: SimulatedAgent, audio: bytes, *, said: bytes = b"", event_id: int = 1, ids_change: bool = False
-) -> AsyncIterator[None]:
-    """Have the agent send background audio without a pause, 250 ms every 250 ms, and its words over it."""
-
-    async def play() -> None:
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
-        for n in itertools.count():
-            words = np.frombuffer(said[n * 4_000 : (n + 1) * 4_000], "<i2")
-            piece = np.frombuffer(audio[n * 4_000 % len(audio) :][:4_000], "<i2").copy()
-            piece[: len(words)] += words
-            await agent.send_audio(piece.tobytes(), event_id=event_id + n * ids_change)
-            await asyncio.sleep(begun + (n + 1) * 0.25 - loop.time())
-
-    task = asyncio.create_task(play())
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-BACKGROUND = {
-    "silence": linear(silence(60 * 8_000)),
-    "white noise": linear(at_level(white_noise(60 * 8_000), -42)),
-    "babble": linear(at_level(babble(60 * 8_000), -42)),
-}
-
-
-@pytest.mark.parametrize("kind", BACKGROUND)
-async def test_background_audio_does_not_keep_the_caller_from_leaving(kind: str) -> None:
-    """The clock is that of the caller's frames: no agent is waited for that has only its background left."""
-    async with scene() as call, background(call.agent, BACKGROUND[kind]):
-        await asyncio.sleep(1)
-        asked_at = len(call.line.heard)
-        assert not (await call.use("avr_hangup")).is_error
-        await call.line.ended.wait()
-        assert call.line.hung_up
-        assert (len(call.line.heard) - asked_at) / 16_000 <= 3
-        assert (await call.ended()).reason is EndReason.AGENT_HANGUP
-
-
-@pytest.mark.parametrize("kind", BACKGROUND)
-async def test_goodbye_over_background_audio_is_heard_to_its_end(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(last_words, "SPEAKS_ON_S", 0.5)  # as it is outside these tests
-    said = linear(words("opening-hours", "go-ahead", "apology", "goodbye"))
-    async with scene() as call, background(call.agent, BACKGROUND[kind], said=said):
-        await call.harness.wait_for(events.ReplyStarted)
-        assert not (await call.use("avr_hangup")).is_error
-        await call.line.ended.wait()
-        heard = np.frombuffer(call.line.heard, "<i2")
-        first = int(np.flatnonzero(heard)[0])
-        over_s = (len(heard) - first - len(said) // 2) / 8_000
-        assert 0 < over_s <= 3
-        reply = call.harness.of(events.ReplyFinished)[-1]  # there are more, if a piece came late
-        assert len(said) // 16 <= reply.heard_ms <= len(said) // 16 + 2_000
-
-
-@pytest.mark.parametrize("turn_id", [1, 2])
-async def test_goodbye_after_the_result_is_heard_over_background_audio(
-    turn_id: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Background audio is no goodbye, whether it has the event id of the caller's turn or an older one."""
-    monkeypatch.setattr(last_words, "BEGINS_TO_SPEAK_S", 2.0)  # as it is outside these tests
-    said = linear(at_level(words("goodbye"), -21))
-    async with scene() as call:
-        async with background(call.agent, BACKGROUND["white noise"]):
-            await asyncio.sleep(3)
-        heard = {"user_transcript": "Goodbye."}
-        await call.agent.send({"type": "user_transcript", "user_transcription_event": heard})
-        async with background(call.agent, BACKGROUND["white noise"], event_id=turn_id):
-            await asyncio.sleep(0.3)
-            await call.use("avr_hangup")
-            await asyncio.sleep(0.6)  # the model thinks
-        await call.agent.send_audio(said, event_id=3)
-        async with background(call.agent, BACKGROUND["white noise"], event_id=3):
-            await call.line.ended.wait()
-        assert said in call.line.heard
-
-
-async def test_audio_without_end_does_not_keep_the_caller_for_ever() -> None:
-    """It can't be told from speech; its pieces are long, so that more is queued all the time."""
-    beep = linear(np.repeat([3_000.0, 0.0], 4_000)) * 2
-    async with running_gateway() as harness:
-        line, agent = await harness.call()
-
-        async def beep_on() -> None:
-            while True:
-                await agent.send_audio(beep)
-                await asyncio.sleep(2)
-
-        async with line:
-            task = asyncio.create_task(beep_on())
-            await agent.call_tool("avr_hangup", {})
-            ended = await harness.wait_for(events.CallEnded)
-            task.cancel()
-            assert ended.reason is EndReason.AGENT_HANGUP
-            assert ended.duration_ms <= 36_000
-
-
-async def test_caller_who_speaks_over_background_audio_does_not_cut_in() -> None:
-    async with scene() as call, background(call.agent, BACKGROUND["silence"]):
-        await asyncio.sleep(0.5)
-        await call.use("avr_hangup")
-        await call.agent.send(server_messages.interruption(1))
-        assert (await call.ended()).reason is EndReason.AGENT_HANGUP
-        assert not call.notes
 
 
 async def test_caller_who_cuts_in_during_the_goodbye_stays() -> None:
@@ -599,17 +456,6 @@ async def test_transfer_after_the_last_word(caplog: pytest.LogCaptureFixture) ->
     assert audited(caplog) == [f"call {call.line.uuid}: transfer done: {TARGET}"]
 
 
-@pytest.mark.parametrize("ids_change", [False, True])
-async def test_background_audio_does_not_keep_the_caller_from_a_transfer(ids_change: bool) -> None:
-    noise = BACKGROUND["white noise"]
-    async with controlled() as call, background(call.agent, noise, ids_change=ids_change):
-        await asyncio.sleep(1)
-        asked_at = len(call.line.heard)
-        assert not (await call.use("avr_transfer", transfer_extension="600")).is_error
-        await call.pbx.came("Redirect")
-        assert (len(call.line.heard) - asked_at) / 16_000 <= 3
-
-
 async def test_transfer_is_audited_though_asterisk_closes_before_the_landing(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -633,16 +479,6 @@ async def test_transfer_that_lost_the_caller_is_not_called_done(caplog: pytest.L
         assert (await call.ended()).reason is EndReason.CALLER_HANGUP
     (line,) = audited(caplog)
     assert "transfer failed" in line
-
-
-async def test_announcement_that_is_still_arriving_is_heard_out() -> None:
-    async with controlled() as call:
-        await call.agent.send_audio(ramp(200))
-        await call.use("avr_transfer", transfer_extension="600")
-        await asyncio.sleep(0.1)
-        await call.agent.send_audio(ramp(3_000, start=7))
-        await call.pbx.came("Redirect")
-        assert ramp(200) + ramp(3_000, start=7) in call.line.heard
 
 
 async def test_transfer_goes_on_when_the_agent_leaves() -> None:

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.control.handover import Handover, State
@@ -34,14 +35,15 @@ async def never_end() -> str:
 
 
 @asynccontextmanager
-async def tool_calls() -> AsyncIterator[tuple[FakeCall, Handover, ToolCalls]]:
+async def tool_calls(mcp_approval: str = "clock") -> AsyncIterator[tuple[FakeCall, Handover, ToolCalls]]:
     tools = ToolRegistry()
     for function in (say_goodbye, never_end, avr_hangup):
         tools.register(function)
     async with httpx.AsyncClient(trust_env=False) as http, call_tasks() as tasks:
         call = FakeCall()
         handover = Handover(call, TransferPolicy({}, None, ("queues",)), None, None, tasks)
-        yield call, handover, ToolCalls(call, handover, tools, http, McpApproval(frozenset({"clock"})), tasks)
+        approval = McpApproval.parse(mcp_approval)
+        yield call, handover, ToolCalls(call, handover, tools, http, approval, tasks)
 
 
 def asked(name: str, tool_call_id: str = "1") -> messages.ClientToolCall:
@@ -81,9 +83,10 @@ async def test_call_with_the_same_id_is_answered_once() -> None:
 
 async def test_calls_without_an_id_are_each_answered() -> None:
     async with tool_calls() as (call, _, subject):
-        subject.receive(asked("unknown", ""))
-        subject.receive(asked("unknown", ""))
-        assert len(await answers(call, 2)) == 2
+        subject.receive(asked("unknown"))
+        for _ in range(3):
+            subject.receive(asked("unknown", ""))
+        assert [answer["tool_call_id"] for answer in await answers(call, 4)] == ["1", "", "", ""]
 
 
 async def test_one_more_than_the_limit_is_refused() -> None:
@@ -111,3 +114,45 @@ async def test_mcp_tool_that_waits_for_approval_is_decided_once() -> None:
         subject.receive_mcp(messages.McpToolCall(tool_call_id="2", name="x", state="awaiting_approval"))
         decided = [answer["is_approved"] for answer in await answers(call, 2)]
         assert decided == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("setting", "is_approved", "line"),
+    [
+        ("deny", False, "MCP tool 'book' denied (MCP_APPROVAL=deny)"),
+        ("allow", True, "MCP tool 'book' approved (MCP_APPROVAL=allow)"),
+        ("cancel,book", True, "MCP tool 'book' approved (MCP_APPROVAL=book,cancel)"),
+        ("cancel", False, "MCP tool 'book' denied (MCP_APPROVAL=cancel)"),
+    ],
+)
+async def test_decision_on_an_mcp_tool_is_logged_with_the_setting(
+    setting: str, is_approved: bool, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with tool_calls(setting) as (call, _, subject):
+        subject.receive_mcp(messages.McpToolCall("book", "1", "awaiting_approval"))
+        (answer,) = await answers(call, 1)
+    assert answer == {
+        "type": "mcp_tool_approval_result",
+        "tool_call_id": "1",
+        "is_approved": is_approved,
+    }
+    assert line in caplog.text
+
+
+async def test_mcp_tool_is_answered_once_and_never_when_it_is_over() -> None:
+    asked_again = ("loading", "awaiting_approval", "awaiting_approval", "success", "awaiting_approval")
+    async with tool_calls() as (call, _, subject):
+        for ident, states in {
+            "asked twice": asked_again,
+            "over": ("loading", "failure", "awaiting_approval"),
+            "done": ("success", "awaiting_approval"),
+            "waits": ("awaiting_approval",),
+            "": ("awaiting_approval",),
+            "of tomorrow": ("thinking",),
+        }.items():
+            for state in states:
+                subject.receive_mcp(messages.McpToolCall("book", ident, state))
+        subject.receive(asked("unknown", "last"))
+        found = [(answer["tool_call_id"], answer.get("is_approved")) for answer in await answers(call, 3)]
+        assert found == [("asked twice", False), ("waits", False), ("last", None)]

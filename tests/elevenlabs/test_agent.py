@@ -238,31 +238,41 @@ async def test_no_one_listens_at_the_agent_url() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("answer", "reason", "words"),
     [
         (
             saying("401 Unauthorized", b'{"detail":{"status":"invalid_api_key"}}'),
             EndReason.AGENT_UNAUTHORIZED,
+            "HTTP 401",
         ),
-        (saying("403 Forbidden", b""), EndReason.AGENT_UNAUTHORIZED),
-        (saying("404 Not Found", b'{"detail":{"status":"document_not_found"}}'), EndReason.AGENT_NOT_FOUND),
-        (saying("422 Unprocessable", b'{"detail":[]}'), EndReason.AGENT_REJECTED),
-        (saying("429 Too Many", b""), EndReason.AGENT_BUSY),
-        (saying("401 Unauthorized", b'{"detail":{"status":"quota_exceeded"}}'), EndReason.AGENT_QUOTA),
-        (saying("500 Oops", b""), EndReason.AGENT_UNREACHABLE),
-        (saying("302 Found", b"", "Location: http://127.0.0.1:9/"), EndReason.AGENT_PROTOCOL),
-        (saying("200 OK", b"<html>"), EndReason.AGENT_PROTOCOL),
-        (saying("200 OK", b"{}"), EndReason.AGENT_PROTOCOL),
-        (saying("200 OK", b'{"signed_url":"https://h/"}'), EndReason.AGENT_PROTOCOL),
-        (endless, EndReason.AGENT_PROTOCOL),
-        (hanging_up, EndReason.AGENT_UNREACHABLE),
+        (saying("403 Forbidden", b""), EndReason.AGENT_UNAUTHORIZED, "HTTP 403"),
+        (
+            saying("404 Not Found", b'{"detail":{"status":"document_not_found"}}'),
+            EndReason.AGENT_NOT_FOUND,
+            "HTTP 404",
+        ),
+        (saying("422 Unprocessable", b'{"detail":[]}'), EndReason.AGENT_REJECTED, "HTTP 422"),
+        (saying("429 Too Many", b""), EndReason.AGENT_BUSY, "HTTP 429"),
+        (
+            saying("401 Unauthorized", b'{"detail":{"status":"quota_exceeded"}}'),
+            EndReason.AGENT_QUOTA,
+            "HTTP 401",
+        ),
+        (saying("500 Oops", b""), EndReason.AGENT_UNREACHABLE, "HTTP 500"),
+        (saying("302 Found", b"", "Location: http://127.0.0.1:9/"), EndReason.AGENT_PROTOCOL, "HTTP 302"),
+        (saying("200 OK", b"<html>"), EndReason.AGENT_PROTOCOL, "JSON"),
+        (saying("200 OK", b"{}"), EndReason.AGENT_PROTOCOL, ""),
+        (saying("200 OK", b'{"signed_url":"https://h/"}'), EndReason.AGENT_PROTOCOL, ""),
+        (endless, EndReason.AGENT_PROTOCOL, ""),
+        (hanging_up, EndReason.AGENT_UNREACHABLE, ""),
     ],
 )
-async def test_no_signed_url(answer: Answer, reason: EndReason) -> None:
+async def test_no_signed_url(answer: Answer, reason: EndReason, words: str) -> None:
     async with http_server(answer) as (url, _):
         error = await refusal(elevenlabs_agent_id="a", elevenlabs_api_key=KEY, elevenlabs_base_url=url)
     assert error.reason is reason
     assert "get-signed-url" in str(error)
+    assert words in str(error)
 
 
 @pytest.mark.virtual_time

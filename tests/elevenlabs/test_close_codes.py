@@ -20,6 +20,7 @@ from audiosocket_gw.events import EndReason
     ("code", "text", "reason"),
     [
         (1000, "", EndReason.AGENT_HANGUP),
+        (1000, "This request exceeds your quota limit.", EndReason.AGENT_QUOTA),
         (1002, "", EndReason.AGENT_FAILED),
         (1002, "This request exceeds your quota limit.", EndReason.AGENT_QUOTA),
         (1002, "The AI agent you are trying to reach appears to be misconfigured", EndReason.AGENT_FAILED),

@@ -150,7 +150,8 @@ async def test_a_redirect_is_told_without_its_secrets_and_length() -> None:
     response = b"HTTP/1.1 307 Away\r\nLocation: " + place + b"\r\nContent-Length: 0\r\n\r\n"
     error = await refusal(answering(response))
     assert error.reason is EndReason.AGENT_PROTOCOL
-    assert "redirects to https://elsewhere.invalid/path" in str(error)
+    assert "HTTP 307" in str(error)
+    assert "it redirects to https://elsewhere.invalid/path" in str(error)
     assert "secret" not in str(error)
 
 
@@ -423,10 +424,11 @@ async def test_a_close_without_a_code() -> None:
 @pytest.mark.parametrize("between", [b"", text(type="error", message="The conversation ended")])
 async def test_a_guardrail_before_the_end_is_told(between: bytes) -> None:
     async def behave(peer: AgentPeer) -> None:
-        await peer.begin(text(type="guardrail_triggered") + between + closing(1002))
+        await peer.begin(text(type="guardrail_triggered") + between + closing(1002, "Session ended"))
 
     closed = await ending(behave)
     assert closed.reason is EndReason.AGENT_FAILED
+    assert closed.detail.startswith("the agent closed with 1002 Session ended; ")
     assert "a guardrail was triggered" in closed.detail
 
 
@@ -502,7 +504,7 @@ async def test_who_is_admitted_and_gets_no_conversation_times_out() -> None:
 
 
 @pytest.mark.virtual_time
-@pytest.mark.parametrize("last", [b"", closing(1000), closing(1002), closing(3008)])
+@pytest.mark.parametrize("last", [b"", closing(1000), closing(1002), closing(3008), closing(4300)])
 @pytest.mark.parametrize("first", [b"", METADATA], ids=["before", "after"])
 async def test_a_queue_that_times_out_means_busy_whether_it_closes_or_not(first: bytes, last: bytes) -> None:
     async def behave(peer: AgentPeer) -> None:
