@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from audiosocket_gw.runtime.load import CALM_WINDOWS, Load
+from audiosocket_gw.runtime.load import QUIET_WINDOWS, Load
 from tests.harness.busy_process import BusyProcess
 
 LONG = 16
@@ -31,9 +31,9 @@ def test_time_that_becomes_scarce_is_bought_by_batching_and_given_back() -> None
     assert load.batch_frames > 1
     process.windows(4, busy=0.85)
     assert (load.batch_frames, load.overloaded) == (3, False)
-    process.windows(CALM_WINDOWS + 2, busy=0.6)
+    process.windows(QUIET_WINDOWS + 2, busy=0.6)
     assert load.batch_frames == 3
-    process.windows(2 * CALM_WINDOWS + 2, busy=0.3)
+    process.windows(2 * QUIET_WINDOWS + 2, busy=0.3)
     assert load.batch_frames == 1
 
 
@@ -90,7 +90,7 @@ def test_it_recovers_though_a_few_ticks_are_late() -> None:
     process = BusyProcess(load)
     process.windows(LONG, busy=0.97)
     assert is_refusing(load)
-    process.windows(CALM_WINDOWS + 1, busy=0.4, late_s=0.006, late_share=0.08)
+    process.windows(QUIET_WINDOWS + 1, busy=0.4, late_s=0.006, late_share=0.08)
     assert not is_refusing(load)
 
 
