@@ -112,7 +112,7 @@ class Call:
                 self._hang_up_caller()  # a tool may take some time to stop
                 raise _Over
         except* _Over as over:
-            # Python 3.11's TaskGroup ties frame and exception into a circle, which would hold the whole call.
+            # Python 3.11's TaskGroup leaves a reference cycle of frame and exception, which holds the call.
             clear_frames(over.__traceback__)
         except* Exception as group:  # noqa: BLE001 (see _defect)
             self._defect(group)
@@ -125,23 +125,23 @@ class Call:
         return end
 
     async def _until_end_is_decided(self) -> CallEnd:
-        await asyncio.wait([self._end_decided])  # who is cancelled here must not cancel the future
+        await asyncio.wait([self._end_decided])  # `await` would pass a cancellation on to the future
         return self._end_decided.result()
 
     def _reach_cap(self, seconds: float) -> None:
-        """End the call, after a transfer or hang-up that has begun."""
+        """End the call; a transfer or hang-up that has begun may finish first."""
         end = CallEnd(EndReason.MAX_DURATION, f"the call lasted {seconds:g} s (MAX_CALL_SECONDS)")
         self._conversation.progress.end_after_handover(end, self._loop.time())
         self._deliver()
 
     async def _report(self, end: CallEnd) -> None:
-        """Report the end to the dialplan before it continues."""
+        """Set the dialplan's result variables before the dialplan continues."""
         if self._result is not None:
             caller_present = self._conversation.progress.caller_present
             report = self._result.report(end.reason, caller_present=caller_present)
             if caller_present:
                 await report
-            else:  # no caller waits for it, and the agent needn't either
+            else:  # no caller waits for it, and it needn't delay the agent's end
                 self._late_report = self._loop.create_task(report)
 
     def _hang_up_caller(self) -> None:
@@ -157,12 +157,12 @@ class Call:
         self._deliver()
 
     def cut(self, detail: str) -> None:
-        """End the call because the gateway stops; queued audio is discarded."""
+        """End the call at once because the gateway is stopping; queued audio is discarded."""
         self._conversation.progress.cut(CallEnd(EndReason.DRAINED, detail), self._loop.time())
         self._deliver()
 
     def supersede(self) -> None:
-        """Stop acting on the caller's channel: a new call with this UUID has it while this one still ends."""
+        """Stop acting on the caller's channel: it is in a new call with this UUID; this one is ending."""
         if self._result is not None:
             self._result.supersede()
 
@@ -239,13 +239,13 @@ class Call:
     # The caller's side
 
     def tick(self) -> None:
-        """Send the caller the next 20 ms. The call to this every 20 ms is the call's only clock."""
+        """Send the caller the next 20 ms. The ticker calls this; a call has no other clock."""
         conversation, leg = self._conversation, self._leg
         try:
             frames = self._load.batch_frames
             if frames > 1 or conversation.audio_to_agent.batch_frames > 1:
                 self._send_batch(frames)
-            if not conversation.progress.caller_present:  # any more: what was read may have ended the call
+            if not conversation.progress.caller_present:  # the batch just read may have ended the call
                 return
             now = self._loop.time()
             if leg.blocked:
@@ -264,7 +264,7 @@ class Call:
             self._deliver()
 
     def _send_batch(self, frames: int) -> None:
-        """Read everything since the last batch; used where audio is batched, and so delayed, anyway."""
+        """If a batch is due, read what the caller has sent (or resume reading as it comes), and send it."""
         batch = self._conversation.audio_to_agent
         if batch.batch_is_due(frames):
             if batch.batch_frames > 1:
@@ -288,7 +288,7 @@ class Call:
             self._agent.send_audio(audio)
 
     def count_frame(self, size: int) -> None:
-        """Count a frame of ``size`` bytes without a meaning."""
+        """Count an ignored frame of ``size`` bytes: a peer that sends too much ends the call."""
         self._conversation.count_frame(size)
 
     def caller_digit(self, digit: str) -> None:
@@ -299,7 +299,7 @@ class Call:
             self._actions.dtmf.receive(digit)
 
     def caller_gone(self, reason: EndReason, cause: Cause) -> None:
-        """Record the end of the connection to Asterisk: nothing more will be heard."""
+        """Record that the connection to Asterisk has ended, and end the call."""
         self._conversation.caller_gone(CallEnd(reason, cause), self._loop.time())
         self._deliver()
 
@@ -330,21 +330,21 @@ class Call:
                 self._caller_format.report()
             case LastWordsOver(interrupted, timed_out):
                 if timed_out:
-                    logger.warning("call %s: the agent did not stop speaking in time", self.uuid)
+                    logger.warning("call %s: agent still speaking; transfer or hang-up proceeds", self.uuid)
                 if self._last_words is not None and not self._last_words.done():
                     self._last_words.set_result(not interrupted)
             case EndDecided(end):
                 self._end_decided.set_result(end)
             case Drained(left_ms):
                 if left_ms:
-                    logger.warning("call %s: %d ms could not be played out", self.uuid, left_ms)
+                    logger.warning("call %s: playback was stuck; the last %d ms are lost", self.uuid, left_ms)
                 self._drained.set_result(None)
             case _:
                 log_notice(self.uuid, output)
 
     def _defect(self, error: Exception) -> None:
         """Log an unexpected exception and end this call only: a callback shared by calls must not raise."""
-        logger.error("call %s: internal error", self.uuid, exc_info=error)
+        logger.error("call %s: internal error, this call ends; please report it", self.uuid, exc_info=error)
         end = CallEnd(EndReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
         # Not `end`: where the clock itself fails, an end that waits for the queue would wait for ever.
         self._conversation.progress.cut(end, self._loop.time())

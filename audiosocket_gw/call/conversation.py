@@ -155,7 +155,7 @@ class Conversation:
         if not self.speech.is_over:
             self.speech.tick(now)
         if self._barge_in is not None:
-            self._await_verdict(self._barge_in, now)
+            self._tick_barge_in(self._barge_in, now)
         if self.progress.is_waiting:
             self.progress.tick(now)
         self._blocked_ticks = 0
@@ -169,14 +169,14 @@ class Conversation:
         return frame
 
     def tick_blocked(self, now: float) -> None:
-        """Count a tick in which Asterisk could accept no frame."""
+        """Count a tick in which Asterisk accepted no audio: the socket is full."""
         self._blocked_ticks += 1
         if self._blocked_ticks >= STALL_TICKS:
             self.progress.end(CallEnd(EndReason.CALLER_STALLED, Stalled(STALL_S)), now)
         self.progress.tick(now)
 
     def fill_in_silence(self, now: float, *, mid_frame: bool) -> None:
-        """Send the agent silence for a tick; call it when ``ticks_since_caller > CALLER_GAP_TICKS``.
+        """Add 20 ms of silence for the agent; call this if ``ticks_since_caller > CALLER_GAP_TICKS``.
 
         ``mid_frame``: a frame from the caller is unfinished.
         """
@@ -191,7 +191,7 @@ class Conversation:
         """Take a frame of the caller's audio; return the payload to record, if any."""
         caller, audio = self.caller_audio, frame.payload
         size = len(audio)
-        frames = size / caller.frame_bytes  # as in `count_frame`, inlined: a call would cost too much here
+        frames = size / caller.frame_bytes  # `count_frame`, inlined: a function call costs too much here
         self._ahead += frames if frames > MIN_FRAMES_COUNTED else MIN_FRAMES_COUNTED
         if self._ticks_since_frame > CALLER_GAP_TICKS:
             caller.look_again()
@@ -203,7 +203,7 @@ class Conversation:
                 self.agent_audio.set_kind(caller.kind)
             audio = caller.understood(audio)
             if not audio:  # the agent gets silence for it, in real time, as if nothing had arrived
-                return self._pass_over(frame)
+                return self._keep_undecoded(frame)
             if audio is not frame.payload:
                 frame = Audio(frame.kind, audio)
         self.ticks_since_caller = 0
@@ -212,8 +212,8 @@ class Conversation:
         self.audio_to_agent.write(audio)
         return frame
 
-    def _pass_over(self, frame: Audio) -> Audio | None:
-        """Buffer audio that can't be decoded (yet), and drop what isn't audio."""
+    def _keep_undecoded(self, frame: Audio) -> Audio | None:
+        """Buffer audio that can't be decoded (yet); drop what isn't audio. Return what to record."""
         if self.caller_audio.is_understood or not frame.payload:
             return None
         self.audio_to_agent.keep(frame.payload)
@@ -230,7 +230,7 @@ class Conversation:
         self.outputs.append(events.DigitPressed(self._uuid, now, digit))
 
     def caller_gone(self, end: CallEnd, now: float) -> None:
-        """Record the end of the caller's connection: nothing more will be heard."""
+        """Record that the connection to Asterisk has ended: discard what is queued, and end the call."""
         self.progress.hang_up()
         self.agent_audio.playout.clear()
         self.progress.cut(end, now)
@@ -259,7 +259,7 @@ class Conversation:
             case messages.Interruption():
                 self._interrupt(message, now)
             case messages.Metadata():
-                self._agree(message, now)
+                self._set_formats(message, now)
             case messages.UserTranscript():
                 self.speech.caller_spoke(now)
                 self.outputs.append(events.CallerSaid(self._uuid, now, message.text))
@@ -279,8 +279,8 @@ class Conversation:
             self.agent_audio.resume()
         self.progress.end_after_handover(end, now)
 
-    def _agree(self, metadata: messages.Metadata, now: float) -> None:
-        """Set the formats. This precedes `agent_ready`: the first audio may be in the same segment."""
+    def _set_formats(self, metadata: messages.Metadata, now: float) -> None:
+        """Set both formats. Don't wait for `agent_ready`: the first audio may be in the same TCP segment."""
         try:
             agent_input = agent_format(metadata.input_format, "user_input_audio_format")
             agent_output = agent_format(metadata.output_format, "agent_output_audio_format")
@@ -299,11 +299,11 @@ class Conversation:
         heard = self.speech.interrupt(message.event_id, now, drop_own=options.drop_interrupted_audio)
         if heard is None:
             return
-        self.progress.caller_cut_in()
+        self.progress.caller_interrupted()
         if heard and options.report_heard:
             self.send(client_messages.contextual_update(interruption_notice(heard)))
 
-    def _await_verdict(self, barge_in: LocalBargeIn, now: float) -> None:
+    def _tick_barge_in(self, barge_in: LocalBargeIn, now: float) -> None:
         held_ms = barge_in.tick()
         if held_ms is not None:
             self.outputs.append(events.ReplyResumed(self._uuid, now, held_ms))

@@ -81,7 +81,7 @@ LAST_REPLY_S = 20.0
 
 
 class Progress:
-    """The state of one conversation, its waits for the agent's last words, and its one end."""
+    """The state of one conversation, the waits for the agent to finish, and how the conversation ends."""
 
     __slots__ = (
         "_draining",
@@ -103,7 +103,7 @@ class Progress:
     ) -> None:
         self.state = State.CONNECTING
         self.ending: CallEnd | None = None
-        """How it ends; the first end counts."""
+        """How the conversation ends; the first end counts. None: it hasn't been decided."""
         self.caller_present = True
         """Whether frames can be sent to the caller."""
         self.is_waiting = False
@@ -152,7 +152,7 @@ class Progress:
         self._last_words = LastWords(now, self._playout.queued_ms)
         self.is_waiting = True
 
-    def caller_cut_in(self) -> None:
+    def caller_interrupted(self) -> None:
         """Record that the caller interrupted the agent."""
         if self._last_words is not None:
             self._finish_last_words(LastWordsOver(interrupted=True))
@@ -180,15 +180,15 @@ class Progress:
         self.ending = end
         self._outputs.append(EndDecided(end))
         self._step(Step.END)
-        self._draining = Draining(now, self._playout.queued_ms, self._limit_speech(end.reason))
+        self._draining = Draining(now, self._playout.queued_ms, self._restrict_speech(end.reason))
         self.tick(now)
 
-    def _limit_speech(self, reason: EndReason) -> float:
-        """Return for how many seconds the queue may still be played."""
+    def _restrict_speech(self, reason: EndReason) -> float:
+        """Restrict what the agent may still say; return how many seconds the caller may still listen."""
         if not self.caller_present:
             return 0.0
         if reason in events.AGENT_ENDS:
-            self._speech.refuse_all()  # it may have hung up with our tool, and still be connected
+            self._speech.refuse_all()  # after a hang-up by tool or key it is still connected
             return inf
         if reason is EndReason.MAX_DURATION:
             self._speech.finish_reply()
@@ -196,7 +196,7 @@ class Progress:
         return 0.0
 
     def end_after_handover(self, end: CallEnd, now: float) -> None:
-        """End the conversation, after a hand-over that has begun."""
+        """End the conversation, but let a hand-over that has begun finish first: its own end counts."""
         if self.state is State.HANDING_OVER:
             self._postponed = self._postponed or end
         else:
@@ -209,8 +209,8 @@ class Progress:
         self.tick(now)
 
     def close(self, end: CallEnd, now: float) -> None:
-        """Emit the last events. ``end`` replaces `ending`: Asterisk may have been told to end the call
-        differently.
+        """Emit the last events. ``end`` replaces `ending`: if Asterisk carried out a transfer or hang-up, the
+        call ended by that, not by the closed connection that it caused.
         """
         if self.state is State.CLOSED:
             return
