@@ -4,7 +4,7 @@ A killed process can't report its end. So the variables say ``gateway-lost`` fro
 (`CallResult.preset`), and every orderly end overwrites that.
 
 The order of the two values is safe: Asterisk carries out the actions of one AMI connection in their order,
-actions are written in the order in which they were asked for, and the preset is asked for only while no end
+actions are written in the order in which they were requested, and the preset is requested only while no end
 is known.
 """
 
@@ -26,16 +26,16 @@ from audiosocket_gw.events import EndReason
 logger = logging.getLogger("audiosocket_gw.ami")
 
 REPORT_S = 1.0
-"""The longest delay of a call's end by an Asterisk that doesn't answer."""
+"""How long the end of a call waits for an Asterisk that doesn't answer."""
 
 PRESET_AGAIN_S = 0.5
-"""Time before the next attempt after an unanswered action."""
+"""Time before the preset is tried again, if Asterisk didn't answer."""
 
 
 class CallResult:
-    """The two variables of one call. AMI actions of a call: two for the preset, two for the end.
+    """The two variables of one call. Each takes one AMI action to preset, and one at the end of the call.
 
-    If the caller has gone, one more first asks for the channel's state; usually it has hung up.
+    If the caller has gone, one more action first asks for the channel's state; usually it has hung up.
     """
 
     def __init__(self, control: CallControl, uuid: UUID) -> None:
@@ -61,19 +61,19 @@ class CallResult:
             try:
                 await self._control.set_variables_on(self._channel, variables_of(EndReason.GATEWAY_LOST))
             except AmiActionError as refusal:
-                logger.info("call %s: AVR_RESULT could not be preset: %s", self._uuid, refusal)
+                logger.info("call %s: a crash would leave AVR_RESULT empty: %s", self._uuid, refusal)
                 return
-            except ControlError:  # no answer, or no connection: the call may last longer than that
+            except ControlError:  # no answer, or no connection: the call may outlast that
                 await asyncio.sleep(PRESET_AGAIN_S)
                 await self._control.wait_until_connected()
             else:
                 return
 
-    async def tell(self, reason: EndReason, channel: CallerChannel | None = None) -> None:
-        """Set the variables to the coming end of the call.
+    async def set_reason(self, reason: EndReason, channel: CallerChannel | None = None) -> None:
+        """Set the variables to the end that the call is about to have.
 
-        ``channel``: the caller's, if it was just located. Without it they are set on the caller's previous
-        channel; Asterisk is asked for another one only if that doesn't exist.
+        ``channel``: the caller's, if it was just located. Without it the variables are set on the channel
+        that `locate` named; if that no longer exists, Asterisk is asked for the caller's present one.
 
         Raises:
             ControlError: Asterisk could not set them.
@@ -101,12 +101,12 @@ class CallResult:
                 if self._channel:  # there is a preset to replace, and a lost connection may be back at once
                     await self._control.wait_until_connected()
                 if caller_present:
-                    await self.tell(reason)
+                    await self.set_reason(reason)
                 else:
-                    await self._tell_behind(reason)
+                    await self._overwrite_preset(reason)
         except (ControlError, TimeoutError) as error:
             logger.warning(
-                "call %s: AVR_RESULT could not be set: %s",
+                "call %s: AVR_RESULT could not be set: %s; the dialplan sees the preset, if any",
                 self._uuid,
                 reason_of(error, f"no {self._missing} in {REPORT_S:g} s"),
             )
@@ -125,11 +125,11 @@ class CallResult:
     def _missing(self) -> str:
         return "answer" if self._control.connected else "connection to the manager interface"
 
-    async def _tell_behind(self, reason: EndReason) -> None:
-        """Overwrite the preset on a channel that has left, unless it is in another call."""
+    async def _overwrite_preset(self, reason: EndReason) -> None:
+        """Overwrite the preset on a channel that has left the gateway, unless it is in another call."""
         before, self._reason = self._reason, reason
         if before is not reason and self._channel and await self._is_ours(before or EndReason.GATEWAY_LOST):
-            await self.tell(reason)
+            await self.set_reason(reason)
 
     async def _is_ours(self, last_set: EndReason) -> bool:
         """Return whether the channel still has our values, and no other call has it."""

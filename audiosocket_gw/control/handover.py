@@ -47,7 +47,7 @@ class State(Enum):
     LAST_WORDS = "last words"
     """Accepted. The caller hears the rest of the agent's speech, and may still interrupt."""
     ASKED_ASTERISK = "asked Asterisk"
-    """The transfer has been requested and not confirmed."""
+    """The transfer has been requested; Asterisk hasn't answered."""
     RELEASED = "released"
     """The call ends by this hand-over; Asterisk closes the connection next."""
 
@@ -61,7 +61,7 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
 
 
 class Handover:
-    """Transfers one caller, or hangs up; one at a time.
+    """Transfers or hangs up the caller of one call. Only one hand-over runs at a time.
 
     ``control`` and ``result`` are None without a manager interface: then a hang-up uses AudioSocket only, and
     a transfer is rejected.
@@ -137,13 +137,13 @@ class Handover:
             else:
                 await self.transfer(action.target, None, None)
         except ToolError as error:
-            logger.warning("call %s: key action %s failed: %s", self._call.uuid, action.kind, error)
+            logger.warning("call %s: DTMF action %s failed: %s", self._call.uuid, action.kind, error)
             if self._state is State.IDLE:
                 why = f"The caller pressed the key for a {action.kind}, but: {error}"
                 self._let_agent_speak(f"{action.kind} by key", why)
 
     async def released(self) -> CallEnd | None:
-        """Wait until it is certain whether Asterisk has ended the call, and return that end, or None."""
+        """Return the end by this hand-over, or None if there is none; wait for the answer to a transfer."""
         return await self._decision if self._decision is not None else None
 
     async def _checked(self, extension: str, context: str | None, priority: str | None) -> Destination:
@@ -168,7 +168,7 @@ class Handover:
             raise ToolError("The call is being transferred or ended already. Say nothing more.")
         self._enter(State.LAST_WORDS)
         self._task = self._tasks.create_task(handover(self._call.last_words()))
-        # A cancelled task knows the frame that knows this object: a cycle, which would keep the call alive.
+        # A cancelled task refers to its frame, and that to this object: the cycle would hold the whole call.
         self._task.add_done_callback(self._forget)
 
     def _forget(self, task: asyncio.Task[None]) -> None:
@@ -191,12 +191,12 @@ class Handover:
 
     async def _redirect(self, destination: Destination) -> str:
         """Redirect the caller; return the outcome for the audit log."""
-        assert self._control is not None and self._result is not None, "_checked has looked"
+        assert self._control is not None and self._result is not None, "see _checked"
         self._enter(State.ASKED_ASTERISK)
         decision = self._decision = asyncio.get_running_loop().create_future()
         try:
             channel = await self._control.locate(self._call.uuid)
-            await self._result.tell(EndReason.TRANSFERRED, channel)
+            await self._result.set_reason(EndReason.TRANSFERRED, channel)
             await channel.redirect(destination.context, destination.extension, destination.priority)
         except ControlError as error:
             logger.warning("call %s: transfer to %s failed: %s", self._call.uuid, destination, error)
@@ -220,17 +220,17 @@ class Handover:
             self._decision.set_result(CallEnd(EndReason.AGENT_HANGUP, detail))
             try:
                 channel = await self._control.locate(self._call.uuid)
-                await self._result.tell(EndReason.AGENT_HANGUP, channel)
+                await self._result.set_reason(EndReason.AGENT_HANGUP, channel)
                 await channel.hang_up()
             except ControlError as error:
-                logger.info("call %s: hang-up by AudioSocket, since AMI can't: %s", self._call.uuid, error)
+                logger.info("call %s: AMI failed, hanging up by AudioSocket: %s", self._call.uuid, error)
             else:
                 await self._wait_for_release(EndReason.AGENT_HANGUP, detail)
         self._call.end(EndReason.AGENT_HANGUP, detail)
 
     async def _wait_for_release(self, reason: EndReason, detail: str) -> None:
-        """Send silence until Asterisk closes; if the gateway closed first, the old dialplan would
-        continue.
+        """Send silence until Asterisk closes: if the gateway closed first, the caller would continue at the
+        next priority instead.
         """
         await asyncio.sleep(self._release_s)
         self._call.end(reason, f"{detail}; Asterisk did not close the connection by itself")
@@ -241,9 +241,9 @@ class Handover:
         self._let_agent_speak(what, why)
 
     def _let_agent_speak(self, what: str, why: str) -> None:
-        """Let the agent speak again, since it believes that the call is over, and send it the reason."""
+        """Let the agent speak again, and send it the reason: it believes that the call is over."""
         self._call.accept_replies()
-        logger.info("call %s: no %s: %s", self._call.uuid, what, why)
+        logger.info("call %s: %s cancelled, the call continues: %s", self._call.uuid, what, why)
         note = f"(Note from the telephone system: {why} Speak to the caller.)"
         self._call.send_to_agent(client_messages.user_message(note))
 
