@@ -21,6 +21,7 @@ from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp
 from tests.harness.gateway import running_gateway
 from tests.harness.gateway_process import gateway_process
+from tests.harness.waiting import until
 
 embedded = partial(gateway_process, "--agent", "simulator")
 
@@ -40,16 +41,14 @@ async def test_a_signal_without_calls_ends_with_status_0() -> None:
 async def test_a_signal_lets_running_calls_finish_and_takes_no_new_ones() -> None:
     async with embedded() as gateway, await AsteriskPeer.open(gateway.address) as line:
         line.identify()
-        while len(line.frames) < 5:
-            await asyncio.sleep(0.02)
+        await until(lambda: len(line.frames), lambda count: count >= 5)
         gateway.send(signal.SIGTERM)
         with pytest.raises(ConnectionRefusedError):
             while True:
                 await (await AsteriskPeer.open(gateway.address)).__aexit__()
                 await asyncio.sleep(0.02)
         before = len(line.frames)
-        while len(line.frames) < before + 10:
-            await asyncio.sleep(0.02)
+        await until(lambda: len(line.frames), lambda count: count >= before + 10)
         line.writer.close()
         assert await gateway.status() == 0
 
@@ -60,8 +59,7 @@ async def test_calls_that_outlive_the_drain_timeout_are_ended_politely_with_stat
         await AsteriskPeer.open(gateway.address) as line,
     ):
         line.identify()
-        while not line.frames:
-            await asyncio.sleep(0.02)
+        await until(lambda: line.frames)
         gateway.send(signal.SIGINT)
         await line.ended.wait()
         assert line.hung_up and not line.reset
@@ -75,8 +73,7 @@ async def test_a_second_signal_ends_at_once() -> None:
         await AsteriskPeer.open(gateway.address) as line,
     ):
         line.identify()
-        while not line.frames:
-            await asyncio.sleep(0.02)
+        await until(lambda: line.frames)
         gateway.send(signal.SIGTERM)
         await gateway.logs("stopping")
         gateway.send(signal.SIGTERM)

@@ -95,11 +95,12 @@ class FakeAsterisk:
 
     async def came(self, name: str, count: int = 1) -> Headers:
         """Wait for the ``count``-th action of this name."""
-        await until(
-            lambda: len(self.actions(name)) >= count,
-            lambda: [action["Action"] for action in self.received],
+        actions = await until(
+            lambda: self.actions(name),
+            lambda actions: len(actions) >= count,
+            show=lambda _: str([action["Action"] for action in self.received]),
         )
-        return self.actions(name)[count - 1]
+        return actions[count - 1]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import operator
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -22,6 +23,7 @@ from audiosocket_gw.ami.registry import Channel
 from audiosocket_gw.errors import ControlError
 from tests.ami.fake_asterisk import DENIED, TIMING, FakeAsterisk, fake_asterisk
 from tests.ami.recorded import CALL
+from tests.harness.waiting import until
 
 pytestmark = pytest.mark.virtual_time
 
@@ -424,8 +426,7 @@ async def test_slow_answer(action: str) -> None:
 async def test_not_connected(action: str) -> None:
     async with call() as (fake, control):
         await fake.stop()
-        while control.connected:
-            await asyncio.sleep(0.01)
+        await until(lambda: control.connected, operator.not_)
         with pytest.raises(ControlError, match="not connected"):
             await ATTEMPTS[action](control)
         await fake.start()
@@ -538,14 +539,12 @@ async def test_call_is_controlled_on_the_pbx_that_it_came_from() -> None:
         async with PbxPool(common.address, [address], TIMING) as pbxs:
             by_name, others = pbxs.find("localhost"), pbxs.find("192.0.2.1")
             assert by_name is not None and by_name is not others
-            while pbxs.find("127.0.0.1") is others:
-                await asyncio.sleep(0.01)
+            await until(lambda: pbxs.find("127.0.0.1"), lambda seen: seen is not others)
             found = pbxs.find("::ffff:127.0.0.1")
             assert found is by_name
             assert found.connected
             await listed.stop()
-            while by_name.connected:
-                await asyncio.sleep(0.01)
+            await until(lambda: by_name.connected, operator.not_)
             assert pbxs.find("127.0.0.1") is pbxs.find("localhost") is by_name
             await listed.start()
 

@@ -27,6 +27,7 @@ from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, MAX_MESSAGE_BYTES, A
 from audiosocket_gw.errors import ControlError, LocalProtocolError
 from tests.ami.fake_asterisk import DENIED, PASSWORD, TIMING, FakeAsterisk, fake_asterisk
 from tests.ami.recorded import CALL
+from tests.harness.waiting import until
 
 pytestmark = pytest.mark.virtual_time
 
@@ -147,8 +148,7 @@ async def test_starts_without_asterisk_and_connects_when_it_is_there(
 
 async def test_each_reason_for_no_connection_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     async def comes(reason: str) -> None:
-        while reason not in caplog.text:
-            await asyncio.sleep(0.01)
+        await until(lambda: caplog.text, lambda log: reason in log)
 
     async with fake_asterisk() as fake:
         await fake.stop()
@@ -286,8 +286,7 @@ async def test_tls(certificate: tuple[Path, Path], caplog: pytest.LogCaptureFixt
         assert (await client.perform("Ping", {})).headers["Response"] == "Success"
     async with AmiClient(replace(fake.address, tls=True), TIMING) as client:
         # And no longer: a connection that the server has just accepted when its loop ends stays open.
-        while "certificate verify failed" not in caplog.text:
-            await asyncio.sleep(0.005)
+        await until(lambda: caplog.text, lambda log: "certificate verify failed" in log)
         assert not client.connected
     await fake.stop()
 
@@ -408,8 +407,7 @@ async def test_server_that_is_no_asterisk(greeting: bytes, caplog: pytest.LogCap
     async with fake_asterisk() as fake:
         fake.greeting = greeting
         async with AmiClient(fake.address, TIMING):
-            while "not an Asterisk manager" not in caplog.text:
-                await asyncio.sleep(0.01)
+            await until(lambda: caplog.text, lambda log: "not an Asterisk manager" in log)
 
 
 @given(st.data())
@@ -480,8 +478,7 @@ async def test_password_that_cannot_be_sent_is_not_shown(caplog: pytest.LogCaptu
     async with fake_asterisk() as fake:
         impossible = replace(fake.address, password=SecretStr("se\ncret"))
         async with AmiClient(impossible, TIMING):
-            while "CR, LF or NUL" not in caplog.text:
-                await asyncio.sleep(0.01)
+            await until(lambda: caplog.text, lambda log: "CR, LF or NUL" in log)
     assert "ncret" not in caplog.text
     assert not fake.received
 
@@ -512,8 +509,7 @@ async def test_asterisk_that_stops_is_no_matter_of_the_password(
         async with AmiClient(
             fake.address, replace(TIMING, ping_interval_s=0.05, refused_retry_s=600)
         ) as client:
-            while "Asterisk is shutting down" not in caplog.text:
-                await asyncio.sleep(0.01)
+            await until(lambda: caplog.text, lambda log: "Asterisk is shutting down" in log)
             del fake.replies[action]
             await connected(client)
     assert "AMI_PASSWORD" not in caplog.text

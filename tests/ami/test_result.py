@@ -8,9 +8,6 @@ import random
 import pytest
 
 from audiosocket_gw import events
-from audiosocket_gw.ami import client as client_module
-from audiosocket_gw.ami.client import AmiTiming
-from audiosocket_gw.call import caller_lookup
 from audiosocket_gw.elevenlabs.connection import AgentConnection
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Hangup
@@ -19,17 +16,12 @@ from tests.control.test_actions import CHANNEL, arrive, channel, controlled, pbx
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import SILENCE
 from tests.harness.gateway import GatewayHarness
+from tests.harness.waiting import until
 
 pytestmark = pytest.mark.virtual_time
 
 LOST = ("error", "gateway-lost")
 HUNG_UP = ("completed", "caller-hangup")
-
-
-@pytest.fixture(autouse=True)
-def quick_reconnect(monkeypatch: pytest.MonkeyPatch) -> None:
-    timing = AmiTiming(action_s=5, first_retry_s=0.05, max_retry_s=0.1)
-    monkeypatch.setattr(client_module, "AmiTiming", lambda: timing)
 
 
 def told(fake: FakeAsterisk) -> tuple[str, str]:
@@ -41,8 +33,7 @@ def told(fake: FakeAsterisk) -> tuple[str, str]:
 
 
 async def comes_to(fake: FakeAsterisk, wanted: tuple[str, str]) -> None:
-    while told(fake) != wanted:
-        await asyncio.sleep(0.01)
+    await until(lambda: told(fake), lambda seen: seen == wanted)
 
 
 async def is_over(harness: GatewayHarness, line: AsteriskPeer) -> events.CallEnded:
@@ -136,17 +127,13 @@ async def test_manager_interface_that_comes_later_is_told_then() -> None:
 
 
 @pytest.mark.parametrize("unanswered", ["Status", "Setvar"])
-async def test_manager_interface_that_is_too_slow_is_asked_again(
-    unanswered: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(client_module, "AmiTiming", lambda: AmiTiming(action_s=0.3))
-    monkeypatch.setattr(caller_lookup, "LOCATE_AGAIN_S", 0.3)
+async def test_manager_interface_that_is_too_slow_is_asked_again(unanswered: str) -> None:
     async with pbx(caller_data_timeout=0.1) as (fake, harness):
         fake.unanswered.add(unanswered)
         async with await arrive(fake, harness) as line:
             await fake.came(unanswered)
             await harness.wait_for(events.AgentConnected, line.uuid)
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(6)
             fake.unanswered.clear()
             await comes_to(fake, LOST)
 
@@ -198,7 +185,7 @@ async def test_the_end_is_never_overtaken(seed: int) -> None:
             await asyncio.sleep(chance.choice((0, 0.01, 0.05, 0.2)))
             harness.gateway._server.calls._calls.copy().popitem()[1].end(EndReason.AGENT_FAILED, "a test")
             await line.ended.wait()
-            await asyncio.sleep(0.6)  # for what may still be on its way
+            await asyncio.sleep(10)  # for what may still be on its way
             assert told(fake) == ("agent-unavailable", "agent-failed")
 
 

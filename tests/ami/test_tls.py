@@ -19,6 +19,7 @@ from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.settings import GatewaySettings, Settings
 from tests.ami.fake_asterisk import TIMING, FakeAsterisk
 from tests.harness.certificates import Certificates, make_certificates
+from tests.harness.waiting import until
 
 Make = Callable[[str], Certificates]
 
@@ -91,16 +92,14 @@ async def test_certificate_of_another(
     make: Make, certified: str, address: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with client(make(certified), **address) as ami:
-        while "AMI_TLS_NAME" not in caplog.text:
-            await asyncio.sleep(0.01)
+        await until(lambda: caplog.text, lambda log: "AMI_TLS_NAME" in log)
         assert not ami.connected
     assert "not valid for" in caplog.text
 
 
 async def test_authority_that_is_not_ours(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     async with client(make("127.0.0.1"), tls_ca_file=make("192.0.2.5").ca) as ami:
-        while "AMI_TLS_CA_FILE" not in caplog.text:
-            await asyncio.sleep(0.01)
+        await until(lambda: caplog.text, lambda log: "AMI_TLS_CA_FILE" in log)
         assert not ami.connected
 
 
@@ -110,8 +109,7 @@ async def test_a_file_that_is_broken_for_a_while_ends_nothing_for_good(
     ca = tmp_path / "ca.crt"
     ca.write_text("being written")
     async with client(make("127.0.0.1"), tls_ca_file=ca) as ami:
-        while "AMI_TLS_CA_FILE" not in caplog.text:
-            await asyncio.sleep(0.01)
+        await until(lambda: caplog.text, lambda log: "AMI_TLS_CA_FILE" in log)
         ca.write_bytes(make("127.0.0.1").ca.read_bytes())
         while not ami.connected:
             await ami.wait_for_update()

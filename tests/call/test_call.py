@@ -50,8 +50,7 @@ LONG = np.full(80_000, 8_000, "<i2").tobytes()
 
 async def agent_hears(agent: SimulatedAgent, audio: bytes) -> None:
     """Wait until the agent has been sent the audio, whole and without a gap."""
-    log = agent.log
-    await until(lambda: audio in log.received_audio, lambda: f"{len(log.received_audio)} bytes, not these")
+    await until(lambda: agent.log.received_audio, lambda heard: audio in heard)
 
 
 # Audio
@@ -118,7 +117,7 @@ async def test_what_the_caller_says_is_batched_when_set_so() -> None:
             await agent_hears(agent, audio)
             log = agent.log
             # Silence is filled in, in batches, too.
-            await until(lambda: len(log.received_audio) > len(audio) + 10 * 320, lambda: str(log))
+            await until(lambda: len(log.received_audio), lambda size: size > len(audio) + 10 * 320)
             ticks = len(line.heard) // 320
             assert len(agent.log.received_audio_sizes) <= ticks // 3 + 1
 
@@ -132,7 +131,7 @@ async def test_a_batch_that_has_begun_is_sent_when_there_are_no_more_of_them() -
             await agent_hears(agent, bytes(3_200))
             harness.load._most_frames = harness.load.batch_frames = 1
             sizes = agent.log.received_audio_sizes
-            await until(lambda: [size for _, size in sizes[-3:]] == [320] * 3, lambda: str(sizes[-3:]))
+            await until(lambda: [size for _, size in sizes[-3:]], lambda last: last == [320] * 3)
             assert all(size % 320 == 0 for _, size in sizes)
 
 
@@ -165,7 +164,7 @@ async def test_a_reply_that_is_interrupted_is_heard_up_to_where_the_audio_ended(
             assert reply.interrupted
             assert reply.length_ms == 10_000
             told = agent.log.received
-            await until(lambda: told[-1][1]["type"] == "contextual_update", lambda: str(told[-1]))
+            await until(lambda: told[-1][1]["type"], lambda kind: kind == "contextual_update")
             assert told[-1][1]["text"] == f'The caller interrupted you, and heard only: "{reply.heard}"'
             # To the sample: what is reported is what the caller's line got, the fade included.
             await asyncio.sleep(0.1)
@@ -217,8 +216,9 @@ async def test_an_mcp_tool_is_approved_as_set(setting: str, prompt: str) -> None
         line, agent = await harness.call()
         async with line:
             words = Speech(prompt).words
-            said = harness.events
-            await until(lambda: words in [event.text for event in harness.of(events.AgentSaid)], lambda: said)
+            await until(
+                lambda: [event.text for event in harness.of(events.AgentSaid)], lambda said: words in said
+            )
             assert agent.log.violations == []
 
 

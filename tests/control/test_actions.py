@@ -16,8 +16,6 @@ from uuid import UUID
 import pytest
 
 from audiosocket_gw import events
-from audiosocket_gw.ami import client as client_module
-from audiosocket_gw.ami.client import AmiTiming
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Hangup, encode_dtmf
 from audiosocket_gw.testing.simulator import SimulatedAgent
@@ -26,6 +24,7 @@ from tests.ami.fake_asterisk import DENIED, PASSWORD, USERNAME, FakeAsterisk, fa
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp
 from tests.harness.gateway import GatewayHarness, running_gateway
+from tests.harness.waiting import until
 
 pytestmark = pytest.mark.virtual_time
 
@@ -33,6 +32,7 @@ TOOLS = '''
 import asyncio
 from pathlib import Path
 from audiosocket_gw.tools import ToolContext, ToolError, tool
+from tests.harness.waiting import until
 
 async def greet(context: ToolContext, name: str) -> str:
     """Greet somebody.
@@ -82,11 +82,6 @@ async def clean_up_slowly() -> str:
 def tools_dir(tmp_path: Path) -> Path:
     (tmp_path / "mine.py").write_text(TOOLS)
     return tmp_path
-
-
-@pytest.fixture(autouse=True)
-def impatience(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "AmiTiming", lambda: AmiTiming(action_s=1))
 
 
 def touch(name: str) -> None:
@@ -222,8 +217,7 @@ async def test_tool_call_that_comes_twice_is_answered_once(tools_dir: Path, tool
 async def test_tool_that_runs_when_the_call_ends_is_stopped(tools_dir: Path) -> None:
     async with scene(tools_dir=tools_dir) as call:
         await call.agent.call_tool("never_end", {})
-        while not exists("began"):
-            await asyncio.sleep(0.01)
+        await until(lambda: exists("began"))
         call.line.writer.close()
         await call.harness.wait_for_calls(0)
         assert exists("stopped")

@@ -61,7 +61,7 @@ def is_in(subject: Handover, state: State) -> bool:
 
 
 async def comes_to(subject: Handover, state: State) -> None:
-    await until(lambda: is_in(subject, state), lambda: subject)
+    await until(lambda: subject.state, lambda found: found is state)
 
 
 def test_every_state_leads_to_known_ones_and_only_a_release_is_final() -> None:

@@ -51,8 +51,8 @@ def asked(name: str, tool_call_id: str = "1") -> messages.ClientToolCall:
 
 
 async def answers(call: FakeCall, count: int) -> list[dict[str, Any]]:
-    await until(lambda: len(call.sent) >= count, lambda: call.sent)
-    return [json.loads(message) for message in call.sent]
+    sent = await until(lambda: call.sent, lambda sent: len(sent) >= count)
+    return [json.loads(message) for message in sent]
 
 
 async def test_tool_of_the_users_own_acts_on_its_call() -> None:

@@ -18,6 +18,7 @@ import pytest
 from audiosocket_gw.elevenlabs import tls
 from audiosocket_gw.elevenlabs.tls import TlsClient, TlsTransport
 from tests.harness.certificates import ELSEWHERE, EXPIRED, LOCALHOST, serving, trusting
+from tests.harness.waiting import until
 
 T = TypeVar("T")
 
@@ -713,8 +714,7 @@ async def test_new_keys_in_the_middle(option: str, command: bytes) -> None:
             await write_until(lambda: sum(b" -> 1" in line for line in printed) == rounds)  # noqa: B023
             process.stdin.write(b"answer\n")
             await write_until(lambda: recorder.received.count(b"answer\n") == rounds)  # noqa: B023
-        while written[-1] not in printed:
-            await asyncio.sleep(0.001)
+        await until(lambda: printed, lambda seen: written[-1] in seen)
         assert [line for line in printed if line.startswith(b"message")] == written
         assert recorder.heard == ["made"]
         recorder.transport.abort()

@@ -182,8 +182,7 @@ async def test_a_second_of_a_call_is_on_the_disk_before_it_ends(tmp_path: Path) 
     with FlightRecorder(tmp_path, keep_all=False, limits=Limits()) as recorder:
         begun = replace(started(), at=asyncio.get_running_loop().time() - 1)
         recorder.open(begun).on_frame_sent(FRAME)
-        while not _written(tmp_path):
-            await asyncio.sleep(0.01)
+        await until(lambda: _written(tmp_path))
         (path,) = recordings(tmp_path)
         found = load_trace(path)
         assert (len(found.heard), found.end) == (1, None)
@@ -215,8 +214,7 @@ async def test_a_killed_process_leaves_what_it_heard(tmp_path: Path) -> None:
         """
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(tmp_path))
-    while not _written(tmp_path):
-        await asyncio.sleep(0.05)
+    await until(lambda: _written(tmp_path))
     await asyncio.sleep(0.5)
     process.send_signal(signal.SIGKILL)
     await process.wait()
@@ -340,7 +338,7 @@ async def test_a_burst_does_not_wait_for_its_time(tmp_path: Path) -> None:
         tap = recorder.open(started())
         for _ in range(3):
             tap.on_agent_message(b"x" * 10_000)
-        await until(lambda: _agent_messages(tmp_path) == 3, lambda: f"{_agent_messages(tmp_path)} messages")
+        await until(lambda: _agent_messages(tmp_path), lambda count: count == 3)
 
 
 async def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:

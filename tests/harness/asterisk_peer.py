@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Self
 from uuid import UUID, uuid4
 
@@ -79,19 +80,24 @@ class AsteriskPeer:
 
     async def hears(self, audio: bytes) -> None:
         """Wait until the audio has arrived, whole and without a gap."""
-        await until(lambda: audio in self.heard, lambda: self._lacks(audio, self.heard), every_s=0.02)
+        await self._until(audio, lambda: self.heard)
 
     async def hears_piece_by_piece(self, audio: bytes) -> None:
         """Wait until the audio has arrived, whole, in which silence may stand wherever the agent was late."""
-
-        def heard() -> bytes:
-            return without_silence(self.heard)
-
-        await until(lambda: audio in heard(), lambda: self._lacks(audio, heard()), every_s=0.02)
+        await self._until(audio, lambda: without_silence(self.heard))
 
     async def hears_ms(self, ms: int) -> None:
         """Wait until that many milliseconds of anything but silence have arrived, at 8 kHz."""
-        await until(lambda: speech_ms(self.heard) >= ms, lambda: f"{self}, not {ms} ms of speech")
+        await until(lambda: speech_ms(self.heard), lambda heard_ms: heard_ms >= ms, show=lambda _: str(self))
+
+    async def receives(self, frames: int) -> None:
+        """Wait until that many frames have arrived."""
+        await until(lambda: len(self.frames), lambda count: count >= frames, show=lambda _: str(self))
+
+    async def _until(self, audio: bytes, look: Callable[[], bytes]) -> None:
+        await until(
+            look, lambda heard: audio in heard, show=lambda heard: self._lacks(audio, heard), every_s=0.02
+        )
 
     def _lacks(self, audio: bytes, heard: bytes) -> str:
         """Say how much of the beginning of ``audio`` is in what was heard."""

@@ -62,13 +62,16 @@ class GatewayHarness:
 
     async def wait_for(self, kind: type[E], uuid: UUID | None = None) -> E:
         """Return the first event of the kind, as soon as there is one."""
-        found = await until(lambda: self.of(kind, uuid), lambda: f"no {kind.__name__} in {self.events}")
+        found = await until(
+            lambda: self.of(kind, uuid), show=lambda _: f"no {kind.__name__} in {self.events}"
+        )
         return found[0]
 
     async def wait_for_calls(self, count: int) -> None:
         await until(
-            lambda: self.gateway.calls == count,
-            lambda: f"{self.gateway.calls} calls, not {count}; {self.events}",
+            lambda: self.gateway.calls,
+            lambda calls: calls == count,
+            show=lambda calls: f"{calls} calls, not {count}; {self.events}",
         )
 
 

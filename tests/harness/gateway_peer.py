@@ -19,6 +19,7 @@ from audiosocket_gw.protocol.audiosocket import (
     Kind,
     encode_audio,
 )
+from tests.harness.waiting import WAIT_LIMIT_S, until
 
 FRAME_S = 0.02
 FRAME_BYTES = 320
@@ -83,13 +84,17 @@ class GatewayPeer:
 
     async def identified(self) -> None:
         """Wait for the UUID."""
-        while not self.frames:
-            await asyncio.sleep(FRAME_S)
+        await until(lambda: self.frames)
 
     async def frames_received(self, count: int) -> None:
         """Wait until Asterisk has sent ``count`` frames of audio."""
-        while len(self.audio) < count and not self.ended.is_set():
-            await asyncio.sleep(FRAME_S)
+        await until(
+            lambda: len(self.audio),
+            lambda frames: frames >= count or self.ended.is_set(),
+            show=lambda frames: f"{frames} frames of audio, not {count}",
+            limit_s=WAIT_LIMIT_S + count * FRAME_S,
+            every_s=FRAME_S,
+        )
 
     async def close(self) -> None:
         self._writer.close()

@@ -45,7 +45,7 @@ class GatewayProcess:
             assert is_there or self.running, f"it has ended, without {words!r}: {self.log}"
             return is_there
 
-        await until(logged, lambda: f"no {words!r} in {self.log}", every_s=0.02)
+        await until(logged, show=lambda _: f"no {words!r} in {self.log}", every_s=0.02)
 
     def send(self, number: signal.Signals | int) -> None:
         self._process.send_signal(number)

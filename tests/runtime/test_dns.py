@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import operator
 import socket
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 
 from audiosocket_gw.runtime.event_loop import GatewayEventLoop
+from tests.harness.waiting import until
 
 
 class Resolver:
@@ -51,8 +53,7 @@ def test_a_host_that_is_being_looked_up_is_not_looked_up_again(resolver: Resolve
     async def main() -> None:
         hosts = ["one.invalid", "two.invalid", "one.invalid"] * 5
         asking = [asyncio.create_task(ask(host)) for host in hosts]
-        while len(resolver.asked) < 2:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(resolver.asked), lambda count: count >= 2)
         resolver.answer.set()
         answers = await asyncio.gather(*asking)
         assert all(answer[0][4] == ("127.0.0.1", 443) for answer in answers)
@@ -66,8 +67,7 @@ def test_a_host_that_is_being_looked_up_is_not_looked_up_again(resolver: Resolve
 def test_one_that_waits_no_longer_takes_nothing_from_the_others(resolver: Resolver) -> None:
     async def main() -> None:
         first, second = (asyncio.create_task(ask("one.invalid")) for _ in range(2))
-        while not resolver.asked:
-            await asyncio.sleep(0.01)
+        await until(lambda: resolver.asked)
         first.cancel()
         resolver.answer.set()
         assert (await second)[0][4] == ("127.0.0.1", 443)
@@ -93,13 +93,11 @@ def test_that_there_is_no_such_host_is_no_error_when_no_one_waits_for_it(resolve
         assert isinstance(loop, GatewayEventLoop)
         loop.set_exception_handler(lambda _, context: complaints.append(context))
         waiter = asyncio.create_task(ask("nowhere.invalid"))
-        while not resolver.asked:
-            await asyncio.sleep(0.01)
+        await until(lambda: resolver.asked)
         waiter.cancel()
         await asyncio.gather(waiter, return_exceptions=True)
         resolver.answer.set()
-        while loop._lookups:
-            await asyncio.sleep(0.01)
+        await until(lambda: loop._lookups, operator.not_)
         await asyncio.sleep(0)
         gc.collect()
 

@@ -23,6 +23,7 @@ from audiosocket_gw.runtime.event_loop import (
 from audiosocket_gw.runtime.load import Load
 from audiosocket_gw.runtime.ticker import Ticker
 from tests.harness.clock import Clock
+from tests.harness.waiting import until
 
 
 @pytest.fixture
@@ -210,8 +211,7 @@ def test_sockets_that_wait_count_as_a_late_clock(monkeypatch: pytest.MonkeyPatch
     async def main() -> None:
         backlog_s = backlog_of(asyncio.get_running_loop())
         with Ticker(Listener(), backlog_s).attach(lambda: None):
-            while len(noted) < 3:
-                await asyncio.sleep(0.01)
+            await until(lambda: len(noted), lambda count: count >= 3)
 
     monkeypatch.setattr(CoalescingSelector, "backlog_s", 30.0)
     run(main())

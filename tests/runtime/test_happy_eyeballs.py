@@ -21,6 +21,7 @@ from tests.harness.agent_peer import AgentPeer, agent, open_, until_close
 from tests.harness.certificates import serving
 from tests.harness.dead_address import ALIVE, DEAD, Resolver, swallowing
 from tests.harness.gateway import running_gateway
+from tests.harness.waiting import until
 
 HOST = "host.invalid"
 PATIENCE_S = 5
@@ -111,8 +112,7 @@ async def server(host: str, port: int = 0) -> AsyncIterator[tuple[int, list[Acce
 
     async with await asyncio.get_running_loop().create_server(accept, host, port) as listening:
         yield listening.sockets[0].getsockname()[1], accepted
-    while not all(connection.ended for connection in accepted):
-        await asyncio.sleep(0.01)
+    await until(lambda: all(connection.ended for connection in accepted))
 
 
 def sockets_open() -> int:
@@ -124,8 +124,7 @@ async def test_the_first_address_is_preferred(resolver: Resolver) -> None:
     async with server(ALIVE) as (port, second), server("127.0.0.3", port) as (_, first):
         with await open_socket(HOST, port) as connection:
             assert connection.getpeername()[0] == "127.0.0.3"
-            while not first:
-                await asyncio.sleep(0.01)
+            await until(lambda: first)
         assert not second
 
 
@@ -157,8 +156,7 @@ async def test_of_two_that_answer_at_once_one_is_left(
     async with server(ALIVE) as (port, seconds), server("127.0.0.3", port) as (_, firsts):
         with await open_socket(HOST, port, attempt_delay_s=0.01) as connection:
             assert connection.getpeername()[0] == "127.0.0.3"
-            while not (firsts and seconds and seconds[0].ended):
-                await asyncio.sleep(0.01)
+            await until(lambda: firsts and seconds and seconds[0].ended)
             assert not firsts[0].ended
 
 
@@ -211,13 +209,11 @@ async def test_who_gives_up_leaves_nothing_open(resolver: Resolver) -> None:
             resolver.hosts[HOST] = [DEAD] * 3
             before = sockets_open()
             opening = asyncio.create_task(open_socket(HOST, port))
-            while sockets_open() < before + 3:
-                await asyncio.sleep(0.01)
+            await until(lambda: sockets_open(), lambda seen: seen >= before + 3)
             opening.cancel()
             await asyncio.wait([opening])
             assert opening.cancelled()
-            while sockets_open() > before:
-                await asyncio.sleep(0.01)
+            await until(lambda: sockets_open(), lambda seen: seen <= before)
 
 
 def test_on_the_gateways_own_loop(resolver: Resolver) -> None:

@@ -80,7 +80,7 @@ class GatewayInCall:
             assert not self.line.ended.is_set(), self.process.log
             return len(self.line.frames) >= wanted
 
-        await until(has_gone_on, lambda: f"{self.line}; {self.process.log}", every_s=0.02)
+        await until(has_gone_on, show=lambda _: f"{self.line}; {self.process.log}", every_s=0.02)
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import operator
 import socket
 import struct
 from dataclasses import replace
@@ -12,7 +13,6 @@ from uuid import uuid4
 import pytest
 
 from audiosocket_gw import events
-from audiosocket_gw.call import conversation
 from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import (
     HANGUP_FRAME,
@@ -28,6 +28,7 @@ from audiosocket_gw.server.admission import SPARE_CONNECTIONS
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import SILENCE, ramp
 from tests.harness.gateway import MANUAL, GatewayHarness, running_gateway
+from tests.harness.waiting import until
 
 UUID_FRAME = encode_identity(uuid4())
 
@@ -92,8 +93,7 @@ async def test_a_health_check_that_connects_and_closes_is_no_warning(
                 linger = struct.pack("ii", 1, 0)
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             writer.close()
-        while caplog.text.count("closed before a call began") < 5:
-            await asyncio.sleep(0.01)
+        await until(lambda: caplog.text.count("closed before a call began"), lambda count: count >= 5)
     assert [r.message for r in caplog.records if r.levelno > logging.INFO] == []
 
 
@@ -139,8 +139,7 @@ async def test_no_frame_after_the_uuid_ends_a_call_or_moves_a_sample(
         async with line:
             for _ in range(3):
                 line.send(data + encode_audio(Kind.SLIN, WORD) + data + encode_dtmf("5"))
-            while bytes(conversation.log.received_audio).count(WORD) < 3:
-                await asyncio.sleep(0.01)
+            await until(lambda: bytes(conversation.log.received_audio).count(WORD), lambda count: count >= 3)
             assert len(harness.of(events.DigitPressed)) == 3
             assert harness.gateway.calls == 1
         assert bytes(conversation.log.received_audio).replace(WORD, b"").strip(b"\0") == b""
@@ -176,8 +175,7 @@ async def test_a_frame_of_an_odd_length_shifts_nothing(size: int) -> None:
             line.send(encode_audio(Kind.SLIN, SILENCE))
             for _ in range(3):
                 line.send(encode_audio(Kind.SLIN, odd) + encode_audio(Kind.SLIN, WORD))
-            while bytes(conversation.log.received_audio).count(WORD) < 3:
-                await asyncio.sleep(0.01)
+            await until(lambda: bytes(conversation.log.received_audio).count(WORD), lambda count: count >= 3)
         assert odd[:-1] + WORD in bytes(conversation.log.received_audio)
         assert all(size % 2 == 0 for _, size in conversation.log.received_audio_sizes)
 
@@ -190,8 +188,7 @@ async def test_long_packets_at_48_khz_are_heard_whole(frame_ms: int) -> None:
         line, conversation = await harness.call()
         async with line:
             line.send(encode_audio(Kind.SLIN48, said))
-            while said not in bytes(conversation.log.received_audio):
-                await asyncio.sleep(0.01)
+            await until(lambda: conversation.log.received_audio, lambda heard: said in heard)
 
 
 async def test_silence_is_filled_in_between_frames_that_are_no_audio() -> None:
@@ -245,8 +242,8 @@ async def test_a_peer_without_a_whole_uuid_is_closed_at_the_deadline(data: bytes
         assert harness.gateway.calls == 0
 
 
-async def test_half_a_frame_for_ever_ends_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversation, "STALL_TICKS", 15)
+@pytest.mark.virtual_time
+async def test_half_a_frame_for_ever_ends_the_call() -> None:
     async with running_gateway() as harness:
         line, _ = await harness.call()
         async with line:
@@ -268,8 +265,8 @@ async def test_a_peer_faster_than_real_time_is_ended() -> None:
         assert "real time" in ended.detail
 
 
-async def test_a_peer_that_reads_nothing_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(conversation, "STALL_TICKS", 10)
+@pytest.mark.virtual_time
+async def test_a_peer_that_reads_nothing_is_ended() -> None:
     async with running_gateway() as harness:
         sender = socket.create_connection(harness.gateway.address)
         with sender:
@@ -376,8 +373,7 @@ async def test_a_flood_of_connections_leaves_the_call_alone(caplog: pytest.LogCa
             lines = [await harness.line() for _ in range(SPARE_CONNECTIONS + 25)]
             await asyncio.gather(*(line.__aexit__() for line in lines))
         before = len(healthy.frames)
-        while len(healthy.frames) < before + 10:
-            await asyncio.sleep(0.02)
+        await until(lambda: len(healthy.frames), lambda count: count >= before + 10)
         assert all(isinstance(frame, Audio) for frame in healthy.frames)
         assert "connections are open already (MAX_CALLS=2)" in caplog.text
         line, _ = await harness.call()  # and there is room again
@@ -405,8 +401,7 @@ async def test_asterisk_that_never_closes_is_cut() -> None:
             await harness.wait_for(events.AgentConnected)
             await harness.simulator.conversations[0].connection.close(1000)
             await harness.wait_for_calls(0)
-            while harness.gateway._server._connections:
-                await asyncio.sleep(0.02)
+            await until(lambda: harness.gateway._server._connections, operator.not_)
 
 
 # Audio that is collected at the tick
@@ -421,8 +416,7 @@ async def test_collected_audio_arrives_whole_in_both_ways_of_reading() -> None:
                 harness.load.batch_frames = 1 + number % 3
                 line.say(audio[start : start + 3_200])
                 await asyncio.sleep(0.06)
-            while audio not in agent.log.received_audio:
-                await asyncio.sleep(0.01)
+            await until(lambda: agent.log.received_audio, lambda heard: audio in heard)
 
 
 @pytest.mark.parametrize("reset", [False, True])

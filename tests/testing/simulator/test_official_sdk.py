@@ -15,6 +15,7 @@ import httpx
 from audiosocket_gw.audio import PCM_8000
 from audiosocket_gw.testing.simulator import Close, Simulator, Speech, Tool, Turn, prompts
 from audiosocket_gw.testing.simulator.websocket import EndedBy
+from tests.harness.waiting import until
 from tests.testing.simulator.client import QUIET, SILENCE, SPEECH
 
 with warnings.catch_warnings():
@@ -157,8 +158,10 @@ async def test_the_sdk_answers_pings_and_hangs_up() -> None:
         caller = Caller(simulator.base_url)
         await asyncio.to_thread(caller.start)
         conversation = await simulator.wait_for_conversation()
-        while sum(message["type"] == "pong" for _, message in conversation.log.received) < 3:
-            await asyncio.sleep(0.01)
+        await until(
+            lambda: sum((message["type"] == "pong" for _, message in conversation.log.received)),
+            lambda seen: seen >= 3,
+        )
         await asyncio.to_thread(caller.conversation.end_session)
         await asyncio.to_thread(caller.wait_for_end)
         await conversation.connection.ended.wait()
