@@ -45,7 +45,7 @@ MAX_MESSAGE = 16 * 2**20
 """Bytes; as in the official SDK. Long replies arrive as few, large messages."""
 
 KEEPALIVE_S = 10.0
-"""After this long without a byte from the agent, a ping is sent; after twice this time it counts as lost.
+"""After this long without a byte from the agent, a ping is sent; after twice this time the agent is lost.
 
 ElevenLabs pings about every 2 s, so on a live connection this never happens.
 """
@@ -116,7 +116,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._session = Session()
         self._queue = self._session.queue
         self._fault: Cause | None = None
-        self._heard_at = loop.time()
+        self._received_at = loop.time()
         self._alive_timer: asyncio.TimerHandle | None = None
         self._cut_timer: asyncio.TimerHandle | None = None
         self._timeout_s = 0.0
@@ -132,7 +132,7 @@ class AgentConnection(asyncio.BufferedProtocol):
     async def open(
         self, initiation: asyncio.Future[bytes], ssl_context: ssl.SSLContext, timeout_s: float
     ) -> None:
-        """Do the two steps of `connect`."""
+        """Open the WebSocket, then start the conversation: the two steps of `connect`."""
         where = f"{self._uri.host}:{self._uri.port}"
         try:
             async with asyncio.timeout(timeout_s):
@@ -144,14 +144,14 @@ class AgentConnection(asyncio.BufferedProtocol):
             raise AgentError(EndReason.AGENT_UNREACHABLE, ConnectFailed(where, reason_of(error))) from None
         self.send(await initiation)
         self._timeout_s = timeout_s
-        limit_s = timeout_s if self._queue is Queue.OUTSIDE else None  # the queue may already have answered
+        limit_s = timeout_s if self._queue is Queue.OUTSIDE else None  # else queued already
         try:
             async with asyncio.timeout(limit_s) as self._start_deadline:
                 await self._until(self._started)
         except TimeoutError:
-            raise _timed_out("the agent announced no conversation", timeout_s) from None
+            raise _timed_out("the agent sent no conversation metadata", timeout_s) from None
         finally:
-            # Break the cycle of deadline, task, cancellation and this frame, which would keep the call alive.
+            # Break the reference cycle of deadline, task, cancellation and this frame: it holds the call.
             self._start_deadline = None
         if self._can_send:
             self._alive_timer = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._check_alive)
@@ -175,7 +175,7 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     @property
     def _can_send(self) -> bool:
-        """Whether neither side has begun to close; `connection_lost` may still follow."""
+        """Whether the WebSocket is open, and neither side has begun to close it."""
         return self._websocket.state is State.OPEN and not self.closed.done()
 
     def send(self, message: bytes) -> None:
@@ -191,7 +191,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             self._send_text(client_messages.user_audio(audio))
 
     def _send_text(self, message: bytes) -> None:
-        """Send past the core, which keeps no state for complete messages."""
+        """Write a text frame without the core, which keeps no state for complete messages."""
         assert self._transport is not None
         self._transport.write(text_frame(message))
 
@@ -204,7 +204,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         await asyncio.shield(self.closed)
 
     def abort(self) -> None:
-        """Cut the TCP connection, if any."""
+        """Cut the TCP connection, if there is one, without a closing handshake."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -230,7 +230,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         return RECEIVE_BUFFER
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._heard_at = asyncio.get_running_loop().time()
+        self._received_at = asyncio.get_running_loop().time()
         self._websocket.receive_data(bytes(RECEIVE_BUFFER[:nbytes]))
         self._handle_events()
 
@@ -259,7 +259,7 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     def _handle_frame(self, frame: Frame) -> None:
         if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            return  # pings are answered, and closes echoed, by the core
+            return  # the core answers pings and close frames
         data = bytes(frame.data)
         frame.data = b""  # the core keeps the frame until the next one
         if self._fragments or not frame.fin:
@@ -293,7 +293,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             self._follow_queue()
 
     def _follow_queue(self) -> None:
-        """Apply the time limit of the queue instead of that for the metadata, which may have arrived."""
+        """Apply the time limit of ElevenLabs' queue in place of the limit for the metadata."""
         loop = asyncio.get_running_loop()
         if self._queue_timer is not None:
             self._queue_timer.cancel()
@@ -323,7 +323,7 @@ class AgentConnection(asyncio.BufferedProtocol):
         self._close_soon()
 
     def _close_soon(self) -> None:
-        """Cut the connection if the closing handshake doesn't end it in time, whatever still arrives."""
+        """Cut the connection if the closing handshake doesn't end it in time."""
         if self._cut_timer is None and not self.closed.done():
             self._cut_timer = asyncio.get_running_loop().call_later(CLOSE_S, self.abort)
 
@@ -332,7 +332,7 @@ class AgentConnection(asyncio.BufferedProtocol):
             return
         loop = asyncio.get_running_loop()
         assert self._transport is not None
-        silent_s = loop.time() - self._heard_at
+        silent_s = loop.time() - self._received_at
         if silent_s > 2 * KEEPALIVE_S - 1:
             self._fault = Silent(silent_s)
         elif self._transport.get_write_buffer_size() > MAX_UNSENT:

@@ -43,15 +43,15 @@ LINGER_S = 2.0
 """Time for Asterisk to read our hang-up and close, before the connection is cut."""
 
 SAME_UUID_S = 1.0
-"""Time that a call waits for the end of one with the same UUID: Asterisk's new connection may come before the
-old one has ended."""
+"""How long a new call waits for the end of another with the same UUID: Asterisk may open its new connection
+before the old one has ended."""
 
 CALLER_HUNG_UP = 0x01
 """The bit in an error frame's payload for a caller's hang-up (docs.asterisk.org, AudioSocket)."""
 
 
 class AudioSocketConnection(asyncio.BufferedProtocol):
-    """One connection from Asterisk. Its reader never waits and never stops: that would end the call."""
+    """One connection from Asterisk. Reading never waits for anything else: a full socket ends the call."""
 
     def __init__(
         self,
@@ -96,8 +96,8 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
     def collect(self) -> None:
         if self._closing:
             return  # the descriptor may already belong to another connection
-        # Paused, asyncio doesn't watch the socket; a wake-up costs more than the frame that it is for. Its
-        # transport has no way to read what has come meanwhile, so the descriptor is read directly.
+        # Pause: asyncio doesn't wake up for each frame, which costs more than the frame itself. A paused
+        # transport can't read what has come meanwhile, so the descriptor is read directly.
         self._transport.pause_reading()
         try:
             nbytes = os.readv(self.fd, (RECEIVE_BUFFER,))
@@ -202,7 +202,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
 
     def _receive_control_frame(self, frame: Frame) -> None:
         if self._closing:
-            return  # it came in the same segment as the frame that ended the connection, and is ignored
+            return  # it came in the same TCP segment as the frame that ended the connection
         match frame:
             case Identity():
                 self._receive_uuid(frame.uuid)
@@ -220,7 +220,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
                 logger.debug("%s: %s frame outside a call ignored", self.peer, type(frame).__name__)
 
     def _ignore(self, kind: int, payload: bytes) -> None:
-        """Ignore a frame that has no meaning here. It doesn't end the call; the first one is a warning."""
+        """Ignore a frame that has no meaning here. The first one of a connection is logged as a warning."""
         level = logging.DEBUG if self._has_ignored_frame else logging.WARNING
         self._has_ignored_frame = True
         if self._call is not None:
@@ -261,7 +261,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
             return
         self._call = self._calls.start(uuid, self, self.gone)
         if self._call is None:
-            logger.warning("%s: call rejected: a call with UUID %s is in progress", self.peer, uuid)
+            logger.warning("%s: call rejected: UUID %s is in use; give each call its own", self.peer, uuid)
             self.hang_up()
 
     async def _report_and_reject(self, uuid: UUID, reason: EndReason) -> None:
@@ -273,7 +273,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
 
     def _reject(self, reason: EndReason) -> None:
         """Hang up, so that the caller continues in the dialplan."""
-        logger.warning("%s: call rejected: %s: %d calls in progress", self.peer, reason, self._calls.callers)
+        logger.warning("%s: call rejected, %s; %d calls in progress", self.peer, reason, self._calls.callers)
         self.hang_up()
 
     # The end
@@ -292,7 +292,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
             self._call.caller_gone(reason, cause)
             self._call = None
         else:
-            # A peer that connects and sends nothing is a health check: thousands a day.
+            # A peer that connects and sends nothing is a health check, thousands of times a day.
             quiet = reason is EndReason.CALLER_HANGUP and not self.mid_frame
             level = logging.DEBUG if quiet else logging.WARNING
             logger.log(level, "%s: closed before a call began: %s", self.peer, Sentence(str(cause)))

@@ -122,7 +122,7 @@ async def test_words_that_no_text_can_have_are_said_otherwise(tmp_path: Path) ->
 
 
 async def test_an_agent_that_announces_no_conversation(tmp_path: Path) -> None:
-    cause = TimedOut("the agent announced no conversation", 3, "AGENT_CONNECT_TIMEOUT")
+    cause = TimedOut("the agent sent no conversation metadata", 3, "AGENT_CONNECT_TIMEOUT")
     records = (INITIATION, *spoken(3_000), ended(3_010, EndReason.AGENT_TIMEOUT, cause))
     outcome = await replayed(tmp_path, *records)
     assert outcome.ended is not None
