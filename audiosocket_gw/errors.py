@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from audiosocket_gw.causes import Cause
-from audiosocket_gw.events import CallEnd, EndReason
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 
 EXIT_CONFIGURATION = 2
 """Exit status of a command that failed with a `ConfigurationError`."""

@@ -1,4 +1,4 @@
-"""Masking of secrets and personal data in texts and JSON, before they are written. Pure.
+"""Masking of secrets and personal data, for the log and the flight recordings. Pure.
 
 Secrets, numbers of five digits or more, and the caller's identity are masked; in doubt, text is masked. Each
 digit becomes ``#``, so that a text keeps its length and its alignment with the audio. What a replay of the

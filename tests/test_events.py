@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from audiosocket_gw import events
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.events import describe
 
 CALL = UUID(int=1)
@@ -36,7 +37,7 @@ DESCRIBED: list[tuple[events.CallEvent, str]] = [
     (events.ToolAnswered(CALL, 1.0, "transfer", "t1", is_error=False), "tool transfer answered"),
     (events.ToolAnswered(CALL, 1.0, "transfer", "t1", is_error=True), "tool transfer failed"),
     (
-        events.CallEnded(CALL, 1.0, events.CallEnd(events.EndReason.DRAINED, "why"), 61_234, 2_040),
+        events.CallEnded(CALL, 1.0, CallEnd(EndReason.DRAINED, "why"), 61_234, 2_040),
         "ended, drained: why",
     ),
     (events.CallEvent(CALL, 1.0), "CallEvent"),

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from audiosocket_gw import events
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.events import EndReason
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.protocol.audiosocket import Hangup
 from audiosocket_gw.settings import AgentKind, GatewaySettings, Settings

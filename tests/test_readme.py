@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from audiosocket_gw.events import EndReason, result_of
+from audiosocket_gw.end_reasons import EndReason, result_of
 from audiosocket_gw.settings import Settings
 
 PROJECT = Path(__file__).parents[1]

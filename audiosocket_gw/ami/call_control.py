@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from audiosocket_gw.ami.caller_channel import CallerChannel, ChannelFinder
-from audiosocket_gw.ami.channel_actions import ChannelActions, answers
+from audiosocket_gw.ami.channel_state import ChannelActions, answers
 from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.ami.dialplan import (
     DialplanLine,
@@ -20,8 +20,8 @@ from audiosocket_gw.ami.dialplan import (
     check_variable_to_read,
     executed,
 )
+from audiosocket_gw.ami.encoding import is_presented
 from audiosocket_gw.ami.registry import Channel, Headers
-from audiosocket_gw.ami.text import is_presented
 from audiosocket_gw.errors import ControlError
 
 _PRESENTATIONS = ("CALLERID(num-pres)", "CALLERID(name-pres)")

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from uuid import UUID
 
-from audiosocket_gw.ami.channel_actions import ChannelActions
+from audiosocket_gw.ami.channel_state import ChannelActions
 from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.ami.dialplan import check_destination, executed
 from audiosocket_gw.ami.registry import Channel, Headers, uuids_named_by

@@ -21,8 +21,8 @@ from panoramisk.actions import Action  # type: ignore[import-untyped]
 from panoramisk.message import Message  # type: ignore[import-untyped]
 
 from audiosocket_gw.ami.certificate import is_for_address
+from audiosocket_gw.ami.encoding import decoded
 from audiosocket_gw.ami.registry import Headers
-from audiosocket_gw.ami.text import decoded
 from audiosocket_gw.errors import ControlError, LocalProtocolError, reason_of
 from audiosocket_gw.runtime.happy_eyeballs import open_socket
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 from uuid import UUID
 
-from audiosocket_gw.ami.text import shown, unescaped
+from audiosocket_gw.ami.encoding import shown, unescaped
 
 Headers = Mapping[str, str]
 """The headers of an event, a row of a list, or a response."""

@@ -14,14 +14,13 @@ import asyncio
 import logging
 from uuid import UUID
 
-from audiosocket_gw import events
 from audiosocket_gw.ami.call_control import CallControl, CallerData
 from audiosocket_gw.ami.caller_channel import CallerChannel
 from audiosocket_gw.ami.connection import AmiActionError
 from audiosocket_gw.ami.dialplan import DialplanLine
 from audiosocket_gw.ami.registry import uuids_named_by
+from audiosocket_gw.end_reasons import EndReason, result_of
 from audiosocket_gw.errors import ControlError, reason_of
-from audiosocket_gw.events import EndReason
 
 logger = logging.getLogger("audiosocket_gw.ami")
 
@@ -144,4 +143,4 @@ class CallResult:
 
 def variables_of(reason: EndReason) -> dict[str, str]:
     """Return the channel variables for an end of this reason."""
-    return {"AVR_RESULT": events.result_of(reason), "AVR_REASON": reason.value}
+    return {"AVR_RESULT": result_of(reason), "AVR_REASON": reason.value}

@@ -1,1 +1,1 @@
-"""One call: the conversation between caller and agent, and what each of them hears."""
+"""One call: the conversation between caller and agent, what each of them hears, and its watchdogs."""

@@ -13,7 +13,7 @@ from uuid import UUID
 from audiosocket_gw import events
 from audiosocket_gw.audio.endpointing import Endpointer
 from audiosocket_gw.call.agent_audio import AgentAudio
-from audiosocket_gw.call.notices import EventIdsRestarted, Output, StaleAudioDropped
+from audiosocket_gw.call.outputs import EventIdsRestarted, Output, StaleAudioDropped
 from audiosocket_gw.call.replies import Replies
 from audiosocket_gw.call.stale_audio import StaleAudioFilter
 from audiosocket_gw.elevenlabs import messages

@@ -22,13 +22,13 @@ from audiosocket_gw.call.connect_agent import connect_agent
 from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.call.conversation import CALLER_GAP_TICKS, Conversation
 from audiosocket_gw.call.log import log_notice
-from audiosocket_gw.call.notices import CallerFormatChanged, Drained, EndDecided, LastWordsOver, Output
+from audiosocket_gw.call.outputs import CallerFormatChanged, Drained, EndDecided, LastWordsOver, Output
 from audiosocket_gw.causes import Cause
 from audiosocket_gw.control.actions import Actions
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.connection import AgentConnection
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import AgentError
-from audiosocket_gw.events import CallEnd, EndReason
 from audiosocket_gw.protocol.audiosocket import Audio
 from audiosocket_gw.tap import Tap, Taps
 
@@ -77,7 +77,7 @@ class Call:
     async def run(self) -> None:
         """Run the call until it ends, and clean up."""
         self._deliver()
-        progress = self._conversation.progress
+        lifecycle = self._conversation.lifecycle
         end: CallEnd | None = None
         try:
             with self._context.ticker.attach(self.tick):
@@ -89,8 +89,8 @@ class Call:
             self._actions = None
             if self._result is not None:
                 self._result.close()
-            end = end or progress.ending or CallEnd(EndReason.INTERNAL_ERROR, "the call was cancelled")
-            progress.close(end, self._loop.time())
+            end = end or lifecycle.ending or CallEnd(EndReason.INTERNAL_ERROR, "the call was cancelled")
+            lifecycle.close(end, self._loop.time())
             self._deliver()
 
     async def _live(self) -> CallEnd:
@@ -131,13 +131,13 @@ class Call:
     def _reach_cap(self, seconds: float) -> None:
         """End the call; a transfer or hang-up that has begun may finish first."""
         end = CallEnd(EndReason.MAX_DURATION, f"the call lasted {seconds:g} s (MAX_CALL_SECONDS)")
-        self._conversation.progress.end_after_handover(end, self._loop.time())
+        self._conversation.lifecycle.end_after_handover(end, self._loop.time())
         self._deliver()
 
     async def _report(self, end: CallEnd) -> None:
         """Set the dialplan's result variables before the dialplan continues."""
         if self._result is not None:
-            caller_present = self._conversation.progress.caller_present
+            caller_present = self._conversation.lifecycle.caller_present
             report = self._result.report(end.reason, caller_present=caller_present)
             if caller_present:
                 await report
@@ -145,20 +145,20 @@ class Call:
                 self._late_report = self._loop.create_task(report)
 
     def _hang_up_caller(self) -> None:
-        if self._conversation.progress.caller_present:
-            self._conversation.progress.hang_up()
+        if self._conversation.lifecycle.caller_present:
+            self._conversation.lifecycle.hang_up()
             self._leg.hang_up()
 
     # Called by the server and `Actions`
 
     def end(self, reason: EndReason, cause: Cause) -> None:
         """End the call soon; the first end counts."""
-        self._conversation.progress.end(CallEnd(reason, cause), self._loop.time())
+        self._conversation.lifecycle.end(CallEnd(reason, cause), self._loop.time())
         self._deliver()
 
     def cut(self, detail: str) -> None:
         """End the call at once because the gateway is stopping; queued audio is discarded."""
-        self._conversation.progress.cut(CallEnd(EndReason.DRAINED, detail), self._loop.time())
+        self._conversation.lifecycle.cut(CallEnd(EndReason.DRAINED, detail), self._loop.time())
         self._deliver()
 
     def supersede(self) -> None:
@@ -169,7 +169,7 @@ class Call:
     def last_words(self) -> asyncio.Future[bool]:
         """Begin a hand-over; done when the caller has heard the agent's last words, False: interrupted."""
         self._last_words = self._loop.create_future()
-        self._conversation.progress.await_last_words(self._loop.time())
+        self._conversation.lifecycle.await_last_words(self._loop.time())
         return self._last_words
 
     def refuse_new_replies(self) -> None:
@@ -178,7 +178,7 @@ class Call:
 
     def accept_replies(self) -> None:
         """Resume after `last_words`, `refuse_new_replies` or `silence_agent`."""
-        self._conversation.progress.go_on(self._loop.time(), agent_present=self._agent is not None)
+        self._conversation.lifecycle.go_on(self._loop.time(), agent_present=self._agent is not None)
         self._deliver()
 
     def silence_agent(self) -> None:
@@ -245,7 +245,7 @@ class Call:
             frames = self._load.batch_frames
             if frames > 1 or conversation.audio_to_agent.batch_frames > 1:
                 self._send_batch(frames)
-            if not conversation.progress.caller_present:  # the batch just read may have ended the call
+            if not conversation.lifecycle.caller_present:  # the batch just read may have ended the call
                 return
             now = self._loop.time()
             if leg.blocked:
@@ -347,4 +347,4 @@ class Call:
         logger.error("call %s: internal error, this call ends; please report it", self.uuid, exc_info=error)
         end = CallEnd(EndReason.INTERNAL_ERROR, f"{type(error).__name__}: {error}")
         # Not `end`: where the clock itself fails, an end that waits for the queue would wait for ever.
-        self._conversation.progress.cut(end, self._loop.time())
+        self._conversation.lifecycle.cut(end, self._loop.time())

@@ -5,7 +5,7 @@ Its owner (`Call`) feeds it input (`receive_frame`, `receive_digit`, `receive_me
 the caller's audio for the agent (`audio_to_agent`), other messages to the agent (`messages_to_send`), and
 events, notices and messages for others (`events`). All times are seconds of one clock, passed as ``now``.
 
-`Progress` has the state of the conversation and its end; `repr` shows it.
+`Lifecycle` has the state of the conversation and its end; `repr` shows it.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from audiosocket_gw.call.agent_speech import AgentSpeech
 from audiosocket_gw.call.audio_to_agent import AudioToAgent
 from audiosocket_gw.call.barge_in import LocalBargeIn
 from audiosocket_gw.call.caller_audio import CallerAudio, Clock
-from audiosocket_gw.call.notices import CallerFormatChanged, Output
-from audiosocket_gw.call.progress import Progress, State
+from audiosocket_gw.call.lifecycle import Lifecycle, State
+from audiosocket_gw.call.outputs import CallerFormatChanged, Output
 from audiosocket_gw.call.replies import interruption_notice
 from audiosocket_gw.causes import Stalled, TooFast, UnfinishedFrame
 from audiosocket_gw.elevenlabs import client_messages, messages
-from audiosocket_gw.events import CallEnd, EndReason
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.protocol.audiosocket import Audio
 
 CALLER_GAP_TICKS = 200 // FRAME_MS
@@ -84,8 +84,8 @@ class Conversation:
         "agent_audio",
         "audio_to_agent",
         "caller_audio",
+        "lifecycle",
         "outputs",
-        "progress",
         "speech",
         "ticks_since_caller",
     )
@@ -104,7 +104,7 @@ class Conversation:
         self.caller_audio = CallerAudio(clock)
         self.agent_audio = AgentAudio(hold_audio)
         self.speech = AgentSpeech(started.uuid, self.agent_audio, self.outputs)
-        self.progress = Progress(started, self.speech, self.agent_audio.playout, self.outputs)
+        self.lifecycle = Lifecycle(started, self.speech, self.agent_audio.playout, self.outputs)
         self.audio_to_agent = AudioToAgent(self.caller_audio, batch_frames, phase=started.uuid.int % 60)
         """The caller's audio: send what its ``read`` returns."""
         self.ticks_since_caller = 0
@@ -121,11 +121,11 @@ class Conversation:
         self._ticks_since_frame = self._blocked_ticks = self._unfinished_ticks = 0
 
     def __repr__(self) -> str:
-        progress = self.progress
-        caller = "caller" if progress.caller_present else "no caller"
+        lifecycle = self.lifecycle
+        caller = "caller" if lifecycle.caller_present else "no caller"
         agent = "agent" if self.audio_to_agent.is_open else "no agent"
         queued_ms = self.agent_audio.playout.queued_ms
-        return f"<{progress.state.name}: {caller}, {agent}, {queued_ms} ms queued, end: {progress.ending}>"
+        return f"<{lifecycle.state.name}: {caller}, {agent}, {queued_ms} ms queued, end: {lifecycle.ending}>"
 
     # Output
 
@@ -135,7 +135,7 @@ class Conversation:
         self.outputs.clear()
         if self._is_over:
             return []
-        self._is_over = self.progress.state is State.CLOSED
+        self._is_over = self.lifecycle.state is State.CLOSED
         return outputs
 
     def messages_to_send(self) -> list[bytes]:
@@ -149,15 +149,15 @@ class Conversation:
 
     def tick(self, now: float) -> bytes:
         """Return the caller's next frame (20 ms), to send now; nothing if the caller has gone."""
-        if not self.progress.caller_present:
+        if not self.lifecycle.caller_present:
             return b""
         frame = self.agent_audio.next_frame()
         if not self.speech.is_over:
             self.speech.tick(now)
         if self._barge_in is not None:
             self._tick_barge_in(self._barge_in, now)
-        if self.progress.is_waiting:
-            self.progress.tick(now)
+        if self.lifecycle.is_waiting:
+            self.lifecycle.tick(now)
         self._blocked_ticks = 0
         self.ticks_since_caller += 1
         self._ticks_since_frame += 1
@@ -165,15 +165,15 @@ class Conversation:
         ahead = self._ahead - 2
         self._ahead = ahead if ahead > 0 else 0.0
         if ahead > MAX_AHEAD_FRAMES:
-            self.progress.end(CallEnd(EndReason.CALLER_PROTOCOL, TooFast()), now)
+            self.lifecycle.end(CallEnd(EndReason.CALLER_PROTOCOL, TooFast()), now)
         return frame
 
     def tick_blocked(self, now: float) -> None:
         """Count a tick in which Asterisk accepted no audio: the socket is full."""
         self._blocked_ticks += 1
         if self._blocked_ticks >= STALL_TICKS:
-            self.progress.end(CallEnd(EndReason.CALLER_STALLED, Stalled(STALL_S)), now)
-        self.progress.tick(now)
+            self.lifecycle.end(CallEnd(EndReason.CALLER_STALLED, Stalled(STALL_S)), now)
+        self.lifecycle.tick(now)
 
     def fill_in_silence(self, now: float, *, mid_frame: bool) -> None:
         """Add 20 ms of silence for the agent; call this if ``ticks_since_caller > CALLER_GAP_TICKS``.
@@ -183,7 +183,7 @@ class Conversation:
         self.audio_to_agent.write_silence()
         self._unfinished_ticks = self._unfinished_ticks + 1 if mid_frame else 0
         if self._unfinished_ticks >= STALL_TICKS:
-            self.progress.end(CallEnd(EndReason.CALLER_PROTOCOL, UnfinishedFrame(STALL_S)), now)
+            self.lifecycle.end(CallEnd(EndReason.CALLER_PROTOCOL, UnfinishedFrame(STALL_S)), now)
 
     # The caller
 
@@ -231,15 +231,15 @@ class Conversation:
 
     def caller_gone(self, end: CallEnd, now: float) -> None:
         """Record that the connection to Asterisk has ended: discard what is queued, and end the call."""
-        self.progress.hang_up()
+        self.lifecycle.hang_up()
         self.agent_audio.playout.clear()
-        self.progress.cut(end, now)
+        self.lifecycle.cut(end, now)
 
     # The agent
 
     def agent_ready(self) -> list[bytes]:
         """Start sending to the agent; return the buffered caller audio, in chunks of its format."""
-        self.progress.agent_ready()
+        self.lifecycle.agent_ready()
         return self.audio_to_agent.open()
 
     def send(self, message: bytes) -> None:
@@ -250,12 +250,12 @@ class Conversation:
         """Take a message from the agent. What others need (tools, the log) is among the `events`."""
         match message:
             case messages.Audio():
-                if self.progress.caller_present:  # else it would change what was heard
+                if self.lifecycle.caller_present:  # else it would change what was heard
                     self.speech.receive_audio(message, now)
                 if self.agent_audio.playout.queued_ms > MAX_QUEUED_MS:
                     self.speech.silence(now)
                     why = "the agent is half an hour ahead of what the caller hears"
-                    self.progress.end(CallEnd(EndReason.AGENT_PROTOCOL, why), now)
+                    self.lifecycle.end(CallEnd(EndReason.AGENT_PROTOCOL, why), now)
             case messages.Interruption():
                 self._interrupt(message, now)
             case messages.Metadata():
@@ -272,12 +272,12 @@ class Conversation:
                 self.outputs.append(message)
 
     def agent_gone(self, end: CallEnd, now: float) -> None:
-        """Record the end of the agent's connection: it ends the call, unless a hand-over is in progress."""
+        """Record the end of the agent's connection: it ends the call, unless a hand-over is in lifecycle."""
         self.audio_to_agent.close()
         if self._barge_in is not None:
             self._barge_in = None  # no agent is left to confirm an interruption
             self.agent_audio.resume()
-        self.progress.end_after_handover(end, now)
+        self.lifecycle.end_after_handover(end, now)
 
     def _set_formats(self, metadata: messages.Metadata, now: float) -> None:
         """Set both formats. Don't wait for `agent_ready`: the first audio may be in the same TCP segment."""
@@ -285,7 +285,7 @@ class Conversation:
             agent_input = agent_format(metadata.input_format, "user_input_audio_format")
             agent_output = agent_format(metadata.output_format, "agent_output_audio_format")
         except ValueError as error:
-            self.progress.end(CallEnd(EndReason.AGENT_FORMAT, str(error)), now)
+            self.lifecycle.end(CallEnd(EndReason.AGENT_FORMAT, str(error)), now)
             return
         self.caller_audio.set_agent_format(agent_input)
         self.agent_audio.set_format(agent_output)
@@ -299,7 +299,7 @@ class Conversation:
         heard = self.speech.interrupt(message.event_id, now, drop_own=options.drop_interrupted_audio)
         if heard is None:
             return
-        self.progress.caller_interrupted()
+        self.lifecycle.caller_interrupted()
         if heard and options.report_heard:
             self.send(client_messages.contextual_update(interruption_notice(heard)))
 

@@ -7,7 +7,7 @@ checked after every tick, also while the connection to Asterisk is blocked, and 
 from __future__ import annotations
 
 from audiosocket_gw.call.agent_speech import AgentSpeech
-from audiosocket_gw.call.notices import Drained, LastWordsOver
+from audiosocket_gw.call.outputs import Drained, LastWordsOver
 
 LAST_WORDS_S = 30.0
 """How long the agent may continue to speak before a hand-over, beyond what is queued."""

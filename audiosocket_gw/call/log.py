@@ -9,9 +9,10 @@ import logging
 from uuid import UUID
 
 from audiosocket_gw import events
-from audiosocket_gw.call.notices import EventIdsRestarted, Notice, StaleAudioDropped
+from audiosocket_gw.call.outputs import EventIdsRestarted, Notice, StaleAudioDropped
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.messages import ServerMessage
+from audiosocket_gw.end_reasons import NORMAL_ENDS
 from audiosocket_gw.log.text import Sentence
 
 logger = logging.getLogger("audiosocket_gw.call")
@@ -21,7 +22,7 @@ def log_event(event: events.CallEvent) -> None:
     """Write ``event`` to the log."""
     match event:
         case events.CallEnded():
-            level = logging.INFO if event.reason in events.NORMAL_ENDS else logging.WARNING
+            level = logging.INFO if event.reason in NORMAL_ENDS else logging.WARNING
             logger.log(
                 level,
                 "call %s: ended, reason=%s duration_s=%.1f heard_s=%.1f: %s",

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 
 from audiosocket_gw.audio import FRAME_BYTES, FRAME_MS
-from audiosocket_gw.audio.fade import fade_in, fade_out
+from audiosocket_gw.call.reply_fade import fade_in, fade_out
 
 
 class Playout:

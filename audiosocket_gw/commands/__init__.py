@@ -1,1 +1,1 @@
-"""The command line: one module a command."""
+"""The command line (`cli`): one module a command, but the demonstration's is in testing/."""

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TextIO
 
 from audiosocket_gw.commands.address import parse_address
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.events import CallEvent, CallStarted, EndReason
+from audiosocket_gw.events import CallEvent, CallStarted
 from audiosocket_gw.flight.call_trace import CallTrace, load_trace
 from audiosocket_gw.flight.capture import event_record
 from audiosocket_gw.flight.format import FlightError, HeardFrame

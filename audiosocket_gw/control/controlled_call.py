@@ -6,7 +6,8 @@ import asyncio
 from typing import Protocol
 from uuid import UUID
 
-from audiosocket_gw.events import CallEvent, EndReason
+from audiosocket_gw.end_reasons import EndReason
+from audiosocket_gw.events import CallEvent
 
 
 class ControlledCall(Protocol):

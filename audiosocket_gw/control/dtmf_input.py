@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from audiosocket_gw.control.controlled_call import ControlledCall
-from audiosocket_gw.control.dtmf import DtmfCollector
+from audiosocket_gw.control.dtmf_number import DtmfCollector
 from audiosocket_gw.control.handover import Handover
 from audiosocket_gw.control.settings import ControlSettings
 from audiosocket_gw.elevenlabs import client_messages

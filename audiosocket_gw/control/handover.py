@@ -24,11 +24,11 @@ from functools import partial
 from audiosocket_gw.ami.call_control import CallControl
 from audiosocket_gw.ami.result import CallResult
 from audiosocket_gw.control.controlled_call import ControlledCall
-from audiosocket_gw.control.dtmf import KeyAction
+from audiosocket_gw.control.key_actions import KeyAction
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
 from audiosocket_gw.elevenlabs import client_messages
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import ControlError, ToolError
-from audiosocket_gw.events import CallEnd, EndReason
 
 logger = logging.getLogger("audiosocket_gw.control")
 audit = logging.getLogger("audiosocket_gw.audit")

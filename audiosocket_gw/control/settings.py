@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from audiosocket_gw.control.dtmf import KeyAction
+from audiosocket_gw.control.key_actions import KeyAction
 from audiosocket_gw.control.mcp_approval import McpApproval
 from audiosocket_gw.control.transfer_policy import TransferPolicy
 

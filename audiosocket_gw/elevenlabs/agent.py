@@ -19,8 +19,8 @@ from audiosocket_gw import USER_AGENT
 from audiosocket_gw.causes import MAX_FOREIGN, HttpRefused, RequestFailed, TimedOut
 from audiosocket_gw.elevenlabs.close_codes import reason_of_status, redirect_target
 from audiosocket_gw.elevenlabs.settings import AgentSettings
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import AgentError, reason_of
-from audiosocket_gw.events import EndReason
 
 CONVERSATION_PATH = "/v1/convai/conversation"
 MAX_BODY = 65_536

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from audiosocket_gw.causes import MAX_FOREIGN
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import EndReason
 
 _BY_CODE = {
     1000: EndReason.AGENT_HANGUP,

@@ -35,8 +35,8 @@ from audiosocket_gw.elevenlabs import client_messages, messages, tls
 from audiosocket_gw.elevenlabs.session import Queue, Session
 from audiosocket_gw.elevenlabs.ws_end import cause_of_end
 from audiosocket_gw.elevenlabs.ws_frame import text_frame
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import AgentError, RemoteProtocolError, reason_of
-from audiosocket_gw.events import CallEnd, EndReason
 from audiosocket_gw.runtime.happy_eyeballs import open_socket
 from audiosocket_gw.runtime.receive_buffer import RECEIVE_BUFFER
 from audiosocket_gw.tap import Tap

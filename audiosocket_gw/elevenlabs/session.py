@@ -17,7 +17,7 @@ from audiosocket_gw.causes import (
 )
 from audiosocket_gw.elevenlabs import client_messages, messages
 from audiosocket_gw.elevenlabs.close_codes import reason_of_close, reason_of_status
-from audiosocket_gw.events import CallEnd, EndReason
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 
 
 class Queue(Enum):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from audiosocket_gw.audio import PCM_8000, AudioFormat, Encoding
-from audiosocket_gw.events import CallEnd, CallEnded, EndReason
+from audiosocket_gw.end_reasons import CallEnd, EndReason
+from audiosocket_gw.events import CallEnded
 from audiosocket_gw.flight.format import (
     AgentMessage,
     CallerFormat,

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from audiosocket_gw import __version__
-from audiosocket_gw.events import CallEnd, CallEnded, CallEvent, CallStarted
+from audiosocket_gw.end_reasons import CallEnd
+from audiosocket_gw.events import CallEnded, CallEvent, CallStarted
 from audiosocket_gw.flight.agent_message import take_message
 from audiosocket_gw.flight.format import (
     PREAMBLE,

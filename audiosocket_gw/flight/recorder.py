@@ -18,7 +18,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from audiosocket_gw.audio import AudioFormat
-from audiosocket_gw.events import NORMAL_ENDS, CallEnded, CallEvent, CallStarted, EndReason
+from audiosocket_gw.end_reasons import NORMAL_ENDS, EndReason
+from audiosocket_gw.events import CallEnded, CallEvent, CallStarted
 from audiosocket_gw.flight.capture import SUFFIX, UNFINISHED, FlightFile, Note
 from audiosocket_gw.flight.format import RecordKind
 from audiosocket_gw.protocol.audiosocket import Audio

@@ -1,1 +1,1 @@
-"""Recordings: a stereo WAV and a transcript of each call, written as the call goes."""
+"""Recordings: a stereo WAV and a transcript of each call, unmasked, written as the call goes."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.server.settings import ServerSettings
 
 SPARE_CONNECTIONS = 100

@@ -12,7 +12,7 @@ from audiosocket_gw.ami.result import CallResult
 from audiosocket_gw.call.call import Call
 from audiosocket_gw.call.caller_leg import CallerLeg
 from audiosocket_gw.call.context import CallContext
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.server.admission import Admission
 
 logger = logging.getLogger("audiosocket_gw.server")

@@ -16,8 +16,8 @@ from uuid import UUID
 
 from audiosocket_gw.call.call import Call
 from audiosocket_gw.causes import Cause, ConnectionBroken, ConnectionClosed, ErrorFrame, HangupFrame, TimedOut
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import RemoteProtocolError, reason_of
-from audiosocket_gw.events import EndReason
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.protocol.audiosocket import (
     HANGUP_FRAME,

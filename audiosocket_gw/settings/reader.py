@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.settings.rooms import GatewaySettings
+from audiosocket_gw.settings.gateway_settings import GatewaySettings
 from audiosocket_gw.settings.variables import Settings
 
 

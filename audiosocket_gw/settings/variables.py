@@ -19,7 +19,7 @@ from audiosocket_gw.ami.settings import parse_place
 from audiosocket_gw.audio.hold_audio import HoldAudioMode
 from audiosocket_gw.call.caller_data import parse_call_variables
 from audiosocket_gw.call.settings import BargeInMode
-from audiosocket_gw.control.dtmf import KeyAction, parse_key_actions
+from audiosocket_gw.control.key_actions import KeyAction, parse_key_actions
 from audiosocket_gw.control.mcp_approval import McpApproval
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
 from audiosocket_gw.flight.settings import FlightKeep

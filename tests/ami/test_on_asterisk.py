@@ -14,7 +14,7 @@ import pytest
 from audiosocket_gw.ami.call_control import CallControl, CallerData
 from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.ami.connection import AmiConnection
-from audiosocket_gw.ami.text import decoded
+from audiosocket_gw.ami.encoding import decoded
 from audiosocket_gw.errors import ControlError
 from tests.ami.pbx import CERTIFIED_NAME, TIMING, Pbx, connected
 from tests.asterisk.lab import Watch

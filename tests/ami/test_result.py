@@ -9,7 +9,7 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.elevenlabs.connection import AgentConnection
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.protocol.audiosocket import Hangup
 from tests.ami.fake_asterisk import FakeAsterisk
 from tests.control.test_actions import CHANNEL, arrive, channel, controlled, pbx, touch

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from audiosocket_gw import events
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.testing.simulator import SimulatedAgent
 from audiosocket_gw.testing.simulator.scenario import Mode
 from tests.asterisk.lab import Lab

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from audiosocket_gw import events
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.testing.simulator import SimulatedAgent
 from audiosocket_gw.testing.simulator.client_messages import ToolResult
 from tests.asterisk.lab import AMI_PASSWORD, Lab, Watch

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from audiosocket_gw import events
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import EndReason
 from tests.asterisk.lab import AMI_PASSWORD, Lab
 from tests.asterisk.signals import noise
 from tests.harness.gateway import running_gateway

@@ -9,10 +9,11 @@ from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.audio.hold_audio import HoldAudio
 from audiosocket_gw.call.conversation import CALLER_GAP_TICKS, Conversation, ConversationOptions
-from audiosocket_gw.call.notices import Drained, EndDecided, LastWordsOver, Output
-from audiosocket_gw.call.progress import TRANSITIONS, State
+from audiosocket_gw.call.lifecycle import TRANSITIONS, State
+from audiosocket_gw.call.outputs import Drained, EndDecided, LastWordsOver, Output
 from audiosocket_gw.elevenlabs import messages
-from audiosocket_gw.events import AgentConnected, CallEnd, CallEvent, CallStarted, EndReason
+from audiosocket_gw.end_reasons import CallEnd, EndReason
+from audiosocket_gw.events import AgentConnected, CallEvent, CallStarted
 from audiosocket_gw.protocol.audiosocket import HEADER, SAMPLE_RATES, Audio, Kind
 
 CALL = UUID("11111111-2222-3333-4444-555555555555")
@@ -36,7 +37,7 @@ class Rules:
 
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
-        self._state = conversation.progress.state
+        self._state = conversation.lifecycle.state
         self._at = 0.0
         self._heard_ms = self._end_ms = self._reported_ms = 0
         self._seen: set[type] = set()
@@ -46,7 +47,7 @@ class Rules:
 
     def check_progress(self) -> None:
         """The state goes only where the table leads, and the caller never hears less than before."""
-        state = self._conversation.progress.state
+        state = self._conversation.lifecycle.state
         if state is not self._state:
             assert state in REACHABLE[self._state], f"from {self._state} to {state}"
             self._state = state
@@ -57,7 +58,7 @@ class Rules:
     def check_frame(self, frame: bytes) -> None:
         """A caller who is there gets 20 ms each time; nobody else gets anything."""
         if not frame:
-            assert not self._conversation.progress.caller_present
+            assert not self._conversation.lifecycle.caller_present
             return
         kind, size = HEADER.unpack_from(frame)
         assert size == SAMPLE_RATES[kind] * FRAME_MS // 1000 * 2
@@ -140,7 +141,7 @@ class Driver:
 
     @property
     def state(self) -> State:
-        return self.conversation.progress.state
+        return self.conversation.lifecycle.state
 
     def is_in(self, state: State) -> bool:
         return self.state is state
@@ -265,28 +266,28 @@ class Driver:
 
     def await_last_words(self) -> None:
         self._rules.last_words_awaited = True
-        self.conversation.progress.await_last_words(self.now)
+        self.conversation.lifecycle.await_last_words(self.now)
         self.collect()
 
     def go_on(self, *, agent_present: bool = True) -> None:
         self._rules.last_words_awaited = False
-        self.conversation.progress.go_on(self.now, agent_present=agent_present)
+        self.conversation.lifecycle.go_on(self.now, agent_present=agent_present)
         self.collect()
 
     def end(self, reason: EndReason, detail: str = "why") -> None:
-        self.conversation.progress.end(CallEnd(reason, detail), self.now)
+        self.conversation.lifecycle.end(CallEnd(reason, detail), self.now)
         self.collect()
 
     def close(self, end: CallEnd | None = None) -> None:
         """Do what `Call` does when nothing more is to be heard."""
         ending = end or self.ending
         assert ending is not None, self.conversation
-        self.conversation.progress.close(ending, self.now)
+        self.conversation.lifecycle.close(ending, self.now)
         self.collect()
 
     @property
     def ending(self) -> CallEnd | None:
-        return self.conversation.progress.ending
+        return self.conversation.lifecycle.ending
 
     @property
     def is_drained(self) -> bool:

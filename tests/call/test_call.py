@@ -23,7 +23,7 @@ from audiosocket_gw.call.agent_audio import AgentAudio
 from audiosocket_gw.call.agent_speech import AgentSpeech
 from audiosocket_gw.call.conversation import Conversation
 from audiosocket_gw.elevenlabs.connection import AgentConnection
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.protocol.audiosocket import Hangup, encode_dtmf
 from audiosocket_gw.testing.simulator import Scenario, SimulatedAgent
 from audiosocket_gw.testing.simulator.scenario import Metadata, Noise, QueueAt

@@ -10,7 +10,7 @@ from audiosocket_gw.ami.call_control import CallerData
 from audiosocket_gw.ami.registry import Channel
 from audiosocket_gw.audio import linear_to_alaw, linear_to_ulaw
 from audiosocket_gw.call.caller_format import CallerFormatReport
-from audiosocket_gw.call.notices import CallerFormatChanged
+from audiosocket_gw.call.outputs import CallerFormatChanged
 from tests.audio.g722 import wideband
 from tests.audio.signals import speech
 from tests.call.driver import CALL, connected

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from audiosocket_gw import events
-from audiosocket_gw.call.progress import TRANSITIONS, State, Step
+from audiosocket_gw.call.lifecycle import TRANSITIONS, State, Step
 from audiosocket_gw.elevenlabs import client_messages, messages
 from tests.call.driver import Driver, connected
 from tests.harness.agent_messages import user_transcript

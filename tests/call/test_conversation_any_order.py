@@ -14,10 +14,10 @@ from audiosocket_gw import events
 from audiosocket_gw.audio import AGENT_FORMATS, TELEPHONE_RATE
 from audiosocket_gw.audio.hold_audio import HoldAudio, HoldAudioFile, HoldAudioMode
 from audiosocket_gw.call.last_words import LAST_WORDS_S, STUCK_S
-from audiosocket_gw.call.notices import EndDecided, LastWordsOver
-from audiosocket_gw.call.progress import State
+from audiosocket_gw.call.lifecycle import State
+from audiosocket_gw.call.outputs import EndDecided, LastWordsOver
 from audiosocket_gw.elevenlabs import messages
-from audiosocket_gw.events import CallEnd, EndReason
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES
 from tests.audio.wav_bytes import wav
 from tests.call.driver import HUNG_UP, Driver
@@ -70,10 +70,10 @@ INPUTS: dict[str, Callable[..., object]] = {
     "ready": lambda d: d.agent_ready(),
     "agent gone": lambda d, reason: d.agent_gone(reason),
     "caller gone": lambda d: d.hang_up(),
-    "hang up": lambda d: d.conversation.progress.hang_up(),
-    "end": lambda d, end: d.conversation.progress.end(end, d.now),
-    "end after hand-over": lambda d, end: d.conversation.progress.end_after_handover(end, d.now),
-    "cut": lambda d: d.conversation.progress.cut(CallEnd(EndReason.DRAINED, "x"), d.now),
+    "hang up": lambda d: d.conversation.lifecycle.hang_up(),
+    "end": lambda d, end: d.conversation.lifecycle.end(end, d.now),
+    "end after hand-over": lambda d, end: d.conversation.lifecycle.end_after_handover(end, d.now),
+    "cut": lambda d: d.conversation.lifecycle.cut(CallEnd(EndReason.DRAINED, "x"), d.now),
     "last words": lambda d: d.await_last_words(),
     "refuse": lambda d: d.conversation.speech.refuse_new_replies(),
     "silence": lambda d: d.conversation.speech.silence(d.now),
@@ -156,12 +156,12 @@ def test_no_order_of_inputs_breaks_a_conversation(
 
 def _drains_in_time(driver: Driver) -> None:
     """Whatever the end is, it doesn't take longer than what is queued, by more than a second."""
-    progress = driver.conversation.progress
+    lifecycle = driver.conversation.lifecycle
     if driver.is_in(State.CLOSED):
         return
     limit_s = driver.conversation.agent_audio.playout.queued_ms / 1000 + STUCK_S + 0.1
     while not driver.is_drained:
-        assert progress.caller_present, "a caller who has gone is waited for"
+        assert lifecycle.caller_present, "a caller who has gone is waited for"
         driver.tick()
         limit_s -= 0.02
         assert limit_s > 0, driver.conversation
@@ -177,7 +177,7 @@ def test_a_hand_over_waits_for_the_last_words_once_and_not_for_ever(
     for name, *values in inputs:
         INPUTS[name](driver, *values)
         driver.collect()
-    if not driver.conversation.progress.caller_present:
+    if not driver.conversation.lifecycle.caller_present:
         return
     before = len(driver.of(LastWordsOver))
     queued_s = driver.conversation.agent_audio.playout.queued_ms / 1000

@@ -9,10 +9,10 @@ from audiosocket_gw import events
 from audiosocket_gw.audio import linear_to_alaw, linear_to_ulaw, ulaw_to_linear
 from audiosocket_gw.call.audio_to_agent import PIECE_FRAMES
 from audiosocket_gw.call.conversation import STALL_TICKS
-from audiosocket_gw.call.notices import CallerFormatChanged
-from audiosocket_gw.call.progress import State
+from audiosocket_gw.call.lifecycle import State
+from audiosocket_gw.call.outputs import CallerFormatChanged
 from audiosocket_gw.elevenlabs import messages
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Kind
 from tests.audio.g722 import wideband
 from tests.audio.signals import speech, tone
@@ -100,7 +100,7 @@ def test_only_the_last_ten_seconds_are_kept() -> None:
 
 def test_nothing_is_kept_for_an_agent_that_has_gone() -> None:
     driver = connected(batch_frames=3)
-    driver.conversation.progress.await_last_words(driver.now)
+    driver.conversation.lifecycle.await_last_words(driver.now)
     driver.caller_says(SPEECH[:320])
     driver.agent_gone()
     driver.caller_speaks(SPEECH)

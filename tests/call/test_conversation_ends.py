@@ -6,10 +6,10 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.call.conversation import MAX_QUEUED_MS
-from audiosocket_gw.call.notices import Drained, EndDecided
-from audiosocket_gw.call.progress import LAST_REPLY_S, State
+from audiosocket_gw.call.lifecycle import LAST_REPLY_S, State
+from audiosocket_gw.call.outputs import Drained, EndDecided
 from audiosocket_gw.elevenlabs import messages
-from audiosocket_gw.events import CallEnd, EndReason
+from audiosocket_gw.end_reasons import AGENT_ENDS, CallEnd, EndReason
 from tests.call.driver import HUNG_UP, Driver, connected
 from tests.harness.audio import ramp
 
@@ -18,7 +18,7 @@ LONGEST = CallEnd(EndReason.MAX_DURATION, "it lasted")
 
 
 def reach_longest(driver: Driver) -> None:
-    driver.conversation.progress.end_after_handover(LONGEST, driver.now)
+    driver.conversation.lifecycle.end_after_handover(LONGEST, driver.now)
     driver.collect()
 
 
@@ -34,14 +34,14 @@ def test_every_end_lets_the_caller_hear_what_it_should(
         driver.agent_says(audio)
     driver.end(reason, "why")
     driver.end(EndReason.CALLER_HANGUP, "later")
-    waits = bool(audio) and (reason in events.AGENT_ENDS or reason is EndReason.MAX_DURATION)
+    waits = bool(audio) and (reason in AGENT_ENDS or reason is EndReason.MAX_DURATION)
     assert driver.is_in(State.DRAINING if waits else State.ENDED)
     driver.agent_says(ramp(200, 77), 2)
     driver.run(1.3)
     assert driver.is_drained
     assert driver.is_in(State.ENDED)
     assert not waits or audio in driver.heard
-    agent_may_speak = reason not in events.AGENT_ENDS and reason is not EndReason.MAX_DURATION
+    agent_may_speak = reason not in AGENT_ENDS and reason is not EndReason.MAX_DURATION
     assert (ramp(200, 77) in driver.heard) is agent_may_speak
     driver.close()
     driver.close(HUNG_UP)
@@ -156,7 +156,7 @@ def test_a_stop_cuts_what_is_queued() -> None:
     driver = connected()
     driver.agent_says(SPEECH)
     driver.agent_gone()
-    driver.conversation.progress.cut(CallEnd(EndReason.DRAINED, "the gateway stops"), driver.now)
+    driver.conversation.lifecycle.cut(CallEnd(EndReason.DRAINED, "the gateway stops"), driver.now)
     driver.collect()
     assert driver.is_in(State.ENDED)
     assert driver.is_drained

@@ -9,7 +9,7 @@ import pytest
 
 import audiosocket_gw.testing.demo
 from audiosocket_gw import events
-from audiosocket_gw.call.notices import EventIdsRestarted, StaleAudioDropped
+from audiosocket_gw.call.outputs import EventIdsRestarted, StaleAudioDropped
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.testing.softphone.wav import read_wav
 from tests.call.driver import HUNG_UP, Driver, connected

@@ -8,10 +8,10 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.call.last_words import BEGINS_TO_SPEAK_S, LAST_WORDS_S, SPEAKS_ON_S
-from audiosocket_gw.call.notices import LastWordsOver
-from audiosocket_gw.call.progress import State
+from audiosocket_gw.call.lifecycle import State
+from audiosocket_gw.call.outputs import LastWordsOver
 from audiosocket_gw.elevenlabs import messages
-from audiosocket_gw.events import CallEnd, EndReason
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from tests.call.driver import Driver, connected
 from tests.harness.agent_audio import at_level, babble, linear, silence, white_noise, words
 from tests.harness.audio import ramp, without_silence

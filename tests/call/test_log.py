@@ -10,16 +10,16 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.call.log import log_event, log_notice
-from audiosocket_gw.call.notices import EventIdsRestarted, Notice, StaleAudioDropped
+from audiosocket_gw.call.outputs import EventIdsRestarted, Notice, StaleAudioDropped
 from audiosocket_gw.elevenlabs import messages
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import NORMAL_ENDS, CallEnd, EndReason
 from audiosocket_gw.log.formatter import LineFormatter
 
 CALL = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
 
 
 def ended(reason: EndReason, detail: str = "why") -> events.CallEnded:
-    return events.CallEnded(CALL, 1.0, events.CallEnd(reason, detail), duration_ms=61_234, heard_ms=2_040)
+    return events.CallEnded(CALL, 1.0, CallEnd(reason, detail), duration_ms=61_234, heard_ms=2_040)
 
 
 LOGGED: list[tuple[events.CallEvent, str]] = [
@@ -98,7 +98,7 @@ def test_only_a_normal_end_is_no_warning(reason: EndReason, caplog: pytest.LogCa
     with caplog.at_level(logging.INFO, logger="audiosocket_gw"):
         log_event(ended(reason))
     (record,) = caplog.records
-    assert (record.levelno == logging.INFO) is (reason in events.NORMAL_ENDS)
+    assert (record.levelno == logging.INFO) is (reason in NORMAL_ENDS)
     assert f"reason={reason.value} " in record.getMessage()
 
 

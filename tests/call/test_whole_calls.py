@@ -11,10 +11,10 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_MS, PCM_8000, AudioFormat, Converter
 from audiosocket_gw.call.conversation import STALL_TICKS
-from audiosocket_gw.call.notices import LastWordsOver, StaleAudioDropped
-from audiosocket_gw.call.progress import State
+from audiosocket_gw.call.lifecycle import State
+from audiosocket_gw.call.outputs import LastWordsOver, StaleAudioDropped
 from audiosocket_gw.elevenlabs import client_messages, messages
-from audiosocket_gw.events import CallEnd, EndReason
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.protocol.audiosocket import Kind
 from tests.call.driver import Driver
 from tests.harness.audio import ramp
@@ -218,7 +218,7 @@ def transfer_fails(call: WholeCall) -> EndReason:
 def longest_call(call: WholeCall) -> EndReason:
     call.agent_says(100, 4)
     end = CallEnd(EndReason.MAX_DURATION, "it lasted")
-    call.driver.conversation.progress.end_after_handover(end, call.driver.now)
+    call.driver.conversation.lifecycle.end_after_handover(end, call.driver.now)
     call.driver.tick(7)
     return EndReason.MAX_DURATION
 
@@ -226,7 +226,7 @@ def longest_call(call: WholeCall) -> EndReason:
 def gateway_stops(call: WholeCall) -> EndReason:
     call.agent_says(500, 4)
     end = CallEnd(EndReason.DRAINED, "the gateway stops")
-    call.driver.conversation.progress.cut(end, call.driver.now)
+    call.driver.conversation.lifecycle.cut(end, call.driver.now)
     call.driver.collect()
     return EndReason.DRAINED
 

@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from audiosocket_gw.events import CallEvent, EndReason
+from audiosocket_gw.end_reasons import EndReason
+from audiosocket_gw.events import CallEvent
 from tests.ami.recorded import CALL
 
 

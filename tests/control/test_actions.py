@@ -16,7 +16,7 @@ from uuid import UUID
 import pytest
 
 from audiosocket_gw import events
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.protocol.audiosocket import Hangup, encode_dtmf
 from audiosocket_gw.testing.simulator import SimulatedAgent
 from audiosocket_gw.testing.simulator.client_messages import ToolResult

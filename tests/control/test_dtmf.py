@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audiosocket_gw.control.dtmf import MAX_DIGITS, DtmfCollector, KeyAction, parse_key_actions
+from audiosocket_gw.control.dtmf_number import MAX_DIGITS, DtmfCollector
+from audiosocket_gw.control.key_actions import KeyAction, parse_key_actions
 from audiosocket_gw.protocol.audiosocket import DTMF_DIGITS
 
 keys = st.text(alphabet=sorted(DTMF_DIGITS), max_size=200)

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from audiosocket_gw.control.dtmf import KeyAction
 from audiosocket_gw.control.dtmf_input import DtmfInput
 from audiosocket_gw.control.handover import Handover
+from audiosocket_gw.control.key_actions import KeyAction
 from audiosocket_gw.control.settings import ControlSettings
 from audiosocket_gw.control.transfer_policy import TransferPolicy
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import EndReason
 from tests.control.fake_call import FakeCall, call_tasks
 
 POLICY = TransferPolicy({}, None, ("queues",))

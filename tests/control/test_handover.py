@@ -11,11 +11,11 @@ import pytest
 from audiosocket_gw.ami.call_control import CallControl
 from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.ami.result import CallResult
-from audiosocket_gw.control.dtmf import KeyAction
 from audiosocket_gw.control.handover import TRANSITIONS, Handover, State
+from audiosocket_gw.control.key_actions import KeyAction
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import ToolError
-from audiosocket_gw.events import EndReason
 from tests.ami.fake_asterisk import DENIED, TIMING, FakeAsterisk, fake_asterisk
 from tests.ami.recorded import CALL
 from tests.control.fake_call import FakeCall, call_tasks

@@ -13,8 +13,8 @@ import pytest
 
 from audiosocket_gw import USER_AGENT
 from audiosocket_gw.elevenlabs.agent import MAX_BODY, AgentLocator
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import AgentError
-from audiosocket_gw.events import EndReason
 from audiosocket_gw.settings import GatewaySettings, Settings
 
 CALL = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")

@@ -6,14 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audiosocket_gw import events
 from audiosocket_gw.causes import WebSocketClosed
 from audiosocket_gw.elevenlabs.close_codes import (
     reason_of_close,
     reason_of_status,
     redirect_target,
 )
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import AGENT_ENDS, EndReason
 
 
 @pytest.mark.parametrize(
@@ -109,4 +108,4 @@ def test_http_statuses(status: int, text: str, reason: EndReason) -> None:
 
 @given(st.integers(1000, 4999), st.text(st.characters(), max_size=30))
 def test_every_close_is_an_end_by_the_agent(code: int, text: str) -> None:
-    assert reason_of_close(code, text) in events.AGENT_ENDS
+    assert reason_of_close(code, text) in AGENT_ENDS

@@ -19,8 +19,8 @@ from audiosocket_gw.causes import NotReading
 from audiosocket_gw.elevenlabs import connection as link
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.connection import connect
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import AgentError
-from audiosocket_gw.events import CallEnd, EndReason
 from audiosocket_gw.tap import Tap
 from tests.harness.agent_messages import audio_message
 from tests.harness.agent_peer import (

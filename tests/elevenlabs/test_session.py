@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audiosocket_gw import causes, events
+from audiosocket_gw import causes
 from audiosocket_gw.causes import (
     MAX_FOREIGN,
     BadFrame,
@@ -25,8 +25,8 @@ from audiosocket_gw.causes import (
 )
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.session import Queue, Session
+from audiosocket_gw.end_reasons import AGENT_ENDS, CallEnd, EndReason
 from audiosocket_gw.errors import RemoteProtocolError
-from audiosocket_gw.events import CallEnd, EndReason
 from tests.harness.agent_messages import (
     agent_response,
     audio_message,
@@ -187,5 +187,5 @@ def test_any_order_of_messages_comes_to_one_end_by_the_agent(
     assert sum(isinstance(message, messages.Metadata) for message in handed_on) == session.started
     assert len(session.messages_to_send()) == received.count(PING)
     end = session.end_of(cause)
-    assert end.reason in events.AGENT_ENDS
+    assert end.reason in AGENT_ENDS
     assert type(end.cause) is type(cause)

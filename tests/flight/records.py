@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from audiosocket_gw.audio import AGENT_FORMATS
 from audiosocket_gw.causes import Cause
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.flight.call_trace import CallTrace, load_trace
 from audiosocket_gw.flight.format import (
     PREAMBLE,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audiosocket_gw.events import CallEnd, EndReason
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.flight import format as flight_format
 from audiosocket_gw.flight.call_trace import load_trace
 from audiosocket_gw.flight.format import (

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiosocket_gw.causes import Cause, Silent, StructuredCause, WebSocketClosed
-from audiosocket_gw.events import CallEnd, CallEnded, EndReason
+from audiosocket_gw.end_reasons import CallEnd, EndReason
+from audiosocket_gw.events import CallEnded
 from audiosocket_gw.flight.call_trace import load_trace
 from audiosocket_gw.flight.capture import event_record
 from audiosocket_gw.flight.recorded_cause import cause_fields, read_cause

@@ -22,8 +22,8 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.audio import ULAW_8000
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.events import EndReason
 from audiosocket_gw.flight.call_trace import CallTrace, load_trace
 from audiosocket_gw.flight.capture import SUFFIX, UNFINISHED, FlightFile
 from audiosocket_gw.flight.format import CallerFormat, GatewayMessage, HeardFrame
@@ -160,7 +160,7 @@ def started() -> events.CallStarted:
 
 def end(uuid: object, reason: EndReason = EndReason.AGENT_LOST) -> events.CallEnded:
     now = asyncio.get_running_loop().time()
-    return events.CallEnded(uuid, now, events.CallEnd(reason, "gone"), 20, 0)  # type: ignore[arg-type]
+    return events.CallEnded(uuid, now, CallEnd(reason, "gone"), 20, 0)  # type: ignore[arg-type]
 
 
 async def test_the_callers_format_is_recorded(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from uuid import UUID
 import numpy as np
 import pytest
 
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import ControlError
-from audiosocket_gw.events import EndReason
 from audiosocket_gw.log.formatter import MAX_CHAIN, MAX_FRAMES, LineFormatter
 from audiosocket_gw.log.text import Sentence
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from uuid import UUID
 
 from audiosocket_gw import events
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.recording.recorder import Recorder
 from audiosocket_gw.recording.retention import Limits
 from tests.harness.virtual_time import VirtualTimeLoop
@@ -46,9 +47,7 @@ async def speak(directory: Path, ticks: int) -> None:
             tap.on_frame_received(from_caller(tick % 30_000 + 1))
             if tick % 50 == 49:
                 await_writer(recorder)
-        tap.on_event(
-            events.CallEnded(CALL, loop.time(), events.CallEnd(events.EndReason.CALLER_HANGUP, ""), 0, 0)
-        )
+        tap.on_event(events.CallEnded(CALL, loop.time(), CallEnd(EndReason.CALLER_HANGUP, ""), 0, 0))
     print("the call has ended")
 
 

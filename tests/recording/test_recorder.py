@@ -21,8 +21,8 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.audio import PCM_8000, ULAW_8000, AudioFormat, Encoding, linear_to_ulaw
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.events import EndReason
 from audiosocket_gw.protocol.audiosocket import Audio, Kind, encode_audio
 from audiosocket_gw.recording import wav
 from audiosocket_gw.recording.recorder import Recorder
@@ -63,9 +63,7 @@ class OneCall:
 
     def end(self) -> None:
         now = self.loop.time()
-        self.on_event(
-            events.CallEnded, events.CallEnd(EndReason.CALLER_HANGUP, "hung up"), round(now * 1000), 0
-        )
+        self.on_event(events.CallEnded, CallEnd(EndReason.CALLER_HANGUP, "hung up"), round(now * 1000), 0)
 
     def on_event(self, kind: type[events.CallEvent], *fields: Any) -> None:
         self.tap.on_event(kind(self.uuid, self.loop.time(), *fields))

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 
 from audiosocket_gw import events
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.protocol.audiosocket import Kind, encode_audio
@@ -129,7 +130,7 @@ async def test_a_disk_that_fails_never_harms_the_call(
             await agent.send(audio_message(ramp(1_500), 1))
             await line.hears(ramp(1_500))
         ended = await harness.wait_for(events.CallEnded)
-        assert ended.reason is events.EndReason.CALLER_HANGUP
+        assert ended.reason is EndReason.CALLER_HANGUP
     assert "RECORD_DIR" in caplog.text
     assert "FLIGHT_DIR" in caplog.text
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiosocket_gw import events
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.recording.transcript import Transcript, TranscriptFile
 
 CALL = UUID("01234567-89ab-cdef-0123-456789abcdef")
@@ -42,7 +43,7 @@ def test_a_call_is_written_as_the_documentation_shows() -> None:
         events.DigitPressed(CALL, 1_002.5, "7"),
         events.ToolCalled(CALL, 1_003, "avr_transfer", "t1"),
         events.ToolAnswered(CALL, 1_003.1, "avr_transfer", "t1", is_error=False),
-        events.CallEnded(CALL, 1_005, events.CallEnd(events.EndReason.TRANSFERRED, "to sales"), 5_000, 1_000),
+        events.CallEnded(CALL, 1_005, CallEnd(EndReason.TRANSFERRED, "to sales"), 5_000, 1_000),
     )
     transcript = Transcript(STARTED, STARTED_ON, 999.98)
     text = b"".join(transcript.lines(event) for event in (STARTED, *happened)).decode()
@@ -56,7 +57,7 @@ def test_what_no_one_needs_to_read_is_left_out() -> None:
 
 def test_an_agent_that_never_came_has_no_conversation() -> None:
     first, last = said(
-        events.CallEnded(CALL, 1_002, events.CallEnd(events.EndReason.AGENT_UNREACHABLE, "refused"), 2_000, 0)
+        events.CallEnded(CALL, 1_002, CallEnd(EndReason.AGENT_UNREACHABLE, "refused"), 2_000, 0)
     )
     assert (first["type"], first["conversation_id"]) == ("call", None)
     assert first["at"] == 0.02, "the time of the call's start, whenever it was written"

@@ -6,7 +6,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.server.admission import SPARE_CONNECTIONS, Admission
 from audiosocket_gw.server.settings import ServerSettings
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from audiosocket_gw import events
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.protocol.audiosocket import (
     HANGUP_FRAME,
     HEADER,

@@ -23,7 +23,7 @@ from audiosocket_gw.causes import (
     WebSocketClosed,
     WebSocketRefused,
 )
-from audiosocket_gw.events import EndReason
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.flight.call_trace import CallTrace
 
 AgentEnding = (

@@ -8,7 +8,8 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from uuid import uuid4
 
-from audiosocket_gw.events import CallEnded, CallEvent, CallStarted, EndReason
+from audiosocket_gw.end_reasons import EndReason
+from audiosocket_gw.events import CallEnded, CallEvent, CallStarted
 from audiosocket_gw.flight.call_trace import CallTrace
 from audiosocket_gw.flight.format import HeardFrame
 from audiosocket_gw.gateway import Gateway

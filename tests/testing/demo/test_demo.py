@@ -18,6 +18,7 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_BYTES
 from audiosocket_gw.audio.frame_timing import TimedFrame
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.protocol.audiosocket import Kind
 from audiosocket_gw.testing.demo import demo, run_demo
@@ -97,9 +98,7 @@ HAPPENED: list[events.CallEvent] = [
     events.CallerSaid(CALL, START + 3.1, "Wait."),
     events.ReplyStarted(CALL, START + 3.6),
     events.AgentSaid(CALL, START + 3.61, "Yes?", corrected=False),
-    events.CallEnded(
-        CALL, START + 4.1, events.CallEnd(events.EndReason.AGENT_HANGUP, "closed with 1000"), 4_100, 1_200
-    ),
+    events.CallEnded(CALL, START + 4.1, CallEnd(EndReason.AGENT_HANGUP, "closed with 1000"), 4_100, 1_200),
 ]
 
 

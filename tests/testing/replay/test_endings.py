@@ -30,7 +30,7 @@ from audiosocket_gw.causes import (
     WebSocketClosed,
     WebSocketRefused,
 )
-from audiosocket_gw.events import CallEnd, EndReason
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.flight.format import AgentMessage, CallerFrame, Record
 from audiosocket_gw.protocol.audiosocket import Kind
 from audiosocket_gw.settings import GatewaySettings, load_settings

@@ -12,8 +12,8 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.commands.replay import run_replay, run_replay_into, run_summary
+from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.events import EndReason
 from audiosocket_gw.flight.call_trace import load_trace
 from audiosocket_gw.flight.format import AgentMessage, Event, HeardFrame, Record
 from audiosocket_gw.protocol.audiosocket import Kind, encode_dtmf

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from audiosocket_gw.audio.fade import fade_in, fade_out
+from audiosocket_gw.call.reply_fade import fade_in, fade_out
 
 LEVEL = np.full(64, 6_400, "<i2")
 

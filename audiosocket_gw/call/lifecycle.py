@@ -19,9 +19,9 @@ from math import inf
 from audiosocket_gw import events
 from audiosocket_gw.call.agent_speech import AgentSpeech
 from audiosocket_gw.call.last_words import Draining, LastWords
-from audiosocket_gw.call.notices import Drained, EndDecided, LastWordsOver, Output
+from audiosocket_gw.call.outputs import Drained, EndDecided, LastWordsOver, Output
 from audiosocket_gw.call.playout import Playout
-from audiosocket_gw.events import CallEnd, EndReason
+from audiosocket_gw.end_reasons import AGENT_ENDS, CallEnd, EndReason
 
 
 class State(Enum):
@@ -80,7 +80,7 @@ LAST_REPLY_S = 20.0
 """How long a reply may continue when the call has reached ``MAX_CALL_SECONDS``."""
 
 
-class Progress:
+class Lifecycle:
     """The state of one conversation, the waits for the agent to finish, and how the conversation ends."""
 
     __slots__ = (
@@ -187,7 +187,7 @@ class Progress:
         """Restrict what the agent may still say; return how many seconds the caller may still listen."""
         if not self.caller_present:
             return 0.0
-        if reason in events.AGENT_ENDS:
+        if reason in AGENT_ENDS:
             self._speech.refuse_all()  # after a hang-up by tool or key it is still connected
             return inf
         if reason is EndReason.MAX_DURATION:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from audiosocket_gw.elevenlabs.messages import ServerMessage
-from audiosocket_gw.events import CallEnd, CallEvent
+from audiosocket_gw.end_reasons import CallEnd
+from audiosocket_gw.events import CallEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class EventIdsRestarted:
 
 @dataclass(frozen=True, slots=True)
 class LastWordsOver:
-    """The wait of `Progress.await_last_words` is over. ``interrupted``: the caller interrupted.
+    """The wait of `Lifecycle.await_last_words` is over. ``interrupted``: the caller interrupted.
 
     ``timed_out``: the agent didn't stop speaking.
     """

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from audiosocket_gw.ami.encoding import as_answered, decoded, shown, unescaped, without_cr
 from audiosocket_gw.ami.registry import Channel
-from audiosocket_gw.ami.text import as_answered, decoded, shown, unescaped, without_cr
 
 ESCAPES = {
     "\a": "\\a",

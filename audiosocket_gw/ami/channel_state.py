@@ -1,4 +1,4 @@
-"""Actions on one channel of Asterisk, by its name: its status, its variables."""
+"""The status and the variables of one channel of Asterisk, by its name. Acts: `caller_channel`."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from audiosocket_gw.ami.client import AmiClient, AmiTiming
 from audiosocket_gw.ami.connection import MAX_LINE_BYTES, AmiActionError, Values
 from audiosocket_gw.ami.dialplan import check_variables_to_set
+from audiosocket_gw.ami.encoding import as_answered, without_cr
 from audiosocket_gw.ami.registry import Headers
-from audiosocket_gw.ami.text import as_answered, without_cr
 from audiosocket_gw.errors import ControlError, LocalProtocolError
 
 logger = logging.getLogger("audiosocket_gw.ami")
