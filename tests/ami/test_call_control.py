@@ -21,8 +21,8 @@ from audiosocket_gw.ami.dialplan import DialplanLine
 from audiosocket_gw.ami.pbx_pool import PbxPool
 from audiosocket_gw.ami.registry import Channel
 from audiosocket_gw.errors import ControlError
-from tests.ami.fake_asterisk import DENIED, TIMING, FakeAsterisk, fake_asterisk
 from tests.ami.recorded import CALL
+from tests.harness.fake_asterisk import DENIED, TIMING, FakeAsterisk, fake_asterisk
 from tests.harness.waiting import until
 
 pytestmark = pytest.mark.virtual_time

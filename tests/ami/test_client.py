@@ -25,8 +25,8 @@ from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.client import AmiClient, AmiTiming
 from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, MAX_MESSAGE_BYTES, AmiActionError, AmiConnection
 from audiosocket_gw.errors import ControlError, LocalProtocolError
-from tests.ami.fake_asterisk import DENIED, PASSWORD, TIMING, FakeAsterisk, fake_asterisk
 from tests.ami.recorded import CALL
+from tests.harness.fake_asterisk import DENIED, PASSWORD, TIMING, FakeAsterisk, fake_asterisk
 from tests.harness.waiting import until
 
 pytestmark = pytest.mark.virtual_time

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from pathlib import Path
 
 import pytest
 
@@ -11,10 +12,10 @@ from audiosocket_gw import events
 from audiosocket_gw.elevenlabs.connection import AgentConnection
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.protocol.audiosocket import Hangup
-from tests.ami.fake_asterisk import FakeAsterisk
-from tests.control.test_actions import CHANNEL, arrive, channel, controlled, pbx, touch
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import SILENCE
+from tests.harness.call import CHANNEL, arrive, channel, controlled, pbx
+from tests.harness.fake_asterisk import FakeAsterisk
 from tests.harness.gateway import GatewayHarness
 from tests.harness.waiting import until
 
@@ -236,6 +237,10 @@ async def test_caller_who_comes_back_gets_the_last_place() -> None:
             await call.harness.simulator.wait_for_conversation(2)
 
 
+def end_tool() -> None:
+    Path("enough").touch()
+
+
 async def test_tool_that_does_not_stop_gives_its_calls_place_back(
     tmp_path_factory: pytest.TempPathFactory, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -249,7 +254,7 @@ async def test_tool_that_does_not_stop_gives_its_calls_place_back(
         try:
             await is_over(call.harness, call.line)
         finally:
-            touch("enough")
+            end_tool()
         assert f"call {call.line.uuid}: tool stubborn abandoned" in caplog.text
         await asyncio.sleep(0.2)
 

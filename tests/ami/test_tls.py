@@ -17,8 +17,8 @@ from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.settings import GatewaySettings, Settings
-from tests.ami.fake_asterisk import TIMING, FakeAsterisk
 from tests.harness.certificates import Certificates, make_certificates
+from tests.harness.fake_asterisk import TIMING, FakeAsterisk
 from tests.harness.waiting import until
 
 Make = Callable[[str], Certificates]

@@ -14,7 +14,7 @@ from audiosocket_gw.commands.cli import main
 from audiosocket_gw.commands.originate import OutboundCall, run_originate
 from audiosocket_gw.errors import EXIT_CONFIGURATION, ConfigurationError
 from audiosocket_gw.settings import Settings
-from tests.ami.fake_asterisk import PASSWORD, FakeAsterisk, fake_asterisk
+from tests.harness.fake_asterisk import PASSWORD, FakeAsterisk, fake_asterisk
 
 ALLOWED = Settings().originate_channels
 TO_AGENT = OutboundCall("PJSIP/1001", "5001", "phones")

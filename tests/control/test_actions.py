@@ -8,22 +8,18 @@ import logging
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.protocol.audiosocket import Hangup, encode_dtmf
-from audiosocket_gw.testing.simulator import SimulatedAgent
-from audiosocket_gw.testing.simulator.client_messages import ToolResult
-from tests.ami.fake_asterisk import DENIED, PASSWORD, USERNAME, FakeAsterisk, fake_asterisk
-from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp
-from tests.harness.gateway import GatewayHarness, running_gateway
+from tests.harness.call import CHANNEL, TARGET, CallHarness, arrive, call_up, channel, controlled, pbx
+from tests.harness.fake_asterisk import DENIED, FakeAsterisk
+from tests.harness.gateway import running_gateway
 from tests.harness.waiting import until
 
 pytestmark = pytest.mark.virtual_time
@@ -92,58 +88,11 @@ def exists(name: str) -> bool:
     return Path(name).exists()
 
 
-@dataclass(frozen=True)
-class Scene:
-    """A call that is up."""
-
-    harness: GatewayHarness
-    line: AsteriskPeer
-    agent: SimulatedAgent
-
-    async def use(self, tool: str, **parameters: Any) -> ToolResult:
-        """Have the agent call a tool, and wait for the answer."""
-        call = await self.agent.call_tool(tool, parameters)
-        await call.answered.wait()
-        assert call.result is not None
-        return call.result
-
-    async def told(self, words: str) -> str:
-        """Wait until the agent is told something with these words in it."""
-        while not (notes := [note for note in self.notes if words in note]):
-            await asyncio.sleep(0.01)
-        return notes[0]
-
-    @property
-    def notes(self) -> list[str]:
-        return [m["text"] for _, m in self.agent.log.received if m.get("type") == "user_message"]
-
-    async def ended(self) -> events.CallEnded:
-        return await self.harness.wait_for(events.CallEnded, self.line.uuid)
-
-    async def still_talks(self) -> None:
-        """See that the agent is heard, and hears."""
-        self.agent.begin_reply()
-        audio = ramp(60, start=12_345)
-        await self.agent.send_audio(audio)
-        await self.line.hears(audio)
-        assert not self.harness.of(events.CallEnded, self.line.uuid)
-
-
-@asynccontextmanager
-async def scene(**settings: Any) -> AsyncIterator[Scene]:
-    """A call without a manager interface."""
-    async with running_gateway(**settings) as harness:
-        line, agent = await harness.call()
-        async with line:
-            yield Scene(harness, line, agent)
-        assert agent.log.violations == []
-
-
 # Tools
 
 
 async def test_tool_of_the_users_own_knows_its_call(tools_dir: Path) -> None:
-    async with scene(tools_dir=tools_dir) as call:
+    async with call_up(tools_dir=tools_dir) as call:
         result = await call.use("greet", name="Ada")
         assert (result.result, result.is_error) == (
             f"Hello Ada, call {call.line.uuid}, number unknown",
@@ -169,7 +118,7 @@ async def test_tool_of_the_users_own_knows_its_call(tools_dir: Path) -> None:
 async def test_tool_that_can_not_answers_with_a_sentence(
     tools_dir: Path, tool: str, parameters: Mapping[str, Any], words: str
 ) -> None:
-    async with scene(tools_dir=tools_dir) as call:
+    async with call_up(tools_dir=tools_dir) as call:
         result = await call.use(tool, **parameters)
         assert result.is_error
         assert words in result.result
@@ -178,7 +127,7 @@ async def test_tool_that_can_not_answers_with_a_sentence(
 
 
 async def test_parallel_tools_are_answered_once_each_as_they_finish(tools_dir: Path) -> None:
-    async with scene(tools_dir=tools_dir) as call:
+    async with call_up(tools_dir=tools_dir) as call:
         names = ["first", "second", "third"]
         running = [await call.agent.call_tool("wait_for_file", {"name": name}) for name in names]
         for name, tool in reversed(list(zip(names, running, strict=True))):
@@ -188,7 +137,7 @@ async def test_parallel_tools_are_answered_once_each_as_they_finish(tools_dir: P
 
 
 async def test_more_than_eight_at_once_are_refused_and_the_eight_go_on(tools_dir: Path) -> None:
-    async with scene(tools_dir=tools_dir) as call:
+    async with call_up(tools_dir=tools_dir) as call:
         running = [await call.agent.call_tool("wait_for_file", {"name": "go"}) for _ in range(8)]
         result = await call.use("wait_for_file", name="go")
         assert result.is_error
@@ -202,7 +151,7 @@ async def test_more_than_eight_at_once_are_refused_and_the_eight_go_on(tools_dir
 @pytest.mark.parametrize("tool", ["wait_for_file", "greet"])
 async def test_tool_call_that_comes_twice_is_answered_once(tools_dir: Path, tool: str) -> None:
     """While it runs, and when it has been answered."""
-    async with scene(tools_dir=tools_dir) as call:
+    async with call_up(tools_dir=tools_dir) as call:
         await call.agent.call_tool(tool, {"name": "go"})
         message = call.agent.log.sent[-1][1]
         if tool == "greet":
@@ -215,7 +164,7 @@ async def test_tool_call_that_comes_twice_is_answered_once(tools_dir: Path, tool
 
 
 async def test_tool_that_runs_when_the_call_ends_is_stopped(tools_dir: Path) -> None:
-    async with scene(tools_dir=tools_dir) as call:
+    async with call_up(tools_dir=tools_dir) as call:
         await call.agent.call_tool("never_end", {})
         await until(lambda: exists("began"))
         call.line.writer.close()
@@ -225,7 +174,7 @@ async def test_tool_that_runs_when_the_call_ends_is_stopped(tools_dir: Path) -> 
 
 
 async def test_caller_does_not_wait_for_a_tool_that_is_slow_to_stop(tools_dir: Path) -> None:
-    async with scene(tools_dir=tools_dir) as call:
+    async with call_up(tools_dir=tools_dir) as call:
         await call.agent.call_tool("clean_up_slowly", {})
         await call.harness.wait_for(events.ToolCalled)
         await call.agent.connection.close(1000)
@@ -235,7 +184,7 @@ async def test_caller_does_not_wait_for_a_tool_that_is_slow_to_stop(tools_dir: P
 
 
 async def test_tool_call_in_the_moment_of_the_end_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    async with scene() as call:
+    async with call_up() as call:
         call.line.writer.close()
         for _ in range(100):
             await call.agent.call_tool("make_coffee", {})
@@ -247,7 +196,7 @@ async def test_tool_call_in_the_moment_of_the_end_is_no_error(caplog: pytest.Log
 
 
 async def test_hang_up_plays_the_goodbye_to_its_last_frame() -> None:
-    async with scene() as call:
+    async with call_up() as call:
         await call.agent.send_audio(ramp(1_000))
         result = await call.use("avr_hangup")
         assert not result.is_error
@@ -260,7 +209,7 @@ async def test_hang_up_plays_the_goodbye_to_its_last_frame() -> None:
 
 
 async def test_caller_who_cuts_in_during_the_goodbye_stays() -> None:
-    async with scene() as call:
+    async with call_up() as call:
         await call.agent.send_audio(bytes(range(1, 255)) * 300)
         await call.use("avr_hangup")
         await call.agent.interrupt()
@@ -271,7 +220,7 @@ async def test_caller_who_cuts_in_during_the_goodbye_stays() -> None:
 
 
 async def test_hang_up_twice_says_so() -> None:
-    async with scene() as call:
+    async with call_up() as call:
         await call.agent.send_audio(ramp(500))
         await call.use("avr_hangup")
         result = await call.use("avr_hangup")
@@ -280,7 +229,7 @@ async def test_hang_up_twice_says_so() -> None:
 
 
 async def test_transfer_without_a_manager_interface_is_refused() -> None:
-    async with scene() as call:
+    async with call_up() as call:
         result = await call.use("avr_transfer", transfer_extension="600")
         assert result.is_error
         assert "not available" in result.result
@@ -292,7 +241,7 @@ async def test_transfer_without_a_manager_interface_is_refused() -> None:
 
 async def test_number_ends_with_the_hash_key_or_a_pause(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    async with scene(dtmf_timeout=0.2) as call:
+    async with call_up(dtmf_timeout=0.2) as call:
         for digit in "4711#98":
             call.line.send(encode_dtmf(digit))
         await call.told("4 7 1 1)")
@@ -305,7 +254,7 @@ async def test_number_ends_with_the_hash_key_or_a_pause(caplog: pytest.LogCaptur
 
 
 async def test_key_hangs_up_without_the_agent() -> None:
-    async with scene(dtmf_actions="*=hangup") as call:
+    async with call_up(dtmf_actions="*=hangup") as call:
         await call.agent.send_audio(bytes(range(1, 255)) * 600)
         await call.harness.wait_for(events.ReplyStarted)
         call.line.send(encode_dtmf("*"))
@@ -316,7 +265,7 @@ async def test_key_hangs_up_without_the_agent() -> None:
 
 
 async def test_key_whose_transfer_fails_tells_the_agent() -> None:
-    async with scene(dtmf_actions="0=transfer:600") as call:
+    async with call_up(dtmf_actions="0=transfer:600") as call:
         await call.agent.send_audio(bytes(range(1, 255)) * 300)
         call.line.send(encode_dtmf("0"))
         assert "not available" in await call.told("")
@@ -324,7 +273,7 @@ async def test_key_whose_transfer_fails_tells_the_agent() -> None:
 
 
 async def test_keys_at_the_end_of_a_call_harm_no_one() -> None:
-    async with scene(dtmf_actions="0=hangup") as call:
+    async with call_up(dtmf_actions="0=hangup") as call:
         await call.agent.connection.close(1000)
         while not call.line.ended.is_set():
             call.line.send(encode_dtmf("0") + encode_dtmf("1"))
@@ -338,86 +287,10 @@ async def test_keys_pressed_before_the_agent_is_there_are_kept() -> None:
         await harness.wait_for(events.CallStarted)
         line.send(encode_dtmf("7") + encode_dtmf("#"))
         agent = await harness.simulator.wait_for_conversation(1)
-        await Scene(harness, line, agent).told(" 7)")
+        await CallHarness(harness, line, agent).told(" 7)")
 
 
 # With a manager interface
-
-CHANNEL = "PJSIP/1-1"
-TARGET = "600@transfer-targets"
-
-
-def channel(uuid: UUID) -> dict[str, str]:
-    """A caller's channel, in the call."""
-    return {
-        "Channel": CHANNEL,
-        "Uniqueid": "1.1",
-        "Linkedid": "1.0",
-        "CallerIDNum": "+49 30",
-        "CallerIDName": "Ada Lovelace",
-        "DNID": "5001",
-        "Context": "phones",
-        "Exten": "5001",
-        "Priority": "3",
-        "Application": "AudioSocket",
-        "ApplicationData": f"{uuid},127.0.0.1:5001",
-    }
-
-
-@dataclass(frozen=True)
-class Controlled(Scene):
-    """A call with a channel in a PBX."""
-
-    pbx: FakeAsterisk
-
-    def lets_go(self) -> None:
-        """Close the caller's connection, as Asterisk does as soon as it redirects or hangs up."""
-        self.line.writer.close()
-
-    def lands(self) -> None:
-        self.pbx.channels[CHANNEL] |= {
-            "Context": "transfer-targets",
-            "Exten": "600",
-            "Application": "Playback",
-            "ApplicationData": "x",
-        }
-
-    @property
-    def results(self) -> list[str]:
-        """What ``AVR_RESULT`` was set to, but for the preset."""
-        values = [a["Value"] for a in self.pbx.actions("Setvar") if a["Variable"] == "AVR_RESULT"]
-        return [value for value in values if value != "error"]
-
-
-async def arrive(fake: FakeAsterisk, harness: GatewayHarness) -> AsteriskPeer:
-    """Connect a line, of which the PBX has told."""
-    line = await harness.line()
-    fake.channels[CHANNEL] = channel(line.uuid)
-    fake.say(
-        f"Event: Newexten\nChannel: {CHANNEL}\nUniqueid: 1.1\nApplication: AudioSocket\nAppData: {line.uuid}"
-    )
-    line.identify()
-    return line
-
-
-@asynccontextmanager
-async def pbx(**settings: Any) -> AsyncIterator[tuple[FakeAsterisk, GatewayHarness]]:
-    async with fake_asterisk() as fake:
-        fake.replies["Getvar"] = "Response: Success\nValue: 1"
-        ami: dict[str, Any] = {"ami_host": "127.0.0.1", "ami_port": fake.port, "ami_username": USERNAME}
-        async with running_gateway(ami_password=PASSWORD, **ami, **settings) as harness:
-            await fake.came("CoreShowChannels")
-            yield fake, harness
-
-
-@asynccontextmanager
-async def controlled(**settings: Any) -> AsyncIterator[Controlled]:
-    async with pbx(**settings) as (fake, harness):
-        async with await arrive(fake, harness) as line:
-            agent = await harness.simulator.wait_for_conversation(1)
-            await harness.wait_for(events.AgentConnected)
-            yield Controlled(harness, line, agent, fake)
-        assert agent.log.violations == []
 
 
 def audited(caplog: pytest.LogCaptureFixture) -> list[str]:

@@ -16,9 +16,9 @@ from audiosocket_gw.control.key_actions import KeyAction
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import ToolError
-from tests.ami.fake_asterisk import DENIED, TIMING, FakeAsterisk, fake_asterisk
 from tests.ami.recorded import CALL
 from tests.control.fake_call import FakeCall, call_tasks
+from tests.harness.fake_asterisk import DENIED, TIMING, FakeAsterisk, fake_asterisk
 from tests.harness.waiting import until
 
 POLICY = TransferPolicy({"sales": Destination("600", "queues", name="Sales")}, None, ("queues",))

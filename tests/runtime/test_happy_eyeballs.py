@@ -16,10 +16,10 @@ from audiosocket_gw import events
 from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.runtime.event_loop import GatewayEventLoop
 from audiosocket_gw.runtime.happy_eyeballs import interleaved, open_socket
-from tests.ami.fake_asterisk import TIMING, fake_asterisk
 from tests.harness.agent_peer import AgentPeer, agent, open_, until_close
 from tests.harness.certificates import serving
 from tests.harness.dead_address import ALIVE, DEAD, Resolver, swallowing
+from tests.harness.fake_asterisk import TIMING, fake_asterisk
 from tests.harness.gateway import running_gateway
 from tests.harness.waiting import until
 
