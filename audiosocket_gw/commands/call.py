@@ -118,8 +118,8 @@ def _summary(record: CallRecord) -> list[str]:
 
 def _flow(frames: Sequence[TimedFrame], rate: int) -> str:
     seconds = sum(len(frame.payload) for frame in frames) / (2 * rate)
-    level = _level([frame for frame in frames if is_speech(frame.payload)])
-    return f"{len(frames)} frames, {seconds:.2f} s, {level.strip()}"
+    speech = [frame for frame in frames if is_speech(frame.payload)]
+    return f"{len(frames)} frames, {seconds:.2f} s, {_level(speech).strip() if speech else 'no speech'}"
 
 
 def _since_start(record: CallRecord, frames: Sequence[TimedFrame]) -> str:

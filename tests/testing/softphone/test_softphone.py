@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import struct
@@ -490,7 +491,9 @@ async def test_the_command_says_that_no_one_answers(capsys: pytest.CaptureFixtur
     assert "no connection to 127.0.0.1:" in capsys.readouterr().err
 
 
-async def test_an_interrupt_hangs_up_and_still_records(tmp_path: Path) -> None:
+async def test_an_interrupt_hangs_up_and_still_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def behave(side: Side) -> None:
         side.writer.write(encode_audio(Kind.SLIN, TONE))
         await side.audio()
@@ -500,6 +503,7 @@ async def test_an_interrupt_hangs_up_and_still_records(tmp_path: Path) -> None:
     async with serving(behave) as port:
         assert await run_call(f"127.0.0.1:{port}", None, tmp_path / "out.wav") == 0
     assert read_wav(tmp_path / "out.wav") == TONE
+    assert re.search(r"sent +[1-9]\d* frames, .* s, no speech\n", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize(
