@@ -382,6 +382,7 @@ address: tuple[str, int] = (rooms.server.host, rooms.server.port)
 """
 
 
+@pytest.mark.slow
 def test_a_users_strict_type_checker_accepts_settings() -> None:
     # Without this project's configuration of mypy, whose pydantic plugin knows more than a user's checker.
     Path("users.py").write_text(USERS_CODE)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import pytest
 
 from audiosocket_gw import events
+from tests.harness import virtual_time
 from tests.harness.audio import ramp
 from tests.harness.gateway import running_gateway
 from tests.harness.waiting import until
@@ -56,3 +59,35 @@ async def test_an_hour_of_virtual_time_passes_at_once_and_threads_have_their_tim
     async with asyncio.timeout(10):
         await asyncio.to_thread(time.sleep, 0.05)
     assert 0.05 <= loop.time() - before - 3_600 < 10
+
+
+async def turn_on_and_on() -> None:
+    while True:
+        await asyncio.sleep(1)
+
+
+async def wait_for_nothing() -> None:
+    await asyncio.Event().wait()
+
+
+async def wait_for_a_thread() -> None:
+    await asyncio.to_thread(time.sleep, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("waiting", "complaint"),
+    [
+        (turn_on_and_on, "what does not come"),
+        (wait_for_nothing, "a thread or a process"),
+        (wait_for_a_thread, "a thread or a process"),
+    ],
+)
+def test_a_wait_without_end_fails_on_virtual_time_too(
+    waiting: Callable[[], Coroutine[Any, Any, None]], complaint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(virtual_time, "LIMIT_S", 0.1)
+    with (
+        pytest.raises(RuntimeError, match=complaint),
+        asyncio.Runner(loop_factory=virtual_time.VirtualTimeLoop) as runner,
+    ):
+        runner.run(waiting())

@@ -195,6 +195,7 @@ async def test_forked_process_keeps_neither_connections_nor_the_port_of_a_killed
             os.kill(int(call.result.result), signal.SIGKILL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["swallow", "hang", "block"])
 async def test_a_stop_ends_whatever_tools_do(tmp_path: Path, tool: str) -> None:
     async with up(tmp_path, DRAIN_TIMEOUT="0.5", RECORD_DIR=str(tmp_path / "records")) as gateway:

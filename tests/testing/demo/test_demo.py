@@ -375,6 +375,7 @@ def test_a_meter_bar_is_a_tenth_of_a_second() -> None:
 # The whole
 
 
+@pytest.mark.slow
 async def test_the_demo_holds_a_call_that_is_right_to_ear_and_eye(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
