@@ -76,6 +76,10 @@ class VirtualTimeLoop(GatewayEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def hold_up(self, seconds: float) -> None:
+        """Be as late as after a step of the loop that took that long."""
+        self._jumping.now += seconds
+
     def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         working = super().run_in_executor(executor, func, *args)
         self._jumping.threads += 1

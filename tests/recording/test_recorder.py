@@ -119,7 +119,7 @@ async def test_both_channels_are_as_the_caller_s_leg_had_them(
                 said_at[number] = (number - 1) * 20
                 loop.call_at(call.started_at + 0.02 * number + delay_s, say, number)
         await asyncio.sleep(9)
-        loop._jumping.now += 1.5  # whatever was due meanwhile comes now
+        loop.hold_up(1.5)  # whatever was due meanwhile comes now
         await asyncio.sleep(1.5 + 0.1)
 
     rate, left, right = read(wav_of(tmp_path, call.uuid))

@@ -30,7 +30,7 @@ class Call:
 def hold_up_the_loop(seconds: float) -> None:
     loop = asyncio.get_running_loop()
     assert isinstance(loop, VirtualTimeLoop)
-    loop._jumping.now += seconds
+    loop.hold_up(seconds)
 
 
 def dropped_s(caplog: pytest.LogCaptureFixture) -> float:
