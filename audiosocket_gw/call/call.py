@@ -50,13 +50,8 @@ class Call:
         self._context = context
         self._loop = loop
         self._load = context.load
-        self._conversation = Conversation(
-            started,
-            context.settings.conversation_options,
-            context.hold_audio(),
-            loop.time,
-            context.load.batch_frames,
-        )
+        options, hold_audio = context.settings.conversation_options, context.hold_audio()
+        self._conversation = Conversation(started, options, hold_audio, loop.time, context.load.batch_frames)
         self._tap: Tap | None = Taps(context.taps, started) if context.taps else None
         self._agent: AgentConnection | None = None
         self._control = context.pbxs.find(leg.host)
@@ -314,9 +309,12 @@ class Call:
                     self._handle(output)
                 except Exception as error:  # noqa: BLE001 (see _defect)
                     self._defect(error)
-        if self._agent is not None:
-            for message in conversation.messages_to_send():
-                self._agent.send(message)
+        try:
+            if self._agent is not None:
+                for message in conversation.messages_to_send():
+                    self._agent.send(message)
+        except Exception as error:  # noqa: BLE001 (see _defect)
+            self._defect(error)
 
     def _handle(self, output: Output) -> None:
         match output:

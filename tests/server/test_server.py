@@ -140,7 +140,7 @@ async def test_no_frame_after_the_uuid_ends_a_call_or_moves_a_sample(
             for _ in range(3):
                 line.send(data + encode_audio(Kind.SLIN, WORD) + data + encode_dtmf("5"))
             await until(lambda: bytes(conversation.log.received_audio).count(WORD), lambda count: count >= 3)
-            assert len(harness.of(events.DigitPressed)) == 3
+            await until(lambda: len(harness.of(events.DigitPressed)), lambda count: count == 3)
             assert harness.gateway.calls == 1
         assert bytes(conversation.log.received_audio).replace(WORD, b"").strip(b"\0") == b""
     warnings = [r.getMessage() for r in caplog.records if "ignored" in r.message and r.levelname == "WARNING"]
