@@ -272,7 +272,7 @@ class Conversation:
                 self.outputs.append(message)
 
     def agent_gone(self, end: CallEnd, now: float) -> None:
-        """Record the end of the agent's connection: it ends the call, unless a hand-over is in lifecycle."""
+        """Record the end of the agent's connection: it ends the call, unless a hand-over is in progress."""
         self.audio_to_agent.close()
         if self._barge_in is not None:
             self._barge_in = None  # no agent is left to confirm an interruption
