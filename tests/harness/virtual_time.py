@@ -80,6 +80,10 @@ class VirtualTimeLoop(GatewayEventLoop):
         """Be as late as after a step of the loop that took that long."""
         self._jumping.now += seconds
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        """Wait for the threads in real time: the 300 s that Python 3.12 passes would be over at once."""
+        await super().shutdown_default_executor()
+
     def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         working = super().run_in_executor(executor, func, *args)
         self._jumping.threads += 1
