@@ -19,7 +19,7 @@ from tests.containers.stack import DOLLAR, PROJECT, Stack, wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.limit(300)]
 
-PROMPTS = PROJECT / "audiosocket_gw" / "simulator" / "prompts"
+PROMPTS = PROJECT / "audiosocket_gw" / "testing" / "simulator" / "prompts"
 SECOND_BYTES = 2 * SAMPLE_RATE
 HEARD_DB = 15
 """G.711 leaves 37 dB; a frame of 20 ms that a busy machine loses takes half of that."""
