@@ -47,7 +47,6 @@ class AgentAudio:
         """Whether that audio is speech, not only background audio; set by `AgentSpeech`."""
         self._hold_audio = hold_audio
         self._linear = PCM_8000  # what goes to the caller
-        self._aligner = SampleAligner(PCM_8000.sample_bytes)
         self._has_tail = False  # the converter keeps the end of the reply
         self.set_format(PCM_8000)
 
