@@ -4,7 +4,7 @@ WORKDIR /src
 # Dependencies first: a change of the source doesn't download them again.
 COPY requirements requirements
 RUN python -m venv /opt/audiosocket-gw \
-    && /opt/audiosocket-gw/bin/pip install --no-cache-dir --require-hashes \
+    && /opt/audiosocket-gw/bin/pip install --no-cache-dir --require-hashes --no-deps \
         -r requirements/build.txt -r requirements/runtime.txt
 COPY . .
 # Remove what only the build needs. (The base image keeps its own pip.)

@@ -71,11 +71,13 @@ $(VENV)/bin/python:
 $(BIN)/uv: | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 
-# Install exactly the locked files, then the package itself, without network access.
+# Install exactly the locked files, then the package itself, without network access. With --no-deps, as the list is
+# complete: otherwise pip 23 takes `coverage[toml]` for another package than `coverage`, and asks the index for it.
 define install
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps \
 		$(addprefix --requirement ,$(filter %.txt,$^))
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(BIN)/python -m pip check --disable-pip-version-check >/dev/null
 endef
 
 $(VENV)/gateway: pyproject.toml requirements/build.txt requirements/runtime.txt | $(VENV)/bin/python
