@@ -8,7 +8,9 @@
     │   ├── LocalProtocolError    we tried to send something illegal
     │   └── RemoteProtocolError   the peer sent something illegal
     ├── AgentError                the agent can't be reached, or rejected the call
+    ├── CallRejected              the caller hasn't shown what is required (`call.screening`)
     ├── ControlError              Asterisk's manager interface can't do it
+    │   └── UnknownCallError      no channel of Asterisk is in the call
     └── ToolError                 a tool call can't be carried out
 """
 
@@ -89,8 +91,20 @@ class AgentError(GatewayError):
         return self.end.reason
 
 
+class CallRejected(GatewayError):
+    """The call may not reach the agent; ``end`` says why."""
+
+    def __init__(self, end: CallEnd) -> None:
+        self.end = end
+        super().__init__(end.detail)
+
+
 class ControlError(GatewayError):
     """Asterisk's manager interface is not connected, doesn't know the call, or rejected the action."""
+
+
+class UnknownCallError(ControlError):
+    """Asterisk answered: none of its channels is in the call."""
 
 
 class ToolError(GatewayError):

@@ -15,7 +15,7 @@ from audiosocket_gw.ami.channel_state import ChannelActions
 from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.ami.dialplan import check_destination, executed
 from audiosocket_gw.ami.registry import Channel, Headers, uuids_named_by
-from audiosocket_gw.errors import ControlError
+from audiosocket_gw.errors import ControlError, UnknownCallError
 
 logger = logging.getLogger("audiosocket_gw.ami")
 
@@ -108,7 +108,8 @@ class ChannelFinder:
         """Return the `Status` of the channel that has the call, wherever it is.
 
         Raises:
-            ControlError: no channel has the call, or Asterisk can't be asked.
+            UnknownCallError: no channel has the call.
+            ControlError: Asterisk can't be asked.
         """
         hinted = await self._hinted(uuid)
         if hinted is not None:
@@ -118,7 +119,7 @@ class ChannelFinder:
         listed = await self._listed(uuid, hinted)
         status = await self._channels.status(listed.name, variables)
         if status is None:
-            raise ControlError(f"the channel {listed.name} of the call {uuid} has just hung up")
+            raise UnknownCallError(f"the channel {listed.name} of the call {uuid} has just hung up")
         return status
 
     async def _hinted(self, uuid: UUID) -> Channel | None:
@@ -136,7 +137,7 @@ class ChannelFinder:
         await self._client.refresh()
         channel = self._client.registry.channel_of(uuid)
         if channel is None:
-            raise ControlError(f"no channel of Asterisk at {self._client.address} is in the call {uuid}")
+            raise UnknownCallError(f"no channel of Asterisk at {self._client.address} is in the call {uuid}")
         if hinted is None and not self._is_miss_reported:
             self._is_miss_reported = True
             logger.info(_NOT_REPORTED, self._client.address)

@@ -16,6 +16,7 @@ from typing import Self
 
 from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, AmiActionError, AmiConnection, Answer, Values
+from audiosocket_gw.ami.listing import SharedListing
 from audiosocket_gw.ami.registry import ChannelRegistry, Headers
 from audiosocket_gw.ami.releases import Release, limitations
 from audiosocket_gw.errors import ConfigurationError, ControlError, LocalProtocolError, reason_of
@@ -91,6 +92,7 @@ class AmiClient:
         self.registry = ChannelRegistry()
         self.functions: frozenset[str] = frozenset()
         self.timing = timing or AmiTiming()
+        self._listing = SharedListing(self._list_channels)
         self._connection: AmiConnection | None = None
         self._serving: asyncio.Task[None] | None = None
         self._updated = asyncio.Event()
@@ -105,6 +107,7 @@ class AmiClient:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._serving is not None
+        self._listing.close()
         self._serving.cancel()
         with suppress(asyncio.CancelledError):
             await self._serving
@@ -122,18 +125,26 @@ class AmiClient:
             AmiActionError: Asterisk answered with an error.
             ControlError: not connected, connection lost, or no answer in time; it is not sent again.
         """
-        if self._connection is None or not self.connected:
-            raise ControlError(
-                f"{name}: not connected to the manager interface of Asterisk at {self.address}"
-            )
-        return await self._connection.perform(name, values, deadline_s or self.timing.action_s)
+        connection = self._connection_for(name)
+        return await connection.perform(name, values, deadline_s or self.timing.action_s)
 
     async def refresh(self) -> None:
-        """List Asterisk's channels, and update the registry.
+        """List Asterisk's channels, and update the registry; at most once a second, for all who ask.
 
         Raises:
             ControlError: as `perform`.
         """
+        self._connection_for("CoreShowChannels")
+        await self._listing.run()
+
+    def _connection_for(self, action: str) -> AmiConnection:
+        if self._connection is None or not self.connected:
+            raise ControlError(
+                f"{action}: not connected to the manager interface of Asterisk at {self.address}"
+            )
+        return self._connection
+
+    async def _list_channels(self) -> None:
         answer = await self.perform("CoreShowChannels", {})
         self.registry.add(answer.rows)
 
@@ -236,7 +247,7 @@ class AmiClient:
 
     async def _list_calls(self) -> None:
         try:
-            await self.refresh()
+            await self._list_channels()
         except AmiActionError as refusal:
             self._say_once(logging.WARNING, "unlisted", _UNLISTED, self.address, refusal)
 
