@@ -21,6 +21,7 @@ VOLUME /records
 WORKDIR /records
 ENV PATH=/opt/audiosocket-gw/bin:$PATH HOST=0.0.0.0 PORT=5001 PYTHONUNBUFFERED=1
 EXPOSE 5001
+# ALLOWED_PEERS has no default here: without it `serve` doesn't start, since others could reach the port.
 # Asks the kernel, not the port: ALLOWED_PEERS would have to admit a connection, and it would count as a call.
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s \
     CMD ["/opt/audiosocket-gw/bin/python", "-I", "-m", "audiosocket_gw.commands.health"]

@@ -250,6 +250,16 @@ class Stalled:
         return f"Asterisk has taken no audio for {self.seconds:g} s"
 
 
+@dataclass(frozen=True, slots=True)
+class NoInput:
+    """No audio came from the caller for ``seconds``, not even silence."""
+
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"no audio came from the caller for {self.seconds:g} s (NO_INPUT_TIMEOUT)"
+
+
 StructuredCause = (
     TimedOut
     | ConnectFailed
@@ -270,6 +280,7 @@ StructuredCause = (
     | UnfinishedFrame
     | TooFast
     | Stalled
+    | NoInput
 )
 
 Cause = StructuredCause | str

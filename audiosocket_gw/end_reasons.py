@@ -45,12 +45,22 @@ class EndReason(StrEnum):
 
     CALLER_STALLED = "caller-stalled"
     """Asterisk stopped accepting audio."""
+    CALLER_SILENT = "caller-silent"
+    """No audio came from the caller for ``NO_INPUT_TIMEOUT``."""
+    CALLER_UNKNOWN = "caller-unknown"
+    """No channel of Asterisk is in the call, which ``REQUIRE_AMI_MATCH`` demands."""
+    PBX_UNREACHABLE = "pbx-unreachable"
+    """Asterisk couldn't be asked for the channel, which ``REQUIRE_AMI_MATCH`` demands."""
     CALLER_PROTOCOL = "caller-protocol"
     """The peer violated the AudioSocket protocol."""
     GATEWAY_FULL = "gateway-full"
     """``MAX_CALLS`` calls were active; the call was rejected before it began."""
     OVERLOADED = "overloaded"
     """The gateway is overloaded; the call was rejected before it began."""
+    UUID_INVALID = "uuid-invalid"
+    """The UUID isn't signed with ``UUID_SECRET``, has expired or was used before."""
+    PEER_LIMIT = "peer-limit"
+    """The address had its share of calls, or of new calls; the call was rejected before it began."""
     MAX_DURATION = "max-duration"
     """The call lasted ``MAX_CALL_SECONDS``."""
     DRAINED = "drained"
@@ -76,6 +86,7 @@ _RESULTS = {
     EndReason.AGENT_BUSY: "busy",
     EndReason.GATEWAY_FULL: "busy",
     EndReason.OVERLOADED: "busy",
+    EndReason.PEER_LIMIT: "busy",
     EndReason.DRAINED: "draining",
 }
 

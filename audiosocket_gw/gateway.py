@@ -180,7 +180,7 @@ async def open_resources(settings: GatewaySettings, stack: ExitStack) -> Opened:
             fault.
     """
     faults = Faults()
-    faults.add(*settings.conflicts())
+    faults.add(*settings.conflicts(), *settings.server.exposure())
     with faults.collected():
         _raise_descriptor_limit(settings)
     with faults.collected(), _naming_address(settings.server):

@@ -59,7 +59,7 @@ def test_a_value_in_quotes_is_refused(variable: str, quotes: str, monkeypatch: p
     line = next(line for line in refusal().splitlines() if line.startswith(f"{variable}="))
     assert "the value includes quotes" in line
     assert "--env-file" in line
-    assert ("5001" in line) is not variable.endswith(("_KEY", "_PASSWORD"))
+    assert ("5001" in line) is not variable.endswith(("_KEY", "_PASSWORD", "_SECRET"))
 
 
 @pytest.mark.parametrize("value", ['"', 'a"', '"a', "it's", "\"a\" and 'b'"])
@@ -209,6 +209,8 @@ def test_settings_are_frozen() -> None:
         ("fe80::/10", ["fe80::1%eth0", "fe80::1"], ["10.0.0.1"]),
         ("0.0.0.0/0", ["10.0.0.1", "::ffff:10.0.0.1"], ["::1"]),
         ("::/0", ["::1"], ["10.0.0.1", "unknown", "", "10.0.0"]),
+        ("any", ["::1", "10.0.0.1", "::ffff:10.0.0.1"], ["unknown"]),
+        ("Any,192.0.2.7", ["192.0.2.7", "10.0.0.1"], []),
     ],
 )
 def test_who_may_connect(networks: str, admitted: list[str], refused: list[str]) -> None:
@@ -220,6 +222,38 @@ def test_who_may_connect(networks: str, admitted: list[str], refused: list[str])
 def test_an_address_is_in_the_network_around_it(address: IPv4Address | IPv6Address, bits: int) -> None:
     network = ip_network(f"{address}/{bits}", strict=False)
     assert accepts(load_settings(allowed_peers=str(network)), str(address))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.5.5.5", "::1", "::ffff:127.0.0.1", "localhost"])
+def test_this_machine_may_connect_without_a_list(host: str) -> None:
+    assert not list(GatewaySettings.of(load_settings(host=host)).server.exposure())
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "2001:db8::1", "gateway.example.com", "*"])
+def test_others_need_a_list_of_who_may_connect(host: str) -> None:
+    (line,) = GatewaySettings.of(load_settings(host=host)).server.exposure()
+    assert line.startswith(f"HOST={host!r} ALLOWED_PEERS='': ")
+    assert "ALLOWED_PEERS=any" in line
+    for peers in ("192.0.2.7", "any"):
+        assert not list(GatewaySettings.of(load_settings(host=host, allowed_peers=peers)).server.exposure())
+
+
+@pytest.mark.parametrize(
+    ("secret", "is_valid"),
+    [("x" * 32, True), ("~!" * 32, True), ("x" * 31, False), ("x" * 65, False), ("ä" * 40, False)],
+)
+def test_a_secret_is_the_key_of_an_hmac(secret: str, is_valid: bool) -> None:
+    if is_valid:
+        assert secret not in repr(load_settings(uuid_secret=secret))
+    else:
+        said = refusal(uuid_secret=secret)
+        assert said.startswith("UUID_SECRET=(secret): ")
+        assert secret not in said
+
+
+def test_a_match_needs_a_manager_interface() -> None:
+    assert refusal(require_ami_match=True).startswith("REQUIRE_AMI_MATCH=true: ")
+    assert load_settings(require_ami_match=True, ami_host="pbx", ami_password="x").require_ami_match
 
 
 # Call control

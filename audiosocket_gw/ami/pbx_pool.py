@@ -37,6 +37,14 @@ class PbxPool:
         for client in self._clients:
             await client.__aexit__(*exit_)
 
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def has(self, host: str) -> bool:
+        """Return whether one of the PBXs has the address ``host``, as far as its address is known."""
+        host = host.removeprefix("::ffff:")
+        return any(host in {client.address.host, client.peer_host} for client in self._clients)
+
     def find(self, host: str) -> CallControl | None:
         """Return the control of the PBX whose AudioSocket connection came from the address ``host``.
 

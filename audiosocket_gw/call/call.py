@@ -21,14 +21,23 @@ from audiosocket_gw.call.caller_lookup import CallerLookup
 from audiosocket_gw.call.connect_agent import connect_agent
 from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.call.conversation import CALLER_GAP_TICKS, Conversation
+from audiosocket_gw.call.end_report import EndReport
 from audiosocket_gw.call.log import log_notice
-from audiosocket_gw.call.outputs import CallerFormatChanged, Drained, EndDecided, LastWordsOver, Output
+from audiosocket_gw.call.outputs import (
+    CallerAudioBegan,
+    CallerFormatChanged,
+    Drained,
+    EndDecided,
+    LastWordsOver,
+    Output,
+)
+from audiosocket_gw.call.screening import Screening
 from audiosocket_gw.causes import Cause
 from audiosocket_gw.control.actions import Actions
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.connection import AgentConnection
 from audiosocket_gw.end_reasons import CallEnd, EndReason
-from audiosocket_gw.errors import AgentError
+from audiosocket_gw.errors import AgentError, CallRejected
 from audiosocket_gw.protocol.audiosocket import Audio
 from audiosocket_gw.tap import Tap, Taps
 
@@ -56,13 +65,14 @@ class Call:
         self._agent: AgentConnection | None = None
         self._control = context.pbxs.find(leg.host)
         self._result = CallResult(self._control, uuid) if self._control is not None else None
+        self._end_report = EndReport(self._result)
         self._actions: Actions | None = None
+        self._screening = Screening(context.settings)
         self._caller_format = CallerFormatReport(uuid, self._conversation.caller_audio, self._tap)
         self._cap_timer: asyncio.TimerHandle | None = None
         self._end_decided: asyncio.Future[CallEnd] = loop.create_future()
         self._drained: asyncio.Future[None] = loop.create_future()
         self._last_words: asyncio.Future[bool] | None = None
-        self._late_report: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<call {self.uuid}: {self._conversation}>"
@@ -103,7 +113,7 @@ class Call:
                 if end.reason is EndReason.CALLER_HANGUP:
                     end = await actions.handover.released() or end
                 await asyncio.wait([self._drained])
-                await self._report(end)
+                await self._end_report.send(end, caller_present=self._conversation.lifecycle.caller_present)
                 self._hang_up_caller()  # a tool may take some time to stop
                 raise _Over
         except* _Over as over:
@@ -113,10 +123,8 @@ class Call:
             self._defect(group)
             self._deliver()
             end = await self._until_end_is_decided()
-            if self._late_report is None:
-                await self._report(end)
-        if self._late_report is not None:
-            await self._late_report
+            await self._end_report.send(end, caller_present=self._conversation.lifecycle.caller_present)
+        await self._end_report.finish()
         return end
 
     async def _until_end_is_decided(self) -> CallEnd:
@@ -128,16 +136,6 @@ class Call:
         end = CallEnd(EndReason.MAX_DURATION, f"the call lasted {seconds:g} s (MAX_CALL_SECONDS)")
         self._conversation.lifecycle.end_after_handover(end, self._loop.time())
         self._deliver()
-
-    async def _report(self, end: CallEnd) -> None:
-        """Set the dialplan's result variables before the dialplan continues."""
-        if self._result is not None:
-            caller_present = self._conversation.lifecycle.caller_present
-            report = self._result.report(end.reason, caller_present=caller_present)
-            if caller_present:
-                await report
-            else:  # no caller waits for it, and it needn't delay the agent's end
-                self._late_report = self._loop.create_task(report)
 
     def _hang_up_caller(self) -> None:
         if self._conversation.lifecycle.caller_present:
@@ -195,7 +193,7 @@ class Call:
     # The agent
 
     async def _look_up_caller(self, tasks: asyncio.TaskGroup, actions: Actions) -> Mapping[str, str]:
-        lookup = CallerLookup(self.uuid, self._control, self._result, self._context.settings)
+        lookup = CallerLookup(self.uuid, self._control, self._result, self._context.settings, self._screening)
         variables = actions.tool_calls.caller = await lookup.run(tasks, self._caller_format)
         return variables
 
@@ -203,13 +201,14 @@ class Call:
         """Connect the agent, and wait until either side ends the conversation."""
         agent: AgentConnection | None = None
         try:
+            await self._screening.passed()
             agent = await connect_agent(self._context, caller, self._on_message, self._tap, tasks)
             for piece in self._conversation.agent_ready():
                 agent.send_audio(piece)
             self._agent = agent
             self._deliver()
             self._agent_gone(await asyncio.shield(agent.closed))
-        except AgentError as error:
+        except (AgentError, CallRejected) as error:
             self._agent_gone(error.end)
         except Exception as error:  # noqa: BLE001 (see _defect)
             self._defect(error)
@@ -324,6 +323,8 @@ class Call:
                 self._actions.tool_calls.receive(output)
             case messages.McpToolCall() if self._actions is not None:
                 self._actions.tool_calls.receive_mcp(output)
+            case CallerAudioBegan():
+                self._screening.hear_caller()
             case CallerFormatChanged():
                 self._caller_format.report()
             case LastWordsOver(interrupted, timed_out):

@@ -10,6 +10,7 @@ from audiosocket_gw.ami.call_control import CallControl, CallerData
 from audiosocket_gw.ami.result import CallResult
 from audiosocket_gw.call.caller_data import caller_variables
 from audiosocket_gw.call.caller_format import CallerFormatReport
+from audiosocket_gw.call.screening import MATCH_S, NO_PBX, Screening
 from audiosocket_gw.call.settings import CallSettings
 from audiosocket_gw.errors import ControlError
 
@@ -23,12 +24,18 @@ class CallerLookup:
     """The look-up of one call. ``control`` and ``result`` are None without a manager interface."""
 
     def __init__(
-        self, uuid: UUID, control: CallControl | None, result: CallResult | None, settings: CallSettings
+        self,
+        uuid: UUID,
+        control: CallControl | None,
+        result: CallResult | None,
+        settings: CallSettings,
+        screening: Screening,
     ) -> None:
         self._uuid = uuid
         self._control = control
         self._result = result
         self._settings = settings
+        self._screening = screening
 
     async def run(self, tasks: asyncio.TaskGroup, caller_format: CallerFormatReport) -> dict[str, str]:
         """Return the dynamic variables of the call, with defaults where Asterisk doesn't answer in time.
@@ -39,6 +46,8 @@ class CallerLookup:
         if self._control is not None and self._result is not None:
             tasks.create_task(self._result.preset())
             data = await self._ask_in_time(tasks, self._control, self._result)
+        else:
+            self._screening.refuse(NO_PBX)
         caller_format.set_caller(data)
         return caller_variables(self._uuid, data, self._settings.call_variables)
 
@@ -46,6 +55,8 @@ class CallerLookup:
         self, tasks: asyncio.TaskGroup, control: CallControl, result: CallResult
     ) -> CallerData | None:
         timeout_s = self._settings.caller_data_timeout
+        if self._screening.needs_match:
+            timeout_s = max(timeout_s, MATCH_S)
         asking = tasks.create_task(self._ask(tasks, control, result))
         await asyncio.wait([asking], timeout=timeout_s)
         if asking.done():
@@ -53,6 +64,7 @@ class CallerLookup:
         # The task continues: `CallResult` needs the channel.
         reason = f"no answer in {timeout_s:g} s (CALLER_DATA_TIMEOUT)"
         logger.warning("call %s: no caller data: %s", self._uuid, reason)
+        self._screening.refuse(f"Asterisk gave {reason}")
         return None
 
     async def _ask(
@@ -62,8 +74,10 @@ class CallerLookup:
             data = await control.describe(self._uuid, list(self._settings.call_variables))
         except ControlError as error:
             logger.warning("call %s: no caller data: %s", self._uuid, error)
+            self._screening.refuse(error)
             tasks.create_task(self._ask_again(control, result))
             return None
+        self._screening.confirm()
         result.locate(data)
         return data
 

@@ -19,11 +19,11 @@ from audiosocket_gw.call.agent_audio import AgentAudio, agent_format
 from audiosocket_gw.call.agent_speech import AgentSpeech
 from audiosocket_gw.call.audio_to_agent import AudioToAgent
 from audiosocket_gw.call.barge_in import LocalBargeIn
-from audiosocket_gw.call.caller_audio import CallerAudio, Clock
+from audiosocket_gw.call.caller_audio import MIN_AUDIO_BYTES, CallerAudio, Clock
 from audiosocket_gw.call.lifecycle import Lifecycle, State
-from audiosocket_gw.call.outputs import CallerFormatChanged, Output
+from audiosocket_gw.call.outputs import CallerAudioBegan, CallerFormatChanged, Output
 from audiosocket_gw.call.replies import interruption_notice
-from audiosocket_gw.causes import Stalled, TooFast, UnfinishedFrame
+from audiosocket_gw.causes import NoInput, Stalled, TooFast, UnfinishedFrame
 from audiosocket_gw.elevenlabs import client_messages, messages
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.protocol.audiosocket import Audio
@@ -58,12 +58,14 @@ class ConversationOptions:
 
     ``interruptible``: obey the agent's interruptions. ``drop_interrupted_audio``: audio with the
     interruption's own event id is stale. ``report_heard``: report to an interrupted agent what was heard.
+    ``no_input_s``: end the conversation when no audio has come from the caller for this long.
     """
 
     interruptible: bool = True
     barge_in_deadline_s: float | None = None
     drop_interrupted_audio: bool = False
     report_heard: bool = False
+    no_input_s: float | None = None
 
 
 class Conversation:
@@ -74,6 +76,7 @@ class Conversation:
         "_ahead",
         "_barge_in",
         "_blocked_ticks",
+        "_has_heard_caller",
         "_is_over",
         "_messages",
         "_options",
@@ -116,6 +119,7 @@ class Conversation:
         if options.barge_in_deadline_s is not None:
             self._barge_in = LocalBargeIn(self.caller_audio, self.agent_audio, options.barge_in_deadline_s)
         self._messages: list[bytes] = []
+        self._has_heard_caller = False
         self._is_over = False  # `events.CallEnded` is out
         self._ahead = 0.0  # of real time, in frames of 20 ms
         self._ticks_since_frame = self._blocked_ticks = self._unfinished_ticks = 0
@@ -184,6 +188,9 @@ class Conversation:
         self._unfinished_ticks = self._unfinished_ticks + 1 if mid_frame else 0
         if self._unfinished_ticks >= STALL_TICKS:
             self.lifecycle.end(CallEnd(EndReason.CALLER_PROTOCOL, UnfinishedFrame(STALL_S)), now)
+        no_input_s = self._options.no_input_s
+        if no_input_s is not None and self._ticks_since_frame * FRAME_MS >= no_input_s * 1000:
+            self.lifecycle.end_after_handover(CallEnd(EndReason.CALLER_SILENT, NoInput(no_input_s)), now)
 
     # The caller
 
@@ -197,6 +204,9 @@ class Conversation:
             caller.look_again()
         self._ticks_since_frame = 0
         if size != caller.settled_bytes or frame.kind is not caller.kind:
+            if not self._has_heard_caller and size >= MIN_AUDIO_BYTES:
+                self._has_heard_caller = True
+                self.outputs.append(CallerAudioBegan())
             if caller.look_at(frame):
                 self.outputs.append(CallerFormatChanged())
             if caller.kind is not self.agent_audio.kind:

@@ -15,6 +15,11 @@ class CallerFormatChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class CallerAudioBegan:
+    """The first audio has arrived from the caller."""
+
+
+@dataclass(frozen=True, slots=True)
 class StaleAudioDropped:
     """A chunk of a reply was stale and dropped. ``event_id`` is None if the agent sends no ids."""
 
@@ -56,7 +61,15 @@ class Drained:
     left_ms: int = 0
 
 
-Notice = CallerFormatChanged | StaleAudioDropped | EventIdsRestarted | LastWordsOver | EndDecided | Drained
+Notice = (
+    CallerFormatChanged
+    | CallerAudioBegan
+    | StaleAudioDropped
+    | EventIdsRestarted
+    | LastWordsOver
+    | EndDecided
+    | Drained
+)
 
 Output = CallEvent | Notice | ServerMessage
 """The output of a conversation; a `ServerMessage` is one that the conversation itself doesn't use."""

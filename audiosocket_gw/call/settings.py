@@ -26,11 +26,14 @@ class BargeInMode(StrEnum):
 class CallSettings:
     """The settings that a call uses; each has the name of its environment variable, times are in seconds.
 
-    ``max_call_seconds`` is 0 for no limit. ``call_variables`` are the channel variables for the agent, by
-    name, with the value for a channel that lacks it.
+    ``max_call_seconds`` and ``no_input_timeout`` are 0 for no limit. ``call_variables`` are the channel
+    variables for the agent, by name, with the value for a channel that lacks it.
     """
 
     max_call_seconds: float
+    no_input_timeout: float
+    require_caller_audio: bool
+    require_ami_match: bool
     agent_connect_timeout: float
     agent_queue_timeout: float
     caller_data_timeout: float
@@ -50,6 +53,7 @@ class CallSettings:
             barge_in_deadline_s=self.barge_in_deadline if is_local else None,
             drop_interrupted_audio=self.drop_interrupted_audio,
             report_heard=self.report_heard,
+            no_input_s=self.no_input_timeout or None,
         )
 
 

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 from audiosocket_gw.audio.frame_timing import GAP_MS, TimedFrame
 from audiosocket_gw.commands.address import parse_address
@@ -29,6 +30,7 @@ async def run_call(
     address: str,
     play: Path | None,
     record: Path | None,
+    uuid: UUID | None = None,
     *,
     listen_s: float = 5.0,
 ) -> int:
@@ -42,7 +44,7 @@ async def run_call(
     """
     host, port = parse_address(address)
     linear = read_wav(play) if play else None
-    caller = Softphone(host, port)
+    caller = Softphone(host, port, uuid=uuid)
     print(f"calling {address}, UUID {caller.uuid}", flush=True)
     try:
         async with caller:

@@ -8,12 +8,14 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from uuid import UUID
 
 from audiosocket_gw import __version__
 from audiosocket_gw.commands.call import run_call
 from audiosocket_gw.commands.originate import OutboundCall, chosen_pbx, run_originate
 from audiosocket_gw.commands.replay import run_replay, run_replay_into, run_summary
 from audiosocket_gw.commands.serve import run_serve
+from audiosocket_gw.commands.signed_uuid import run_uuid
 from audiosocket_gw.commands.simulator import run_simulator
 from audiosocket_gw.commands.tools import run_tools
 from audiosocket_gw.errors import EXIT_CONFIGURATION, ConfigurationError
@@ -59,6 +61,7 @@ def create_parser() -> argparse.ArgumentParser:
     _add_originate(commands)
     _add_replay(commands)
     _add_tools(commands)
+    _add_uuid(commands)
     return parser
 
 
@@ -116,7 +119,8 @@ def _add_call(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         "--play", type=Path, metavar="IN.wav", help="what the caller says: 8 kHz, mono, 16 bits"
     )
     parser.add_argument("--record", type=Path, metavar="OUT.wav", help="where to write what the caller hears")
-    parser.set_defaults(command=lambda o: asyncio.run(run_call(o.address, o.play, o.record)))
+    parser.add_argument("--uuid", type=UUID, help="the call's UUID, such as of `audiosocket-gw uuid`")
+    parser.set_defaults(command=lambda o: asyncio.run(run_call(o.address, o.play, o.record, o.uuid)))
 
 
 def _add_originate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -212,6 +216,15 @@ def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _tools(_: argparse.Namespace) -> int:
     settings = _settings_without_agent()
     return run_tools(settings.tool_timeout, settings.tools_dir)
+
+
+def _add_uuid(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "uuid",
+        help="print a signed UUID for one call",
+        description="Print a UUID that is signed with UUID_SECRET, for one call within UUID_MAX_AGE.",
+    )
+    parser.set_defaults(command=lambda _: run_uuid(_settings_without_agent().uuid_secret))
 
 
 def _settings_without_agent() -> Settings:

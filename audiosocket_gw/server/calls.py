@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import dataclass
 from uuid import UUID
 
 from audiosocket_gw.ami.result import CallResult
@@ -17,9 +19,25 @@ from audiosocket_gw.server.admission import Admission
 
 logger = logging.getLogger("audiosocket_gw.server")
 
+_LIST_IT = "if it is your PBX, list its address by itself in ALLOWED_PEERS"
+
+REPORTS_AT_ONCE = 50
+"""Rejections of guests that are reported to the dialplan at the same time; each asks Asterisk something."""
+
 CALLS_END_S = 2.5
 CALLS_STOP_S = 0.5
 """When the gateway stops: the time for calls to end in order, and then to stop after cancellation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a call can't begin. ``detail`` says more, for the log."""
+
+    reason: EndReason
+    detail: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}" if self.detail else self.reason.value
 
 
 class Calls:
@@ -49,22 +67,48 @@ class Calls:
         """Why no call can begin now, or None."""
         return self._admission.reject_call(self.callers, len(self), overloaded=self._context.load.overloaded)
 
-    def start(self, uuid: UUID, leg: CallerLeg, caller_gone: asyncio.Future[None]) -> Call | None:
+    def reject(self, uuid: UUID, guest: str | None) -> Rejection | None:
+        """Return why this call of a guest (None: of a known PBX) can't begin now, or None: it can."""
+        uuids = self._admission.signed_uuids
+        if uuids is not None and (why := uuids.reject(uuid, time.time())) is not None:
+            return Rejection(EndReason.UUID_INVALID, why)
+        reason = self.rejection_reason
+        if reason is not None:
+            return Rejection(reason)
+        if guest is not None:
+            why = self._admission.guests.reject(guest, asyncio.get_running_loop().time())
+            if why is not None:
+                return Rejection(EndReason.PEER_LIMIT, f"{why}; {_LIST_IT}")
+        return None
+
+    def start(
+        self, uuid: UUID, leg: CallerLeg, caller_gone: asyncio.Future[None], guest: str | None
+    ) -> Call | None:
         """Start the call, or return None if a call with this UUID has a caller.
 
-        ``caller_gone`` is done when the connection to Asterisk is closed.
+        ``caller_gone`` is done when the connection to Asterisk is closed. A ``guest`` has its place until
+        then, and until the call is over.
         """
         if uuid in self._callers:
             return None
         for ending in self._calls.values():
             if ending.uuid == uuid:
                 ending.supersede()
+        if self._admission.signed_uuids is not None:
+            self._admission.signed_uuids.use(uuid)
         call = Call(uuid, leg, self._context)
         task = asyncio.get_running_loop().create_task(call.run(), name=f"call {uuid}")
         self._callers[uuid] = caller_gone
         self._calls[task] = call
         task.add_done_callback(self._calls.pop)
+        if guest is not None:
+            self._take_place(guest, task, caller_gone)
         return call
+
+    def _take_place(self, guest: str, call: asyncio.Task[None], caller_gone: asyncio.Future[None]) -> None:
+        guests = self._admission.guests
+        guests.begin(guest)
+        call.add_done_callback(lambda _: caller_gone.add_done_callback(lambda _: guests.end(guest)))
 
     def caller_of(self, uuid: UUID) -> asyncio.Future[None] | None:
         """Return the ``caller_gone`` of the call with this UUID, if it has a caller."""
@@ -77,8 +121,10 @@ class Calls:
 
     # Rejections
 
-    def can_report(self, host: str) -> bool:
+    def can_report(self, host: str, guest: str | None) -> bool:
         """Return whether a rejection can be reported to the dialplan of the Asterisk at ``host``."""
+        if guest is not None and len(self._jobs) >= REPORTS_AT_ONCE:
+            return False
         return self._context.pbxs.find(host) is not None
 
     async def report_rejection(self, uuid: UUID, host: str, reason: EndReason) -> None:

@@ -34,7 +34,8 @@ from audiosocket_gw.protocol.audiosocket import (
 from audiosocket_gw.protocol.strangers import stranger
 from audiosocket_gw.runtime.receive_buffer import RECEIVE_BUFFER
 from audiosocket_gw.server.admission import Admission
-from audiosocket_gw.server.calls import Calls
+from audiosocket_gw.server.calls import Calls, Rejection
+from audiosocket_gw.server.connections import Connections
 from audiosocket_gw.server.socket_options import end_with_fin, set_options
 
 logger = logging.getLogger("audiosocket_gw.server")
@@ -46,6 +47,10 @@ SAME_UUID_S = 1.0
 """How long a new call waits for the end of another with the same UUID: Asterisk may open its new connection
 before the old one has ended."""
 
+_MADE_ROOM = (
+    "it was outside a call, and newer connections of addresses that share (docs/security.md) need room"
+)
+
 CALLER_HUNG_UP = 0x01
 """The bit in an error frame's payload for a caller's hang-up (docs.asterisk.org, AudioSocket)."""
 
@@ -55,13 +60,15 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
 
     def __init__(
         self,
+        host: str,
+        port: int,
         calls: Calls,
         admission: Admission,
-        open_connections: set[AudioSocketConnection],
+        open_connections: Connections[AudioSocketConnection],
         handshake_timeout_s: float,
     ) -> None:
-        """``open_connections``: the connection adds itself when it is admitted, and removes itself at its
-        end.
+        """``host`` and ``port`` are the peer's. The connection adds itself to ``open_connections``, and
+        removes itself at its end.
         """
         self._calls = calls
         self._admission = admission
@@ -74,11 +81,12 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
         self._closing = False
         self._has_ignored_frame = False
         self._uuid: UUID | None = None
+        self._guest: str | None = None
         self.fd = -1
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the connection is closed."""
-        self.host = ""
-        self.peer = ""
+        self.host = host
+        self.peer = f"{host}:{port}"
 
     # CallerLeg, for the call
 
@@ -139,6 +147,12 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
         if self._call is None:
             self.hang_up()
 
+    def make_room(self) -> None:
+        """Cut the connection, which is outside a call, for a newer one of a guest."""
+        if not self._closing:
+            self._end(EndReason.PEER_LIMIT, _MADE_ROOM)
+        self.drop()
+
     def drop(self) -> None:
         """Cut the connection."""
         self._transport.abort()
@@ -147,23 +161,21 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        address = transport.get_extra_info("peername") or ("unknown", 0)
-        self.host = address[0]
-        self.peer = f"{address[0]}:{address[1]}"
-        connection: socket.socket = transport.get_extra_info("socket")
-        rejection = self._admission.reject_connection(self.host, len(self._open_connections))
-        if rejection is not None:
-            logger.warning("%s: connection rejected: %s", self.peer, Sentence(rejection))
+        if self._admission.is_stopping:  # it was accepted just before the listener was closed
             self._closing = True
             self.drop()
             return
-        self._open_connections.add(self)
+        self._guest = self._admission.guest_at(self.host)
+        replaced = self._open_connections.add(self, self._guest)
+        if replaced is not None:
+            replaced.make_room()
+        connection: socket.socket = transport.get_extra_info("socket")
         self.fd = connection.fileno()
         set_options(connection)
         reason = self._calls.rejection_reason
-        if reason is not None and not self._calls.can_report(self.host):
+        if reason is not None and not self._calls.can_report(self.host, self._guest):
             # Reject at once, before the UUID: the reason can't be reported to the dialplan.
-            self._reject(reason)
+            self._reject(Rejection(reason))
             return
         self._set_deadline(self._handshake_timeout_s, self._miss_handshake)
 
@@ -255,26 +267,34 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
         """Start the call, if its caller is still there and it isn't rejected."""
         if self._closing:
             return
-        reason = self._calls.rejection_reason
-        if reason is not None:
-            self._calls.run(self._report_and_reject(uuid, reason), f"rejection of {uuid}")
-            return
-        self._call = self._calls.start(uuid, self, self.gone)
-        if self._call is None:
-            logger.warning("%s: call rejected: UUID %s is in use; give each call its own", self.peer, uuid)
-            self.hang_up()
+        rejection = self._calls.reject(uuid, self._guest)
+        if rejection is None:
+            self._call = self._calls.start(uuid, self, self.gone, self._guest)
+            if self._call is None:
+                logger.warning(
+                    "%s: call rejected: UUID %s is in use; give each call its own", self.peer, uuid
+                )
+                self.hang_up()
+            else:
+                self._open_connections.begin_call(self)
+        elif self._calls.can_report(self.host, self._guest):
+            self._calls.run(self._report_and_reject(uuid, rejection), f"rejection of {uuid}")
+        else:
+            self._reject(rejection)
 
-    async def _report_and_reject(self, uuid: UUID, reason: EndReason) -> None:
+    async def _report_and_reject(self, uuid: UUID, rejection: Rejection) -> None:
         """Report the reason to the dialplan before the caller continues there."""
         try:
-            await self._calls.report_rejection(uuid, self.host, reason)
+            await self._calls.report_rejection(uuid, self.host, rejection.reason)
         finally:
-            self._reject(reason)
+            self._reject(rejection)
 
-    def _reject(self, reason: EndReason) -> None:
+    def _reject(self, rejection: Rejection) -> None:
         """Hang up, so that the caller continues in the dialplan."""
-        logger.warning("%s: call rejected, %s; %d calls in progress", self.peer, reason, self._calls.callers)
-        self.hang_up()
+        if not self._closing:
+            progress = self._calls.callers
+            logger.warning("%s: call rejected, %s; %d calls in progress", self.peer, rejection, progress)
+            self.hang_up()
 
     # The end
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from weakref import WeakSet
 
 from audiosocket_gw.call.context import CallContext
+from audiosocket_gw.log.text import Sentence
+from audiosocket_gw.server.acceptor import Acceptor
 from audiosocket_gw.server.admission import Admission
 from audiosocket_gw.server.calls import Calls
 from audiosocket_gw.server.connection import AudioSocketConnection
+from audiosocket_gw.server.connections import Connections
 from audiosocket_gw.server.settings import ServerSettings
+
+logger = logging.getLogger("audiosocket_gw.server")
 
 CLOSE_S = 3.4
 """Time limit of `AudioSocketServer.close`."""
@@ -22,10 +28,10 @@ class AudioSocketServer:
     def __init__(self, settings: ServerSettings, context: CallContext) -> None:
         self.context = context
         self._settings = settings
-        self._admission = Admission(settings)
+        self._admission = Admission(settings, context.pbxs.has if len(context.pbxs) else None)
         self.calls = Calls(context, self._admission)
-        self._connections: set[AudioSocketConnection] = set()
-        self._listener: asyncio.Server | None = None
+        self._connections = Connections[AudioSocketConnection]()
+        self._acceptor = Acceptor(self._admits, self._create_connection)
         _servers.add(self)
 
     async def start(self) -> None:
@@ -34,27 +40,30 @@ class AudioSocketServer:
         Raises:
             OSError: the address can't be listened on.
         """
-        self._listener = await asyncio.get_running_loop().create_server(
-            self._create_connection, self._settings.host, self._settings.port
-        )
+        await self._acceptor.listen(self._settings.host, self._settings.port)
 
-    def _create_connection(self) -> AudioSocketConnection:
+    def _admits(self, host: str, port: int) -> bool:
+        is_open = len(self._connections) + self._acceptor.opening
+        rejection = self._admission.reject_connection(host, is_open)
+        if rejection is not None:
+            logger.warning("%s:%d: connection rejected: %s", host, port, Sentence(rejection))
+        return rejection is None
+
+    def _create_connection(self, host: str, port: int) -> AudioSocketConnection:
         return AudioSocketConnection(
-            self.calls, self._admission, self._connections, self._settings.handshake_timeout
+            host, port, self.calls, self._admission, self._connections, self._settings.handshake_timeout
         )
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port on which it listens."""
-        assert self._listener is not None, "start() comes first"
-        host, port = self._listener.sockets[0].getsockname()[:2]
+        host, port = self._acceptor.sockets[0].getsockname()[:2]
         return host, port
 
     def refuse_new_calls(self) -> None:
         """Stop listening: Asterisk's next connection is refused, and its dialplan takes the fallback."""
         self._admission.is_stopping = True
-        if self._listener is not None:
-            self._listener.close()
+        self._acceptor.close()
         for connection in tuple(self._connections):
             connection.hang_up_unless_in_call()
 
@@ -74,8 +83,8 @@ class AudioSocketServer:
 
     def descriptors(self) -> list[int]:
         """Return the descriptors of the listening sockets and the connections."""
-        listening = self._listener.sockets if self._listener is not None else ()
-        return [*(socket.fileno() for socket in listening), *(each.fd for each in self._connections)]
+        listening = (socket.fileno() for socket in self._acceptor.sockets)
+        return [*listening, *(each.fd for each in self._connections)]
 
 
 _servers: WeakSet[AudioSocketServer] = WeakSet()

@@ -15,7 +15,8 @@ from audiosocket_gw.flight.settings import FlightSettings
 from audiosocket_gw.recording.settings import RecordingSettings
 from audiosocket_gw.runtime.settings import LoadSettings
 from audiosocket_gw.server.settings import ServerSettings
-from audiosocket_gw.settings.variables import AgentKind, Settings
+from audiosocket_gw.settings.types import AgentKind
+from audiosocket_gw.settings.variables import Settings
 from audiosocket_gw.tools.settings import ToolSettings
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ class GatewaySettings:
             )
         if (ami.ami_host or ami.ami_hosts) and ami.ami_password is None:
             yield "AMI_HOST is set, AMI_PASSWORD is not: set it to the user's secret in manager.conf"
+        if self.call.require_ami_match and not (ami.ami_host or ami.ami_hosts):
+            yield (
+                "REQUIRE_AMI_MATCH=true: no call could be checked without a manager interface: set AMI_HOST "
+                "and AMI_PASSWORD"
+            )
         for key, action in control.dtmf_actions.items():
             if action.kind == "transfer" and not control.transfer_policy.allows(action.target):
                 yield (

@@ -6,13 +6,11 @@ Secrets are `pydantic.SecretStr`, which prints as asterisks.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FilePath, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from audiosocket_gw.ami.settings import parse_place
@@ -24,42 +22,16 @@ from audiosocket_gw.control.mcp_approval import McpApproval
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
 from audiosocket_gw.flight.settings import FlightKeep
 from audiosocket_gw.server.settings import IpNetwork, parse_networks
+from audiosocket_gw.settings.types import (
+    QUOTES,
+    AgentKind,
+    AnyCase,
+    LogLevel,
+    Milliseconds,
+    Names,
+    read_by,
+)
 from audiosocket_gw.tools import MAX_TIMEOUT_S
-
-_QUOTES = frozenset({'""', "''", "``", "\u201c\u201d", "\u2018\u2019"})
-
-
-class AgentKind(StrEnum):
-    """Who answers the calls."""
-
-    ELEVENLABS = "elevenlabs"
-    SIMULATOR = "simulator"
-
-
-class LogLevel(StrEnum):
-    """The least severe messages that are logged; ``debug`` includes what is said: not for production."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-def _read_by(parse: Callable[[str], Any]) -> BeforeValidator:
-    return BeforeValidator(lambda value: parse(value) if isinstance(value, str) else value)
-
-
-def _parse_names(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def _parse_number(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
-
-
-_AnyCase = _read_by(str.lower)
-_Names = Annotated[tuple[str, ...], NoDecode, _read_by(_parse_names)]
-_Milliseconds = _read_by(_parse_number)
 
 
 class Settings(BaseModel):
@@ -81,16 +53,37 @@ class Settings(BaseModel):
         le=2_592_000,
         description="Seconds after which a call ends in order; 0: no limit.",
     )
-    allowed_peers: Annotated[tuple[IpNetwork, ...], NoDecode, _read_by(parse_networks)] = Field(
+    no_input_timeout: float = Field(
+        default=300.0,
+        ge=0,
+        le=86_400,
+        description="Seconds without any audio from the caller after which a call ends; 0: no limit.",
+    )
+    require_caller_audio: bool = Field(
+        default=False, description="Connect the agent only when the caller's first audio has arrived."
+    )
+    require_ami_match: bool = Field(
+        default=False,
+        description="Connect the agent only if a channel of Asterisk is in the call; needs AMI_HOST.",
+    )
+    allowed_peers: Annotated[tuple[IpNetwork, ...], NoDecode, read_by(parse_networks)] = Field(
         default=(),
-        description="Networks (CIDR, comma-separated) that may connect; empty: all.",
+        description="Networks (CIDR, comma-separated) that may connect, or any; needed unless HOST is this "
+        "machine's loopback.",
+    )
+    uuid_secret: SecretStr | None = Field(
+        default=None,
+        description="Only UUIDs that are signed with it may begin a call: 32 to 64 printable characters.",
+    )
+    uuid_max_age: float = Field(
+        default=60.0, gt=0, le=86_400, description="Seconds that a signed UUID is valid for."
     )
     handshake_timeout: float = Field(default=5.0, gt=0, description="Seconds for the UUID frame to arrive.")
     drain_timeout: float = Field(
         default=30.0, ge=0, description="Seconds that running calls get to finish on SIGTERM."
     )
 
-    agent: Annotated[AgentKind, _AnyCase] = Field(
+    agent: Annotated[AgentKind, AnyCase] = Field(
         default=AgentKind.ELEVENLABS,
         description="Who answers: elevenlabs, or simulator (the embedded agent).",
     )
@@ -130,19 +123,19 @@ class Settings(BaseModel):
         "Off: at worst a short tail of the old reply is heard. On: some ElevenLabs versions become mute.",
     )
 
-    audio_chunk_ms: Annotated[Literal["auto", 20, 40, 60, 80, 100], _Milliseconds] = Field(
+    audio_chunk_ms: Annotated[Literal["auto", 20, 40, 60, 80, 100], Milliseconds] = Field(
         default="auto",
         description="Milliseconds of the caller's audio in each message to the agent; auto: 20, and up to "
         "AUDIO_CHUNK_MAX_MS while the gateway is busy.",
     )
-    audio_chunk_max_ms: Annotated[Literal[20, 40, 60, 80, 100], _Milliseconds] = Field(
+    audio_chunk_max_ms: Annotated[Literal[20, 40, 60, 80, 100], Milliseconds] = Field(
         default=60, description="The largest batch of AUDIO_CHUNK_MS=auto, in milliseconds."
     )
     refuse_overload: bool = Field(
         default=True,
         description="Reject new calls while the gateway is overloaded.",
     )
-    barge_in: Annotated[BargeInMode, _AnyCase] = Field(
+    barge_in: Annotated[BargeInMode, AnyCase] = Field(
         default=BargeInMode.AGENT,
         description="Interrupting the agent: agent (ElevenLabs decides), local (the agent pauses at once, "
         "and resumes unless ElevenLabs confirms), off.",
@@ -159,7 +152,7 @@ class Settings(BaseModel):
         default=None,
         description="WAV file that the caller, never the agent, hears while waiting; unset: silence.",
     )
-    hold_audio_mode: Annotated[HoldAudioMode, _AnyCase] = Field(
+    hold_audio_mode: Annotated[HoldAudioMode, AnyCase] = Field(
         default=HoldAudioMode.WAITING,
         description="waiting: until the agent speaks first; gaps: whenever it doesn't speak; under: always.",
     )
@@ -170,7 +163,7 @@ class Settings(BaseModel):
     ami_host: str | None = Field(
         default=None, description="Asterisk's manager interface; unset: the agent can only hang up."
     )
-    ami_hosts: _Names = Field(
+    ami_hosts: Names = Field(
         default=(),
         description="Several PBXs, comma-separated: each call is controlled on the one it comes from.",
     )
@@ -189,14 +182,14 @@ class Settings(BaseModel):
         default=None, description="The name in Asterisk's certificate, if it differs from AMI_HOST."
     )
 
-    call_variables: Annotated[dict[str, str], NoDecode, _read_by(parse_call_variables)] = Field(
+    call_variables: Annotated[dict[str, str], NoDecode, read_by(parse_call_variables)] = Field(
         default={}, description="Channel variables for the agent: NAME or NAME=default, comma-separated."
     )
     caller_data_timeout: float = Field(
         default=1.0, gt=0, description="Seconds a call waits for the caller's data."
     )
 
-    transfer_destinations: Annotated[dict[str, Destination], NoDecode, _read_by(Destination.parse_list)] = (
+    transfer_destinations: Annotated[dict[str, Destination], NoDecode, read_by(Destination.parse_list)] = (
         Field(
             default={},
             description="Where the agent may transfer callers, by name: sales=600@queues,support=601@queues.",
@@ -206,7 +199,7 @@ class Settings(BaseModel):
         default=None,
         description="Regular expression that the whole extension must match to be transferred to.",
     )
-    transfer_contexts: _Names = Field(
+    transfer_contexts: Names = Field(
         default=("transfer-targets",),
         min_length=1,
         description="Contexts that a transfer may go to; first: the default.",
@@ -220,11 +213,11 @@ class Settings(BaseModel):
     tool_timeout: float = Field(
         default=10.0, gt=0, le=MAX_TIMEOUT_S, description="Timeout of a tool, in seconds."
     )
-    mcp_approval: Annotated[McpApproval, NoDecode, _read_by(McpApproval.parse)] = Field(
+    mcp_approval: Annotated[McpApproval, NoDecode, read_by(McpApproval.parse)] = Field(
         default=McpApproval(),
         description="MCP tools that wait for approval: deny, allow, or the names of tools to allow.",
     )
-    dtmf_actions: Annotated[dict[str, KeyAction], NoDecode, _read_by(parse_key_actions)] = Field(
+    dtmf_actions: Annotated[dict[str, KeyAction], NoDecode, read_by(parse_key_actions)] = Field(
         default={}, description="DTMF keys that act without the agent: 0=transfer:operator,*=hangup."
     )
     dtmf_timeout: float = Field(
@@ -248,7 +241,7 @@ class Settings(BaseModel):
         default=None,
         description="Folder for flight recordings, to reproduce faults; unset: nothing is recorded.",
     )
-    flight_keep: Annotated[FlightKeep, _AnyCase] = Field(
+    flight_keep: Annotated[FlightKeep, AnyCase] = Field(
         default=FlightKeep.BAD,
         description="bad: keep those of calls that ended badly; all: keep all.",
     )
@@ -259,7 +252,7 @@ class Settings(BaseModel):
         default=7, ge=0, le=36_500, description="Days to keep flight recordings; 0: no limit."
     )
 
-    log_level: Annotated[LogLevel, _AnyCase] = Field(
+    log_level: Annotated[LogLevel, AnyCase] = Field(
         default=LogLevel.INFO, description="debug, info, warning or error."
     )
 
@@ -267,7 +260,7 @@ class Settings(BaseModel):
     @classmethod
     def _without_quotes(cls, value: Any) -> Any:
         # An id or a password in quotes is accepted here, and rejected by every server that receives it.
-        if isinstance(value, str) and len(value) > 1 and value[0] + value[-1] in _QUOTES:
+        if isinstance(value, str) and len(value) > 1 and value[0] + value[-1] in QUOTES:
             raise ValueError(
                 "the value includes quotes: a shell and .env remove quotes, "
                 "`docker run --env-file` doesn't. Remove them"
@@ -294,6 +287,13 @@ class Settings(BaseModel):
         # Anything else would be rejected as a header by an error that shows it.
         if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
             raise ValueError("a key is printable ASCII without blanks")
+        return value
+
+    @field_validator("uuid_secret")
+    @classmethod
+    def _hmac_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[!-~]{32,64}", value.get_secret_value()):
+            raise ValueError("a secret is 32 to 64 printable ASCII characters without blanks")
         return value
 
     @field_validator("elevenlabs_agent_url", "elevenlabs_base_url")

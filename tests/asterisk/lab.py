@@ -25,6 +25,7 @@ from tests.asterisk.installation import OVERLAY, SHIPPED, Installation, Unavaila
 
 SIP_PASSWORD = "lab-phone"
 AMI_PASSWORD = "lab-gateway"
+UUID_SECRET = "0123456789abcdef0123456789abcdef"
 
 HOME_PREFIX = "audiosocket-gw-lab-"
 RTP_PORTS = 40
@@ -143,7 +144,9 @@ class Lab:
         shutil.copytree(self._installation.samples, config)
         for shipped in SHIPPED.glob("*.conf"):
             (config / shipped.name).write_text(shipped.read_text() + self._overlay(shipped.name))
-        shutil.copy(SHIPPED / "entrypoint.sh", config)
+        for script in ("entrypoint.sh", "signed-uuid.sh"):
+            shutil.copy(SHIPPED / script, config)
+        (config / "uuid-secret").write_text(UUID_SECRET + "\n")
         self.recordings.mkdir()
         for path in (self._home, *self._home.rglob("*")):
             os.chown(path, self._installation.user_id, self._installation.group_id)

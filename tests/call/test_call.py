@@ -390,7 +390,9 @@ async def test_a_call_has_its_longest() -> None:
 
 
 async def test_without_a_longest_a_call_goes_on() -> None:
-    async with running_gateway(replace(MANUAL, max_duration_s=86_400.0), max_call_seconds=0) as harness:
+    async with running_gateway(
+        replace(MANUAL, max_duration_s=86_400.0), max_call_seconds=0, no_input_timeout=0
+    ) as harness:
         line, _ = await harness.call()
         async with line:
             await asyncio.sleep(300)

@@ -96,6 +96,7 @@ def test_a_default_in_place_of_a_bad_value_is_no_second_fault(
 ) -> None:
     monkeypatch.setenv("AGENT", "simulator")
     monkeypatch.setenv("HOST", "192.0.2.1")  # not an address of this machine: the default port is as bad
+    monkeypatch.setenv("ALLOWED_PEERS", "any")
     monkeypatch.setenv("PORT", "65536")
     assert main(["serve"]) == EXIT_CONFIGURATION
     (line,) = capsys.readouterr().err.splitlines()
@@ -116,3 +117,16 @@ def test_a_start_that_fails_removes_no_recordings(
     monkeypatch.setenv(f"{room}_MAX_DAYS", "1e9")
     assert main(["serve"]) == EXIT_CONFIGURATION
     assert recording.exists()
+
+
+def test_a_port_that_others_can_reach_needs_a_list_of_who_may_connect(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in the image without settings, or after a move from Agent Voice Response."""
+    monkeypatch.setenv("AGENT", "simulator")
+    monkeypatch.setenv("HOST", "0.0.0.0")
+    monkeypatch.setenv("PORT", "0")
+    assert main(["serve"]) == EXIT_CONFIGURATION
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("audiosocket-gw: HOST='0.0.0.0' ALLOWED_PEERS='': ")
+    assert "set ALLOWED_PEERS to the addresses of your PBXs" in line

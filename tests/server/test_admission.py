@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_network
+from collections.abc import Callable
 
 import pytest
 
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.server.admission import SPARE_CONNECTIONS, Admission
-from audiosocket_gw.server.settings import ServerSettings
+from audiosocket_gw.server.settings import ServerSettings, parse_networks
 
 BOUND = 3 + SPARE_CONNECTIONS
 
 
-def admission(*, refuse_overload: bool = True) -> Admission:
+def admission(
+    allowed_peers: str = "127.0.0.0/8",
+    is_pbx: Callable[[str], bool] | None = None,
+    *,
+    refuse_overload: bool = True,
+    host: str = "127.0.0.1",
+) -> Admission:
     settings = ServerSettings(
-        host="127.0.0.1",
+        host=host,
         port=0,
         max_calls=3,
-        allowed_peers=(ip_network("127.0.0.0/8"),),
+        allowed_peers=tuple(parse_networks(allowed_peers)),
+        uuid_secret=None,
+        uuid_max_age=60.0,
         handshake_timeout=5.0,
         drain_timeout=0.0,
         refuse_overload=refuse_overload,
     )
-    return Admission(settings)
+    return Admission(settings, is_pbx)
 
 
 def test_a_connection_is_admitted_up_to_the_spare_ones() -> None:
@@ -61,3 +69,41 @@ def test_a_call_is_rejected_under_overload_unless_set_otherwise() -> None:
     assert admission().reject_call(0, 0, overloaded=True) is EndReason.OVERLOADED
     assert admission(refuse_overload=False).reject_call(0, 0, overloaded=True) is None
     assert admission().reject_call(3, 3, overloaded=True) is EndReason.GATEWAY_FULL
+
+
+@pytest.mark.parametrize(
+    ("allowed_peers", "host", "guest"),
+    [
+        ("", "127.0.0.1", None),  # the listener is on the loopback
+        ("10.0.0.0/24", "10.0.0.5", "10.0.0.5"),
+        ("10.0.0.0/24,10.0.0.5", "10.0.0.5", None),
+        ("10.0.0.0/24,10.0.0.5", "::ffff:10.0.0.5", None),
+        ("any", "10.0.0.5", "10.0.0.5"),
+        ("any,10.0.0.5", "10.0.0.5", None),
+        ("any,10.0.0.5", "10.0.0.6", "10.0.0.6"),
+        ("any", "2001:db8::5", "2001:db8::/64"),
+        ("2001:db8::5", "2001:db8::5", None),
+        ("10.0.0.0/24", "10.0.0.99", None),  # it has a manager interface
+    ],
+)
+def test_who_is_a_guest(allowed_peers: str, host: str, guest: str | None) -> None:
+    assert admission(allowed_peers, lambda address: address == "10.0.0.99").guest_at(host) == guest
+
+
+@pytest.mark.parametrize(
+    ("allowed_peers", "is_pbx", "calls"),
+    [
+        ("any", None, 2),  # of three places: half of what is left, rounded up
+        ("any,10.0.0.5", None, 1),
+        ("any", lambda _: False, 1),
+    ],
+)
+def test_half_of_the_places_are_reserved_if_there_are_known_pbxs(
+    allowed_peers: str, is_pbx: Callable[[str], bool] | None, calls: int
+) -> None:
+    guests = admission(allowed_peers, is_pbx).guests
+    began = 0
+    while guests.reject("10.0.0.6", 0) is None:
+        guests.begin("10.0.0.6")
+        began += 1
+    assert began == calls

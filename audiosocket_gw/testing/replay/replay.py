@@ -124,7 +124,7 @@ def _settings(
     )
     return replace(
         defaults,
-        call=settings.call,
+        call=replace(settings.call, require_ami_match=False),  # there is no PBX to ask
         control=settings.control,
         tools=settings.tools if run_tools else replace(settings.tools, tools_dir=None),
         hold_audio=settings.hold_audio,
