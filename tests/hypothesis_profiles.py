@@ -15,3 +15,9 @@ settings.register_profile(
 def load() -> None:
     """Take the profile named by ``HYPOTHESIS_PROFILE``."""
     settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def a_part_of_the_examples(parts: int) -> settings:
+    """Return the settings of a test whose examples take long: one of so many ``parts``."""
+    profile = settings.get_current_profile_name()
+    return settings(max_examples=settings.get_profile(profile).max_examples // parts)

@@ -22,6 +22,7 @@ from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES
 from tests.audio.wav_bytes import wav
 from tests.call.driver import HUNG_UP, Driver
 from tests.harness.audio import ramp
+from tests.hypothesis_profiles import a_part_of_the_examples
 
 HOLD_AUDIO = HoldAudioFile.parse(wav(np.full(8_000, 1_000, "<i2")))
 SPEECH = ramp(1_000)
@@ -168,6 +169,7 @@ def _drains_in_time(driver: Driver) -> None:
 
 
 @pytest.mark.hypothesis
+@a_part_of_the_examples(4)  # each plays the limit of the last words, 30 s
 @given(_drivers, _inputs, st.integers(1, 20))
 def test_a_hand_over_waits_for_the_last_words_once_and_not_for_ever(
     driver: Driver, inputs: list[tuple[Any, ...]], pieces: int

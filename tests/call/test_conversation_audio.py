@@ -309,7 +309,7 @@ def test_packets_of_any_length_may_not_come_faster_than_real_time(frame_ms: floa
     while driver.ending is None:
         driver.caller_says(frame)
         sent_ms += frame_ms
-        driver.pass_ms(frame_ms / 3)
+        driver.pass_ms(frame_ms / 8)
         assert sent_ms < 180_000
     assert driver.ending.reason is EndReason.CALLER_PROTOCOL
     assert "real time" in driver.ending.detail

@@ -1,4 +1,4 @@
-"""The ticker on virtual time: hours of frames, and a loop that is held up."""
+"""The ticker on virtual time: minutes of frames, and a loop that is held up."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def dropped_s(caplog: pytest.LogCaptureFixture) -> float:
     return sum(map(int, found)) / 1000
 
 
-async def test_fifty_frames_a_second_for_an_hour(caplog: pytest.LogCaptureFixture) -> None:
+async def test_fifty_frames_a_second_for_ten_minutes(caplog: pytest.LogCaptureFixture) -> None:
     ticker, call = Ticker(), Call()
     with ticker.attach(call.tick):
-        await asyncio.sleep(3600)
-    assert abs(len(call.at) - 180_000) <= 1
+        await asyncio.sleep(600)
+    assert abs(len(call.at) - 30_000) <= 1
     first = call.at[0]
     assert all(abs(at - first - n * PERIOD_S) < 1e-6 for n, at in enumerate(call.at))
     assert dropped_s(caplog) == 0
