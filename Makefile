@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run test bench-test test-forky test-floors check format fuzz asterisk-test container-test bench lock clean
+.PHONY: help demo run test bench-test chaos-test chaos-report test-forky test-floors check format fuzz asterisk-test container-test bench lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -22,11 +22,17 @@ run: $(VENV)/gateway  ## answer Asterisk's calls, with the settings from the env
 JOBS ?= 6
 
 test: $(VENV)/development  ## run all tests that need neither Asterisk nor Docker, and measure coverage
-	$(BIN)/python -m pytest -m "not asterisk and not container and not load" \
+	$(BIN)/python -m pytest -m "not asterisk and not container and not load and not chaos" \
 		--numprocesses=$(JOBS) --dist=worksteal --cov --cov-report=term --cov-fail-under=95
 
 bench-test: $(VENV)/development  ## run the tests of the benchmark, which load the machine for minutes (needs cc)
 	$(BIN)/python -m pytest -m load
+
+chaos-test: $(VENV)/development  ## attack a gateway beside 50 good calls; 15 minutes (needs cc and two cores)
+	$(BIN)/python -m pytest -m chaos
+
+chaos-report: $(VENV)/development  ## write the results of the last chaos-test into docs/reliability.md
+	$(BIN)/python -m tests.chaos.report
 
 test-forky:  ## run the tests on Debian forky's Python, 3.14 (root, Debian; PYTHON=python3.15 for the next one)
 	sh tests/on_forky.sh PYTHON=$(PYTHON)
@@ -63,7 +69,7 @@ lock: $(BIN)/uv  ## update requirements/*.txt: the newest versions that pyprojec
 	UV=$(BIN)/uv PYTHON=$(BIN)/python sh scripts/lock.sh
 
 clean:  ## remove the files of the other targets
-	rm -rf $(VENV) demo-output bench-output build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo-output bench-output chaos-output build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

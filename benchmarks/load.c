@@ -13,8 +13,10 @@
  *   settle=S       after the last call came up; 1
  *   rise=N         from N calls on, measure, and add calls slowly until a fifth more were tried than could be had
  *   speech=S       an agent says this much at once, 200 times as fast as it is heard, and nothing else
+ *   windows=stdin  measure as often, and for as long, as the lines of standard input say: SECONDS at most
  *
- * Prints "steady" when the measured time begins, "over" when it ends, and then the figures as a line of JSON.
+ * Prints "steady" when the measured time begins, "over" when it ends, and then the figures as a line of JSON;
+ * so for each window.
  */
 
 #define _GNU_SOURCE
@@ -43,7 +45,7 @@ struct samples {
 };
 
 struct caller {
-    int fd, up;
+    int fd, up, was_up; /* was_up: when the measured time began */
     uint32_t index, said;
     struct agent *agent; /* known from its first mark on */
     size_t heard;
@@ -71,7 +73,7 @@ static size_t room_per_caller;
 static uint32_t reply_frames = 150;
 static int speed = 4, is_monologue;
 
-static struct samples lateness, to_agent, onset, flush_time, own_lateness;
+static struct samples lateness, gap, to_agent, onset, flush_time, own_lateness;
 static long up_lost, up_repeated, up_unmarked, down_lost, down_repeated, underruns, pings, pongs, gaps_40, gaps_60;
 
 static int measured(int64_t at) { return at >= window_start && at < window_end; }
@@ -487,6 +489,22 @@ static void hang_up(void) {
 
 /* The figures */
 
+static void note_gap(int64_t ns) {
+    add(&gap, ns);
+    gaps_40 += ns > 40 * MS;
+    gaps_60 += ns > 60 * MS;
+}
+
+/* The times between the frames; also before the first one and after the last one, while the call was up. */
+static void note_gaps(const struct caller *caller) {
+    int64_t last = caller->was_up ? window_start : 0;
+    for (size_t k = 0; k < caller->heard; k++) {
+        if (last) note_gap(caller->arrivals[k] - last);
+        last = caller->arrivals[k];
+    }
+    if (last && caller->fd >= 0) note_gap(window_end - last);
+}
+
 /* How late each frame was against the grid of 20 ms on which the earliest of them lies; so drift counts. */
 static void judge(const struct caller *caller, struct samples *rates) {
     int64_t grid = INT64_MAX;
@@ -494,13 +512,8 @@ static void judge(const struct caller *caller, struct samples *rates) {
         int64_t origin = caller->arrivals[k] - (int64_t)k * FRAME_NS;
         if (origin < grid) grid = origin;
     }
-    for (size_t k = 0; k < caller->heard; k++) {
-        add(&lateness, caller->arrivals[k] - (int64_t)k * FRAME_NS - grid);
-        if (k == 0) continue;
-        int64_t gap = caller->arrivals[k] - caller->arrivals[k - 1];
-        gaps_40 += gap > 40 * MS;
-        gaps_60 += gap > 60 * MS;
-    }
+    for (size_t k = 0; k < caller->heard; k++) add(&lateness, caller->arrivals[k] - (int64_t)k * FRAME_NS - grid);
+    note_gaps(caller);
     if (caller->heard > 1)
         add(rates, (int64_t)((double)(caller->heard - 1) * 1000 * MS * MS /
                              (double)(caller->arrivals[caller->heard - 1] - caller->arrivals[0])));
@@ -527,6 +540,7 @@ static void print_figures(double set_up_s, double load) {
     for (int i = 0; i < agent_count; i++) note_flush(agents[i]);
     printf("{");
     print_samples("lateness_ms", &lateness);
+    print_samples("gap_ms", &gap);
     print_samples("caller_to_agent_ms", &to_agent);
     print_samples("onset_ms", &onset);
     print_samples("flush_ms", &flush_time);
@@ -540,6 +554,15 @@ static void print_figures(double set_up_s, double load) {
     printf("\"up_lost\": %ld, \"up_repeated\": %ld, \"up_unmarked\": %ld, ", up_lost, up_repeated, up_unmarked);
     printf("\"down_lost\": %ld, \"down_repeated\": %ld, ", down_lost, down_repeated);
     printf("\"pings\": %ld, \"pongs\": %ld}\n", pings, pongs);
+    fflush(stdout);
+}
+
+/* Forget what was measured, but not how many calls are up and have fallen. */
+static void reset(void) {
+    struct samples *all[] = {&lateness, &gap, &to_agent, &onset, &flush_time, &own_lateness};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) all[i]->count = 0;
+    up_lost = up_repeated = up_unmarked = down_lost = down_repeated = underruns = gaps_40 = gaps_60 = 0;
+    for (int i = 0; i < dialled; i++) callers[i]->heard = 0;
 }
 
 static void announce(const char *moment) {
@@ -555,6 +578,7 @@ static const char *option(int argc, char **argv, const char *name) {
 }
 
 static void measure(int port, int rises, double seconds) {
+    for (int i = 0; i < dialled; i++) callers[i]->was_up = callers[i]->up;
     window_start = now_ns();
     announce("steady");
     if (rises)
@@ -563,6 +587,30 @@ static void measure(int port, int rises, double seconds) {
         go_on_for((int64_t)(seconds * 1000 * MS));
     window_end = now_ns();
     announce("over");
+}
+
+static double load_during(int port, int rises, double seconds) {
+    double cpu = cpu_s();
+    measure(port, rises, seconds);
+    return (cpu_s() - cpu) * 1000 * MS / (double)(window_end - window_start);
+}
+
+/* Measure each window that standard input asks for; until its end. Between two, a call that ends has fallen. */
+static void measure_on_demand(int port, double set_up_s) {
+    char line[64];
+    fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
+    for (ssize_t size; (size = read(STDIN_FILENO, line, sizeof line - 1)) != 0;) {
+        if (size < 0) {
+            go_on_for(ACT_NS);
+            continue;
+        }
+        line[size] = 0;
+        double load = load_during(port, 0, atof(line));
+        print_figures(set_up_s, load);
+        reset();
+        window_start = window_end = INT64_MAX;
+    }
+    window_end = now_ns();
 }
 
 int main(int argc, char **argv) {
@@ -584,9 +632,13 @@ int main(int argc, char **argv) {
 
     double set_up_s = set_up(port, from ? atoi(from) : calls);
     go_on_for((int64_t)((settle ? atof(settle) : 1) * 1000 * MS));
-    double cpu = cpu_s();
-    measure(port, from != NULL, seconds);
-    double load = (cpu_s() - cpu) * 1000 * MS / (double)(window_end - window_start);
+    if (option(argc, argv, "windows")) {
+        announce("up");
+        measure_on_demand(port, set_up_s);
+        hang_up();
+        return 0;
+    }
+    double load = load_during(port, from != NULL, seconds);
     hang_up();
     print_figures(set_up_s, load);
 }

@@ -142,7 +142,7 @@ class GatewayProcess:
             self._process = subprocess.Popen(
                 command, env=environment, cwd=log.parent, stdout=output, stderr=subprocess.STDOUT
             )
-        _place(self._process.pid, core=0)
+        place(self._process.pid, core=0)
 
     @property
     def pid(self) -> int:
@@ -195,7 +195,7 @@ def _listening(port: int) -> bool:
     return False
 
 
-def _place(pid: int, *, core: int) -> None:
+def place(pid: int, *, core: int) -> None:
     """Put a process on a core of its own where there are two, and before others where that is allowed."""
     cores = sorted(os.sched_getaffinity(0))
     if len(cores) > 1:
@@ -206,7 +206,7 @@ def _place(pid: int, *, core: int) -> None:
 
 @contextmanager
 def _gateway(subject: Subject, folder: Path, calls: int, agent_port: int) -> Iterator[GatewayProcess]:
-    port = _free_port()
+    port = free_port()
     certificate = subject.load.certificate
     environment = (
         os.environ
@@ -231,12 +231,12 @@ def _gateway(subject: Subject, folder: Path, calls: int, agent_port: int) -> Ite
         gateway.stop()
 
 
-def _stolen_s() -> float:
+def stolen_time_s() -> float:
     """Return how long the host of this virtual machine has kept its cores from running so far, in all."""
     return int(Path("/proc/stat").read_text().split(maxsplit=9)[8]) / os.sysconf("SC_CLK_TCK")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -257,7 +257,7 @@ def run_trial(
     Raises:
         TrialError: the gateway didn't start, or calls didn't come about.
     """
-    agent_port = _free_port()
+    agent_port = free_port()
     with _gateway(subject, folder, trial.calls, agent_port) as gateway:
         if subject.warm:  # the first call pays for what all calls share
             _measure(gateway, subject.load, agent_port, Trial(1, FIRST_CALL_S), lambda _: None)
@@ -283,18 +283,18 @@ def _measure(
     process = subprocess.Popen(
         [load.program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    _place(process.pid, core=1)
+    place(process.pid, core=1)
     assert process.stdout is not None
     assert process.stderr is not None
     with process:
         try:
             process.stdout.readline()  # "steady"
             gateway.must_run()
-            before = gateway.cpu_s(), gateway.waited_s(), _stolen_s()
+            before = gateway.cpu_s(), gateway.waited_s(), stolen_time_s()
             on_steady(gateway)
             process.stdout.readline()  # "over"
             gateway.must_run()
-            after = gateway.cpu_s(), gateway.waited_s(), _stolen_s()
+            after = gateway.cpu_s(), gateway.waited_s(), stolen_time_s()
             resident_kib = gateway.resident_kib()
             answer = process.stdout.readline()
             if not answer:

@@ -89,6 +89,11 @@ class FakeAsterisk:
         for writer in self._writers:
             writer.write(data)
 
+    @property
+    def unsent(self) -> int:
+        """The bytes that clients have not read yet."""
+        return sum(writer.transport.get_write_buffer_size() for writer in self._writers)
+
     def actions(self, name: str) -> list[Headers]:
         """Return the actions of this name that came in so far."""
         return [action for action in self.received if action["Action"] == name]

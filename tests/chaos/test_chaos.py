@@ -1,0 +1,39 @@
+"""Fifty good calls notice nothing, whatever is done to the gateway beside them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+from tests.chaos import attacks
+from tests.chaos.attack import ATTACKS, Attack
+from tests.chaos.report import FOLDER, record
+from tests.chaos.run import run_attack
+
+pytestmark = [
+    pytest.mark.chaos,
+    pytest.mark.limit(400),
+    pytest.mark.skipif(shutil.which("cc") is None, reason="the good calls are a C program"),
+    pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="gateway and load need a core each"),
+]
+
+assert attacks
+
+MAX_RUNS = 3
+"""A run that fails while the machine is disturbed is repeated, unless the loop was held up: that is measured
+without what others do."""
+
+
+@pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
+async def test_good_calls_do_not_notice(attack: Attack) -> None:
+    folder = FOLDER / attack.name
+    for _ in range(MAX_RUNS):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        outcome = await run_attack(attack, folder)
+        if not outcome.faults or outcome.is_held_up or not outcome.is_disturbed:
+            break
+    record(attack, outcome)
+    assert not outcome.faults
