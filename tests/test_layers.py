@@ -52,6 +52,7 @@ PURE = [
     "elevenlabs.session",
     "ami.certificate",
     "ami.dialplan",
+    "ami.framing",
     "ami.registry",
     "ami.releases",
     "ami.encoding",

@@ -252,14 +252,21 @@ class AmiClient:
             self._say_once(logging.WARNING, "unlisted", _UNLISTED, self.address, refusal)
 
     async def _watch(self, connection: AmiConnection) -> None:
-        """Wait until the connection is lost, and check that it is alive."""
+        """Wait until the connection is lost, and check that it is alive.
+
+        Everything received is a sign of life: Asterisk answers a ping after the events that it queued before.
+        """
         while True:
             await asyncio.wait([connection.lost], timeout=self.timing.ping_interval_s)
             if connection.lost.done():
                 raise ControlError(connection.lost.result())
+            reads = connection.reads
             try:
                 await connection.perform("Ping", {}, self.timing.ping_deadline_s)
             except ControlError as error:
+                is_late = not isinstance(error, AmiActionError) and connection.reads != reads
+                if is_late and not connection.lost.done():
+                    continue
                 connection.cut(f"it is dead: {error}")
                 raise
 

@@ -22,18 +22,24 @@ from panoramisk.message import Message  # type: ignore[import-untyped]
 
 from audiosocket_gw.ami.certificate import is_for_address
 from audiosocket_gw.ami.encoding import decoded
-from audiosocket_gw.ami.registry import Headers
-from audiosocket_gw.errors import ControlError, LocalProtocolError, reason_of
+from audiosocket_gw.ami.framing import MessageBuffer
+from audiosocket_gw.ami.registry import Headers, may_be_useful
+from audiosocket_gw.errors import ControlError, LocalProtocolError, RemoteProtocolError, reason_of
 from audiosocket_gw.runtime.happy_eyeballs import open_socket
 
-SEPARATOR = b"\r\n\r\n"
-GREETING = b"Asterisk Call Manager/"
+TURN_BUDGET = 512
+"""Work in one turn of the event loop, one unit about 2 us; what is left is done in the next turns."""
 
-MAX_MESSAGE_BYTES = 65_536
-"""Asterisk's longest messages, a Status with many variables, are a few kilobytes."""
+READ_COST = 8
+"""Units of a message that is read, and of each `BYTES_PER_READ` of it; one that is discarded costs one."""
 
-MAX_ROWS = 20_000
-"""Rows of one list: more channels than one Asterisk handles."""
+BYTES_PER_READ = 512
+
+MAX_ANSWER_BYTES = 32 * 2**20
+"""Approximate memory of one answer: a list of 8,000 channels, more than one Asterisk handles."""
+
+HEADER_BYTES = 150
+"""Memory of a header in addition to its text."""
 
 MAX_LINE_BYTES = 1_000
 """Asterisk reads lines of at most 1024 bytes, and rejects actions with longer ones."""
@@ -96,23 +102,34 @@ class _Received(Message):  # type: ignore[misc]
         self.headers = headers
 
 
+@dataclass(slots=True)
+class _Pending:
+    """An action whose answer isn't complete, and the approximate memory of what came so far."""
+
+    action: Action
+    size: int = 0
+
+
 class AmiConnection(asyncio.Protocol):
     """A connection, from its first byte to its last. Actions that are unanswered when it is lost have failed.
 
-    ``lost`` is done when the connection is gone; its result says why.
+    ``lost`` is done when the connection is gone; its result says why. ``reads`` counts the signs of life.
     """
 
     def __init__(self, on_event: Callable[[Headers], None]) -> None:
         self._on_event = on_event
         self._transport: asyncio.Transport
-        self._buffer = b""
-        self._greeted = False
+        self._buffer = MessageBuffer()
+        self._working = False
         self._performed = 0
         # Unpredictable, so that no value of a variable can pass for an answer.
         self._action_id_prefix = f"{ACTION_ID_PREFIX}{token_hex(8)}-"
-        self._pending: dict[str, Action] = {}
+        self._ours = self._action_id_prefix.encode()
+        self._pending: dict[str, _Pending] = {}
         self._why_cut = ""
-        self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.reads = 0
+        self.lost: asyncio.Future[str] = self._loop.create_future()
 
     @classmethod
     async def open(
@@ -169,7 +186,7 @@ class AmiConnection(asyncio.Protocol):
             raise ControlError(f"{name}: {self.lost.result()}")
         if self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             raise ControlError(f"{name}: Asterisk doesn't read what is sent to it")
-        self._pending[action.id] = action
+        self._pending[action.id] = _Pending(action)
         try:
             self._transport.write(wire)
             async with asyncio.timeout(deadline_s):
@@ -191,47 +208,64 @@ class AmiConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        if self._greeted or self._greeting():
-            *blocks, self._buffer = self._buffer.split(SEPARATOR)
-            for block in blocks:
-                self._take(block)
-        if len(self._buffer) > MAX_MESSAGE_BYTES:
-            self.cut(f"it sent a message of more than {MAX_MESSAGE_BYTES} bytes")
+        self.reads += 1
+        self._buffer.receive(data)
+        if not self._working:
+            self._work()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        why = self._why_cut or (
+        self._why_cut = why = self._why_cut or (
             f"the connection broke: {reason_of(exc)}" if exc else "Asterisk closed the connection"
         )
         self.lost.set_result(why)
-        for action in tuple(self._pending.values()):
-            self._fail(action, f"unanswered, {why}")
+        for pending in tuple(self._pending.values()):
+            self._fail(pending.action, f"unanswered, {why}")
 
     # Input
 
-    def _greeting(self) -> bool:
-        """Take the first line, which ends in a single CR LF; return whether it is complete."""
-        line, end, rest = self._buffer.partition(b"\r\n")
-        if not line.startswith(GREETING[: len(line)]) or (end and not line.startswith(GREETING)):
-            self.cut(f"the peer is not an Asterisk manager: {line[:40]!r}")
-        elif end:
-            self._greeted, self._buffer = True, rest
-        return self._greeted
+    def _work(self) -> None:
+        """Take messages within the budget of a turn, and none from the network while some are left.
 
-    def _take(self, block: bytes) -> None:
-        headers = _headers(decoded(block))
-        if "Event" not in headers and "Response" not in headers:
-            return
-        action = self._pending.get(headers.get("ActionID", ""))
-        if action is None:
-            if "Event" in headers:
+        asyncio delivers up to 256 KiB at once: 20,000 messages of a flood.
+        """
+        budget = TURN_BUDGET
+        try:
+            while budget > 0 and not self._why_cut:
+                message = self._buffer.take()
+                if message is None:
+                    self._set_working(False)
+                    return
+                budget -= self._take(message)
+        except RemoteProtocolError as error:
+            self.cut(str(error))
+        if not self._why_cut:
+            self._set_working(True)
+            self._loop.call_soon(self._work)
+
+    def _set_working(self, working: bool) -> None:
+        if working != self._working:
+            self._working = working
+            (self._transport.pause_reading if working else self._transport.resume_reading)()
+
+    def _take(self, message: bytes) -> int:
+        """Read a message; return its cost."""
+        if self._ours not in message and not may_be_useful(message):
+            self._on_event({})  # for those who count them
+            return 1
+        headers = _headers(decoded(message))
+        if "Event" in headers or "Response" in headers:
+            pending = self._pending.get(headers.get("ActionID", ""))
+            if pending is not None:
+                pending.size += len(message) + HEADER_BYTES * len(headers)
+                self._answer(pending, headers)
+            elif "Event" in headers:
                 self._on_event(headers)
-        else:
-            self._answer(action, headers)
+        return READ_COST * (1 + len(message) // BYTES_PER_READ)
 
-    def _answer(self, action: Action, headers: Headers) -> None:
-        if len(action.responses) > MAX_ROWS:
-            self._fail(action, f"more than {MAX_ROWS} rows")
+    def _answer(self, pending: _Pending, headers: Headers) -> None:
+        action = pending.action
+        if pending.size > MAX_ANSWER_BYTES:
+            self._fail(action, f"an answer of more than {MAX_ANSWER_BYTES >> 20} MiB")
             return
         try:
             if action.add_message(_Received(headers)):

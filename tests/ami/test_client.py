@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
 
@@ -23,7 +24,9 @@ from pydantic import SecretStr
 from audiosocket_gw.ami import connection as connection_module
 from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.client import AmiClient, AmiTiming
-from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, MAX_MESSAGE_BYTES, AmiActionError, AmiConnection
+from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, TURN_BUDGET, AmiActionError, AmiConnection
+from audiosocket_gw.ami.framing import GREETING, MAX_MESSAGE_BYTES
+from audiosocket_gw.ami.registry import Headers
 from audiosocket_gw.errors import ControlError, LocalProtocolError
 from tests.ami.recorded import CALL
 from tests.harness.fake_asterisk import DENIED, PASSWORD, TIMING, FakeAsterisk, fake_asterisk
@@ -354,10 +357,10 @@ async def test_user_that_may_not_list_the_channels(caplog: pytest.LogCaptureFixt
 
 
 async def test_list_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connection_module, "MAX_ROWS", 3)
+    monkeypatch.setattr(connection_module, "MAX_ANSWER_BYTES", 2**20)
     async with fake_asterisk() as fake, connection(fake) as client:
-        fake.channels = {str(number): {"Channel": str(number)} for number in range(10)}
-        with pytest.raises(ControlError, match="CoreShowChannels: more than 3 rows"):
+        fake.channels = {str(number): {"Channel": str(number)} for number in range(5_000)}
+        with pytest.raises(ControlError, match="CoreShowChannels: an answer of more than 1 MiB"):
             await client.perform("CoreShowChannels", {})
         assert (await client.perform("Ping", {})).headers["Response"] == "Success"
 
@@ -492,6 +495,77 @@ async def test_flood_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
         while client.registry.channel_of(last) is None:
             await client.wait_for_update()
     assert caplog.text.count("Asterisk sends the events of all calls") == 1
+
+
+class _Paused(_Wire):
+    """Counts how often reading was paused and resumed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses = self.resumes = 0
+
+    def pause_reading(self) -> None:
+        self.pauses += 1
+
+    def resume_reading(self) -> None:
+        self.resumes += 1
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b"Event: x\r\n\r\n",
+        b"Event: Hangup\r\n\r\n",
+        b"\r\n\r\n",
+        b"Event: Newexten\r\nAppData: AudioSocket\r\n\r\n",
+    ],
+)
+async def test_flood_takes_little_of_each_turn(event: bytes) -> None:
+    """All of it is read, in order, and nothing more from the network meanwhile."""
+    events: list[Headers] = []
+    connection = AmiConnection(events.append)
+    wire = _Paused()
+    connection.connection_made(wire)
+    connection.data_received(GREETING + b"11.0.0\r\n")
+    pong = asyncio.ensure_future(connection.perform("Ping", {}, 30))
+    await asyncio.sleep(0)
+    count = 262_144 // len(event)
+    answer = f"Response: Success\r\nActionID: {next(iter(connection._pending))}\r\n\r\n"
+    connection.data_received(event * count + answer.encode())
+    handled = [len(events)]
+    while not wire.resumes:
+        assert wire.pauses == 1
+        assert not pong.done()
+        await asyncio.sleep(0)
+        handled.append(len(events))
+    assert max(after - before for before, after in pairwise(handled)) <= TURN_BUDGET
+    assert handled[0] <= TURN_BUDGET
+    assert len(events) == (count if event.strip() else 0)
+    assert (await pong).headers["Response"] == "Success"
+
+
+async def test_nothing_of_a_flood_is_told_after_the_connection_is_lost() -> None:
+    events: list[Headers] = []
+    connection = AmiConnection(events.append)
+    connection.connection_made(_Paused())
+    connection.data_received(GREETING + b"11.0.0\r\n" + b"Event: x\r\n\r\n" * 10_000)
+    told = len(events)
+    connection.connection_lost(None)
+    await asyncio.sleep(0.1)
+    assert len(events) == told
+
+
+async def test_late_pong_behind_a_flood_is_no_lost_connection(caplog: pytest.LogCaptureFixture) -> None:
+    timing = replace(TIMING, ping_interval_s=1, ping_deadline_s=1)
+    async with fake_asterisk() as fake, connection(fake, timing) as client:
+        fake.unanswered.add("Ping")
+        for _ in range(20):
+            fake.say("Event: x")
+            await asyncio.sleep(0.5)
+        assert fake.logins == 1
+        assert client.connected
+        await disconnected(client)
+    assert "Ping: no answer from Asterisk in 1 s" in caplog.text
 
 
 # Asterisk stops

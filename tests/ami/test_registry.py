@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audiosocket_gw.ami.registry import Channel, ChannelRegistry, Headers, uuids_named_by
+from audiosocket_gw.ami.registry import (
+    Channel,
+    ChannelRegistry,
+    Headers,
+    may_be_useful,
+    uuids_named_by,
+)
 from tests.ami.recorded import CALL, recording
 
 CALLER = {
@@ -236,3 +242,30 @@ def test_any_list_can_be_learnt(history: list[Headers], rows: list[Headers]) -> 
     assert len(known_calls(registry, CALLS)) <= 3
     registry.clear()
     assert not known_calls(registry, CALLS)
+
+
+# Events by their bytes
+
+
+@given(
+    st.fixed_dictionaries(
+        {"Event": st.sampled_from(["Newexten", "Rename", "Hangup", "NewExten", "Newstate", "x"])},
+        optional={
+            "Application": st.sampled_from(["AudioSocket", "Dial", "TryExec", "NoOp"]),
+            "AppData": st.sampled_from([f"{CALL},h", f"AudioSocket({CALL},h)", f"AudioSocket/h/{CALL}", ""]),
+            "Newname": st.just("PJSIP/2-2"),
+        },
+    )
+)
+def test_no_useful_event_is_discarded_by_its_bytes(event: Headers) -> None:
+    registry = ChannelRegistry()
+    registry.apply(newexten(CALL))
+    wire = "\r\n".join(f"{name}: {value}" for name, value in event.items()).encode()
+    assert may_be_useful(wire) or not registry.apply({"Uniqueid": "1.1", **event})
+
+
+@pytest.mark.parametrize(
+    "event", [b"Event: VarSet\r\nVariable: x", b"Event: Newexten\r\nApplication: NoOp", b"Event: x"]
+)
+def test_events_of_other_calls_are_discarded_by_their_bytes(event: bytes) -> None:
+    assert not may_be_useful(event)
