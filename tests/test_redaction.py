@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from audiosocket_gw.elevenlabs import client_messages, messages
 from audiosocket_gw.errors import RemoteProtocolError
 from audiosocket_gw.flight.agent_message import give_message, take_message
-from audiosocket_gw.redaction import PIECE, mask_json, mask_numbers, mask_text
+from audiosocket_gw.redaction import CUT, MAX_TEXT, OVERLAP, PIECE, mask_json, mask_numbers, mask_text
 
 separators = st.sampled_from(
     [
@@ -265,6 +265,67 @@ def test_a_secret_that_is_spoken_is_masked_in_the_alignment_too() -> None:
     assert mask_json({"parameters": {"groups": ["079", "123", "4567"]}}) == {
         "parameters": {"groups": ["###", "###", "####"]}
     }
+
+
+# Large texts
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 2**20, "pin key " * 2**17, "1" * 2**20, '{"a": "' + "x" * 2**20 + '"}']
+)
+def test_only_the_beginning_of_a_large_text_is_kept(text: str) -> None:
+    masked = mask_json({"a": text})["a"]
+    assert masked.endswith(CUT)
+    assert MAX_TEXT // 2 < len(masked) <= MAX_TEXT + len(CUT)
+
+
+@given(st.integers(0, OVERLAP), secrets)
+def test_a_secret_at_the_cut_does_not_show(before: int, secret: str) -> None:
+    text = "x" * (MAX_TEXT - before - 8) + f" password={secret} https://bob:{secret}@host " + "y" * MAX_TEXT
+    assert secret not in mask_text(text)
+
+
+@given(st.integers(-40, 40))
+def test_a_secret_between_pieces_is_masked(place: int) -> None:
+    text = "x" * (PIECE + place) + " password=hunter2 " + "x" * PIECE
+    assert "hunter2" not in mask_text(text)
+
+
+def test_a_large_message_is_not_parsed() -> None:
+    """A megabyte of small members would hold Python's lock for a tenth of a second."""
+    message = b'{"type":"x","members":[' + b"{}," * 400_000 + b"{}]}"
+    recorded = take_message(0, message)
+    assert recorded.text.startswith(b'{"type":"x","members":[{},{}')
+    assert len(recorded.text) <= MAX_TEXT + len(CUT)
+
+
+@pytest.mark.parametrize("slash", ["/", "\\/"])
+def test_a_large_audio_message_keeps_its_audio(slash: str) -> None:
+    audio = bytes(range(256)) * 4_096
+    encoded = b64encode(audio).decode().replace("/", slash)
+    text = '{"audio_event":{"audio_base_64":"%s","event_id":3},"type":"audio"}'
+    recorded = take_message(0, (text % encoded).encode())
+    assert recorded.audio == audio
+    assert recorded.text.decode() == text % ""
+    assert messages.parse(give_message(recorded)) == messages.parse((text % encoded).encode())
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        '{"audio_base_64":"%s","event_id":3,"audio_base_64":"QUJD"}',
+        '{"event":{"audio_base_64":"%s"},"event_id":3}',
+        '{"audio_base_64":"%s!","event_id":3}',
+        '{"audio_base_64":"%s',
+        '{"audio_base_64":["%s"]}',
+        '{"audio_base_64" "%s"}',
+    ],
+)
+def test_what_only_looks_like_audio_is_recorded_as_text(event: str) -> None:
+    message = f'{{"audio_event":{event % ("QUJD" * MAX_TEXT)},"type":"audio"}}'.encode()
+    recorded = take_message(0, message)
+    assert recorded.audio is None
+    assert len(recorded.text) <= MAX_TEXT + len(CUT)
 
 
 # Agents' messages, masked and given again

@@ -9,17 +9,24 @@ from typing import Any
 from audiosocket_gw.elevenlabs.messages import decode_audio
 from audiosocket_gw.errors import RemoteProtocolError
 from audiosocket_gw.flight.format import AgentMessage, FlightError
-from audiosocket_gw.redaction import mask_json, mask_text
+from audiosocket_gw.redaction import MAX_TEXT, OVERLAP, mask_json, mask_text
+
+_AUDIO_KEY = b'"audio_base_64"'
 
 
 def take_message(at_us: int, message: bytes) -> AgentMessage:
     """Record a message from the agent.
 
-    A message that isn't JSON is masked and stays invalid: it may be what ended the call.
+    A message that isn't JSON is masked and stays invalid: it may be what ended the call. Of a message that
+    has more than `MAX_TEXT` bytes without its audio only the beginning is recorded, as text: parsing and
+    masking it would block the calls.
     """
+    text, encoded = _cut_out_audio(message) if len(message) > MAX_TEXT else (message, "")
+    if len(text) > MAX_TEXT:
+        return AgentMessage(at_us, mask_bytes(message))
     try:
-        content = json.loads(message)
-        audio = _take_audio(content)
+        content = json.loads(text)
+        audio = _take_audio(content, encoded)
         return AgentMessage(at_us, json.dumps(mask_json(content), separators=(",", ":")).encode(), audio)
     except (ValueError, RecursionError):
         return AgentMessage(at_us, mask_bytes(message))
@@ -43,22 +50,43 @@ def give_message(recorded: AgentMessage) -> bytes:
 
 def mask_bytes(text: bytes) -> bytes:
     """Mask bytes that may be text in any encoding; only the masked bytes change."""
+    text = text[: 4 * (MAX_TEXT + OVERLAP)]  # a character has at most 4 bytes; `mask_text` cuts the rest
     return mask_text(text.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
-def _take_audio(content: Any) -> bytes | None:
-    """Take the audio out of a message, if it can be restored exactly."""
+def _cut_out_audio(message: bytes) -> tuple[bytes, str]:
+    """Return a message with an empty string for its audio, and the audio, as base64."""
+    key = message.find(_AUDIO_KEY)
+    start = message.find(b'"', key + len(_AUDIO_KEY)) + 1
+    stop = message.find(b'"', start)
+    if key < 0 or start == 0 or stop < 0:
+        return message, ""
+    try:
+        return message[:start] + message[stop:], message[start:stop].decode("ascii").replace("\\/", "/")
+    except UnicodeDecodeError:
+        return message, ""
+
+
+def _take_audio(content: Any, cut_out: str) -> bytes | None:
+    """Take the audio out of a message, if it can be restored exactly.
+
+    Raises:
+        ValueError: what was cut out is not the message's audio.
+    """
     event = content.get("audio_event") if isinstance(content, dict) else None
-    if not isinstance(event, dict):
-        return None
-    encoded = event.get("audio_base_64")
+    encoded = event.get("audio_base_64") if isinstance(event, dict) else None
+    if cut_out and encoded != "":
+        raise ValueError("another member has the name of the audio")
+    encoded = cut_out or encoded
     if not encoded or not isinstance(encoded, str):
         return None
     try:
         audio = decode_audio(encoded)
     except RemoteProtocolError:
-        return None
-    if not audio:
+        audio = b""
+    if cut_out and not audio:
+        raise ValueError("the audio is not base64")
+    if not audio or event is None:
         return None
     event["audio_base_64"] = ""
     return audio

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -30,14 +31,6 @@ class Limits:
         return cls(megabytes * 1_000_000 or None, timedelta(days=days) if days else None)
 
 
-@dataclass(slots=True)
-class _Call:
-    name: str
-    dated: float
-    paths: list[Path] = field(default_factory=list)
-    size: int = 0
-
-
 class Retention:
     """Keeps the files of calls in ``directory`` within limits.
 
@@ -56,54 +49,67 @@ class Retention:
         """
         if self._limits == Limits():
             return
-        calls = self._calls()
-        removed = [call for call in self._surplus(calls, spared, now or datetime.now(UTC)) if _remove(call)]
+        sizes, heap = self._calls()
+        removed = removed_bytes = 0
+        for name in self._surplus(sizes, heap, spared, (now or datetime.now(UTC)).timestamp()):
+            if self._remove(name):
+                removed += 1
+                removed_bytes += sizes[name]
         if removed:
-            megabytes = sum(call.size for call in removed) / 1e6
-            logger.info("%s: removed %d old calls, %.1f MB", self._directory, len(removed), megabytes)
+            logger.info("%s: removed %d old calls, %.1f MB", self._directory, removed, removed_bytes / 1e6)
 
-    def _surplus(self, calls: list[_Call], spared: Collection[str], now: datetime) -> Iterator[_Call]:
+    def _surplus(
+        self, sizes: dict[str, int], heap: list[tuple[float, str]], spared: Collection[str], now: float
+    ) -> Iterator[str]:
+        """Yield the names of the calls to remove, the oldest first."""
         max_age, max_bytes = self._limits.max_age, self._limits.max_bytes
-        size = sum(call.size for call in calls)
-        for call in calls:
-            if call.name in spared:
-                continue
-            too_old = max_age is not None and now.timestamp() - call.dated > max_age.total_seconds()
-            if too_old or (max_bytes is not None and size > max_bytes):
-                size -= call.size
-                yield call
+        size = sum(sizes.values())
+        while heap:
+            dated, name = heapq.heappop(heap)
+            too_old = max_age is not None and now - dated > max_age.total_seconds()
+            if not (too_old or (max_bytes is not None and size > max_bytes)):
+                return  # and so is none of the younger ones
+            if name not in spared:
+                size -= sizes[name]
+                yield name
 
-    def _calls(self) -> list[_Call]:
-        """Return the calls, the oldest first."""
-        calls: dict[str, _Call] = {}
+    def _calls(self) -> tuple[dict[str, int], list[tuple[float, str]]]:
+        """Return the size of each call, by name, and a heap of their dates.
+
+        There may be 100,000. Python's lock is held only for moments: nothing is sorted, and there are no
+        objects that the garbage collector would have to visit.
+        """
+        sizes: dict[str, int] = {}
+        dates: dict[str, float] = {}
         try:
             with os.scandir(self._directory) as entries:
                 for entry in entries:
-                    self._note(entry, calls)
+                    self._note(entry, sizes, dates)
         except OSError as error:
             logger.warning("%s can't be read, nothing is removed: %s", self._directory, error.strerror)
-        return sorted(calls.values(), key=lambda call: (call.dated, call.name))
+        heap = [(dated, name) for name, dated in dates.items()]
+        heapq.heapify(heap)
+        return sizes, heap
 
-    def _note(self, entry: os.DirEntry[str], calls: dict[str, _Call]) -> None:
+    def _note(self, entry: os.DirEntry[str], sizes: dict[str, int], dates: dict[str, float]) -> None:
         name, _, extension = entry.name.rpartition(".")
         started = started_on(name) if f".{extension}" in self._suffixes else None
         if started is None or not entry.is_file(follow_symlinks=False):
             return
-        call = calls.setdefault(name, _Call(name, started.timestamp()))
-        call.paths.append(Path(entry.path))
         try:
             status = entry.stat(follow_symlinks=False)
-            call.size += status.st_size
-            call.dated = max(call.dated, status.st_mtime)
         except FileNotFoundError:  # another process removed it
-            call.paths.pop()
+            return
+        sizes[name] = sizes.get(name, 0) + status.st_size
+        dates[name] = max(dates.get(name, started.timestamp()), status.st_mtime)
 
-
-def _remove(call: _Call) -> bool:
-    try:
-        for path in call.paths:
-            path.unlink(missing_ok=True)
-    except OSError as error:
-        logger.warning("%s can't be removed: %s", error.filename, error.strerror)
-        return False
-    return True
+    def _remove(self, name: str) -> bool:
+        try:
+            for suffix in self._suffixes:
+                path = self._directory / f"{name}{suffix}"
+                if path.is_file() and not path.is_symlink():
+                    path.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("%s can't be removed: %s", error.filename, error.strerror)
+            return False
+        return True

@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 import textwrap
+import tracemalloc
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -131,6 +133,44 @@ def test_nothing_else_is_touched(tmp_path: Path) -> None:
     sweep(tmp_path, Limits(0, timedelta(0)))
     assert names(tmp_path) == {*others, f"{folder}.wav", f"{link}.wav", "outside"}
     assert target.exists()
+
+
+class _Listing:
+    """The folder of a year, without its files: what `os.scandir` returns."""
+
+    def __init__(self, directory: Path, count: int) -> None:
+        self._directory, self._count = directory, count
+
+    def __enter__(self) -> Iterator[_ListedFile]:
+        return (_ListedFile(self._directory, number) for number in range(self._count))
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class _ListedFile:
+    def __init__(self, directory: Path, number: int) -> None:
+        self.name = f"{call_name(UUID(int=number), NOW - timedelta(seconds=number))}.wav"
+        self.path = str(directory / self.name)
+
+    def is_file(self, *, follow_symlinks: bool) -> bool:
+        return not follow_symlinks
+
+    def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+        return os.stat_result((0o100600, 0, 0, 0, 0, 0, 1_000, 0, 0, 0))
+
+
+def test_a_large_folder_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object for each file would also be work for the garbage collector, which holds Python's lock."""
+    count = 20_000
+    retention = Retention(tmp_path, SUFFIXES, Limits(max_bytes=count * 1_000))
+    monkeypatch.setattr(os, "scandir", lambda directory: _Listing(directory, count))
+    tracemalloc.start()
+    try:
+        retention.sweep(now=NOW)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 500 * count
 
 
 def test_other_suffixes_are_other_peoples(tmp_path: Path) -> None:
