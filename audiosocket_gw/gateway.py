@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import resource
 import shlex
 import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -31,6 +30,7 @@ from audiosocket_gw.flight.recorder import FlightRecorder
 from audiosocket_gw.flight.settings import FlightKeep
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.recording.recorder import Recorder
+from audiosocket_gw.runtime.descriptors import raise_descriptor_limit
 from audiosocket_gw.runtime.event_loop import backlog_of
 from audiosocket_gw.runtime.load import Load
 from audiosocket_gw.runtime.proxies import create_http_client_for_tools, warn_of_unused_proxy
@@ -47,7 +47,10 @@ from audiosocket_gw.tools.builtin import load_tools
 logger = logging.getLogger("audiosocket_gw.gateway")
 
 MAX_THREADS = 64
-OTHER_DESCRIPTORS = 64
+MAX_KEPT_ALIVE = 20
+"""Idle connections to the REST hosts: enough for the next calls, after hundreds that began together."""
+
+OTHER_DESCRIPTORS = 64 + MAX_KEPT_ALIVE
 """Open files and sockets in addition to those of calls."""
 
 
@@ -111,7 +114,7 @@ class Gateway:
                     verify=opened.ssl_context,
                     timeout=None,
                     trust_env=False,
-                    limits=httpx.Limits(max_connections=None),
+                    limits=httpx.Limits(max_connections=None, max_keepalive_connections=MAX_KEPT_ALIVE),
                 )
             )
             # A separate client: slow tools must not delay the connections to agents.
@@ -282,19 +285,19 @@ async def _try_to_listen(settings: ServerSettings) -> None:
 
 
 def _raise_descriptor_limit(settings: GatewaySettings) -> None:
-    """Raise the limit of open files to what the calls need: two sockets each, and the files of recordings.
+    """Raise the limit of open files to what the calls need.
+
+    Each has its two sockets, and while it is set up also those of the requests for a signed URL and to the
+    agent URL: all calls may be set up at the same time.
 
     Raises:
         ConfigurationError: the hard limit doesn't allow that many.
     """
+    agent = settings.agent
+    each = 2 + (agent.elevenlabs_api_key is not None) + (agent.elevenlabs_agent_url is not None)
+    each += 2 * (settings.recording.record_dir is not None) + (settings.flight.flight_dir is not None)
     max_calls = settings.server.max_calls
-    recorded, kept = settings.recording.record_dir is not None, settings.flight.flight_dir is not None
-    needed = (2 + 2 * recorded + kept) * max_calls + SPARE_CONNECTIONS + OTHER_DESCRIPTORS
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and needed > hard:
-        raise ConfigurationError(
-            f"MAX_CALLS={max_calls}: needs {needed} open files, this process may have {hard}. "
-            "Lower MAX_CALLS, or raise the limit (ulimit -Hn, or LimitNOFILE= in the systemd unit)."
-        )
-    if soft != resource.RLIM_INFINITY and soft < needed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    others = SPARE_CONNECTIONS + OTHER_DESCRIPTORS
+    raise_descriptor_limit(
+        each * max_calls + others, f"MAX_CALLS={max_calls}, {each} open files a call and {others} others"
+    )

@@ -14,8 +14,9 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.gateway import Gateway
+from audiosocket_gw.gateway import Gateway, find_faults
 from audiosocket_gw.protocol.audiosocket import Hangup
+from audiosocket_gw.runtime.descriptors import ROOM
 from audiosocket_gw.settings import AgentKind, GatewaySettings, Settings
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp
@@ -132,24 +133,36 @@ async def test_too_many_calls_for_the_file_limit_is_a_configuration_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 512))
-    with pytest.raises(ConfigurationError, match="MAX_CALLS=500: needs 1164 open files"):
+    with pytest.raises(ConfigurationError, match=r"MAX_CALLS=500, 2 open files a call .*: needs 1184"):
         async with Gateway(GatewaySettings.of(Settings(elevenlabs_agent_id="agent", port=0))):
             pass
 
 
-async def test_the_file_limit_is_raised_as_far_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("more", "each"),
+    [
+        ({}, 2),
+        ({"elevenlabs_api_key": "key"}, 3),
+        ({"elevenlabs_api_key": "key", "elevenlabs_agent_url": "https://agents.example"}, 4),
+        ({"record_dir": "calls", "flight_dir": "flights"}, 5),
+    ],
+)
+async def test_every_socket_and_file_of_a_call_is_counted(
+    more: dict[str, Any], each: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 600))
+    settings = GatewaySettings.of(Settings(elevenlabs_agent_id="agent", port=0, max_calls=1_000, **more))
+    (fault,) = await find_faults(settings)
+    assert f"MAX_CALLS=1000, {each} open files a call and 184 others: needs {each * 1_000 + 184} " in fault
+
+
+@pytest.mark.parametrize(
+    ("hard", "wanted"), [(4_096, 4_096), (1_048_576, ROOM), (resource.RLIM_INFINITY, ROOM)]
+)
+async def test_the_file_limit_is_raised(hard: int, wanted: int, monkeypatch: pytest.MonkeyPatch) -> None:
     raised: list[tuple[int, int]] = []
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
     async with Gateway(GatewaySettings.of(Settings(elevenlabs_agent_id="agent", port=0))):
-        assert raised == [(1164, 4096)]
-
-
-async def test_records_need_files_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    raised: list[tuple[int, int]] = []
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 4096))
-    monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
-    records: dict[str, Any] = {"record_dir": tmp_path / "calls", "flight_dir": tmp_path / "flights"}
-    settings = Settings(elevenlabs_agent_id="agent", port=0, max_calls=100, **records)
-    async with Gateway(GatewaySettings.of(settings)):
-        assert raised == [(5 * 100 + 164, 4096)]
+        assert raised == [(wanted, hard)]
