@@ -9,7 +9,7 @@ import shlex
 import ssl
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -42,7 +42,7 @@ from audiosocket_gw.server.settings import ServerSettings
 from audiosocket_gw.settings import GatewaySettings
 from audiosocket_gw.tap import OpenTap
 from audiosocket_gw.tools import ToolRegistry
-from audiosocket_gw.tools.builtin import load_tools
+from audiosocket_gw.tools.workers import opened_tools
 
 logger = logging.getLogger("audiosocket_gw.gateway")
 
@@ -101,11 +101,11 @@ class Gateway:
 
     @asynccontextmanager
     async def _call_context(self) -> AsyncIterator[CallContext]:
-        # Threads for host look-ups and tools' blocking functions; with too few, calls would wait.
+        # Threads for host look-ups; with too few, calls would wait. Tools have their own (`Bulkhead`).
         asyncio.get_running_loop().set_default_executor(self.threads)
         settings = self._settings
         async with AsyncExitStack() as stack:
-            opened = await open_resources(settings, stack.enter_context(ExitStack()))
+            opened = await open_resources(settings, await stack.enter_async_context(AsyncExitStack()))
             if settings.embedded_agent:
                 raise ConfigurationError("AGENT=simulator: the command `serve` alone has an embedded agent")
             # Without proxies from the environment, which the WebSocket couldn't use.
@@ -175,7 +175,7 @@ class Opened:
     taps: tuple[OpenTap, ...]
 
 
-async def open_resources(settings: GatewaySettings, stack: ExitStack) -> Opened:
+async def open_resources(settings: GatewaySettings, stack: AsyncExitStack) -> Opened:
     """Read the files and open the folders that the settings name; ``stack`` closes them.
 
     Raises:
@@ -194,7 +194,7 @@ async def open_resources(settings: GatewaySettings, stack: ExitStack) -> Opened:
         with faults.collected():
             address.ssl_context()
     with faults.collected():
-        tools = load_tools(settings.tools.tool_timeout, settings.tools.tools_dir)
+        tools = await stack.enter_async_context(opened_tools(settings.tools, settings.tls_ca_file))
     with faults.collected():
         hold_audio_file = _hold_audio_file(settings.hold_audio)
     taps = []
@@ -218,7 +218,7 @@ async def find_faults(settings: GatewaySettings) -> list[str]:
         flight=replace(settings.flight, flight_max_mb=0, flight_max_days=0),
     )
     try:
-        with ExitStack() as stack:
+        async with AsyncExitStack() as stack:
             await open_resources(settings, stack)
     except ConfigurationError as error:
         return str(error).splitlines()

@@ -12,12 +12,16 @@ before it runs timers; this loop serves some. What is left is read later in larg
 from __future__ import annotations
 
 import asyncio
+import logging
 import selectors
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
+from audiosocket_gw.runtime.bulkhead import current_bulkhead
 from audiosocket_gw.runtime.dns import SharedLookups
+
+logger = logging.getLogger("audiosocket_gw.runtime")
 
 GATHER_S = 0.0004
 """Time between a poll that found something and the next one. With little load, the next one is later
@@ -25,6 +29,9 @@ anyway."""
 
 MOST_AT_ONCE = 64
 """Sockets that are served before the timers run again: a millisecond, at 10 to 20 us each."""
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 Ready = list[tuple[selectors.SelectorKey, int]]
 
@@ -80,7 +87,11 @@ class CoalescingSelector(selectors.DefaultSelector):
 
 
 class GatewayEventLoop(asyncio.SelectorEventLoop):
-    """Polls its sockets with a `CoalescingSelector`, and looks hosts up with `SharedLookups`."""
+    """Polls its sockets with a `CoalescingSelector`, and looks hosts up with `SharedLookups`.
+
+    Code behind a `Bulkhead` uses the threads of the bulkhead in place of the default executor, also for
+    look-ups, and can neither stop the loop nor end it with SystemExit or KeyboardInterrupt.
+    """
 
     def __init__(self, selector: CoalescingSelector | None = None) -> None:
         self._coalescing = selector or CoalescingSelector()
@@ -96,7 +107,25 @@ class GatewayEventLoop(asyncio.SelectorEventLoop):
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
     ) -> Any:
         lookup = super().getaddrinfo(host, port, family=family, type=type, proto=proto, flags=flags)
-        return await self._lookups.ask((host, port, family, type, proto, flags), lookup)
+        return await self._lookups.ask((current_bulkhead(), host, port, family, type, proto, flags), lookup)
+
+    def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        if executor is None and (bulkhead := current_bulkhead()) is not None:
+            executor = bulkhead.threads
+        return super().run_in_executor(executor, func, *args)
+
+    def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
+        bulkhead = current_bulkhead()
+        if bulkhead is not None and asyncio.iscoroutine(coro):
+            coro = bulkhead.contain(coro)
+        return super().create_task(coro, **options)
+
+    def stop(self) -> None:
+        bulkhead = current_bulkhead()
+        if bulkhead is None:
+            super().stop()
+        else:
+            logger.error("%s tried to stop the event loop, and with it all calls: ignored", bulkhead.name)
 
 
 def backlog_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:

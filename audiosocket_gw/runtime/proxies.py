@@ -17,19 +17,29 @@ from urllib.request import getproxies_environment, proxy_bypass
 
 import httpx
 
+from audiosocket_gw.runtime.http_pools import LIMITS, PoolPerHost
+
 logger = logging.getLogger("audiosocket_gw.runtime")
 
 _CREDENTIALS = re.compile(r"^(\w+://)?.*@")
 
 
 def create_http_client_for_tools(context: ssl.SSLContext) -> httpx.AsyncClient:
-    """Return the HTTP client of tools, which uses the environment's proxies if they are usable."""
+    """Return the HTTP client of tools: with a pool per host, and the environment's proxies if they are
+    usable.
+    """
+    uses_proxies = True
     try:
-        return httpx.AsyncClient(verify=context)
+        httpx.AsyncClient(verify=context)
     except (ImportError, ValueError, httpx.InvalidURL):
         bad = ", ".join(_bad_proxies(context)) or _variable("NO_PROXY")
         logger.warning("tools' HTTP requests go without a proxy: %s can't be used", bad)
-        return httpx.AsyncClient(verify=context, trust_env=False)
+        uses_proxies = False
+
+    def create() -> httpx.AsyncClient:
+        return httpx.AsyncClient(verify=context, trust_env=uses_proxies, limits=LIMITS)
+
+    return httpx.AsyncClient(transport=PoolPerHost(create))
 
 
 def warn_of_unused_proxy(*urls: str | None) -> None:

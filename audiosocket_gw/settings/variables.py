@@ -32,6 +32,7 @@ from audiosocket_gw.settings.types import (
     read_by,
 )
 from audiosocket_gw.tools import MAX_TIMEOUT_S
+from audiosocket_gw.tools.settings import ToolsIsolation
 
 
 class Settings(BaseModel):
@@ -212,6 +213,21 @@ class Settings(BaseModel):
     tools_dir: Path | None = Field(default=None, description="Folder with your own tools: Python files.")
     tool_timeout: float = Field(
         default=10.0, gt=0, le=MAX_TIMEOUT_S, description="Timeout of a tool, in seconds."
+    )
+    tool_max_running: int = Field(
+        default=32,
+        ge=1,
+        le=1_000,
+        description="Runs of one tool of TOOLS_DIR at the same time, in all calls; further ones are answered "
+        "at once: busy.",
+    )
+    tools_isolation: Annotated[ToolsIsolation, AnyCase] = Field(
+        default=ToolsIsolation.INLINE,
+        description="Where tools of TOOLS_DIR run: inline (on the event loop of the calls), or process (in "
+        "worker processes, which are killed if a tool hangs).",
+    )
+    tools_workers: int = Field(
+        default=4, ge=1, le=64, description="Worker processes with TOOLS_ISOLATION=process."
     )
     mcp_approval: Annotated[McpApproval, NoDecode, read_by(McpApproval.parse)] = Field(
         default=McpApproval(),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from audiosocket_gw.errors import ToolError
 from audiosocket_gw.tools.registry import ToolRegistry
-from audiosocket_gw.tools.tool import MAX_TIMEOUT_S, ToolContext, ToolFunction, ToolResult, tool
+from audiosocket_gw.tools.result import ToolResult
+from audiosocket_gw.tools.tool import MAX_TIMEOUT_S, ToolContext, ToolFunction, tool
 
 __all__ = [
     "MAX_TIMEOUT_S",

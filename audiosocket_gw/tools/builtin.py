@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from audiosocket_gw.tools import ToolContext, ToolRegistry, tool
+from audiosocket_gw.tools.registry import UNLIMITED
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,15 @@ async def avr_hangup(context: CallToolContext) -> str:
     return await context.call.hang_up()
 
 
-def load_tools(timeout_s: float, directory: Path | None) -> ToolRegistry:
-    """Return the built-in tools and those of ``directory`` (``TOOLS_DIR``).
+def load_tools(
+    timeout_s: float, directory: Path | None, *, max_running: int = UNLIMITED, may_block: bool = False
+) -> ToolRegistry:
+    """Return the built-in tools and those of ``directory`` (``TOOLS_DIR``), as `ToolRegistry` runs them.
 
     Raises:
         ConfigurationError: the directory or a file in it is invalid.
     """
-    registry = ToolRegistry(timeout_s)
+    registry = ToolRegistry(timeout_s, max_running=max_running, may_block=may_block)
     registry.register(avr_transfer)
     registry.register(avr_hangup)
     if directory is not None:

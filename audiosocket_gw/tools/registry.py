@@ -9,23 +9,49 @@ from collections.abc import Mapping
 from inspect import isfunction
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 from audiosocket_gw.errors import ConfigurationError, ToolError
+from audiosocket_gw.tools.blocking import BlockingWatch
+from audiosocket_gw.tools.inline import InlineTool
+from audiosocket_gw.tools.result import ToolResult, agent_text
 from audiosocket_gw.tools.schema import Schema
-from audiosocket_gw.tools.tool import Tool, ToolContext, ToolFunction, ToolResult, agent_text
+from audiosocket_gw.tools.tool import Tool, ToolContext, ToolFunction
 
 BUILT_IN = "built in"
 
+UNLIMITED = sys.maxsize
+
+
+class RunnableTool(Protocol):
+    """A tool that can be declared and run, wherever it runs."""
+
+    @property
+    def elevenlabs_config(self) -> Schema:
+        """The request body that creates it in ElevenLabs: ``POST /v1/convai/tools``."""
+
+    async def run(self, parameters: Mapping[str, Any], context: ToolContext) -> str:
+        """Run it and return its result as text.
+
+        Raises:
+            ToolError: there is no result, for any reason; the message is for the agent.
+        """
+
 
 class ToolRegistry:
-    """Holds the tools by name and calls them; ``timeout_s`` applies to tools without a deadline of their
-    own.
+    """Holds the tools by name and calls them.
+
+    ``timeout_s`` applies to tools without a deadline of their own, ``max_running`` to those of ``TOOLS_DIR``:
+    so often each may run at once. ``may_block``: there is no audio on this event loop.
     """
 
-    def __init__(self, timeout_s: float = 10.0) -> None:
+    def __init__(
+        self, timeout_s: float = 10.0, *, max_running: int = UNLIMITED, may_block: bool = False
+    ) -> None:
         self._timeout_s = timeout_s
-        self._tools: dict[str, Tool] = {}
+        self._max_running = max_running
+        self._watch = None if may_block else BlockingWatch()
+        self._tools: dict[str, RunnableTool] = {}
         self._origins: dict[str, str] = {}
 
     @property
@@ -40,9 +66,23 @@ class ToolRegistry:
             ConfigurationError: the function can't be a tool, or the name is taken.
         """
         try:
-            self._add(function, BUILT_IN)
+            self._add_function(function, BUILT_IN, UNLIMITED)
         except ConfigurationError as error:
             raise ConfigurationError(f"{function.__name__} {error}") from None
+
+    def add(self, name: str, tool: RunnableTool, origin: str) -> None:
+        """Add a tool; ``origin`` is the file that it is from.
+
+        Raises:
+            ConfigurationError: the name is taken.
+        """
+        if name in self._tools:
+            raise ConfigurationError(
+                f"has the name of another tool, {name} ({self._origins[name]}): rename it, or put "
+                '@tool(name="...") above it'
+            )
+        self._tools[name] = tool
+        self._origins[name] = origin
 
     def load(self, directory: Path) -> None:
         """Add every public async function of the Python files in ``TOOLS_DIR``.
@@ -85,7 +125,7 @@ class ToolRegistry:
             return ToolResult(agent_text(str(error), f"{name} failed, and gave no reason."), is_error=True)
         return ToolResult(agent_text(text, f"{name} is done. It had nothing to report."), is_error=False)
 
-    def _named(self, name: str) -> Tool:
+    def _named(self, name: str) -> RunnableTool:
         try:
             return self._tools[name]
         except KeyError:
@@ -94,26 +134,20 @@ class ToolRegistry:
                 f"There is no tool named {name!r:.80}. {known}. Use one of these, or continue without a tool."
             ) from None
 
-    def _add(self, function: ToolFunction, origin: str) -> None:
+    def _add_function(self, function: ToolFunction, origin: str, max_running: int) -> None:
         tool = Tool.of(function, self._timeout_s)
-        if tool.name in self._tools:
-            raise ConfigurationError(
-                f"has the name of another tool, {tool.name} ({self._origins[tool.name]}): rename it, or put "
-                '@tool(name="...") above it'
-            )
-        self._tools[tool.name] = tool
-        self._origins[tool.name] = origin
+        self.add(tool.name, InlineTool(tool, max_running, self._watch), origin)
 
     def _load_file(self, path: Path) -> list[str]:
         """Add the tools of a file; return its problems."""
         try:
             module = _import(path)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a file of the user's can fail in any way
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # noqa: BLE001 - a file of the user's can fail in any way
             return [f"can't be imported, {_describe(error, path)}: correct the file"]
         problems = []
         for name, function in _public_functions(module).items():
             try:
-                self._add(function, path.name)
+                self._add_function(function, path.name, self._max_running)
             except ConfigurationError as error:
                 problems.append(f"{name} {error}")
         return problems

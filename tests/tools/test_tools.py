@@ -39,8 +39,9 @@ from audiosocket_gw.tools import (
     ToolResult,
     tool,
 )
+from audiosocket_gw.tools.blocking import MAX_STEP_S
+from audiosocket_gw.tools.result import MAX_RESULT_CHARS
 from audiosocket_gw.tools.signature import read_signature
-from audiosocket_gw.tools.tool import MAX_RESULT_CHARS, MAX_STEP_S
 
 REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = REPOSITORY / "tools"
