@@ -62,6 +62,10 @@ class InlineTool:
         with self._places.taken(context.uuid), watching:
             return await self._run(parameters, context)
 
+    def close(self) -> None:
+        """Let its idle threads end; nothing waits for those that hang."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
     def _check(self, call: UUID) -> None:
         """Raises: ToolError: earlier runs left too little to the next one."""
         name = self._tool.name

@@ -37,6 +37,9 @@ class RunnableTool(Protocol):
             ToolError: there is no result, for any reason; the message is for the agent.
         """
 
+    def close(self) -> None:
+        """Release what it uses; it can't be run any more."""
+
 
 class ToolRegistry:
     """Holds the tools by name and calls them.
@@ -116,6 +119,11 @@ class ToolRegistry:
         tool.
         """
         return [tool.elevenlabs_config for tool in self._tools.values()]
+
+    def close(self) -> None:
+        """Release what the tools use; none can be called any more."""
+        for tool in self._tools.values():
+            tool.close()
 
     async def call(self, name: str, parameters: Mapping[str, Any], context: ToolContext) -> ToolResult:
         """Run a tool for the agent and always return a result; raise nothing but `CancelledError`."""

@@ -196,6 +196,8 @@ class WorkerProcess:
         self._writer.write(json.dumps(order).encode() + b"\n")
 
     def _overdue(self, number: int) -> None:
+        if self._has_ended:
+            return
         run = self._runs[number]
         message = "call %s: tool %s hangs: its worker process %d is killed"
         logger.error(message, run.context.uuid, run.tool, self.pid)

@@ -38,7 +38,11 @@ async def opened_tools(settings: ToolSettings, ca_file: Path | None) -> AsyncIte
     """
     directory = settings.tools_dir
     if directory is None or settings.tools_isolation is ToolsIsolation.INLINE:
-        yield load_tools(settings.tool_timeout, directory, max_running=settings.tool_max_running)
+        inline = load_tools(settings.tool_timeout, directory, max_running=settings.tool_max_running)
+        try:
+            yield inline
+        finally:
+            inline.close()
         return
     registry = load_tools(settings.tool_timeout, None)
     work = Work(
@@ -160,3 +164,6 @@ class RemoteTool:
         """Run it in a worker; see `ToolRegistry`'s protocol `RunnableTool`."""
         with self.places.taken(context.uuid):
             return await self.pool.run(self, parameters, context)
+
+    def close(self) -> None:
+        """Do nothing: the pool ends its workers."""

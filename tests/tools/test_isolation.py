@@ -16,8 +16,10 @@ import httpx
 import pytest
 
 from audiosocket_gw.runtime.event_loop import GatewayEventLoop
+from audiosocket_gw.settings import GatewaySettings, Settings
 from audiosocket_gw.tools import ToolContext, ToolError, ToolRegistry, ToolResult
 from audiosocket_gw.tools.result import MAX_RESULT_CHARS, agent_text, text_of
+from audiosocket_gw.tools.workers import opened_tools
 from tests.harness.waiting import until
 
 CALL = UUID("0d9f3c1e-6f0f-4c3a-9d53-3f6f2a7c1b55")
@@ -96,6 +98,20 @@ async def test_threads_that_hang_are_those_of_their_tool(
 
     while not await again():
         await asyncio.sleep(0.01)
+
+
+async def test_idle_threads_end_with_the_gateway(tmp_path: Path) -> None:
+    """Otherwise the process would take them for work that hangs, and report that it abandons it."""
+    (tmp_path / "mine.py").write_text(WAITING)
+    settings = Settings(tools_dir=tmp_path)
+    async with opened_tools(GatewaySettings.of(settings).tools, None) as registry:
+        await call(registry, "other")
+        assert any(thread.name.startswith("tool other") for thread in threading.enumerate())
+
+    def left() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name.startswith("tool other")]
+
+    await until(left, lambda names: not names)
 
 
 STUBBORN = '''
