@@ -8,7 +8,7 @@
     │   ├── LocalProtocolError    we tried to send something illegal
     │   └── RemoteProtocolError   the peer sent something illegal
     ├── AgentError                the agent can't be reached, or rejected the call
-    ├── CallRejected              the caller hasn't shown what is required (`call.screening`)
+    ├── CallRejected              the caller hasn't shown what is required, or the gateway is overloaded
     ├── ControlError              Asterisk's manager interface can't do it
     │   └── UnknownCallError      no channel of Asterisk is in the call
     └── ToolError                 a tool call can't be carried out

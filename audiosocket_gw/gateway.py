@@ -22,6 +22,7 @@ from audiosocket_gw.audio.hold_audio import MAX_FILE_BYTES, MAX_S, HoldAudioFile
 from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.call.log import log_event
 from audiosocket_gw.call.settings import HoldAudioSettings
+from audiosocket_gw.call.setups import Setups
 from audiosocket_gw.control.actions import Services
 from audiosocket_gw.elevenlabs.agent import AgentLocator
 from audiosocket_gw.errors import ConfigurationError, Faults
@@ -30,6 +31,7 @@ from audiosocket_gw.flight.recorder import FlightRecorder
 from audiosocket_gw.flight.settings import FlightKeep
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.recording.recorder import Recorder
+from audiosocket_gw.runtime.core_time import core_time_of
 from audiosocket_gw.runtime.descriptors import raise_descriptor_limit
 from audiosocket_gw.runtime.event_loop import backlog_of
 from audiosocket_gw.runtime.load import Load
@@ -102,7 +104,8 @@ class Gateway:
     @asynccontextmanager
     async def _call_context(self) -> AsyncIterator[CallContext]:
         # Threads for host look-ups; with too few, calls would wait. Tools have their own (`Bulkhead`).
-        asyncio.get_running_loop().set_default_executor(self.threads)
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(self.threads)
         settings = self._settings
         async with AsyncExitStack() as stack:
             opened = await open_resources(settings, await stack.enter_async_context(AsyncExitStack()))
@@ -121,14 +124,16 @@ class Gateway:
             http_for_tools = await stack.enter_async_context(create_http_client_for_tools(opened.ssl_context))
             warn_of_unused_proxy(settings.agent.elevenlabs_base_url, settings.agent.elevenlabs_agent_url)
             logger.info("tools: %s", Sentence(", ".join(opened.tools.names)))
-            load = Load(settings.load.least_frames, settings.load.most_frames)
+            core_time = stack.enter_context(core_time_of(loop))
+            load = Load(settings.load.least_frames, settings.load.most_frames, core_time)
             pbxs = PbxPool(settings.ami.common, settings.ami.listed)
             yield CallContext(
                 settings=settings.call,
                 locator=AgentLocator(settings.agent, http),
                 ssl_context=opened.ssl_context,
-                ticker=Ticker(load, backlog_of(asyncio.get_running_loop())),
+                ticker=Ticker(load, backlog_of(loop)),
                 load=load,
+                setups=Setups(load, may_reject=settings.server.refuse_overload),
                 hold_audio_file=opened.hold_audio_file,
                 services=Services(settings.control, opened.tools, http_for_tools),
                 pbxs=await stack.enter_async_context(pbxs),

@@ -61,6 +61,7 @@ PURE = [
     "call.barge_in",
     "call.conversation",
     "call.agent_audio",
+    "call.setup_queue",
     "call.caller_audio",
     "call.outputs",
     "call.playout",
@@ -72,6 +73,9 @@ PURE = [
     "control.mcp_approval",
     "control.transfer_policy",
     "recording.track",
+    "runtime.call_cost",
+    "runtime.capacity",
+    "runtime.load_figures",
     "server.admission",
     "flight.recorded_cause",
 ]

@@ -106,8 +106,7 @@ class Call:
                 )
                 if seconds := self._context.settings.max_call_seconds:
                     self._cap_timer = self._loop.call_later(seconds, self._reach_cap, seconds)
-                caller = tasks.create_task(self._look_up_caller(tasks, actions))
-                tasks.create_task(self._converse(tasks, caller))
+                tasks.create_task(self._converse(tasks, actions))
                 end = await self._until_end_is_decided()
                 actions.close()
                 if end.reason is EndReason.CALLER_HANGUP:
@@ -197,12 +196,14 @@ class Call:
         variables = actions.tool_calls.caller = await lookup.run(tasks, self._caller_format)
         return variables
 
-    async def _converse(self, tasks: asyncio.TaskGroup, caller: asyncio.Task[Mapping[str, str]]) -> None:
-        """Connect the agent, and wait until either side ends the conversation."""
+    async def _converse(self, tasks: asyncio.TaskGroup, actions: Actions) -> None:
+        """Connect the agent when it is this call's turn, and wait until either side ends the conversation."""
         agent: AgentConnection | None = None
         try:
-            await self._screening.passed()
-            agent = await connect_agent(self._context, caller, self._on_message, self._tap, tasks)
+            async with self._context.setups.turn(self._leg.host):
+                caller = tasks.create_task(self._look_up_caller(tasks, actions))
+                await self._screening.passed()
+                agent = await connect_agent(self._context, caller, self._on_message, self._tap, tasks)
             for piece in self._conversation.agent_ready():
                 agent.send_audio(piece)
             self._agent = agent

@@ -10,6 +10,7 @@ from audiosocket_gw.ami.pbx_pool import PbxPool
 from audiosocket_gw.audio import TELEPHONE_RATE
 from audiosocket_gw.audio.hold_audio import HoldAudio, HoldAudioFile
 from audiosocket_gw.call.settings import CallSettings
+from audiosocket_gw.call.setups import Setups
 from audiosocket_gw.control.actions import Services
 from audiosocket_gw.elevenlabs.agent import AgentLocator
 from audiosocket_gw.runtime.load import Load
@@ -26,6 +27,7 @@ class CallContext:
     ssl_context: ssl.SSLContext
     ticker: Ticker
     load: Load
+    setups: Setups
     hold_audio_file: HoldAudioFile | None
     services: Services
     pbxs: PbxPool

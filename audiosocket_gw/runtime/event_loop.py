@@ -45,6 +45,8 @@ class CoalescingSelector(selectors.DefaultSelector):
 
     def __init__(self) -> None:
         super().__init__()
+        self.asleep_s = 0.0
+        """How long the loop has slept so far, since there was nothing to do, in seconds."""
         self._looked_at = 0.0
         self._rests_until = 0.0
         self._left: Ready = []
@@ -73,15 +75,20 @@ class CoalescingSelector(selectors.DefaultSelector):
         return [(key, events) for key, events in portion if keys.get(key.fd) is key]
 
     def _look(self, timeout: float | None) -> Ready:
-        if timeout is None or timeout > 0:
-            rest = self._rests_until - time.monotonic()
+        if timeout is not None and timeout <= 0:
+            ready = super().select(timeout)
+            self._looked_at = time.monotonic()
+        else:
+            began = time.monotonic()
+            rest = self._rests_until - began
             if rest > 0:
                 if timeout is not None:
                     rest = min(rest, timeout)
                     timeout -= rest
                 time.sleep(rest)
-        ready = super().select(timeout)
-        self._looked_at = time.monotonic()
+            ready = super().select(timeout)
+            self._looked_at = time.monotonic()
+            self.asleep_s += self._looked_at - began
         self._rests_until = self._looked_at + GATHER_S if ready else 0.0
         return ready
 
@@ -102,6 +109,11 @@ class GatewayEventLoop(asyncio.SelectorEventLoop):
     def backlog_s(self) -> float:
         """How long readable sockets have waited to be served, in seconds."""
         return self._coalescing.backlog_s
+
+    @property
+    def asleep_s(self) -> float:
+        """How long the loop has slept so far, in seconds."""
+        return self._coalescing.asleep_s
 
     async def getaddrinfo(
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0

@@ -50,6 +50,8 @@ class Ticker:
         """Call ``tick`` every 20 ms while the context is open. It must neither raise nor block."""
         slot = min(self._slots, key=len)
         slot.add(tick)
+        if self._load is not None:
+            self._load.on_clock += 1
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._deadline = loop.time()
@@ -58,6 +60,8 @@ class Ticker:
             yield
         finally:
             slot.discard(tick)
+            if self._load is not None:
+                self._load.on_clock -= 1
             if self._timer is not None and not any(self._slots):
                 self._timer.cancel()
                 self._timer = None

@@ -134,7 +134,7 @@ class Settings(BaseModel):
     )
     refuse_overload: bool = Field(
         default=True,
-        description="Reject new calls while the gateway is overloaded.",
+        description="Let new calls wait, and reject them after a second, while the gateway has no room.",
     )
     barge_in: Annotated[BargeInMode, AnyCase] = Field(
         default=BargeInMode.AGENT,

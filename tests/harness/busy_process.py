@@ -15,6 +15,7 @@ class BusyProcess:
 
     def __init__(self, load: Load) -> None:
         self._load = load
+        load._read_core_time = None  # the real one would say that this process didn't run
         self._now = 1e9
         self._cpu = 7.0
 

@@ -39,7 +39,7 @@ class GatewayHarness:
     def overload(self) -> BusyProcess:
         """Have the gateway measure that it is overloaded, until what this returns tells it otherwise."""
         process = BusyProcess(self.load)
-        process.windows(40, busy=1.0)
+        process.windows(100, busy=1.0)
         assert self.load.overloaded
         return process
 

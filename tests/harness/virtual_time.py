@@ -45,6 +45,7 @@ class _JumpingSelector(CoalescingSelector):
             return ready
         if timeout is not None and not self.threads:
             self.now += timeout
+            self.asleep_s += timeout
             if time.process_time() - self._began_at > LIMIT_S * PATIENCE:
                 self._began_at = time.process_time()  # the end of the test takes time, too
                 raise RuntimeError("the test waits for what does not come")
@@ -58,6 +59,7 @@ class _JumpingSelector(CoalescingSelector):
         ready = self._poll(left if timeout is None else min(timeout, left))
         passed = time.monotonic() - began
         self.now += passed
+        self.asleep_s += passed
         self._waited_s += passed
         if not ready and self._waited_s > LIMIT_S * PATIENCE:
             self._waited_s = 0
