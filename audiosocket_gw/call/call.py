@@ -200,7 +200,7 @@ class Call:
         """Connect the agent when it is this call's turn, and wait until either side ends the conversation."""
         agent: AgentConnection | None = None
         try:
-            async with self._context.setups.turn(self._leg.host):
+            async with self._context.setups.turn(self._leg.host, self._end_decided):
                 caller = tasks.create_task(self._look_up_caller(tasks, actions))
                 await self._screening.passed()
                 agent = await connect_agent(self._context, caller, self._on_message, self._tap, tasks)

@@ -7,6 +7,7 @@ request.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,6 +49,8 @@ class Ticket:
 
     host: str
     joined_at: float
+    is_over: Callable[[], bool]
+    """Whether the call has ended: its caller may have gone, though the call hasn't left the queue yet."""
     begun_at: float | None = None
     """When its set-up began."""
 
@@ -67,9 +70,9 @@ class SetupQueue:
         """Return how many calls wait."""
         return sum(map(len, self._hosts.values()))
 
-    def join(self, host: str, now: float) -> Ticket:
+    def join(self, host: str, now: float, is_over: Callable[[], bool] = lambda: False) -> Ticket:
         """Add a call from Asterisk at ``host``."""
-        ticket = Ticket(host, now)
+        ticket = Ticket(host, now, is_over)
         self._hosts.setdefault(host, {})[ticket] = None
         self._load.waiting += 1
         return ticket
@@ -87,6 +90,9 @@ class SetupQueue:
         rejected = self._reject(now) if self._may_reject else {}
         begun = []
         while self._is_free(now) and (ticket := self._first(now)) is not None:
+            if ticket.is_over():
+                self._remove(ticket)
+                continue
             self._next_at = max(self._next_at, now - STEP_S) + self._load.setup_interval_s
             self._remove(ticket)
             if ticket.host in self._hosts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from audiosocket_gw.call.setup_queue import STEP_S, SetupQueue, Ticket
 from audiosocket_gw.end_reasons import CallEnd, EndReason
@@ -21,16 +22,17 @@ class Setups:
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def turn(self, host: str) -> AsyncIterator[None]:
+    async def turn(self, host: str, ended: asyncio.Future[Any]) -> AsyncIterator[None]:
         """Wait until the call from Asterisk at ``host`` may be set up; the block is the set-up.
 
-        No turn comes at once: a caller that has gone by the next step costs no request.
+        No turn comes at once, and none once the call has ``ended``: a caller that has gone by the next step
+        costs no request.
 
         Raises:
             CallRejected: there is no room for the call (`EndReason.OVERLOADED`).
         """
         loop = asyncio.get_running_loop()
-        ticket = self._queue.join(host, loop.time())
+        ticket = self._queue.join(host, loop.time(), ended.done)
         turn = self._turns[ticket] = loop.create_future()
         if self._timer is None:
             self._timer = loop.call_later(STEP_S, self._advance)

@@ -100,6 +100,15 @@ def test_a_call_that_leaves_has_no_turn() -> None:
     assert (load.waiting, load.setups, len(queue)) == (0, 0, 0)
 
 
+def test_a_call_that_has_ended_has_no_turn_though_it_has_not_left_yet() -> None:
+    queue = SetupQueue(load := FakeLoad())
+    ended = queue.join("pbx", 1.0, lambda: True)
+    second = queue.join("pbx", 1.0)
+    assert queue.advance(2.0) == ([second], {})
+    queue.leave(ended)
+    assert (load.waiting, load.setups) == (0, 1)
+
+
 def test_without_room_calls_wait_and_are_rejected_under_overload() -> None:
     queue = SetupQueue(load := FakeLoad(has_room=False))
     tickets = join(queue, 1) + join(queue, 1, "other")
