@@ -46,6 +46,7 @@ PURE = [
     "log.text",
     "protocol",
     "audio",
+    "elevenlabs.audio_base64",
     "elevenlabs.client_messages",
     "elevenlabs.messages",
     "elevenlabs.close_codes",

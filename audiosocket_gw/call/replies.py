@@ -18,6 +18,12 @@ from audiosocket_gw.events import ReplyHeard
 MAX_WORDS_AHEAD = 8
 """Texts that may wait for their audio; more would mean that the audio never comes."""
 
+MAX_OPEN = 100
+"""Replies that may be open: audio with further ids counts as part of the last one."""
+
+MAX_ALIGNED = 20_000
+"""Aligned characters that are kept, some 20 minutes of speech; what was heard beyond is estimated."""
+
 MAX_NOTICE = 500
 """Characters in the notice to an interrupted agent, which needs only the end of what was heard."""
 
@@ -93,12 +99,14 @@ class Replies:
 
     def audio(self, event_id: int, start_ms: int, end_ms: int, alignment: Alignment) -> None:
         """Add a chunk of a reply, queued to be heard from ``start_ms`` to ``end_ms``."""
-        if not self._open or self._open[-1].event_id != event_id:
+        if not self._open or (self._open[-1].event_id != event_id and len(self._open) < MAX_OPEN):
             text = self._words.pop(event_id, "") or self._words.pop(None, "")
             self._open.append(_Reply(event_id, start_ms, start_ms, text))
         reply = self._open[-1]
         offset_ms = reply.end_ms - reply.start_ms
-        reply.spoken += [(offset_ms + end, character) for end, character in alignment]
+        if alignment:
+            room = MAX_ALIGNED - sum(len(each.spoken) for each in self._open)
+            reply.spoken += [(offset_ms + end, character) for end, character in alignment[: max(0, room)]]
         reply.end_ms = end_ms
 
     def close(self, heard_ms: int, now: float) -> list[ReplyHeard]:

@@ -21,6 +21,9 @@ logger = logging.getLogger("audiosocket_gw.control")
 MAX_TOOLS_AT_ONCE = 8
 """Tools running at once in one call: an agent that starts more is in a loop."""
 
+MAX_REMEMBERED = 1_000
+"""Ids of tool calls: one that comes again after so many others is a new call."""
+
 
 class ToolCalls:
     """Runs the tool calls of one call's agent. The call fills in ``caller`` later."""
@@ -42,7 +45,7 @@ class ToolCalls:
         self._mcp_approval = mcp_approval
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
-        self._asked: set[str] = set()
+        self._asked: dict[str, None] = {}
         self._running = 0
         self._closed = False
 
@@ -53,7 +56,7 @@ class ToolCalls:
         if self._closed or message.tool_call_id in self._asked:
             return  # the same call again: answered once
         if message.tool_call_id:  # calls without an id can't be compared: each is a new one
-            self._asked.add(message.tool_call_id)
+            self._remember(message.tool_call_id)
         if self._running >= MAX_TOOLS_AT_ONCE:
             self._answer(message, "Too many tools are running. Wait for their results.", is_error=True)
             return
@@ -65,9 +68,14 @@ class ToolCalls:
         asked = f"MCP {message.tool_call_id}"  # MCP tools have their own ids
         if self._closed or not message.tool_call_id or asked in self._asked or message.state == "loading":
             return
-        self._asked.add(asked)
+        self._remember(asked)
         if message.state == "awaiting_approval":
             self._decide_mcp(message)
+
+    def _remember(self, asked: str) -> None:
+        self._asked[asked] = None
+        if len(self._asked) > MAX_REMEMBERED:
+            del self._asked[next(iter(self._asked))]
 
     def close(self) -> None:
         """Start no further tool."""

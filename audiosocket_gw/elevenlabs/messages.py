@@ -2,18 +2,18 @@
 
 The schema is ElevenLabs' published AsyncAPI document and Python SDK 2.78. They disagree in places, and the
 service adds event types at any time. So an unknown type, an unknown field or a missing optional field is
-never an error; only a message that isn't a JSON object, or audio that isn't base64.
+never an error; only a message that isn't a JSON object, audio that isn't base64, or a size that no honest
+message has. Texts are cut, so that keeping one takes little memory.
 """
 
 from __future__ import annotations
 
 import json
-from binascii import Error as Base64Error
-from binascii import a2b_base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
+from audiosocket_gw.elevenlabs.audio_base64 import decode_audio
 from audiosocket_gw.errors import RemoteProtocolError
 
 Json = Mapping[str, Any]
@@ -139,7 +139,26 @@ ServerMessage = (
     | Other
 )
 
-_FROM_URL_ALPHABET = str.maketrans("-_", "+/")
+UNCHECKED = 65_536
+"""Bytes of a message that can't have too many values: parsing it takes 6 ms at most."""
+
+MAX_VALUES = 65_536
+"""JSON values in a message: parsing them takes 11 ms at most, and 2 MiB of lists would take 0.2 s. It holds
+Python's lock, so a thread wouldn't help. The alignment of 20 minutes of speech has 60,000."""
+
+MAX_TOOL_CALL = 262_144
+"""Bytes of a tool call; a language model's longest answers have a quarter of that."""
+
+MAX_TEXT = 20_000
+"""Characters of a text that is kept: 20 minutes of speech."""
+
+MAX_NAME = 200
+"""Characters of a name or an id."""
+
+MAX_CHARACTER = 8
+"""Code points of an aligned character, which may be combined from several."""
+
+MAX_ID = 2**63
 
 MAX_TIME_MS = 86_400_000
 """The longest accepted time in a message: a day."""
@@ -152,17 +171,36 @@ def parse(text: str | bytes) -> ServerMessage:
     """Parse one server message.
 
     Raises:
-        RemoteProtocolError: not a JSON object, or audio that isn't base64.
+        RemoteProtocolError: not a JSON object, audio that isn't base64, or too much of anything.
     """
+    is_long = len(text) > UNCHECKED
+    if is_long and count_values(text) > MAX_VALUES:
+        raise RemoteProtocolError(f"the agent sent a message with more than {MAX_VALUES:,} JSON values")
     try:
-        message = json.loads(text)
+        message = json.loads(text, parse_int=_short_int) if is_long else json.loads(text)
     except (ValueError, RecursionError) as error:
         raise RemoteProtocolError(f"the agent sent something that is not JSON: {error}") from None
     if not isinstance(message, dict):
         raise RemoteProtocolError(f"the agent sent a JSON {type(message).__name__}, not an object")
     kind = _text(message, "type")
     reader = _READERS.get(kind)
+    if reader is _client_tool_call and len(text) > MAX_TOOL_CALL:
+        raise RemoteProtocolError(f"the agent sent a tool call of {len(text):,} bytes")
     return reader(message) if reader else Other(kind)
+
+
+def count_values(text: str | bytes) -> int:
+    """Return about how many JSON values a message has, without parsing: never fewer than half of them.
+
+    Base64 has none of the characters that are counted; a key needs a comma or a brace.
+    """
+    marks: tuple[Any, ...] = (",", "[", "{") if isinstance(text, str) else (b",", b"[", b"{")
+    return sum(map(text.count, marks))
+
+
+def _short_int(digits: str) -> int | None:
+    """Parse an integer that the schema may have; a long one takes time by the square of its length."""
+    return int(digits) if len(digits) < 20 else None
 
 
 def _metadata(message: Json) -> Metadata:
@@ -176,29 +214,9 @@ def _metadata(message: Json) -> Metadata:
 
 def _audio(message: Json) -> Audio:
     event = _object(message, "audio_event")
-    audio = decode_audio(_text(event, "audio_base_64"))
+    audio = decode_audio(_text(event, "audio_base_64", None))
     alignment = _alignment(_object(event, "alignment"))
     return Audio(audio, _event_id(event), alignment, event.get("is_final") is True)
-
-
-def decode_audio(encoded: str) -> bytes:
-    """Decode base64, also without padding, in lines, or in the URL alphabet (RFC 4648, sections 3 and 5).
-
-    Raises:
-        RemoteProtocolError: the text isn't base64.
-    """
-    try:
-        return a2b_base64(encoded, strict_mode=True)
-    except (Base64Error, ValueError):
-        return _decode_unusual(encoded)
-
-
-def _decode_unusual(encoded: str) -> bytes:
-    text = "".join(encoded.split()).rstrip("=").translate(_FROM_URL_ALPHABET)
-    try:
-        return a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
-    except (Base64Error, ValueError) as error:
-        raise RemoteProtocolError(f"the agent sent audio that is not base64: {error}") from None
 
 
 def _alignment(alignment: Json) -> Alignment:
@@ -211,8 +229,12 @@ def _alignment(alignment: Json) -> Alignment:
     return tuple(
         (int(start + duration), character)
         for character, start, duration in zip(*lists, strict=False)
-        if isinstance(character, str) and _is_time(start) and _is_time(duration)
+        if _is_character(character) and _is_time(start) and _is_time(duration)
     )
+
+
+def _is_character(value: object) -> bool:
+    return isinstance(value, str) and len(value) <= MAX_CHARACTER
 
 
 def _is_time(value: object) -> bool:
@@ -225,23 +247,25 @@ def _interruption(message: Json) -> Interruption:
 
 def _ping(message: Json) -> Ping:
     event_id = _object(message, "ping_event").get("event_id")
-    return Ping(event_id if isinstance(event_id, int | str) else None)
+    if isinstance(event_id, str):
+        return Ping(event_id if len(event_id) <= MAX_NAME else None)
+    return Ping(event_id if _is_id(event_id) else None)
 
 
 def _user_transcript(message: Json) -> ServerMessage:
-    text = _text(_object(message, "user_transcription_event"), "user_transcript")
+    text = _text(_object(message, "user_transcription_event"), "user_transcript", MAX_TEXT)
     # "..." marks a turn that timed out in silence, not speech.
     return Other("user_transcript") if text.strip() in ("", "...") else UserTranscript(text)
 
 
 def _agent_response(message: Json) -> AgentResponse:
     event = _object(message, "agent_response_event")
-    return AgentResponse(_text(event, "agent_response"), _event_id(event))
+    return AgentResponse(_text(event, "agent_response", MAX_TEXT), _event_id(event))
 
 
 def _agent_response_correction(message: Json) -> AgentResponseCorrection:
     event = _object(message, "agent_response_correction_event")
-    return AgentResponseCorrection(_text(event, "corrected_agent_response"))
+    return AgentResponseCorrection(_text(event, "corrected_agent_response", MAX_TEXT))
 
 
 def _client_tool_call(message: Json) -> ClientToolCall:
@@ -255,11 +279,15 @@ def _mcp_tool_call(message: Json) -> McpToolCall:
 
 
 def _tool_call_id(call: Json) -> str:
-    """Parse an id, a string in the schema; empty if there is none."""
+    """Parse an id, a string in the schema; empty if there is none. It isn't cut: the answer returns it."""
     value = call.get("tool_call_id")
-    return (
-        str(value) if isinstance(value, int) and not isinstance(value, bool) else _text(call, "tool_call_id")
-    )
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        return ""
+    if len(value) > MAX_NAME:
+        raise RemoteProtocolError(f"the agent sent a tool call with an id of {len(value):,} characters")
+    return value
 
 
 def _guardrail_triggered(message: Json) -> GuardrailTriggered:
@@ -300,9 +328,9 @@ def _object(message: Json, key: str) -> Json:
     return value if isinstance(value, dict) else {}
 
 
-def _text(message: Json, key: str) -> str:
+def _text(message: Json, key: str, limit: int | None = MAX_NAME) -> str:
     value = message.get(key)
-    return value if isinstance(value, str) else ""
+    return value[:limit] if isinstance(value, str) else ""
 
 
 def _event_id(event: Json) -> int | None:
@@ -310,4 +338,8 @@ def _event_id(event: Json) -> int | None:
     value = event.get("event_id")
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 20:
         return int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if _is_id(value) else None
+
+
+def _is_id(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and -MAX_ID <= value < MAX_ID

@@ -6,7 +6,7 @@ import json
 from binascii import b2a_base64
 from typing import Any
 
-from audiosocket_gw.elevenlabs.messages import decode_audio
+from audiosocket_gw.elevenlabs.audio_base64 import decode_audio
 from audiosocket_gw.errors import RemoteProtocolError
 from audiosocket_gw.flight.format import AgentMessage, FlightError
 from audiosocket_gw.redaction import MAX_TEXT, OVERLAP, mask_json, mask_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from audiosocket_gw.call.replies import Replies, interruption_notice
+from audiosocket_gw.call.replies import MAX_ALIGNED, MAX_OPEN, Replies, interruption_notice
 from audiosocket_gw.elevenlabs.messages import Alignment
 from audiosocket_gw.events import ReplyHeard
 
@@ -153,3 +153,31 @@ def test_an_agent_is_told_what_was_heard_in_few_words() -> None:
         interruption_notice([heard("", 20)])
         == "The caller interrupted you, and heard nothing of your last reply."
     )
+
+
+# What is kept is limited
+
+
+def test_alignment_is_kept_of_twenty_minutes() -> None:
+    replies = Replies(CALL)
+    for number in range(100):
+        replies.audio(number // 50, 100 * number, 100 * number + 100, aligned("a" * 1_000, 1))
+    first, second = replies.close(10_000, 7.0)
+    assert len(first.text) + len(second.text) == MAX_ALIGNED
+
+
+def test_what_was_heard_beyond_the_alignment_is_estimated() -> None:
+    replies = Replies(CALL)
+    replies.words(1, "word " * 10_000)
+    replies.audio(1, 0, 3_000_000, aligned("word " * 10_000, 60))
+    (reply,) = replies.close(2_900_000, 7.0)
+    assert 45_000 < len(reply.heard) < 50_000
+
+
+def test_ids_that_change_with_each_piece_do_not_make_replies_without_end() -> None:
+    replies = Replies(CALL)
+    for number in range(10 * MAX_OPEN):
+        replies.audio(number, 20 * number, 20 * number + 20, ())
+    closed = replies.close(20 * 10 * MAX_OPEN, 7.0)
+    assert len(closed) == MAX_OPEN
+    assert sum(reply.heard_ms for reply in closed) == 20 * 10 * MAX_OPEN

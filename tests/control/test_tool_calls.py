@@ -14,7 +14,7 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.control.handover import Handover, State
 from audiosocket_gw.control.mcp_approval import McpApproval
-from audiosocket_gw.control.tool_calls import MAX_TOOLS_AT_ONCE, ToolCalls
+from audiosocket_gw.control.tool_calls import MAX_REMEMBERED, MAX_TOOLS_AT_ONCE, ToolCalls
 from audiosocket_gw.control.transfer_policy import TransferPolicy
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.tools import ToolRegistry
@@ -156,3 +156,10 @@ async def test_mcp_tool_is_answered_once_and_never_when_it_is_over() -> None:
         subject.receive(asked("unknown", "last"))
         found = [(answer["tool_call_id"], answer.get("is_approved")) for answer in await answers(call, 3)]
         assert found == [("asked twice", False), ("waits", False), ("last", None)]
+
+
+async def test_ids_are_not_remembered_for_ever() -> None:
+    async with tool_calls() as (_, _, subject):
+        for number in range(10 * MAX_REMEMBERED):
+            subject.receive_mcp(messages.McpToolCall("clock", str(number), "success"))
+        assert len(subject._asked) == MAX_REMEMBERED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from functools import partial
 from typing import Any, NoReturn
 
 import pytest
@@ -12,6 +13,9 @@ from hypothesis import strategies as st
 
 from audiosocket_gw.elevenlabs import client_messages, messages
 from audiosocket_gw.elevenlabs.messages import (
+    MAX_ID,
+    MAX_NAME,
+    MAX_TEXT,
     AgentResponse,
     AgentResponseCorrection,
     Audio,
@@ -256,7 +260,9 @@ def test_a_pong_is_json_whatever_was_pinged(event_id: Any) -> None:
     pong = strictly(client_messages.pong(ping))
     assert pong.keys() == {"type", "event_id"}
     assert pong["type"] == "pong"
-    if isinstance(event_id, int | str):
+    if isinstance(event_id, str) and len(event_id) <= MAX_NAME:
+        assert pong["event_id"] == event_id
+    if type(event_id) is int and -MAX_ID <= event_id < MAX_ID:
         assert pong["event_id"] == event_id
 
 
@@ -288,3 +294,76 @@ def test_the_initiation_has_only_what_was_asked_for() -> None:
         "conversation_config_override": {"agent": {"language": "de"}},
         "dynamic_variables": {},
     }
+
+
+# Sizes
+
+
+def test_texts_are_cut() -> None:
+    endless = "x" * 100_000
+    for message, kept in [
+        ({"type": "user_transcript", "user_transcription_event": {"user_transcript": endless}}, MAX_TEXT),
+        ({"type": "agent_response", "agent_response_event": {"agent_response": endless}}, MAX_TEXT),
+        (
+            {
+                "type": "agent_response_correction",
+                "agent_response_correction_event": {"corrected_agent_response": endless},
+            },
+            MAX_TEXT,
+        ),
+        ({"type": "error", "message": endless}, MAX_NAME),
+        ({"type": "client_tool_call", "client_tool_call": {"tool_name": endless}}, MAX_NAME),
+        ({"type": "mcp_tool_call", "mcp_tool_call": {"tool_name": endless, "state": endless}}, MAX_NAME),
+        ({"type": "queue_status", "queue_status_event": {"status": endless}}, MAX_NAME),
+        ({"type": endless}, MAX_NAME),
+    ]:
+        parsed = parse(json.dumps(message))
+        texts = [
+            value for value in map(partial(getattr, parsed), parsed.__match_args__) if isinstance(value, str)
+        ]
+        assert max(map(len, texts)) == kept, parsed
+
+
+@pytest.mark.parametrize("event_id", [10**4_000, -(10**4_000), 2**63, "x" * 201])
+def test_an_id_of_any_length_is_none(event_id: int | str) -> None:
+    assert parse(json.dumps({"type": "ping", "ping_event": {"event_id": event_id}})) == Ping(None)
+    interruption = {"type": "interruption", "interruption_event": {"event_id": event_id}}
+    assert parse(json.dumps(interruption)) == Interruption(None)
+
+
+def test_an_aligned_character_is_no_book() -> None:
+    alignment = {
+        "chars": ["a", "x" * 9, "b"],
+        "char_start_times_ms": [0, 1, 2],
+        "char_durations_ms": [1, 1, 1],
+    }
+    message = {"type": "audio", "audio_event": {"audio_base_64": AUDIO, "alignment": alignment}}
+    assert parse(json.dumps(message)).alignment == ((1, "a"), (3, "b"))  # type: ignore[union-attr]
+
+
+def test_a_long_message_with_few_values_is_parsed() -> None:
+    audio = bytes(1_500_000)
+    message = {"type": "audio", "audio_event": {"audio_base_64": b64encode(audio).decode(), "event_id": 1}}
+    assert parse(json.dumps(message)) == Audio(audio, 1)
+
+
+def test_a_long_message_may_have_an_alignment_of_many_minutes() -> None:
+    count = 15_000
+    alignment = {"chars": ["a"] * count, "char_start_times_ms": [1] * count, "char_durations_ms": [1] * count}
+    message = {"type": "audio", "audio_event": {"audio_base_64": AUDIO, "alignment": alignment}}
+    assert len(parse(json.dumps(message)).alignment) == count  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("member", ['"a":1', '{"a":1}', "[]", '""', "1", "[[[[]]]]", '{"":{"":{}}}'])
+def test_a_message_with_too_many_values_is_not_parsed(member: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    opening, closing = ("{", "}") if member.startswith('"a"') else ("[", "]")
+    message = f'{{"type":"x","y":{opening}{",".join([member] * (2_000_000 // (len(member) + 1)))}{closing}}}'
+    monkeypatch.setattr("audiosocket_gw.elevenlabs.messages.json.loads", None)
+    for encoded in (message, message.encode()):
+        with pytest.raises(RemoteProtocolError, match=r"more than 65,536 JSON values"):
+            parse(encoded)
+
+
+def test_base64_in_lines_of_any_number_is_decoded() -> None:
+    message = {"type": "audio", "audio_event": {"audio_base_64": "A A\n" * 400_000}}
+    assert parse(json.dumps(message)) == Audio(bytes(600_000), None)
