@@ -35,6 +35,7 @@ from audiosocket_gw.runtime.core_time import core_time_of
 from audiosocket_gw.runtime.descriptors import raise_descriptor_limit
 from audiosocket_gw.runtime.event_loop import backlog_of
 from audiosocket_gw.runtime.load import Load
+from audiosocket_gw.runtime.loop_budget import LoopBudget
 from audiosocket_gw.runtime.proxies import create_http_client_for_tools, warn_of_unused_proxy
 from audiosocket_gw.runtime.ticker import Ticker
 from audiosocket_gw.runtime.tls_trust import create_ssl_context
@@ -134,6 +135,7 @@ class Gateway:
                 ticker=Ticker(load, backlog_of(loop)),
                 load=load,
                 setups=Setups(load, may_reject=settings.server.refuse_overload),
+                agent_budget=LoopBudget(loop),
                 hold_audio_file=opened.hold_audio_file,
                 services=Services(settings.control, opened.tools, http_for_tools),
                 pbxs=await stack.enter_async_context(pbxs),

@@ -48,6 +48,7 @@ PURE = [
     "audio",
     "elevenlabs.audio_base64",
     "elevenlabs.client_messages",
+    "elevenlabs.flood",
     "elevenlabs.messages",
     "elevenlabs.close_codes",
     "elevenlabs.session",

@@ -44,5 +44,6 @@ async def connect_agent(
         ssl_context=context.ssl_context,
         timeout_s=context.settings.agent_connect_timeout,
         queue_timeout_s=context.settings.agent_queue_timeout,
+        budget=context.agent_budget,
         tap=tap,
     )

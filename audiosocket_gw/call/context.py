@@ -14,6 +14,7 @@ from audiosocket_gw.call.setups import Setups
 from audiosocket_gw.control.actions import Services
 from audiosocket_gw.elevenlabs.agent import AgentLocator
 from audiosocket_gw.runtime.load import Load
+from audiosocket_gw.runtime.loop_budget import LoopBudget
 from audiosocket_gw.runtime.ticker import Ticker
 from audiosocket_gw.tap import OpenTap
 
@@ -28,6 +29,7 @@ class CallContext:
     ticker: Ticker
     load: Load
     setups: Setups
+    agent_budget: LoopBudget
     hold_audio_file: HoldAudioFile | None
     services: Services
     pbxs: PbxPool

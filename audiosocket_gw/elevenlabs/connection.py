@@ -1,8 +1,9 @@
 """The connection to one agent: a WebSocket client on asyncio's protocol layer.
 
-`websockets`' sans-I/O core implements the WebSocket, and `Session` the conversation; this module adds the
-socket and the clock. There is no task and no queue: a message is handled in the loop iteration that read its
-last byte, and sending one is one write to the socket. Compared with the library's own asyncio client, that
+`websockets`' sans-I/O core implements the WebSocket, `WebSocketReceiver` gives it step by step what arrives,
+and `Session` implements the conversation; this module adds the socket and the clock. There is no task: a
+message is handled in the loop iteration that read its last byte, unless agents send more than `LoopBudget`
+allows, and sending one is one write to the socket. Compared with the library's own asyncio client, that
 saves a quarter of a call's cost (`docs/performance.md`). `ws_frame` and `tls` replace parts of the library
 and of asyncio's TLS that are too expensive for 50 messages a second in each call.
 """
@@ -12,12 +13,9 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Callable
-from typing import cast
 
 from websockets.client import ClientProtocol
 from websockets.exceptions import InvalidURI
-from websockets.frames import Frame, Opcode
-from websockets.http11 import Response
 from websockets.protocol import State
 from websockets.uri import parse_uri
 
@@ -32,17 +30,17 @@ from audiosocket_gw.causes import (
     TimedOut,
 )
 from audiosocket_gw.elevenlabs import client_messages, messages, tls
+from audiosocket_gw.elevenlabs.flood import FloodError
+from audiosocket_gw.elevenlabs.incoming import MAX_MESSAGE
+from audiosocket_gw.elevenlabs.receiver import WebSocketReceiver
 from audiosocket_gw.elevenlabs.session import Queue, Session
 from audiosocket_gw.elevenlabs.ws_end import cause_of_end
 from audiosocket_gw.elevenlabs.ws_frame import text_frame
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import AgentError, RemoteProtocolError, reason_of
 from audiosocket_gw.runtime.happy_eyeballs import open_socket
-from audiosocket_gw.runtime.receive_buffer import RECEIVE_BUFFER
+from audiosocket_gw.runtime.loop_budget import LoopBudget
 from audiosocket_gw.tap import Tap
-
-MAX_MESSAGE = 16 * 2**20
-"""Bytes; as in the official SDK. Long replies arrive as few, large messages."""
 
 KEEPALIVE_S = 10.0
 """After this long without a byte from the agent, a ping is sent; after twice this time the agent is lost.
@@ -50,8 +48,9 @@ KEEPALIVE_S = 10.0
 ElevenLabs pings about every 2 s, so on a live connection this never happens.
 """
 
-MAX_UNSENT = 2**20
-"""Bytes that may wait to be sent, about 45 s of caller audio, before the agent counts as lost."""
+MAX_UNSENT = 2 * 2**20
+"""Bytes that may wait to be sent before the agent counts as lost: 90 s of caller audio as pcm_8000. When the
+conversation starts, what the caller has said meanwhile is sent at once: 1.3 MB if it is 10 s of pcm_48000."""
 
 CLOSE_S = 2.0
 """How long the closing handshake may take before the TCP connection is cut."""
@@ -67,21 +66,22 @@ async def connect(
     ssl_context: ssl.SSLContext,
     timeout_s: float,
     queue_timeout_s: float,
+    budget: LoopBudget,
     tap: Tap | None = None,
 ) -> AgentConnection:
     """Open the WebSocket, send the initiation message and wait for the agent's metadata.
 
     ``initiation`` may complete while the WebSocket is being opened.
 
-    ``on_message`` receives every message in the loop iteration in which it arrives, except pings, which are
-    answered here; the metadata and later messages may arrive before this returns. ``timeout_s`` limits each
-    of the two steps, without the time in ElevenLabs' queue, which ``queue_timeout_s`` limits.
+    ``on_message`` receives every message except pings, which are answered here; the metadata and later
+    messages may arrive before this returns. ``timeout_s`` limits each of the two steps, without the time in
+    ElevenLabs' queue, which ``queue_timeout_s`` limits. All agents share ``budget``.
 
     Raises:
         AgentError: the connection or the conversation failed; the reason says why.
     """
     try:
-        connection = AgentConnection(url, on_message, queue_timeout_s, tap)
+        connection = AgentConnection(url, on_message, queue_timeout_s, budget, tap)
     except (InvalidURI, ValueError):  # ValueError: an invalid port, bracket or escape
         raise AgentError(EndReason.AGENT_PROTOCOL, "the agent's WebSocket URL is not valid") from None
     try:
@@ -96,27 +96,29 @@ def _timed_out(what: str, seconds: float) -> AgentError:
     return AgentError(EndReason.AGENT_TIMEOUT, TimedOut(what, seconds, "AGENT_CONNECT_TIMEOUT"))
 
 
-class AgentConnection(asyncio.BufferedProtocol):
+class AgentConnection(WebSocketReceiver):
     """An open conversation, created by `connect`.
 
     ``closed`` is done when the conversation is over, whichever side ended it.
     """
 
     def __init__(
-        self, url: str, on_message: MessageHandler, queue_timeout_s: float, tap: Tap | None = None
+        self,
+        url: str,
+        on_message: MessageHandler,
+        queue_timeout_s: float,
+        budget: LoopBudget,
+        tap: Tap | None = None,
     ) -> None:
         """Prepare; raises `websockets.exceptions.InvalidURI`."""
-        loop = asyncio.get_running_loop()
         self._uri = parse_uri(url)
-        self._websocket = ClientProtocol(self._uri, max_size=MAX_MESSAGE)
+        super().__init__(ClientProtocol(self._uri, max_size=MAX_MESSAGE), budget)
+        loop = asyncio.get_running_loop()
         self._on_message = on_message
         self._tap = tap
-        self._transport: asyncio.Transport | None = None
-        self._fragments: list[bytes] = []
         self._session = Session()
         self._queue = self._session.queue
         self._fault: Cause | None = None
-        self._received_at = loop.time()
         self._alive_timer: asyncio.TimerHandle | None = None
         self._cut_timer: asyncio.TimerHandle | None = None
         self._timeout_s = 0.0
@@ -175,8 +177,8 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     @property
     def _can_send(self) -> bool:
-        """Whether the WebSocket is open, and neither side has begun to close it."""
-        return self._websocket.state is State.OPEN and not self.closed.done()
+        """Whether the WebSocket is open, and neither side has begun to close or cut it."""
+        return self._websocket.state is State.OPEN and not self._is_lost
 
     def send(self, message: bytes) -> None:
         """Send one text message; do nothing if the conversation is over."""
@@ -205,83 +207,55 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     def abort(self) -> None:
         """Cut the TCP connection, if there is one, without a closing handshake."""
+        self._incoming.close()
+        self._is_lost = True
         if self._transport is not None:
             self._transport.abort()
 
     def _write(self) -> None:
+        """Send what the core has to send."""
+        data = self._websocket.data_to_send()
+        if not data:
+            return
         assert self._transport is not None
-        for data in self._websocket.data_to_send():
-            if data:
-                self._transport.write(data)
-            else:  # the core's mark for the end of the stream
-                self._transport.close()
-                self._close_soon()  # the peer may never read the rest
+        self._transport.write(b"".join(data))
+        if not data[-1]:  # the core's mark for the end of the stream
+            self._transport.close()
+            self._close_soon()  # the peer may never read the rest
 
-    # Receiving: called by asyncio
+    def pause_writing(self) -> None:
+        """Cut the connection: more than `MAX_UNSENT` bytes wait. The transport calls this during a write."""
+        self._fault = self._fault or NotReading()
+        self.abort()
+
+    # Receiving
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)
+        super().connection_made(transport)
+        assert self._transport is not None
+        self._transport.set_write_buffer_limits(high=MAX_UNSENT)
         request = self._websocket.connect()
         request.headers["User-Agent"] = USER_AGENT
         self._websocket.send_request(request)
         self._write()
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return RECEIVE_BUFFER
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self._received_at = asyncio.get_running_loop().time()
-        self._websocket.receive_data(bytes(RECEIVE_BUFFER[:nbytes]))
-        self._handle_events()
-
-    def eof_received(self) -> None:
-        self._websocket.receive_eof()
-        self._handle_events()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (self._alive_timer, self._cut_timer, self._queue_timer):
-            if timer is not None:
-                timer.cancel()
-        if not self.closed.done():
-            cause = self._fault or cause_of_end(self._websocket, exc)
-            self.closed.set_result(self._session.end_of(cause))
-
-    def _handle_events(self) -> None:
-        for event in self._websocket.events_received():
-            if isinstance(event, Frame):
-                self._handle_frame(event)
-            elif isinstance(event, Response) and self._websocket.handshake_exc is None:
-                event.headers.clear()  # the core would keep them
-                self._upgraded.set_result(None)
-        self._write()
-        if self._websocket.close_expected():
-            self._close_soon()
-
-    def _handle_frame(self, frame: Frame) -> None:
-        if frame.opcode not in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
-            return  # the core answers pings and close frames
-        data = bytes(frame.data)
-        frame.data = b""  # the core keeps the frame until the next one
-        if self._fragments or not frame.fin:
-            self._fragments.append(data)
-            if not frame.fin:
-                return
-            data = b"".join(self._fragments)
-            self._fragments.clear()
-        if self._fault is not None:
-            return
+    def on_text(self, data: bytes) -> None:
         if self._tap is not None:
             self._tap.on_agent_message(data)
-        try:
-            message = self._session.receive(data)
-        except RemoteProtocolError as error:
-            self._give_up(str(error))
-            return
+        message = self._session.receive(data)
         if message is not None:
             # Before waiting tasks run: the first audio may follow in the same segment.
             self._on_message(message)
         if type(message) is not messages.Audio:
             self._follow_session()
+
+    def on_progress(self) -> None:
+        if self._incoming.is_open and not self._upgraded.done():
+            self._upgraded.set_result(None)
+        if not self._is_lost:
+            self._write()
+            if self._websocket.close_expected():
+                self._close_soon()
 
     def _follow_session(self) -> None:
         for reply in self._session.messages_to_send():
@@ -315,12 +289,23 @@ class AgentConnection(asyncio.BufferedProtocol):
 
     # Ending
 
-    def _give_up(self, cause: Cause) -> None:
-        """Close because of a protocol violation, and stop reading."""
-        self._fault = cause
+    def on_violation(self, error: RemoteProtocolError) -> None:
+        """Close, and discard what still comes; of a flood nothing more is even read."""
+        assert self._transport is not None
+        self._fault = str(error)
+        self._incoming.close()
         self._websocket.fail(1002, "Protocol error")
         self._write()
+        if isinstance(error, FloodError):
+            self._transport.close()
         self._close_soon()
+
+    def on_lost(self, error: Exception | None) -> None:
+        for timer in (self._alive_timer, self._cut_timer, self._queue_timer):
+            if timer is not None:
+                timer.cancel()
+        cause = self._fault or cause_of_end(self._websocket, error)
+        self.closed.set_result(self._session.end_of(cause))
 
     def _close_soon(self) -> None:
         """Cut the connection if the closing handshake doesn't end it in time."""
@@ -331,13 +316,9 @@ class AgentConnection(asyncio.BufferedProtocol):
         if not self._can_send:
             return
         loop = asyncio.get_running_loop()
-        assert self._transport is not None
         silent_s = loop.time() - self._received_at
         if silent_s > 2 * KEEPALIVE_S - 1:
             self._fault = Silent(silent_s)
-        elif self._transport.get_write_buffer_size() > MAX_UNSENT:
-            self._fault = NotReading()
-        if self._fault is not None:
             self.abort()
             return
         if silent_s > KEEPALIVE_S - 1:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 from collections import deque
 from contextlib import suppress
 from typing import cast
@@ -145,7 +146,8 @@ class TlsClient:
 class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     """The transport of ``protocol`` and, for the TCP transport below, the protocol.
 
-    It supports what the agent's connection needs: write, close and abort; reading can't be paused.
+    It supports what the agent's connection needs: write, close, abort, pausing to read, and the limit of what
+    waits to be sent.
     """
 
     _tcp: asyncio.Transport
@@ -157,6 +159,10 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         self._tls = TlsClient(context, host)
         self._open = False
         self._closing = False
+        self._is_paused = False
+        self._undelivered = b""
+        """Ciphertext that arrived before reading was paused."""
+        self._max_unsent = sys.maxsize
         self._error: Exception | None = None
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the handshake is; has the `OSError` when it failed."""
@@ -169,9 +175,28 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         if self._closing:
             return
         try:
-            self._tcp.write(self._tls.seal(data))
+            sealed = self._tls.seal(data)
         except ssl.SSLError as error:
             self._fail(error)
+            return
+        self._tcp.write(sealed)
+        if not sealed and self._tls.unsealed > self._max_unsent:  # it waits for the end of a renegotiation
+            self._protocol.pause_writing()
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        if high is not None:
+            self._max_unsent = high
+        self._tcp.set_write_buffer_limits(high, low)
+
+    def pause_reading(self) -> None:
+        self._is_paused = True
+        self._tcp.pause_reading()
+
+    def resume_reading(self) -> None:
+        self._is_paused = False
+        self._deliver_rest()
+        if not self._is_paused:
+            self._tcp.resume_reading()
 
     def get_write_buffer_size(self) -> int:
         return self._tcp.get_write_buffer_size() + self._tls.unsealed
@@ -201,14 +226,34 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
         return _receive_buffer
 
     def buffer_updated(self, nbytes: int) -> None:
+        self._receive(_receive_buffer[:nbytes])
+
+    def _deliver_rest(self) -> None:
+        """Deliver what arrived before reading was paused."""
+        ciphertext, self._undelivered = self._undelivered, b""
         try:
-            for start in range(0, nbytes, FEED):
-                self._tls.receive_data(_receive_buffer[start : min(start + FEED, nbytes)])
+            self._deliver()
+        except ssl.SSLError as error:
+            self._fail(error)
+        else:
+            self._receive(memoryview(ciphertext))
+
+    def _receive(self, ciphertext: memoryview) -> None:
+        """Decrypt and deliver; keep the rest if reading is paused meanwhile."""
+        try:
+            for start in range(0, len(ciphertext), FEED):
+                if self._is_paused:
+                    self._undelivered = bytes(ciphertext[start:])
+                    break
+                self._tls.receive_data(ciphertext[start : start + FEED])
                 if self._open or self._complete_handshake():
                     self._deliver()
             self._tcp.write(self._tls.data_to_send())
         except ssl.SSLError as error:
             self._fail(error)
+
+    def pause_writing(self) -> None:
+        self._protocol.pause_writing()
 
     def eof_received(self) -> None:
         """Report that the connection ends, without close_notify: anyone could have ended it."""
@@ -217,6 +262,9 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
             self._protocol.eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._is_paused and not self._closing:
+            self._is_paused = False
+            self._deliver_rest()
         self._closing = True
         error = self._error or exc
         protocol, self._protocol = self._protocol, _closed_protocol
@@ -236,7 +284,7 @@ class TlsTransport(asyncio.Transport, asyncio.BufferedProtocol):
     def _deliver(self) -> None:
         """Deliver what can be decrypted."""
         buffer = memoryview(self._protocol.get_buffer(-1))
-        while not self._closing and (size := self._tls.read_into(buffer)):
+        while not (self._closing or self._is_paused) and (size := self._tls.read_into(buffer)):
             self._protocol.buffer_updated(size)
         if self._tls.ended and not self._closing:
             self._protocol.eof_received()

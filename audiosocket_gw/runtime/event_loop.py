@@ -47,6 +47,8 @@ class CoalescingSelector(selectors.DefaultSelector):
         super().__init__()
         self.asleep_s = 0.0
         """How long the loop has slept so far, since there was nothing to do, in seconds."""
+        self.polls = 0
+        """Calls of `select`: the loop makes one in each iteration."""
         self._looked_at = 0.0
         self._rests_until = 0.0
         self._left: Ready = []
@@ -57,6 +59,7 @@ class CoalescingSelector(selectors.DefaultSelector):
         return time.monotonic() - self._looked_at if self._left else 0.0
 
     def select(self, timeout: float | None = None) -> Ready:
+        self.polls += 1
         ready: Ready = []
         while self._left and not ready:
             ready = self._still_ready(self._take())
@@ -115,6 +118,11 @@ class GatewayEventLoop(asyncio.SelectorEventLoop):
         """How long the loop has slept so far, in seconds."""
         return self._coalescing.asleep_s
 
+    @property
+    def iteration(self) -> int:
+        """The number of the loop's iteration."""
+        return self._coalescing.polls
+
     async def getaddrinfo(
         self, host: Any, port: Any, *, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
     ) -> Any:
@@ -145,3 +153,10 @@ def backlog_of(loop: asyncio.AbstractEventLoop) -> Callable[[], float]:
     if isinstance(loop, GatewayEventLoop):
         return lambda: loop.backlog_s
     return lambda: 0.0
+
+
+def iteration_of(loop: asyncio.AbstractEventLoop) -> Callable[[], int]:
+    """Return a function that returns the number of the loop's iteration; on other loops, of its 10 ms."""
+    if isinstance(loop, GatewayEventLoop):
+        return lambda: loop.iteration
+    return lambda: int(loop.time() * 100)

@@ -10,6 +10,8 @@ import contextlib
 import json
 import ssl
 import struct
+from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,8 +23,10 @@ from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.connection import connect
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import AgentError
+from audiosocket_gw.runtime.event_loop import GatewayEventLoop
+from audiosocket_gw.runtime.loop_budget import BUDGET_S, LoopBudget
 from audiosocket_gw.tap import Tap
-from tests.harness.agent_messages import audio_message
+from tests.harness.agent_messages import agent_response, audio_message, interruption, tool_call
 from tests.harness.agent_peer import (
     AUDIO,
     BINARY,
@@ -365,8 +369,8 @@ async def test_metadata_may_come_twice() -> None:
 
 
 @pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
-async def test_a_message_of_ten_megabytes(over_tls: bool) -> None:
-    audio = bytes(10 * 2**20)
+async def test_a_message_of_98_seconds(over_tls: bool) -> None:
+    audio = bytes(98 * 16_000)
     message = text(**audio_message(audio, 1))
 
     async def behave(peer: AgentPeer) -> None:
@@ -378,6 +382,113 @@ async def test_a_message_of_ten_megabytes(over_tls: bool) -> None:
         connection = await open_(url, said.append)
         await connection.closed
     assert said[1] == messages.Audio(audio, 1)
+
+
+# An agent that floods
+
+
+async def flooding(peer: AgentPeer, piece: bytes) -> None:
+    """Send without end, and read what comes."""
+    await peer.begin()
+    reading = asyncio.ensure_future(peer.reader.read())
+    with contextlib.suppress(ConnectionError):
+        while not reading.done():
+            peer.writer.write(piece)
+            await peer.writer.drain()
+
+
+FLOODS = {
+    "pings": frame(PING) * 1_000,
+    "pongs": frame(PONG, b"x" * 125) * 100,
+    "tiny messages": frame(TEXT, b"{}") * 1_000,
+    "fragments": frame(TEXT, b"{", fin=False) + frame(CONTINUATION, fin=False) * 20_000,
+    "JSON pings": text(type="ping", ping_event={"event_id": 1}) * 100,
+    "interruptions": text(**interruption(1)) * 100,
+    "errors": text(type="error", message="x" * 200) * 100,
+    "tool calls": text(**tool_call("t")) * 100,
+    "audio": text(**audio_message(bytes(100_000), 1)),
+    "unknown messages": text(type="new", payload="x" * 1_000_000),
+}
+
+
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("name", FLOODS)
+async def test_an_agent_that_floods_is_given_up(name: str, over_tls: bool) -> None:
+    closed = await ending(partial(flooding, piece=FLOODS[name]), serving() if over_tls else None)
+    assert closed.reason is EndReason.AGENT_PROTOCOL
+    assert "the agent floods" in closed.detail
+
+
+class StepClock:
+    """Real time, if each step took half of the budget."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += BUDGET_S / 1.9
+        return self.now
+
+
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("last", [closing(1000), b""], ids=["closed", "cut"])
+async def test_agents_that_send_much_share_the_loop(last: bytes, over_tls: bool) -> None:
+    """Each of five sends 300 messages in one segment: a few in each iteration, all of them, and in order."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, GatewayEventLoop)
+    told = [text(**agent_response(str(i), i)) for i in range(300)]
+
+    async def behave(peer: AgentPeer) -> None:
+        await peer.begin(b"".join(told) + last)
+
+    budget = LoopBudget(loop, StepClock())
+    steps: Counter[int] = Counter()
+    heard: list[list[int]] = [[] for _ in range(5)]
+
+    def listen(number: int, message: messages.ServerMessage) -> None:
+        steps[loop.iteration] += 1
+        if isinstance(message, messages.AgentResponse):
+            heard[number].append(int(message.text))
+
+    async with agent(behave, serving() if over_tls else None) as url:
+        opened = await asyncio.gather(*(open_(url, partial(listen, i), budget=budget) for i in range(5)))
+        ends = [await connection.closed for connection in opened]
+    assert heard == 5 * [list(range(300))]
+    assert max(steps.values()) <= 2
+    assert {end.reason for end in ends} == {EndReason.AGENT_HANGUP if last else EndReason.AGENT_LOST}
+
+
+class Gate(LoopBudget):
+    is_open = True
+
+    def has_time(self) -> bool:
+        return self.is_open and super().has_time()
+
+
+async def test_while_messages_wait_nothing_more_is_read() -> None:
+    sent = 0
+
+    async def behave(peer: AgentPeer) -> None:
+        nonlocal sent
+        await peer.begin()
+        piece = text(type="new", payload="x" * 1_000) * 60
+        with contextlib.suppress(ConnectionError):
+            while True:
+                peer.writer.write(piece)
+                sent += len(piece)
+                await peer.writer.drain()
+
+    budget = Gate(asyncio.get_running_loop())
+    async with agent(behave) as url:
+        connection = await open_(url, budget=budget)
+        budget.is_open = False
+        before = -1
+        while sent != before:  # until the agent can't send any more
+            before = sent
+            await asyncio.sleep(0.2)
+        assert len(connection._incoming._buffer) <= 65_536
+        budget.is_open = True
+        assert (await connection.closed).reason is EndReason.AGENT_PROTOCOL
 
 
 # How it ends
@@ -562,8 +673,25 @@ GARBAGE = {
     "a stray continuation": frame(CONTINUATION, b"x"),
     "text in text": frame(TEXT, b"{", fin=False) + frame(TEXT, b"{"),
     "close code 1": closing(1),
-    "17 MiB": struct.pack("!BBQ", 0x81, 127, 17 * 2**20),
-    "17 MiB in pieces": frame(TEXT, bytes(9 * 2**20), fin=False) + struct.pack("!BBQ", 0x80, 127, 8 * 2**20),
+    "3 MiB": struct.pack("!BBQ", 0x81, 127, 3 * 2**20),
+    "3 MiB in pieces": frame(TEXT, bytes(2**20), fin=False) + struct.pack("!BBQ", 0x80, 127, 2 * 2**20),
+    "2 MiB of small members": frame(TEXT, b'{"type":"audio","x":{' + b'"a":1,' * 340_000 + b'"b":2}}'),
+    "2 MiB of empty lists": frame(TEXT, b'{"type":"audio","x":[' + b"[]," * 650_000 + b"[]]}"),
+    "2 MiB of alignment": text(
+        type="audio",
+        audio_event={
+            "audio_base_64": "AAA=",
+            "alignment": {
+                "chars": ["a"] * 120_000,
+                "char_start_times_ms": [1] * 120_000,
+                "char_durations_ms": [2] * 120_000,
+            },
+        },
+    ),
+    "a tool call of 300 KB": text(**tool_call("t", text="x" * 300_000)),
+    "a tool call with an endless id": text(
+        type="client_tool_call", client_tool_call={"tool_name": "t", "tool_call_id": "x" * 201}
+    ),
     "an impossible length": struct.pack("!BBQ", 0x81, 127, 2**63),
 }
 
@@ -630,11 +758,14 @@ async def test_an_agent_that_does_not_read_is_given_up(over_tls: bool) -> None:
             peer.writer.write(text(type="ping", ping_event={"event_id": 1}))
             await asyncio.sleep(2)
 
+    loop = asyncio.get_running_loop()
     async with agent(behave, serving() if over_tls else None) as url:
         connection = await open_(url)
+        begun = loop.time()
         for _ in range(400):
             connection.send_audio(bytes(65_536))
         closed = await connection.closed
+        assert loop.time() == begun  # without waiting for a timer
     assert closed == CallEnd(EndReason.AGENT_LOST, NotReading())
 
 
@@ -689,7 +820,7 @@ async def test_our_close_ends_it_though_the_agent_does_not_answer(more: bytes, o
 
 
 @pytest.mark.virtual_time
-async def test_an_agent_that_half_closes_and_does_not_read_is_cut() -> None:
+async def test_an_agent_that_half_closes_and_does_not_read_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     async def behave(peer: AgentPeer) -> None:
         await peer.begin()
         peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
@@ -698,6 +829,7 @@ async def test_an_agent_that_half_closes_and_does_not_read_is_cut() -> None:
         await asyncio.sleep(3600)
 
     loop = asyncio.get_running_loop()
+    monkeypatch.setattr(link, "MAX_UNSENT", 100 * 2**20)
     async with agent(behave) as url:
         connection = await open_(url)
         for _ in range(400):
@@ -799,7 +931,13 @@ async def test_a_certificate_that_proves_nothing(certificate: Path, trusted: Pat
     async with agent(forever, serving(certificate)) as url:
         with pytest.raises(AgentError) as caught:
             await connect(
-                url, ready(INITIATION), ignore, ssl_context=trusting(trusted), timeout_s=30, queue_timeout_s=9
+                url,
+                ready(INITIATION),
+                ignore,
+                ssl_context=trusting(trusted),
+                timeout_s=30,
+                queue_timeout_s=9,
+                budget=LoopBudget(asyncio.get_running_loop()),
             )
     assert caught.value.reason is EndReason.AGENT_UNREACHABLE
     assert complaint in str(caught.value)

@@ -14,6 +14,7 @@ from typing import Any
 
 from audiosocket_gw.elevenlabs import client_messages, messages
 from audiosocket_gw.elevenlabs.connection import AgentConnection, MessageHandler, connect
+from audiosocket_gw.runtime.loop_budget import LoopBudget
 from audiosocket_gw.tap import Tap
 from tests.harness.agent_messages import audio_message, metadata
 from tests.harness.certificates import trusting
@@ -46,6 +47,15 @@ METADATA_MESSAGE = messages.Metadata("conv_1", "pcm_8000", "ulaw_8000")
 AUDIO = text(**audio_message(b"\x01\x02", 1))
 
 
+def accepting(key: bytes) -> bytes:
+    """Build the HTTP response that opens the WebSocket; ``key`` is the request's ``Sec-WebSocket-Key``."""
+    accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+    )
+
+
 class AgentPeer:
     """The agent's end of one connection."""
 
@@ -58,11 +68,7 @@ class AgentPeer:
         """Accept the WebSocket, and send ``first`` in the same segment."""
         self.request = await self.reader.readuntil(b"\r\n\r\n")
         key = self.request.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]
-        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
-        self.writer.write(
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n" + first
-        )
+        self.writer.write(accepting(key) + first)
 
     async def begin(self, more: bytes = b"") -> None:
         """Announce the conversation, and send ``more`` in the same segment."""
@@ -130,7 +136,11 @@ def ready(initiation: bytes) -> asyncio.Future[bytes]:
 
 
 async def open_(
-    url: str, on_message: MessageHandler = ignore, timeout_s: float = 30, tap: Tap | None = None
+    url: str,
+    on_message: MessageHandler = ignore,
+    timeout_s: float = 30,
+    tap: Tap | None = None,
+    budget: LoopBudget | None = None,
 ) -> AgentConnection:
     return await connect(
         url,
@@ -139,6 +149,7 @@ async def open_(
         ssl_context=trusting(),
         timeout_s=timeout_s,
         queue_timeout_s=40,
+        budget=budget or LoopBudget(asyncio.get_running_loop()),
         tap=tap,
     )
 

@@ -16,6 +16,7 @@ import pytest
 
 from audiosocket_gw.elevenlabs.connection import connect
 from audiosocket_gw.errors import AgentError, ConfigurationError
+from audiosocket_gw.runtime.loop_budget import LoopBudget
 from audiosocket_gw.runtime.proxies import create_http_client_for_tools, warn_of_unused_proxy
 from audiosocket_gw.runtime.tls_trust import create_ssl_context
 from tests.harness.agent_peer import INITIATION, AgentPeer, agent, ignore, ready, until_close
@@ -208,7 +209,13 @@ async def talks(peer: AgentPeer) -> None:
 async def connect_to(url: str, context: ssl.SSLContext) -> None:
     local = url.replace("127.0.0.1", "localhost")
     connection = await connect(
-        local, ready(INITIATION), ignore, ssl_context=context, timeout_s=30, queue_timeout_s=30
+        local,
+        ready(INITIATION),
+        ignore,
+        ssl_context=context,
+        timeout_s=30,
+        queue_timeout_s=30,
+        budget=LoopBudget(asyncio.get_running_loop()),
     )
     await connection.close()
 
