@@ -15,8 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import httpx
-
 from audiosocket_gw.ami.pbx_pool import PbxPool
 from audiosocket_gw.audio.hold_audio import MAX_FILE_BYTES, MAX_S, HoldAudioFile
 from audiosocket_gw.call.context import CallContext
@@ -34,6 +32,7 @@ from audiosocket_gw.recording.recorder import Recorder
 from audiosocket_gw.runtime.core_time import core_time_of
 from audiosocket_gw.runtime.descriptors import raise_descriptor_limit
 from audiosocket_gw.runtime.event_loop import backlog_of
+from audiosocket_gw.runtime.http_client import MAX_KEPT_ALIVE, create_http_client
 from audiosocket_gw.runtime.load import Load
 from audiosocket_gw.runtime.loop_budget import LoopBudget
 from audiosocket_gw.runtime.proxies import create_http_client_for_tools, warn_of_unused_proxy
@@ -50,9 +49,6 @@ from audiosocket_gw.tools.workers import opened_tools
 logger = logging.getLogger("audiosocket_gw.gateway")
 
 MAX_THREADS = 64
-MAX_KEPT_ALIVE = 20
-"""Idle connections to the REST hosts: enough for the next calls, after hundreds that began together."""
-
 OTHER_DESCRIPTORS = 64 + MAX_KEPT_ALIVE
 """Open files and sockets in addition to those of calls."""
 
@@ -112,15 +108,7 @@ class Gateway:
             opened = await open_resources(settings, await stack.enter_async_context(AsyncExitStack()))
             if settings.embedded_agent:
                 raise ConfigurationError("AGENT=simulator: the command `serve` alone has an embedded agent")
-            # Without proxies from the environment, which the WebSocket couldn't use.
-            http = await stack.enter_async_context(
-                httpx.AsyncClient(
-                    verify=opened.ssl_context,
-                    timeout=None,
-                    trust_env=False,
-                    limits=httpx.Limits(max_connections=None, max_keepalive_connections=MAX_KEPT_ALIVE),
-                )
-            )
+            http = await stack.enter_async_context(create_http_client(opened.ssl_context))
             # A separate client: slow tools must not delay the connections to agents.
             http_for_tools = await stack.enter_async_context(create_http_client_for_tools(opened.ssl_context))
             warn_of_unused_proxy(settings.agent.elevenlabs_base_url, settings.agent.elevenlabs_agent_url)

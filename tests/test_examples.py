@@ -14,13 +14,14 @@ from pathlib import Path
 from types import ModuleType
 from uuid import uuid4
 
-import httpx
 import pytest
 
 from audiosocket_gw.ami.call_control import CallerData
 from audiosocket_gw.ami.registry import Channel
 from audiosocket_gw.call.caller_data import caller_headers, caller_variables
 from audiosocket_gw.elevenlabs.agent import AgentAddress, AgentLocator
+from audiosocket_gw.runtime.http_client import create_http_client
+from audiosocket_gw.runtime.tls_trust import create_ssl_context
 from audiosocket_gw.settings import GatewaySettings, load_settings
 
 ROUTER = Path(__file__).parents[1] / "examples" / "agent_router.py"
@@ -97,7 +98,7 @@ async def _locate(url: str, number: str, language: str) -> AgentAddress:
     async def headers() -> dict[str, str]:
         return caller_headers(caller_variables(uuid4(), data, {"LINE_LANGUAGE": "en"}))
 
-    async with httpx.AsyncClient(timeout=None, trust_env=False) as http:
+    async with create_http_client(create_ssl_context()) as http:
         return await AgentLocator(GatewaySettings.of(settings).agent, http).locate(headers)
 
 

@@ -32,6 +32,7 @@ ALLOWED = {
     "COMFORT_NOISE": "RFC 3389",
     "ca_bundle": "REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE, variables of other programs",
     "symbolic link": "of a file system",
+    "link-local": "an address, RFC 3927",
     "core-sounds": "a package of Debian",
     "shake_hands": "the TLS handshake",
 }

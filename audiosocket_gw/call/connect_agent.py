@@ -45,5 +45,6 @@ async def connect_agent(
         timeout_s=context.settings.agent_connect_timeout,
         queue_timeout_s=context.settings.agent_queue_timeout,
         budget=context.agent_budget,
+        public_only=address.public_only,
         tap=tap,
     )

@@ -19,6 +19,7 @@ from audiosocket_gw import USER_AGENT
 from audiosocket_gw.causes import MAX_FOREIGN, HttpRefused, RequestFailed, TimedOut
 from audiosocket_gw.elevenlabs.close_codes import reason_of_status, redirect_target
 from audiosocket_gw.elevenlabs.settings import AgentSettings
+from audiosocket_gw.elevenlabs.signed_url import check_signed_url, is_chosen_by_answer
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import AgentError, reason_of
 
@@ -36,6 +37,17 @@ class AgentAddress:
     url: str
     dynamic_variables: Mapping[str, Any] = field(default_factory=dict)
     config_override: Mapping[str, Any] = field(default_factory=dict)
+    public_only: bool = False
+    """Whether the host, which an answer has named, must not have a private address."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int
+    location: str | None
+    encoding: str
+    """What the body is compressed with, if it is; then it wasn't read."""
+    body: bytes
 
 
 class AgentLocator:
@@ -58,13 +70,20 @@ class AgentLocator:
         if settings.elevenlabs_agent_url is not None:
             answer = await self._ask_agent_url(settings.elevenlabs_agent_url, await headers())
         query = urlencode({"agent_id": answer["system"]})
+        public_only = False
         if settings.elevenlabs_api_key is None:
             # http becomes ws, https becomes wss: one setting for both, as in the official SDK.
             url = f"ws{settings.elevenlabs_base_url.removeprefix('http')}{CONVERSATION_PATH}?{query}"
         else:
             url = await self._signed_url(query, settings.elevenlabs_api_key.get_secret_value())
+            public_only = not settings.allow_private_agent and is_chosen_by_answer(
+                url, settings.elevenlabs_base_url
+            )
         return AgentAddress(
-            url, answer.get("dynamic_variables") or {}, answer.get("conversation_config_override") or {}
+            url,
+            answer.get("dynamic_variables") or {},
+            answer.get("conversation_config_override") or {},
+            public_only,
         )
 
     async def _ask_agent_url(self, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
@@ -98,10 +117,16 @@ class AgentLocator:
             timeout_setting="AGENT_CONNECT_TIMEOUT",
         )
         signed_url = answer.get("signed_url")
-        if not isinstance(signed_url, str) or not signed_url.startswith(("ws://", "wss://")):
+        if not isinstance(signed_url, str):
             raise AgentError(
                 EndReason.AGENT_PROTOCOL, "ElevenLabs answered get-signed-url without a signed_url"
             )
+        try:
+            check_signed_url(signed_url, self._settings.elevenlabs_base_url)
+        except ValueError as error:
+            raise AgentError(
+                EndReason.AGENT_PROTOCOL, f"the signed URL of get-signed-url is rejected: {error}"
+            ) from None
         return signed_url
 
     async def _get(
@@ -116,7 +141,7 @@ class AgentLocator:
     ) -> dict[str, Any]:
         """GET a JSON object. ``failure`` replaces the reason for every error."""
         try:
-            status, location, body = await self._read(url, headers, timeout_s)
+            reply = await self._read(url, headers, timeout_s)
         except TimeoutError:
             raise AgentError(
                 failure or EndReason.AGENT_TIMEOUT,
@@ -127,37 +152,43 @@ class AgentLocator:
                 failure or EndReason.AGENT_UNREACHABLE,
                 RequestFailed(who, reason_of(error)),
             ) from None
-        text = body.decode(errors="replace")
-        if status != 200:
+        text = reply.body.decode(errors="replace")
+        if reply.status != 200:
             raise AgentError(
-                failure or reason_of_status(status, text),
-                HttpRefused(who, status, text[:MAX_FOREIGN], redirect_target(location)),
+                failure or reason_of_status(reply.status, text),
+                HttpRefused(who, reply.status, text[:MAX_FOREIGN], redirect_target(reply.location)),
+            )
+        if reply.encoding:
+            raise AgentError(
+                failure or EndReason.AGENT_PROTOCOL,
+                f"{who} answered with Content-Encoding {reply.encoding!r:.40}, which was not asked for",
             )
         try:
             answer = json.loads(text)
         except (ValueError, RecursionError):
             answer = None
-        if not isinstance(answer, dict) or len(body) > MAX_BODY:
+        if not isinstance(answer, dict) or len(reply.body) > MAX_BODY:
             raise AgentError(
                 failure or EndReason.AGENT_PROTOCOL,
                 f"{who} did not answer with a JSON object but with {text[:60]!r}",
             )
         return answer
 
-    async def _read(
-        self, url: str, headers: Mapping[str, str], timeout_s: float
-    ) -> tuple[int, str | None, bytes]:
-        """GET status, ``Location`` and slightly more than `MAX_BODY` bytes at most, within the deadline.
+    async def _read(self, url: str, headers: Mapping[str, str], timeout_s: float) -> _Answer:
+        """GET slightly more than `MAX_BODY` bytes at most, within the deadline.
 
         Raises:
             TimeoutError, httpx.HTTPError, httpx.InvalidURL
         """
-        body = b""
-        headers = {"User-Agent": USER_AGENT} | dict(headers)
+        headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity"} | dict(headers)
         # httpx's own time limits are per read: a peer that sends one byte a second would never time out.
         async with asyncio.timeout(timeout_s), self._http.stream("GET", url, headers=headers) as response:
-            async for piece in response.aiter_bytes(8192):
-                body += piece
-                if len(body) > MAX_BODY:
-                    break
-            return response.status_code, response.headers.get("Location"), body
+            encoding = response.headers.get("Content-Encoding", "").strip().lower()
+            body = b""
+            if encoding in ("", "identity"):
+                encoding = ""
+                async for piece in response.aiter_raw():  # decoding could make gigabytes of it
+                    body += piece
+                    if len(body) > MAX_BODY:
+                        break
+            return _Answer(response.status_code, response.headers.get("Location"), encoding, body)

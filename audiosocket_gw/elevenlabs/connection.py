@@ -38,7 +38,7 @@ from audiosocket_gw.elevenlabs.ws_end import cause_of_end
 from audiosocket_gw.elevenlabs.ws_frame import text_frame
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import AgentError, RemoteProtocolError, reason_of
-from audiosocket_gw.runtime.happy_eyeballs import open_socket
+from audiosocket_gw.runtime.happy_eyeballs import PrivateAddressError, open_socket
 from audiosocket_gw.runtime.loop_budget import LoopBudget
 from audiosocket_gw.tap import Tap
 
@@ -67,6 +67,7 @@ async def connect(
     timeout_s: float,
     queue_timeout_s: float,
     budget: LoopBudget,
+    public_only: bool = False,
     tap: Tap | None = None,
 ) -> AgentConnection:
     """Open the WebSocket, send the initiation message and wait for the agent's metadata.
@@ -75,7 +76,8 @@ async def connect(
 
     ``on_message`` receives every message except pings, which are answered here; the metadata and later
     messages may arrive before this returns. ``timeout_s`` limits each of the two steps, without the time in
-    ElevenLabs' queue, which ``queue_timeout_s`` limits. All agents share ``budget``.
+    ElevenLabs' queue, which ``queue_timeout_s`` limits. All agents share ``budget``. ``public_only``: the
+    host must not have a private address.
 
     Raises:
         AgentError: the connection or the conversation failed; the reason says why.
@@ -85,7 +87,7 @@ async def connect(
     except (InvalidURI, ValueError):  # ValueError: an invalid port, bracket or escape
         raise AgentError(EndReason.AGENT_PROTOCOL, "the agent's WebSocket URL is not valid") from None
     try:
-        await connection.open(initiation, ssl_context, timeout_s)
+        await connection.open(initiation, ssl_context, timeout_s, public_only=public_only)
     except BaseException:
         connection.abort()
         raise
@@ -132,16 +134,27 @@ class AgentConnection(WebSocketReceiver):
     # Opening
 
     async def open(
-        self, initiation: asyncio.Future[bytes], ssl_context: ssl.SSLContext, timeout_s: float
+        self,
+        initiation: asyncio.Future[bytes],
+        ssl_context: ssl.SSLContext,
+        timeout_s: float,
+        *,
+        public_only: bool = False,
     ) -> None:
         """Open the WebSocket, then start the conversation: the two steps of `connect`."""
         where = f"{self._uri.host}:{self._uri.port}"
         try:
             async with asyncio.timeout(timeout_s):
-                await self._connect(ssl_context)
+                await self._connect(ssl_context, public_only=public_only)
                 await self._until(self._upgraded)
         except TimeoutError:
             raise _timed_out(f"no WebSocket connection to {where}", timeout_s) from None
+        except PrivateAddressError as error:
+            raise AgentError(
+                EndReason.AGENT_PROTOCOL,
+                f"the signed URL names {where}, which has the private address {error}; if it is yours, set "
+                "ALLOW_PRIVATE_AGENT=true",
+            ) from None
         except (OSError, ValueError) as error:  # ValueError: an invalid host name
             raise AgentError(EndReason.AGENT_UNREACHABLE, ConnectFailed(where, reason_of(error))) from None
         self.send(await initiation)
@@ -158,13 +171,14 @@ class AgentConnection(WebSocketReceiver):
         if self._can_send:
             self._alive_timer = asyncio.get_running_loop().call_later(KEEPALIVE_S, self._check_alive)
 
-    async def _connect(self, ssl_context: ssl.SSLContext) -> None:
+    async def _connect(self, ssl_context: ssl.SSLContext, *, public_only: bool) -> None:
         host, port = self._uri.host, self._uri.port
         if self._uri.secure:
-            await tls.create_connection(self, host, port, ssl_context)
+            await tls.create_connection(self, host, port, ssl_context, public_only=public_only)
         else:
             loop = asyncio.get_running_loop()
-            await loop.create_connection(lambda: self, sock=await open_socket(host, port))
+            connection = await open_socket(host, port, public_only=public_only)
+            await loop.create_connection(lambda: self, sock=connection)
 
     async def _until(self, step: asyncio.Future[None]) -> None:
         """Wait for ``step``, or for the end of the connection."""

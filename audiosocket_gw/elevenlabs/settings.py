@@ -20,3 +20,4 @@ class AgentSettings:
     elevenlabs_base_url: str
     agent_url_timeout: float
     agent_connect_timeout: float
+    allow_private_agent: bool

@@ -37,11 +37,17 @@ _closed_protocol = asyncio.BufferedProtocol()
 
 
 async def create_connection(
-    protocol: asyncio.BufferedProtocol, host: str, port: int, context: ssl.SSLContext
+    protocol: asyncio.BufferedProtocol,
+    host: str,
+    port: int,
+    context: ssl.SSLContext,
+    *,
+    public_only: bool = False,
 ) -> None:
     """Connect ``protocol`` by TLS to ``host``, whose certificate is checked.
 
-    The protocol is called as by the loop's own ``create_connection(..., ssl=context)``.
+    The protocol is called as by the loop's own ``create_connection(..., ssl=context)``. ``public_only``: as
+    in `open_socket`.
 
     Raises:
         OSError: there is no connection, or TLS failed (`ssl.SSLError`).
@@ -49,7 +55,8 @@ async def create_connection(
     """
     transport = TlsTransport(protocol, context, host)
     loop = asyncio.get_running_loop()
-    tcp, _ = await loop.create_connection(lambda: transport, sock=await open_socket(host, port))
+    connection = await open_socket(host, port, public_only=public_only)
+    tcp, _ = await loop.create_connection(lambda: transport, sock=connection)
     try:
         await transport.opened
     except BaseException:

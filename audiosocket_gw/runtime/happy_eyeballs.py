@@ -14,6 +14,7 @@ import asyncio
 import socket
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from ipaddress import ip_address
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -26,15 +27,35 @@ AddressInfo = tuple[Any, Any, int, str, Any]
 """One answer of ``getaddrinfo``: family, type, protocol, canonical name, address."""
 
 
-async def open_socket(host: str, port: int, *, attempt_delay_s: float = ATTEMPT_DELAY_S) -> socket.socket:
+class PrivateAddressError(OSError):
+    """The host has no public address; the message names one that it has."""
+
+
+async def open_socket(
+    host: str, port: int, *, public_only: bool = False, attempt_delay_s: float = ATTEMPT_DELAY_S
+) -> socket.socket:
     """Return a connected, non-blocking socket, to the address of the host that answers first.
+
+    ``public_only``: don't connect to private, loopback and link-local addresses.
 
     Raises:
         OSError: there is no such host, or none of its addresses accepts the connection; the message has the
-        reason for each.
+        reason for each. `PrivateAddressError` if it may not be connected to any.
         ValueError: ``host`` is not a valid host name.
     """
-    return await _race(interleaved(await _addresses(host, port)), attempt_delay_s)
+    addresses = interleaved(await _addresses(host, port))
+    if public_only:
+        public = [address for address in addresses if is_public(address[4][0])]
+        if addresses and not public:
+            raise PrivateAddressError(addresses[0][4][0])
+        addresses = public
+    return await _race(addresses, attempt_delay_s)
+
+
+def is_public(address: str) -> bool:
+    """Return whether the address is reached through the public internet."""
+    parsed = ip_address(address)
+    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_global
 
 
 def interleaved(addresses: Iterable[AddressInfo]) -> list[AddressInfo]:

@@ -113,6 +113,11 @@ class Settings(BaseModel):
         gt=0,
         description="Seconds that a caller may wait in ElevenLabs' queue for a free conversation.",
     )
+    allow_private_agent: bool = Field(
+        default=False,
+        description="Connect to an agent with a private address although ElevenLabs' answer, not "
+        "ELEVENLABS_BASE_URL, names its host.",
+    )
     tls_ca_file: FilePath | None = Field(
         default=None,
         description="PEM file with another authority to trust: of a company's proxy that inspects TLS, or "

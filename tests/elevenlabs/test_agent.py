@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
+import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -15,6 +18,8 @@ from audiosocket_gw import USER_AGENT
 from audiosocket_gw.elevenlabs.agent import MAX_BODY, AgentLocator
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import AgentError
+from audiosocket_gw.runtime.http_client import MAX_LINES, create_http_client
+from audiosocket_gw.runtime.tls_trust import create_ssl_context
 from audiosocket_gw.settings import GatewaySettings, Settings
 
 CALL = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
@@ -36,6 +41,31 @@ async def endless(writer: asyncio.StreamWriter) -> None:
     while True:
         writer.write(b" " * 10_000)
         await writer.drain()
+
+
+async def endless_headers(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\n")
+    while True:
+        writer.write(b"a: " + b"x" * 1_000 + b"\r\n")
+        await writer.drain()
+
+
+async def endless_continues(writer: asyncio.StreamWriter) -> None:
+    while True:
+        writer.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 100)
+        await writer.drain()
+
+
+async def in_tiny_chunks(writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 10_000)
+
+
+def bomb(times: int) -> bytes:
+    """Return what becomes 100 MB when it is decompressed."""
+    body = b" " * 100_000_000
+    for _ in range(times):
+        body = gzip.compress(body, compresslevel=1)
+    return body[:60_000]
 
 
 async def a_byte_a_second(writer: asyncio.StreamWriter) -> None:
@@ -92,7 +122,7 @@ async def http_server(answer: Answer) -> AsyncIterator[tuple[str, list[str]]]:
 
 
 async def locate(**settings: object) -> str:
-    async with httpx.AsyncClient(timeout=None, trust_env=False) as http:
+    async with create_http_client(create_ssl_context()) as http:
         locator = AgentLocator(GatewaySettings.of(Settings(**settings)).agent, http)
         return (await locator.locate(_headers)).url
 
@@ -125,7 +155,7 @@ async def test_a_public_agent_needs_no_request(base_url: str, url: str) -> None:
 
 
 async def test_a_private_agent_has_a_signed_url() -> None:
-    signed = "wss://h/v1/convai/conversation?agent_id=a&conversation_signature=s"
+    signed = "wss://127.0.0.1/v1/convai/conversation?agent_id=a&conversation_signature=s"
     async with http_server(saying("200 OK", f'{{"signed_url":"{signed}"}}'.encode())) as (url, requests):
         assert (
             await locate(elevenlabs_agent_id="a b", elevenlabs_api_key=KEY, elevenlabs_base_url=url) == signed
@@ -148,10 +178,49 @@ async def test_the_agent_url_is_asked_for_each_call_and_overrides_the_id() -> No
     assert f"\r\nX-AVR-UUID: {CALL}\r\n" in request
 
 
+@pytest.mark.parametrize(
+    ("base_url", "signed_url", "allowed", "public_only"),
+    [
+        ("https://agents.example.com", "wss://agents.example.com/x", False, False),
+        ("https://agents.example.com", "wss://media.example.com/x", False, True),
+        ("https://agents.example.com", "wss://media.example.com/x", True, False),
+        ("http://agents.example.com", "ws://media.example.com/x", False, False),
+    ],
+)
+async def test_a_host_that_an_answer_has_chosen_must_be_public(
+    base_url: str, signed_url: str, allowed: bool, public_only: bool
+) -> None:
+    body = httpx.ByteStream(json.dumps({"signed_url": signed_url}).encode())
+    answer = httpx.MockTransport(lambda _: httpx.Response(200, stream=body))
+    settings = Settings(
+        elevenlabs_agent_id="a",
+        elevenlabs_api_key=KEY,
+        elevenlabs_base_url=base_url,
+        allow_private_agent=allowed,
+    )
+    async with httpx.AsyncClient(transport=answer) as http:
+        address = await AgentLocator(GatewaySettings.of(settings).agent, http).locate(_headers)
+    assert address.url == signed_url
+    assert address.public_only is public_only
+
+
+async def test_an_uncompressed_answer_is_asked_for() -> None:
+    async with (
+        http_server(saying("200 OK", b'{"system":"mine"}', "Content-Encoding: identity")) as (
+            agent_url,
+            asked,
+        ),
+        http_server(saying("200 OK", b'{"signed_url":"wss://127.0.0.1/x"}')) as (base_url, signed),
+    ):
+        await locate(elevenlabs_agent_url=agent_url, elevenlabs_base_url=base_url, elevenlabs_api_key=KEY)
+    for head in (*asked, *signed):
+        assert re.findall(r"(?i)\r\naccept-encoding: (.*)\r\n", head) == ["identity"]
+
+
 async def test_every_request_names_the_gateway() -> None:
     async with (
         http_server(saying("200 OK", b'{"system":"mine"}')) as (agent_url, asked),
-        http_server(saying("200 OK", b'{"signed_url":"wss://h/x"}')) as (base_url, signed),
+        http_server(saying("200 OK", b'{"signed_url":"wss://127.0.0.1/x"}')) as (base_url, signed),
     ):
         await locate(elevenlabs_agent_url=agent_url, elevenlabs_base_url=base_url, elevenlabs_api_key=KEY)
     for head in (*asked, *signed):
@@ -197,8 +266,15 @@ BAD_ANSWERS = [
     (saying("200 OK", b'{"system":{"id":1}}'), "system"),
     (saying("200 OK", b'{"system":"\\ud800"}'), "system"),
     (saying("200 OK", b'{"system":"a"}' + b" " * MAX_BODY), "JSON object"),
-    (saying("200 OK", b"no gzip", "Content-Encoding: gzip"), "can't be reached"),
+    (saying("200 OK", b"no gzip", "Content-Encoding: gzip"), "Content-Encoding 'gzip'"),
+    (saying("200 OK", bomb(1), "Content-Encoding: gzip"), "Content-Encoding 'gzip'"),
+    (saying("200 OK", bomb(2), "Content-Encoding: gzip, gzip"), "Content-Encoding 'gzip, gzip'"),
+    (saying("503 Busy", bomb(1), "Content-Encoding: br"), "HTTP 503"),
     (endless, "JSON object"),
+    (endless_headers, "can't be reached"),
+    (endless_continues, "131,072 bytes or 4,096 lines"),
+    (saying("200 OK", b"", *["a:"] * MAX_LINES), "131,072 bytes or 4,096 lines"),
+    (in_tiny_chunks, "131,072 bytes or 4,096 lines"),
     (hanging_up, "can't be reached"),
     (speaking_ssh, "can't be reached"),
 ]
@@ -262,7 +338,13 @@ async def test_no_one_listens_at_the_agent_url() -> None:
         (saying("302 Found", b"", "Location: http://127.0.0.1:9/"), EndReason.AGENT_PROTOCOL, "HTTP 302"),
         (saying("200 OK", b"<html>"), EndReason.AGENT_PROTOCOL, "JSON"),
         (saying("200 OK", b"{}"), EndReason.AGENT_PROTOCOL, ""),
-        (saying("200 OK", b'{"signed_url":"https://h/"}'), EndReason.AGENT_PROTOCOL, ""),
+        (saying("200 OK", b'{"signed_url":"https://h/"}'), EndReason.AGENT_PROTOCOL, "not a WebSocket URL"),
+        (
+            saying("200 OK", b'{"signed_url":"wss://evil.example/?conversation_signature=sk_very_secret"}'),
+            EndReason.AGENT_PROTOCOL,
+            "evil.example, which is outside the domain of ELEVENLABS_BASE_URL, 127.0.0.1",
+        ),
+        (saying("200 OK", b"", "Content-Encoding: gzip"), EndReason.AGENT_PROTOCOL, "'gzip'"),
         (endless, EndReason.AGENT_PROTOCOL, ""),
         (hanging_up, EndReason.AGENT_UNREACHABLE, ""),
     ],
@@ -295,6 +377,6 @@ async def test_a_slow_signed_url_ends_at_the_deadline(answer: Answer) -> None:
 @pytest.mark.parametrize("key", [f"{KEY}\n", f" {KEY}"])
 async def test_blanks_around_the_key_are_no_part_of_it(key: str) -> None:
     """A key read from a file ends in a newline; as a header it would be refused, and shown."""
-    async with http_server(saying("200 OK", b'{"signed_url":"wss://h/"}')) as (url, requests):
+    async with http_server(saying("200 OK", b'{"signed_url":"wss://127.0.0.1/"}')) as (url, requests):
         await locate(elevenlabs_agent_id="a", elevenlabs_api_key=key, elevenlabs_base_url=url)
     assert f"xi-api-key: {KEY}\r\n" in requests[0]

@@ -197,6 +197,31 @@ async def test_no_one_listens() -> None:
     assert caught.value.reason is EndReason.AGENT_UNREACHABLE
 
 
+@pytest.mark.parametrize("over_tls", [False, True], ids=["plain", "tls"])
+async def test_a_private_address_where_a_public_one_is_required(over_tls: bool) -> None:
+    requests: list[AgentPeer] = []
+
+    async def behave(peer: AgentPeer) -> None:
+        requests.append(peer)
+
+    async with agent(behave, serving() if over_tls else None) as url:
+        with pytest.raises(
+            AgentError, match=r"private address 127.0.0.1.*ALLOW_PRIVATE_AGENT=true"
+        ) as caught:
+            await connect(
+                url,
+                ready(INITIATION),
+                ignore,
+                ssl_context=trusting(),
+                timeout_s=30,
+                queue_timeout_s=9,
+                budget=LoopBudget(asyncio.get_running_loop()),
+                public_only=True,
+            )
+    assert caught.value.reason is EndReason.AGENT_PROTOCOL
+    assert requests == []
+
+
 async def after_the_upgrade(peer: AgentPeer) -> None:
     await peer.upgrade()
 

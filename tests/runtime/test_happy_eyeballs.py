@@ -15,7 +15,7 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.ami.client import AmiClient
 from audiosocket_gw.runtime.event_loop import GatewayEventLoop
-from audiosocket_gw.runtime.happy_eyeballs import interleaved, open_socket
+from audiosocket_gw.runtime.happy_eyeballs import PrivateAddressError, interleaved, is_public, open_socket
 from tests.harness.agent_peer import AgentPeer, agent, open_, until_close
 from tests.harness.certificates import serving
 from tests.harness.dead_address import ALIVE, DEAD, Resolver, swallowing
@@ -234,3 +234,36 @@ def test_families_take_turns() -> None:
     infos = [(six, 1, 6, "", n) for n in (1, 2, 3)] + [(four, 1, 6, "", n) for n in (4, 5)]
     assert [info[4] for info in interleaved(infos)] == [1, 4, 2, 5, 3]
     assert interleaved([]) == []
+
+
+# Only public addresses
+
+
+@pytest.mark.parametrize(
+    ("address", "public"),
+    [
+        ("8.8.8.8", True),
+        ("2606:4700::1111", True),
+        ("10.1.2.3", False),
+        ("172.16.0.1", False),
+        ("192.168.1.1", False),
+        ("127.0.0.1", False),
+        ("169.254.169.254", False),
+        ("100.64.0.1", False),
+        ("0.0.0.0", False),
+        ("::1", False),
+        ("::ffff:10.0.0.1", False),
+        ("fe80::1%eth0", False),
+        ("fd00::1", False),
+    ],
+)
+def test_which_addresses_are_public(address: str, public: bool) -> None:
+    assert is_public(address) is public
+
+
+async def test_a_host_with_private_addresses_is_not_connected_to(resolver: Resolver) -> None:
+    resolver.hosts[HOST] = ["127.0.0.3", ALIVE]
+    async with server(ALIVE) as (port, accepted):
+        with pytest.raises(PrivateAddressError, match=r"127\.0\.0\.3"):
+            await open_socket(HOST, port, public_only=True)
+        assert accepted == []
