@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from traceback import clear_frames
 from uuid import UUID
 
 from audiosocket_gw import events
 from audiosocket_gw.ami.result import CallResult
+from audiosocket_gw.call.agent_setup import AgentSetup
 from audiosocket_gw.call.caller_format import CallerFormatReport
 from audiosocket_gw.call.caller_leg import CallerLeg
 from audiosocket_gw.call.caller_lookup import CallerLookup
-from audiosocket_gw.call.connect_agent import connect_agent
 from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.call.conversation import CALLER_GAP_TICKS, Conversation
 from audiosocket_gw.call.end_report import EndReport
@@ -67,8 +66,10 @@ class Call:
         self._result = CallResult(self._control, uuid) if self._control is not None else None
         self._end_report = EndReport(self._result)
         self._actions: Actions | None = None
-        self._screening = Screening(context.settings)
         self._caller_format = CallerFormatReport(uuid, self._conversation.caller_audio, self._tap)
+        self._screening = Screening(context.settings)
+        lookup = CallerLookup(uuid, self._control, self._result, context.settings, self._screening)
+        self._setup = AgentSetup(context, leg.queue, self._screening, lookup, self._caller_format, self._tap)
         self._cap_timer: asyncio.TimerHandle | None = None
         self._end_decided: asyncio.Future[CallEnd] = loop.create_future()
         self._drained: asyncio.Future[None] = loop.create_future()
@@ -191,19 +192,11 @@ class Call:
 
     # The agent
 
-    async def _look_up_caller(self, tasks: asyncio.TaskGroup, actions: Actions) -> Mapping[str, str]:
-        lookup = CallerLookup(self.uuid, self._control, self._result, self._context.settings, self._screening)
-        variables = actions.tool_calls.caller = await lookup.run(tasks, self._caller_format)
-        return variables
-
     async def _converse(self, tasks: asyncio.TaskGroup, actions: Actions) -> None:
-        """Connect the agent when it is this call's turn, and wait until either side ends the conversation."""
+        """Connect the agent, and wait until either side ends the conversation."""
         agent: AgentConnection | None = None
         try:
-            async with self._context.setups.turn(self._leg.host, self._end_decided):
-                caller = tasks.create_task(self._look_up_caller(tasks, actions))
-                await self._screening.passed()
-                agent = await connect_agent(self._context, caller, self._on_message, self._tap, tasks)
+            agent = await self._setup.connect(tasks, actions, self._on_message, self._end_decided)
             for piece in self._conversation.agent_ready():
                 agent.send_audio(piece)
             self._agent = agent

@@ -19,6 +19,11 @@ class CallerLeg(Protocol):
         ...
 
     @property
+    def queue(self) -> str:
+        """The queue in which the call waits for its set-up: one for each known PBX, one for all guests."""
+        ...
+
+    @property
     def blocked(self) -> bool:
         """Whether audio waits to be sent: another frame might be split, which ends the call."""
         ...

@@ -30,8 +30,13 @@ class Screening:
         self._match: asyncio.Future[CallEnd | None] = loop.create_future()
         self._audio: asyncio.Future[None] = loop.create_future()
 
-    async def passed(self) -> None:
-        """Wait until the caller has shown what is required.
+    async def heard(self) -> None:
+        """Wait for the caller's first audio, if that is required."""
+        if self._needs_audio:
+            await self._audio
+
+    async def matched(self) -> None:
+        """Wait until Asterisk confirms the call, if that is required.
 
         Raises:
             CallRejected: Asterisk doesn't know the call, or couldn't be asked.
@@ -40,8 +45,6 @@ class Screening:
             end = await self._match
             if end is not None:
                 raise CallRejected(end)
-        if self._needs_audio:
-            await self._audio
 
     def hear_caller(self) -> None:
         """Record the caller's first audio."""

@@ -51,6 +51,9 @@ _MADE_ROOM = (
     "it was outside a call, and newer connections of addresses that share (docs/security.md) need room"
 )
 
+GUESTS = "guests"
+"""The queue of all guests."""
+
 CALLER_HUNG_UP = 0x01
 """The bit in an error frame's payload for a caller's hang-up (docs.asterisk.org, AudioSocket)."""
 
@@ -89,6 +92,10 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
         self.peer = f"{host}:{port}"
 
     # CallerLeg, for the call
+
+    @property
+    def queue(self) -> str:
+        return self.host if self._guest is None else GUESTS
 
     @property
     def blocked(self) -> bool:

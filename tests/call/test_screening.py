@@ -52,6 +52,13 @@ async def test_a_caller_who_is_never_heard_costs_nothing() -> None:
         await until(lambda: line.hung_up)
 
 
+async def test_a_call_that_waits_for_audio_takes_no_turn_from_others() -> None:
+    async with running_gateway(require_caller_audio=True) as harness, await harness.line() as line:
+        line.identify()
+        await line.receives(50)
+        assert not harness.gateway._server.context.setups._turns
+
+
 async def test_by_default_the_agent_greets_a_caller_who_says_nothing() -> None:
     async with running_gateway() as harness:
         line, _ = await harness.call()

@@ -112,6 +112,19 @@ async def test_without_allowed_peers_this_machine_is_no_guest() -> None:
         assert harness.gateway._server._admission.guests.calls == 0
 
 
+async def test_all_guests_wait_for_set_ups_in_one_queue() -> None:
+    """Calls of many addresses take no more turns from a known PBX than those of one."""
+    async with (
+        running_gateway(allowed_peers=SHARED) as harness,
+        lines(harness, GUEST, 1) as guest,
+        lines(harness, OTHER_GUEST, 1) as other,
+        lines(harness, KNOWN, 1) as known,
+    ):
+        assert all([await begin(harness, line) for line in (*guest, *other, *known)])
+        queues = {each.host: each.queue for each in harness.gateway._server._connections}
+        assert queues[GUEST] == queues[OTHER_GUEST] != queues[KNOWN]
+
+
 # Signed UUIDs
 
 
