@@ -139,12 +139,12 @@ ServerMessage = (
     | Other
 )
 
-UNCHECKED = 65_536
-"""Bytes of a message that can't have too many values: parsing it takes 6 ms at most."""
+UNCHECKED = 32_768
+"""Bytes of a message that can't have too many values."""
 
-MAX_VALUES = 65_536
-"""JSON values in a message: parsing them takes 11 ms at most, and 2 MiB of lists would take 0.2 s. It holds
-Python's lock, so a thread wouldn't help. The alignment of 20 minutes of speech has 60,000."""
+MAX_VALUES = 32_768
+"""JSON values in a message: parsing them takes 6 ms at most, and 2 MiB of lists would take 0.2 s. It holds
+Python's lock, so a thread wouldn't help. The alignment of ten minutes of speech has 30,000."""
 
 MAX_TOOL_CALL = 262_144
 """Bytes of a tool call; a language model's longest answers have a quarter of that."""
