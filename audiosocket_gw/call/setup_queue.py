@@ -13,7 +13,7 @@ from typing import Protocol
 
 SETUPS_AT_ONCE = 20
 
-COUNTED_S = 0.5
+COUNTED_S = 0.25
 """How long a set-up counts among these. After that it waits for others rather than working: an agent that
 doesn't answer must not keep the callers of other agents waiting."""
 
