@@ -98,7 +98,7 @@ class Capacity:
             return Bottleneck.LATENESS
         return Bottleneck.NONE
 
-    def calls(self, calls: int, limit: float) -> int:
+    def fitting_calls(self, calls: int, limit: float) -> int:
         """Estimate how many calls may be in progress; ``calls`` are."""
         spare = limit * (1 - self.stolen) - self._expected(calls)
         return max(0, calls + int(spare // self.cost.call))

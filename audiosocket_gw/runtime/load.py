@@ -228,7 +228,7 @@ class Load:
             calls=calls,
             setups=self._setups,
             waiting=self.waiting,
-            capacity=capacity.calls(calls, REJECT_ABOVE),
+            capacity=capacity.fitting_calls(calls, REJECT_ABOVE),
             call_ms=capacity.cost.call * 1000,
             setup_ms=capacity.cost.setup * 1000,
             batch_ms=FRAME_MS * self.batch_frames,
