@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 
-from audiosocket_gw.settings import Settings
+from audiosocket_gw.server.settings import parse_networks
+from audiosocket_gw.settings import GatewaySettings, Settings
 from tests.containers.engine import Unavailable, check_machine
 
 PROJECT = Path(__file__).parents[1]
@@ -75,6 +76,18 @@ def test_each_side_admits_the_other_alone() -> None:
     assert asterisk["AMI_CLIENT"] == address["gateway"]
     assert gateway["AMI_HOST"] == f"${{AMI_PASSWORD:+{address['asterisk']}}}"
     assert asterisk["AUDIOSOCKET_GATEWAY"] == f"{address['gateway']}:{gateway['PORT']}"
+
+
+def test_the_image_alone_admits_no_one_and_the_stack_only_asterisk() -> None:
+    variables = dict(re.findall(r"\b(HOST|PORT|ALLOWED_PEERS)=(\S+)", (PROJECT / "Dockerfile").read_text()))
+    image = GatewaySettings.of(Settings(host=variables["HOST"])).server
+    assert "ALLOWED_PEERS" not in variables
+    assert list(image.exposure()), "it doesn't start"
+    environment = stack()["services"]["gateway"]["environment"]
+    peers = tuple(parse_networks(environment["ALLOWED_PEERS"]))
+    gateway = GatewaySettings.of(Settings(host=environment["HOST"], allowed_peers=peers)).server
+    assert not list(gateway.exposure())
+    assert gateway.lists("10.213.61.3"), "a known PBX, which may use all places"
 
 
 def test_the_gateway_is_stopped_before_asterisk() -> None:

@@ -15,8 +15,8 @@ from collections.abc import Callable
 
 logger = logging.getLogger("audiosocket_gw.server")
 
-BACKLOG = 100
-"""Connections that the kernel holds until they are accepted."""
+BACKLOG = 1_024
+"""Connections that the kernel holds until they are accepted. Beyond it, a telephone waits for a second."""
 
 MOST_AT_ONCE = 8
 """Connections that are accepted before the event loop does something else."""
@@ -55,10 +55,14 @@ class Acceptor:
         server = await self._loop.create_server(asyncio.Protocol, host, port, start_serving=False)
         self.sockets = [socket.socket(fileno=os.dup(bound.fileno())) for bound in server.sockets]
         server.close()
-        for listening in self.sockets:
-            listening.setblocking(False)
-            listening.listen(BACKLOG)
-            self._loop.add_reader(listening.fileno(), self._accept, listening)
+        try:
+            for listening in self.sockets:
+                listening.setblocking(False)
+                listening.listen(BACKLOG)
+                self._loop.add_reader(listening.fileno(), self._accept, listening)
+        except OSError:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Stop listening. Accepted connections stay open."""
