@@ -17,7 +17,10 @@ SMOOTHING = 0.05
 agents send audio in bursts."""
 
 VERY_LATE_SHARE = 0.5
-"""Share of ticks, on average, that may be very late, whatever the cause."""
+"""Share of ticks, on average, that may be very late, unless others are the cause."""
+
+OTHERS_ABOVE = 0.1
+"""Above this share of time that others take, they are the cause of late ticks."""
 
 OWN_LOAD_ABOVE = 0.1
 """Below this share of a core, others are the cause of everything; rejecting calls wouldn't help."""
@@ -94,7 +97,7 @@ class Capacity:
             return Bottleneck.NONE
         if expected > limit * (1 - self.stolen):
             return Bottleneck.CORE
-        if self.late > VERY_LATE_SHARE:
+        if self.late > VERY_LATE_SHARE and self.stolen < OTHERS_ABOVE:
             return Bottleneck.LATENESS
         return Bottleneck.NONE
 

@@ -24,16 +24,16 @@ class Bottleneck(StrEnum):
     CALLS = "calls"
     """The calls in progress fill a whole core."""
     CORE = "core"
-    """The calls would fit on a whole core, but others use it, too."""
+    """The calls would fit on a whole core, but others keep the thread from running."""
     LATENESS = "lateness"
-    """The ticks are late, though the core has time left."""
+    """The ticks are late, though the core has time left and no others take it: long steps in the loop."""
 
 
 ADVICE = {
     Bottleneck.NONE: "there is room",
     Bottleneck.CALLS: "the calls fill its core; lower MAX_CALLS or add a gateway",
-    Bottleneck.CORE: "others use its core; keep them off it, or lower MAX_CALLS",
-    Bottleneck.LATENESS: "its clock is late though its core has time left; look for swapping and slow disks",
+    Bottleneck.CORE: "others keep it from running; free its core, or lower MAX_CALLS",
+    Bottleneck.LATENESS: "its clock is late though its core has time left; look for tools that block it",
 }
 """The bottleneck in the operator's words, and what to do."""
 
@@ -47,7 +47,9 @@ class LoadFigures:
     busy: float
     """How much of a core the event loop's thread uses."""
     stolen: float
-    """How much of the time others kept the thread from running: processes, the machine's host, threads."""
+    """How much of the time others kept the thread from running: processes and threads on its core, a CPU
+    quota, the host of a virtual machine, a disk or swap that it had to wait for.
+    """
     late: float
     """The share of ticks that were more than 10 ms late."""
     calls: int
@@ -69,7 +71,7 @@ class LoadFigures:
         """Describe the load for the operator."""
         waiting = f" and {self.waiting} waiting" if self.waiting else ""
         return (
-            f"{self.calls} calls{waiting}, {self.busy:.0%} of a core used, {self.stolen:.0%} used by others, "
-            f"{self.late:.0%} of ticks over 10 ms late; a call takes {self.call_ms / 10:.2g} %, "
-            f"about {self.capacity} fit"
+            f"{self.calls} calls{waiting}, {self.busy:.0%} of a core used, "
+            f"{self.stolen:.0%} taken by others, {self.late:.0%} of ticks over 10 ms late; "
+            f"a call takes {self.call_ms / 10:.2g} %, about {self.capacity} fit"
         )

@@ -169,14 +169,16 @@ class Sleeper:
         return CoreTime(self.asleep_s, self.waited_s)
 
 
-def pass_windows(load: Load, sleeper: Sleeper, count: int, *, busy: float, stolen: float) -> None:
+def pass_windows(
+    load: Load, sleeper: Sleeper, count: int, *, busy: float, stolen: float, late_s: float = 0.0
+) -> None:
     """Pass windows in which others keep the thread from running for a share of the time."""
     now, cpu = 1_000.0, 5.0
     for _ in range(round(count * WINDOW_S / TICK_S)):
         now, cpu = now + TICK_S, cpu + TICK_S * busy
         sleeper.asleep_s += TICK_S * (1 - busy - stolen)
         sleeper.waited_s += TICK_S * stolen
-        load.record_tick(0.0, now, cpu)
+        load.record_tick(late_s, now, cpu)
 
 
 def test_what_others_take_from_the_core_is_missing() -> None:
@@ -187,6 +189,12 @@ def test_what_others_take_from_the_core_is_missing() -> None:
     load.reset()
     pass_windows(load, sleeper, LONG, busy=0.5, stolen=0.45)
     assert (load.overloaded, load.figures().bottleneck) == (True, Bottleneck.CORE)
+
+
+def test_lateness_that_others_cause_rejects_no_one_who_fits() -> None:
+    load = Load(1, 1, (sleeper := Sleeper()).read)
+    pass_windows(load, sleeper, LONG, busy=0.2, stolen=0.5, late_s=0.05)
+    assert load.has_room
 
 
 def test_the_core_time_is_read_once_a_window() -> None:
@@ -262,6 +270,6 @@ def test_the_figures_read_as_a_sentence() -> None:
     load.on_clock, load.waiting = 203, 3
     BusyProcess(load).windows(5 * LONG, busy=0.4)
     assert str(load.figures()) == (
-        "200 calls and 3 waiting, 40% of a core used, 0% used by others, 0% of ticks over 10 ms late; "
+        "200 calls and 3 waiting, 40% of a core used, 0% taken by others, 0% of ticks over 10 ms late; "
         "a call takes 0.2 %, about 434 fit"
     )
