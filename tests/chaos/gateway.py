@@ -54,6 +54,10 @@ class Left:
         return {name: count for name, count in more.items() if count > 0}
 
 
+class Dead(Exception):
+    """The gateway's loop doesn't answer any more, or its process has ended."""
+
+
 class GatewayUnderAttack:
     """The process, seen from outside, and by its probe."""
 
@@ -93,7 +97,9 @@ class GatewayUnderAttack:
                 answer = await loop.sock_recv(self._probe, 4096)
         except (TimeoutError, ConnectionError):
             answer = b""
-        assert answer, f"the gateway's loop is dead (exit status {self._process.returncode}): {self.log}"
+        if not answer:
+            status = self._process.returncode
+            raise Dead(f"the gateway's loop did not answer in {ANSWER_S:g} s (exit status {status})")
         return Answer(**json.loads(answer))
 
     async def left(self) -> Left:

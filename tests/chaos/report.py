@@ -12,6 +12,7 @@ import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +33,9 @@ Row = dict[str, Any]
 
 
 def record(attack: Attack, outcome: Outcome) -> None:
-    """Add an outcome to the results of this run, in place of an older one."""
-    rows = read()
-    rows[attack.name] = _row(attack, outcome) | {"details": asdict(outcome)}
-    FOLDER.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(rows, indent=1))
-
-
-def read() -> dict[str, Row]:
-    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-
-
-def _row(attack: Attack, outcome: Outcome) -> Row:
+    """Add an outcome to the results, in place of an older one."""
     attacked = outcome.attacked
-    return {
-        "door": attack.door,
-        "what": attack.what,
-        "before": attack.before,
+    figures = {
         "hold_up_ms": attacked.loop.hold_up_ms,
         "gap_ms": attacked.heard.longest_gap_ms,
         "p99_ms": attacked.heard.p99_ms,
@@ -57,8 +44,26 @@ def _row(attack: Attack, outcome: Outcome) -> Row:
         "tries": outcome.tries,
         "admitted": outcome.admitted,
         "disturbed": outcome.is_disturbed,
-        "faults": outcome.faults,
+        "details": asdict(outcome),
     }
+    _add(attack, figures, outcome.faults)
+
+
+def record_death(attack: Attack, why: str) -> None:
+    """Add an attack that the gateway didn't survive."""
+    _add(attack, dict.fromkeys(("hold_up_ms", "gap_ms", "p99_ms", "quiet_p99_ms", "growth_mib"), inf), [why])
+
+
+def _add(attack: Attack, figures: Row, faults: list[str]) -> None:
+    rows = read()
+    about = {"door": attack.door, "what": attack.what, "before": attack.before, "faults": faults}
+    rows[attack.name] = about | figures
+    FOLDER.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(rows, indent=1))
+
+
+def read() -> dict[str, Row]:
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
 
 
 def table(rows: list[Row]) -> str:
@@ -72,7 +77,7 @@ def table(rows: list[Row]) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    came_up = f"; {row['admitted']} of {row['tries']} new calls came up" if row["tries"] else ""
+    came_up = f"; {row['admitted']} of {row['tries']} new calls came up" if row.get("tries") else ""
     failed = f"; **fails: {'; '.join(row['faults'])}**" if row["faults"] else ""
     return (
         row["what"] + came_up + failed,

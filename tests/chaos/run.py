@@ -33,7 +33,7 @@ async def run_attack(attack: Attack, folder: Path) -> Outcome:
     """Run it once.
 
     Raises:
-        AssertionError: the gateway died, or its loop did.
+        Dead: the gateway ended, or its loop came to nothing.
     """
     agent_port = free_port()
     async with backend(agent_port) as servers, _pbx(attack) as pbx:

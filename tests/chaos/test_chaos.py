@@ -9,7 +9,8 @@ import pytest
 
 from tests.chaos import attacks
 from tests.chaos.attack import ATTACKS, Attack
-from tests.chaos.report import FOLDER, record
+from tests.chaos.gateway import Dead
+from tests.chaos.report import FOLDER, record, record_death
 from tests.chaos.run import run_attack
 
 pytestmark = [
@@ -32,7 +33,11 @@ async def test_good_calls_do_not_notice(attack: Attack) -> None:
     for _ in range(MAX_RUNS):
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        outcome = await run_attack(attack, folder)
+        try:
+            outcome = await run_attack(attack, folder)
+        except Dead as error:
+            record_death(attack, str(error))
+            raise
         if not outcome.faults or outcome.is_held_up or not outcome.is_disturbed:
             break
     record(attack, outcome)
