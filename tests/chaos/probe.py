@@ -13,6 +13,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 from unittest import mock
@@ -24,6 +25,9 @@ from audiosocket_gw.runtime.event_loop import CoalescingSelector, GatewayEventLo
 MS = 1e6
 """Nanoseconds."""
 
+PERIOD = 20_000_000
+"""ns, as of the calls' own timer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -34,49 +38,95 @@ class Answer:
     """The longest time between two polls of the sockets, without the time that the kernel took away."""
     hold_up_cpu_ms: float
     """The most CPU time of the loop's thread between two polls."""
+    late_p99_ms: float
+    """How late a timer of 20 ms is, without the time that the kernel took away."""
+    gap_ms: float
+    """The longest time between two runs of it, without the time that the kernel took away."""
     taken_ms: float
-    """The longest time that others on the core took away between two polls."""
+    """The longest time that others on the core took away between two of them."""
     tasks: int
     calls: int
     threads: int
 
 
-class Turns:
-    """Measures each turn of the loop: what lies between two polls.
+class Clocks:
+    """The clocks of a thread, in ns, as they are now; to be made in that thread."""
 
-    The thread may have to wait for its core, for other processes or for other threads of this one. Only the
-    latter is the gateway's own doing. Waiting for Python's lock always is.
-    """
+    def __init__(self, schedstat: int) -> None:
+        self.wall = time.monotonic_ns()
+        self.own = time.thread_time_ns()
+        self.others = time.process_time_ns() - self.own
+        self.waited = int(os.pread(schedstat, 64, 0).split()[1])
+
+    def taken_since(self, before: Clocks) -> int:
+        """Return how long other processes had the core meanwhile while the thread could have run.
+
+        The thread also waits for other threads of its process: that is the gateway's own doing. Waiting for
+        Python's lock isn't waiting for the core.
+        """
+        return max(0, self.waited - before.waited - max(0, self.others - before.others))
+
+
+class Turns:
+    """Measures each turn of the loop: what lies between two polls."""
 
     def __init__(self) -> None:
         self._schedstat = os.open("/proc/thread-self/schedstat", os.O_RDONLY)
-        self._began: tuple[int, int, int, int] | None = None
+        self._began: Clocks | None = None
         self.forget()
 
     def forget(self) -> None:
         self.count = 0
-        self.hold_up = self.cpu = self.taken = 0
-
-    def _clocks(self) -> tuple[int, int, int, int]:
-        """Return, in ns: wall time, CPU time of this thread and of the process, time waited for the core."""
-        waited = int(os.pread(self._schedstat, 64, 0).split()[1])
-        return time.monotonic_ns(), time.thread_time_ns(), time.process_time_ns(), waited
+        self.hold_up = self.cpu = 0
 
     def begin(self) -> None:
-        self._began = self._clocks()
+        self._began = self.clocks()
 
     def end(self) -> None:
         if self._began is None:
             return
-        wall, own, whole, waited = (
-            after - before for before, after in zip(self._began, self._clocks(), strict=True)
-        )
+        before, now = self._began, self.clocks()
         self._began = None
-        taken = max(0, waited - max(0, whole - own))
         self.count += 1
-        self.hold_up = max(self.hold_up, wall - taken)
-        self.cpu = max(self.cpu, own)
+        self.hold_up = max(self.hold_up, now.wall - before.wall - now.taken_since(before))
+        self.cpu = max(self.cpu, now.own - before.own)
+
+    def clocks(self) -> Clocks:
+        return Clocks(self._schedstat)
+
+
+class Beat:
+    """A timer of 20 ms, as the calls' own: how late it is for each of its deadlines."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, clocks: Callable[[], Clocks]) -> None:
+        self._loop = loop
+        self._clocks = clocks
+        self._last = clocks()
+        self._due = self._last.wall + PERIOD
+        self.forget()
+        self._schedule()
+
+    def forget(self) -> None:
+        self.late: list[int] = []
+        self.gap = self.taken = 0
+
+    def _schedule(self) -> None:
+        self._loop.call_at(self._due / 1e9, self._fire)
+
+    def _fire(self) -> None:
+        now = self._clocks()
+        taken = now.taken_since(self._last)
+        self.gap = max(self.gap, now.wall - self._last.wall - taken)
         self.taken = max(self.taken, taken)
+        self._last = now
+        while self._due <= now.wall:
+            self.late.append(max(0, now.wall - self._due - taken))
+            self._due += PERIOD
+        self._schedule()
+
+    @property
+    def late_p99(self) -> int:
+        return sorted(self.late)[len(self.late) * 99 // 100] if self.late else 0
 
 
 class MeasuredSelector(CoalescingSelector):
@@ -100,10 +150,12 @@ class Probe:
         self._questions = questions
         self._turns = Turns()
         self._gateway: Gateway | None = None
+        self._beat: Beat
 
     def event_loop(self) -> GatewayEventLoop:
         loop = GatewayEventLoop(MeasuredSelector(self._turns))
         loop.add_reader(self._questions, self._ask, loop)
+        self._beat = Beat(loop, self._turns.clocks)
         return loop
 
     def gateway(self, *arguments: Any) -> Gateway:
@@ -115,17 +167,20 @@ class Probe:
         loop.call_soon(self._answer, loop)  # in the next turn: this one may be the longest, and isn't over
 
     def _answer(self, loop: asyncio.AbstractEventLoop) -> None:
-        turns = self._turns
+        turns, beat = self._turns, self._beat
         answer = Answer(
             turns=turns.count,
             hold_up_ms=turns.hold_up / MS,
             hold_up_cpu_ms=turns.cpu / MS,
-            taken_ms=turns.taken / MS,
+            late_p99_ms=beat.late_p99 / MS,
+            gap_ms=beat.gap / MS,
+            taken_ms=beat.taken / MS,
             tasks=len(asyncio.all_tasks(loop)),
             calls=self._gateway.calls if self._gateway is not None else 0,
             threads=threading.active_count(),
         )
         turns.forget()
+        beat.forget()
         self._questions.send(json.dumps(asdict(answer)).encode() + b"\n")
 
 

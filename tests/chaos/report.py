@@ -84,7 +84,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         row["before"],
         f"{row['hold_up_ms']:.0f} ms",
         f"{row['gap_ms']:.0f} ms",
-        f"{row['p99_ms']:.1f} ({row['quiet_p99_ms']:.1f}) ms",
+        f"{row['p99_ms']:.1f} ({row['quiet_p99_ms']:.1f}) ms{'*' if row.get('disturbed') else ''}",
         f"{row['growth_mib']:+.0f} MiB",
     )
 

@@ -15,7 +15,15 @@ HEARD = Heard(
     seconds=4.0, p99_ms=2.0, longest_gap_ms=25.0, gaps_over_60_ms=0, fallen=0, lost=0, load_p99_ms=0.1
 )
 ANSWER = Answer(
-    turns=10_000, hold_up_ms=3.0, hold_up_cpu_ms=2.0, taken_ms=0.5, tasks=150, calls=50, threads=1
+    turns=10_000,
+    hold_up_ms=3.0,
+    hold_up_cpu_ms=2.0,
+    late_p99_ms=1.0,
+    gap_ms=23.0,
+    taken_ms=0.5,
+    tasks=150,
+    calls=50,
+    threads=1,
 )
 QUIET = Window(HEARD, ANSWER, growth_mib=0.5, stolen=0.0)
 
@@ -75,6 +83,14 @@ def test_what_the_quiet_window_has_is_no_fault() -> None:
 def test_a_disturbed_machine_is_noticed(window: Window) -> None:
     assert outcome(window).is_disturbed
     assert outcome(quiet=window).is_disturbed
+
+
+def test_a_disturbed_machine_is_no_fault_unless_the_loop_was_late_by_itself() -> None:
+    late = replace(HEARD, p99_ms=50.0, longest_gap_ms=100.0)
+    disturbed = replace(ANSWER, taken_ms=30.0)
+    assert outcome(Window(late, disturbed, 0.0, 0.0)).faults == []
+    itself = replace(disturbed, late_p99_ms=45.0, gap_ms=95.0)
+    assert len(outcome(Window(late, itself, 0.0, 0.0)).faults) == 2
 
 
 def test_the_page_is_refreshed_between_its_marks() -> None:

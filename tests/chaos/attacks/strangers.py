@@ -45,6 +45,19 @@ async def silent_invented_calls(target: Target) -> None:
     await together(invented_calls(target, 100), target.try_calls(TRY_S))
 
 
+@attack(
+    DOOR,
+    "the same with REQUIRE_CALLER_AUDIO: no agent is reached",
+    settings=PLACES | {"REQUIRE_CALLER_AUDIO": "true"},
+)
+async def invented_calls_without_audio(target: Target) -> None:
+    try:
+        await together(invented_calls(target, 100), target.try_calls(TRY_S))
+    finally:
+        if target.backend.conversations > target.tries + 1:
+            target.faults.append(f"{target.backend.conversations - target.tries} strangers reached an agent")
+
+
 @attack(DOOR, "connections without a UUID, 100/s", before="59 of 193 good tries came up", settings=PLACES)
 async def mute_connections(target: Target) -> None:
     await together(connections(target, 100), target.try_calls(TRY_S))
