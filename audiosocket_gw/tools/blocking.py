@@ -9,12 +9,9 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Generator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import PurePath
-from types import coroutine
-from typing import Any
 
 from audiosocket_gw.log.text import Sentence
 
@@ -58,27 +55,16 @@ class BlockingWatch:
             with self._lock:
                 self._running -= 1
 
-    @coroutine
-    def steps(self, name: str, running: Awaitable[object]) -> Generator[Any, Any, object]:
-        """Run a tool step by step, and log each step that blocks the event loop for too long."""
-        steps = running.__await__()
-        step = partial(next, steps)
-        while True:
-            began_at = time.monotonic()
-            self._step = (name, began_at)
-            try:
-                waits_for = step()
-            except StopIteration as end:
-                return end.value
-            finally:
-                self._step = None
-                _report_if_slow(name, time.monotonic() - began_at)
-            try:
-                answer = yield waits_for
-            except BaseException as error:  # noqa: BLE001 - passed to the tool, whose it is
-                step = partial(steps.throw, error)
-            else:
-                step = partial(steps.send, answer)
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Watch one step of the tool ``name``: from an ``await`` to the next."""
+        began_at = time.monotonic()
+        self._step = (name, began_at)
+        try:
+            yield
+        finally:
+            self._step = None
+            _report_if_slow(name, time.monotonic() - began_at)
 
     def _watch(self) -> None:
         reported: tuple[str, float] | None = None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
+from types import coroutine
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
@@ -77,31 +79,30 @@ class InlineTool:
 
     async def _run(self, parameters: Mapping[str, Any], context: ToolContext) -> str:
         # In its own task: a tool that swallows its cancellation must not keep its call from ending.
-        running = asyncio.get_running_loop().create_task(self._attempt(parameters, context))
+        steps = _Steps(self._tool.name, self._watch)
+        running = asyncio.get_running_loop().create_task(self._attempt(parameters, context, steps))
         tool = self._tool
         try:
             await asyncio.wait([running], timeout=tool.timeout_s)
             if running.done():
                 return running.result()
-            await self._stop(running, context.uuid)
+            await self._stop(running, steps, context.uuid)
             if running.done() and not running.cancelled() and running.exception() is None:
                 return running.result()  # at the deadline
         except asyncio.CancelledError:
-            await self._stop(running, context.uuid)
+            await self._stop(running, steps, context.uuid)
             raise
         finally:
             del running  # its error knows this frame: a cycle that would keep the call alive
         logger.warning("call %s: tool %s stopped after %g s", context.uuid, tool.name, tool.timeout_s)
         raise ToolError(f"{tool.name} took longer than {tool.timeout_s:g} seconds and was stopped. {UNSURE}")
 
-    async def _attempt(self, parameters: Mapping[str, Any], context: ToolContext) -> str:
+    async def _attempt(self, parameters: Mapping[str, Any], context: ToolContext, steps: _Steps) -> str:
         tool = self._tool
         self._bulkhead.enter()
         try:
             arguments = tool.signature.bind(parameters, context)
-            running = tool.function(**arguments)
-            result = await (self._watch.steps(tool.name, running) if self._watch else running)
-            return text_of(tool.name, result)
+            return text_of(tool.name, await steps.run(tool.function(**arguments)))
         except ToolError:
             raise
         except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError) as error:
@@ -112,7 +113,7 @@ class InlineTool:
             logger.exception("call %s: tool %s failed", context.uuid, tool.name)
             raise ToolError(f"{tool.name} failed for a technical reason. {UNSURE}") from error
 
-    async def _stop(self, running: asyncio.Task[str], call: UUID) -> None:
+    async def _stop(self, running: asyncio.Task[str], steps: _Steps, call: UUID) -> None:
         if running.done():
             return
         running.add_done_callback(_retrieve)
@@ -123,6 +124,41 @@ class InlineTool:
             running.add_done_callback(self._abandoned.discard)
             message = "call %s: tool %s abandoned: still running %g s after its cancellation"
             logger.error(message, call, self._tool.name, STOP_S)
+            steps.abandoned = True
+            running.cancel()
+
+
+class _Steps:
+    """Runs a tool step by step, from an ``await`` to the next; ``watch`` reports those that are slow.
+
+    An abandoned tool is closed at its next step: that ends one that swallows its cancellation.
+    """
+
+    def __init__(self, name: str, watch: BlockingWatch | None) -> None:
+        self._name = name
+        self._watch = watch
+        self.abandoned = False
+
+    @coroutine
+    def run(self, tool: Awaitable[object]) -> Generator[Any, Any, object]:
+        """Run the tool and return its result; raise what it raises."""
+        steps = tool.__await__()
+        step = partial(next, steps)
+        while True:
+            try:
+                with self._watch.step(self._name) if self._watch else nullcontext():
+                    waits_for = step()
+            except StopIteration as end:
+                return end.value
+            try:
+                answer = yield waits_for
+            except BaseException as error:
+                if self.abandoned:
+                    steps.close()
+                    raise
+                step = partial(steps.throw, error)
+            else:
+                step = partial(steps.send, answer)
 
 
 class _Threads(ThreadPoolExecutor):

@@ -127,10 +127,24 @@ async def stubborn() -> None:
         except asyncio.CancelledError:
             pass
 
+async def unstoppable() -> None:
+    """Wait for a task that doesn't stop."""
+    await asyncio.create_task(stubborn())
+
 async def release() -> None:
     """Let them end."""
     stop.set()
 '''
+
+
+@pytest.mark.virtual_time
+async def test_a_tool_that_swallows_its_cancellation_is_closed(tmp_path: Path) -> None:
+    registry = load(tmp_path, STUBBORN, timeout_s=5)
+    before = asyncio.all_tasks()
+    for _ in range(2 * PLACES):
+        assert "took longer than 5 seconds" in (await call(registry, "stubborn")).text
+        await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
 
 
 @pytest.mark.virtual_time
@@ -139,12 +153,12 @@ async def test_an_abandoned_run_gives_its_place_back_but_not_for_ever(
 ) -> None:
     registry = load(tmp_path, STUBBORN, max_running=2, timeout_s=5)
     for _ in range(2):
-        assert "took longer than 5 seconds" in (await call(registry, "stubborn")).text
-    assert (await call(registry, "stubborn")).text.startswith("stubborn is busy.")
+        assert "took longer than 5 seconds" in (await call(registry, "unstoppable")).text
+    assert (await call(registry, "unstoppable")).text.startswith("unstoppable is busy.")
     assert "2 runs of it were cancelled and don't stop" in caplog.text
     await call(registry, "release")
     await asyncio.sleep(1)
-    assert not (await call(registry, "stubborn")).is_error
+    assert not (await call(registry, "unstoppable")).is_error
 
 
 ENDING = '''
