@@ -35,6 +35,9 @@ MAX_ORDER = 4 * 2**20
 """Bytes of one line from the gateway, more than a message of the agent has."""
 
 PR_SET_PDEATHSIG = 1
+NICENESS = 5
+"""The calls get the CPU first."""
+
 OOM_SCORE = 500
 """When memory runs out, the kernel kills the worker before the gateway."""
 
@@ -61,6 +64,7 @@ def main() -> NoReturn:
     """Run the worker until its gateway ends."""
     descriptor, work = int(sys.argv[1]), Work(**json.loads(sys.argv[2]))
     _die_with(work.gateway)
+    os.nice(NICENESS)
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for the gateway

@@ -196,7 +196,7 @@ class WorkerProcess:
         self._writer.write(json.dumps(order).encode() + b"\n")
 
     def _overdue(self, number: int) -> None:
-        if self._has_ended:
+        if self._has_ended or self._why_killed:
             return
         run = self._runs[number]
         message = "call %s: tool %s hangs: its worker process %d is killed"

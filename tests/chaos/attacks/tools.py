@@ -78,3 +78,16 @@ async def huge_result(target: Target) -> None:
     for number in range(100):
         await agent.send(request("huge", number))
         await asyncio.sleep(1)
+
+
+@attack(
+    DOOR,
+    "tools that block and crash, in worker processes",
+    before="all calls silent while a tool blocked",
+    settings=TOOLS | {"TOOLS_ISOLATION": "process", "TOOLS_WORKERS": "2", "TOOL_TIMEOUT": "2"},
+)
+async def blocking_workers(target: Target) -> None:
+    _, agent = await target.call()
+    for number in range(100):
+        await agent.send(request("block", number), request("crash", number))
+        await asyncio.sleep(1)

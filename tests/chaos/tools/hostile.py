@@ -1,6 +1,7 @@
 """Tools as no one should write them."""
 
 import asyncio
+import os
 import time
 from contextlib import suppress
 
@@ -45,3 +46,13 @@ async def stubborn() -> str:
 async def huge() -> str:
     """Return 100 MB."""
     return HUGE
+
+
+async def block() -> None:
+    """Block the event loop."""
+    time.sleep(HANGS_S)  # noqa: ASYNC251 - as no one should
+
+
+async def crash() -> None:
+    """End the process."""
+    os._exit(3)
