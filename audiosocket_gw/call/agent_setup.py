@@ -43,10 +43,14 @@ class AgentSetup:
             CallRejected: the caller is unknown, or there is no room for the call.
             AgentError: the conversation couldn't start.
         """
-        await self.screening.heard()
-        async with self.context.setups.turn(self.queue, ended):
+        caller: asyncio.Task[Mapping[str, str]] | None = None
+        if self.screening.needs_match:  # first, so that a stranger loses its place soon
             caller = tasks.create_task(self._look_up_caller(tasks, actions))
             await self.screening.matched()
+        await self.screening.heard()
+        async with self.context.setups.turn(self.queue, ended):
+            # Otherwise no sooner: a caller that has gone by its turn costs no request.
+            caller = caller or tasks.create_task(self._look_up_caller(tasks, actions))
             return await connect_agent(self.context, caller, on_message, self.tap, tasks)
 
     async def _look_up_caller(self, tasks: asyncio.TaskGroup, actions: Actions) -> Mapping[str, str]:

@@ -36,15 +36,14 @@ class Screening:
             await self._audio
 
     async def matched(self) -> None:
-        """Wait until Asterisk confirms the call, if that is required.
+        """Wait until Asterisk confirms the call.
 
         Raises:
             CallRejected: Asterisk doesn't know the call, or couldn't be asked.
         """
-        if self.needs_match:
-            end = await self._match
-            if end is not None:
-                raise CallRejected(end)
+        end = await self._match
+        if end is not None:
+            raise CallRejected(end)
 
     def hear_caller(self) -> None:
         """Record the caller's first audio."""

@@ -11,8 +11,7 @@ from uuid import RFC_4122, UUID
 import pytest
 
 from audiosocket_gw.protocol.audiosocket import Dtmf, Frame, Kind
-from audiosocket_gw.server.signed_uuid import SignedUuids
-from tests.asterisk.lab import UUID_SECRET, Lab
+from tests.asterisk.lab import Lab
 from tests.asterisk.release import KEYS, ORDERLY_END, WIDEBAND
 from tests.asterisk.test_manager import session
 from tests.harness.gateway_peer import answering, refuse, say, silence
@@ -47,17 +46,6 @@ async def test_every_call_has_a_uuid_of_its_own(lab: Lab) -> None:
     assert {(UUID(uuid).version, UUID(uuid).variant, str(UUID(uuid)) == uuid) for uuid in uuids} == {
         (4, RFC_4122, True)
     }
-
-
-async def test_a_signed_uuid_is_made_as_the_documentation_says(lab: Lab) -> None:
-    uuids = SignedUuids(UUID_SECRET, 60)
-    async with answering(lab.ports.gateway, silence) as lines:
-        for _ in range(2):
-            async with lab.call("5013", "tone") as watch:
-                line = await lines.get()
-                await watch.logged(r"Signed in \d+ ms")
-            assert uuids.reject(line.uuid, time.time()) is None
-            uuids.use(line.uuid)
 
 
 @pytest.mark.parametrize("extension", ["5001", "5002"])

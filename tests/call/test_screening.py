@@ -124,6 +124,17 @@ async def test_an_address_without_a_pbx_reaches_none() -> None:
         assert not harness.simulator.conversations
 
 
+async def test_a_stranger_without_a_word_loses_its_place_at_once() -> None:
+    async with (
+        pbx(require_ami_match=True, require_caller_audio=True) as (_, harness),
+        await harness.line() as line,
+    ):
+        line.identify()
+        ended = await harness.wait_for(events.CallEnded)
+        assert ended.reason is EndReason.CALLER_UNKNOWN
+        assert ended.duration_ms < 3_000
+
+
 async def test_a_call_may_end_while_it_is_screened() -> None:
     async with pbx(require_ami_match=True, require_caller_audio=True) as (fake, harness):
         async with await arrive(fake, harness):
