@@ -2,7 +2,7 @@
 
 An iteration holds up every call for as long as it lasts, and many small pieces of work last as long as one
 large piece. So work that a peer can cause in any amount is cut into small steps. Steps beyond the budget wait
-for the next iterations, and those that wait take turns.
+for a later iteration, and those that wait take turns.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from audiosocket_gw.runtime.event_loop import iteration_of
 
 BUDGET_S = 0.002
 """Time in each iteration: a tenth of a tick."""
+
+REST_S = 2 * BUDGET_S
+"""Time until those that wait get their turn, so that they have a third of the thread at most. A flood would
+take all of it, and a process that is always busy waits for its core when others want it."""
 
 Work = Callable[[], None]
 """Takes at least one step, then further ones while `LoopBudget.has_time`; what is left it defers again."""
@@ -53,7 +57,7 @@ class LoopBudget:
     def _schedule(self) -> None:
         if self._waiting and not self._is_scheduled:
             self._is_scheduled = True
-            self._loop.call_soon(self._take_turns)
+            self._loop.call_later(REST_S, self._take_turns)
 
     def _take_turns(self) -> None:
         """Let those that wait work until the time is over: each once, and at least one."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
+import pytest
+
 from audiosocket_gw.runtime.event_loop import iteration_of
-from audiosocket_gw.runtime.loop_budget import BUDGET_S, LoopBudget
+from audiosocket_gw.runtime.loop_budget import BUDGET_S, REST_S, LoopBudget
 
 STEPS = 4
 
@@ -68,15 +70,27 @@ async def test_those_that_wait_take_turns() -> None:
     await until_done([greedy])
 
 
-async def test_who_comes_later_does_not_go_first() -> None:
+async def test_who_sends_little_does_not_wait_for_those_that_flood() -> None:
     loop = asyncio.get_running_loop()
     budget = LoopBudget(loop, StepClock())
     log: list[tuple[int, str]] = []
-    early, late = Peer("early", STEPS + 1, budget, log), Peer("late", 1, budget, log)
-    early.work()
-    loop.call_soon(late.work)
-    await until_done([early, late])
-    assert [name for _, name in log] == [*["early"] * (STEPS + 1), "late"]
+    greedy, modest = Peer("greedy", 10 * STEPS, budget, log), Peer("modest", 1, budget, log)
+    greedy.work()
+    loop.call_soon(modest.work)
+    await until_done([greedy, modest])
+    assert [name for _, name in log[: STEPS + 1]] == [*["greedy"] * STEPS, "modest"]
+
+
+@pytest.mark.virtual_time
+async def test_those_that_wait_leave_two_thirds_of_the_time() -> None:
+    loop = asyncio.get_running_loop()
+    budget = LoopBudget(loop, StepClock())
+    peer = Peer("peer", 100 * STEPS, budget, [])
+    began = loop.time()
+    peer.work()
+    while peer.left:
+        await asyncio.sleep(BUDGET_S)
+    assert loop.time() - began >= 99 * REST_S
 
 
 async def test_a_peer_whose_work_fails_does_not_stop_the_others() -> None:
