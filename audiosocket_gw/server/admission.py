@@ -26,7 +26,7 @@ class Admission:
         self.is_stopping = False
         """Set when the gateway stops: then no connection is admitted."""
         reserves = is_pbx is not None or settings.lists_addresses
-        self.guests = Guests(settings.max_calls // 2 if reserves else settings.max_calls)
+        self.guests = Guests(settings.max_calls, reserves=reserves)
         self.signed_uuids: SignedUuids | None = None
         if settings.uuid_secret is not None:
             self.signed_uuids = SignedUuids(settings.uuid_secret.get_secret_value(), settings.uuid_max_age)

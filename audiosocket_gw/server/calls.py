@@ -76,7 +76,8 @@ class Calls:
         if reason is not None:
             return Rejection(reason)
         if guest is not None:
-            why = self._admission.guests.reject(guest, asyncio.get_running_loop().time())
+            now, capacity = asyncio.get_running_loop().time(), self._context.load.figures().capacity
+            why = self._admission.guests.reject(guest, now, capacity)
             if why is not None:
                 return Rejection(EndReason.PEER_LIMIT, f"{why}; {_LIST_IT}")
         return None

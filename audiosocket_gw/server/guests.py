@@ -39,9 +39,12 @@ def guest_name(address: str) -> str:
 class Guests:
     """Counts the calls of the guests. Times are in seconds, of any monotonic clock."""
 
-    def __init__(self, places: int) -> None:
-        """``places``: how many calls all guests together may have."""
-        self._places = places
+    def __init__(self, max_calls: int, *, reserves: bool) -> None:
+        """``reserves``: half of the places are the known PBXs'. Otherwise there are none, and no overload
+        of their calls to prevent.
+        """
+        self._max_calls = max_calls
+        self._reserves = reserves
         self._calls: Counter[str] = Counter()
         self._rate = CallRate()
 
@@ -50,13 +53,17 @@ class Guests:
         """The number of calls of all guests."""
         return self._calls.total()
 
-    def reject(self, guest: str, now: float) -> str | None:
+    def places(self, capacity: int) -> int:
+        """Return how many calls all guests together may have; ``capacity``: as many calls as fit."""
+        return min(self._max_calls, capacity) // 2 if self._reserves else self._max_calls
+
+    def reject(self, guest: str, now: float, capacity: int) -> str | None:
         """Return why this guest may not begin a call, or None: it may.
 
         A guest may have as many calls as places are left for guests (a dynamic threshold, as in the shared
         memory of switches): one alone gets half, and one that comes later still finds places.
         """
-        calls, left = self._calls[guest], self._places - self.calls
+        calls, left = self._calls[guest], self.places(capacity) - self.calls
         if calls >= left:
             return f"it has {calls} calls, and {max(left, 0)} places are left for guests"
         if not self._rate.accepts(guest, now):

@@ -34,6 +34,9 @@ def test_one_machine_is_one_guest(address: str, name: str) -> None:
     assert guest_name(address) == name
 
 
+PLENTY = 1_000_000
+"""More calls fit than anyone begins."""
+
 CLOCK = count(0.0)
 """So slow that the rate is no limit."""
 
@@ -41,34 +44,34 @@ CLOCK = count(0.0)
 def fill(guests: Guests, guest: str) -> int:
     """Begin calls until one is rejected; return how many began."""
     began = 0
-    while guests.reject(guest, next(CLOCK)) is None:
+    while guests.reject(guest, next(CLOCK), PLENTY) is None:
         guests.begin(guest)
         began += 1
     return began
 
 
 def test_one_guest_gets_half_and_each_later_one_half_of_the_rest() -> None:
-    guests = Guests(100)
+    guests = Guests(100, reserves=False)
     assert [fill(guests, name) for name in ("a", "b", "c", "d")] == [50, 25, 13, 6]
 
 
 def test_a_call_that_is_over_leaves_its_place() -> None:
-    guests = Guests(2)
+    guests = Guests(2, reserves=False)
     assert fill(guests, "a") == 1
     guests.end("a")
     assert fill(guests, "a") == 1
 
 
 def test_one_place_is_enough_for_one_call() -> None:
-    assert fill(Guests(1), "a") == 1
-    assert fill(Guests(0), "a") == 0
+    assert fill(Guests(1, reserves=False), "a") == 1
+    assert fill(Guests(1, reserves=True), "a") == 0
 
 
 @given(st.integers(1, 200), st.lists(st.tuples(st.integers(0, 9), st.booleans()), max_size=300))
 def test_guests_never_have_more_than_their_places(places: int, steps: list[tuple[int, bool]]) -> None:
-    guests, calls = Guests(places), [0] * 10
+    guests, calls = Guests(places, reserves=False), [0] * 10
     for now, (guest, begins) in enumerate(steps):
-        if begins and guests.reject(str(guest), now) is None:
+        if begins and guests.reject(str(guest), now, PLENTY) is None:
             guests.begin(str(guest))
             calls[guest] += 1
         elif not begins and calls[guest]:
@@ -76,7 +79,20 @@ def test_guests_never_have_more_than_their_places(places: int, steps: list[tuple
             calls[guest] -= 1
         assert sum(calls) <= places
     newcomer = "newcomer"
-    assert sum(calls) == places or guests.reject(newcomer, len(steps)) is None, "a newcomer finds a place"
+    assert sum(calls) == places or guests.reject(newcomer, len(steps), PLENTY) is None, (
+        "a newcomer finds a place"
+    )
+
+
+@pytest.mark.parametrize(
+    ("max_calls", "reserves", "capacity", "places"),
+    [(500, True, 600, 250), (500, True, 130, 65), (500, False, 130, 500), (500, True, 0, 0)],
+)
+def test_half_of_what_fits_is_reserved_whatever_max_calls_says(
+    max_calls: int, reserves: bool, capacity: int, places: int
+) -> None:
+    """Otherwise guests alone could overload the gateway, which then rejects the known PBXs' calls."""
+    assert Guests(max_calls, reserves=reserves).places(capacity) == places
 
 
 def accepted(rate: CallRate, guest: str, times: list[float]) -> int:
