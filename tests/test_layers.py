@@ -64,6 +64,7 @@ PURE = [
     "call.conversation",
     "call.agent_audio",
     "call.setup_queue",
+    "call.agent_queue",
     "call.caller_audio",
     "call.outputs",
     "call.playout",

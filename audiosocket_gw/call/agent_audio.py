@@ -1,4 +1,4 @@
-"""The agent's audio on its way to the caller: conversion, queue, hold audio, and exact 20 ms frames. Pure.
+"""The agent's audio on its way to the caller: queue, conversion, hold audio, and exact 20 ms frames. Pure.
 
 The audio to the caller is always linear: Asterisk reads it as the kind says.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from audiosocket_gw.audio import AGENT_FORMATS, FRAME_MS, PCM_8000, AudioFormat, Converter, Encoding
+from audiosocket_gw.audio import AGENT_FORMATS, FRAME_MS, PCM_8000, AudioFormat, Encoding, ulaw_to_linear
 from audiosocket_gw.audio.hold_audio import HoldAudio
 from audiosocket_gw.audio.sample_aligner import SampleAligner
 from audiosocket_gw.call.playout import Playout
@@ -18,20 +18,18 @@ FADE_MS = 8
 
 
 class AgentAudio:
-    """The audio of one call's agent. ``playout`` is the queue: linear, at the caller's rate."""
+    """The audio of one call's agent. ``playout`` is the queue."""
 
     __slots__ = (
         "_aligner",
-        "_converter",
-        "_format",
-        "_has_tail",
+        "_decode",
         "_hold_audio",
-        "_linear",
         "_silence_frame",
         "audio",
         "is_heard",
         "is_speech",
         "kind",
+        "linear_frame_bytes",
         "playout",
     )
 
@@ -46,37 +44,24 @@ class AgentAudio:
         self.is_speech = False
         """Whether that audio is speech, not only background audio; set by `AgentSpeech`."""
         self._hold_audio = hold_audio
-        self._linear = PCM_8000  # what goes to the caller
-        self._has_tail = False  # the converter keeps the end of the reply
+        self._silence_frame = _silence_frame(self.kind)
         self.set_format(PCM_8000)
 
     def set_format(self, audio_format: AudioFormat) -> None:
         """Set the format of the agent's audio."""
-        if self._has_tail:
-            self._finish_reply()  # of the audio so far
-        self._format = audio_format
+        self.linear_frame_bytes = AudioFormat(Encoding.PCM, audio_format.rate).frame_bytes
+        """The length of 20 ms of what `receive` returns."""
+        self._decode = ulaw_to_linear if audio_format.encoding is Encoding.ULAW else None
         self._aligner = SampleAligner(audio_format.sample_bytes)
-        self._set_converter()
+        self.playout.source = audio_format
 
     def set_kind(self, kind: Kind) -> None:
-        """Set the caller's rate; queued audio is converted."""
-        if self._has_tail:
-            self._finish_reply()  # of the audio so far
+        """Set the caller's rate. Queued audio is converted when it is played."""
         self.kind = kind
-        before, self._linear = self._linear, AudioFormat(Encoding.PCM, SAMPLE_RATES[kind])
-        converter = Converter(before, self._linear)
-        self.playout.change_rate(
-            self._linear.frame_bytes, lambda audio: converter.convert(audio) + converter.drain()
-        )
+        self._silence_frame = _silence_frame(kind)
+        self.playout.set_rate(SAMPLE_RATES[kind])
         if self._hold_audio is not None:
-            self._hold_audio.change_rate(self._linear.rate)
-        self._set_converter()
-
-    def _set_converter(self) -> None:
-        """Build the converter to the caller's format; None when formats match, so audio passes untouched."""
-        matches = self._format == self._linear
-        self._converter = None if matches else Converter(self._format, self._linear)
-        self._silence_frame = _silence_frame(self.kind)
+            self._hold_audio.change_rate(SAMPLE_RATES[kind])
 
     def begin_reply(self) -> None:
         """Discard half a sample left over from the previous reply: it would turn all following audio into
@@ -87,19 +72,14 @@ class AgentAudio:
     def receive(self, audio: bytes) -> bytes:
         """Queue the agent's audio for the caller; a sample may be split between two chunks.
 
-        Return what was queued: linear, at the caller's rate.
+        Return what was queued: linear, at the agent's rate.
         """
         audio = self._aligner.align(audio)
-        if self._converter is not None:
-            audio = self._converter.convert(audio)
-            self._has_tail = True
         self.playout.add(audio)
-        return audio
+        return audio if self._decode is None else self._decode(audio)
 
     def next_frame(self) -> bytes:
         """Return the next frame for the caller, ready to send; `audio` is its content."""
-        if self._has_tail and self.playout.runs_dry:
-            self._finish_reply()
         audio = self.playout.next_frame()
         self.is_heard = audio is not None or self.playout.held
         if self._hold_audio is not None:
@@ -115,12 +95,6 @@ class AgentAudio:
             self._hold_audio = None
         return audio
 
-    def _finish_reply(self) -> None:
-        """Fetch the last milliseconds, which a resampler holds back until more audio follows."""
-        assert self._converter is not None
-        self.playout.add(self._converter.drain())
-        self._has_tail = False
-
     def hold(self) -> None:
         """Fade to silence, until `resume` or `interrupt`."""
         self.playout.hold(FADE_MS)
@@ -132,9 +106,6 @@ class AgentAudio:
     def interrupt(self) -> int:
         """Fade to silence and clear the queue; return the discarded milliseconds."""
         self._aligner.reset()
-        if self._converter is not None:
-            self._converter.reset()
-            self._has_tail = False
         return self.playout.clear(FADE_MS)
 
 

@@ -79,7 +79,8 @@ class AgentSpeech:
         audio = self._audio.receive(message.audio)
         end_ms = playout.end_ms
         aligned_ms = message.alignment[-1][0] if message.alignment else 0
-        speaks = endpointer.take(audio, playout.frame_bytes, playout.heard_ms, end_ms, aligned_ms=aligned_ms)
+        frame_bytes = self._audio.linear_frame_bytes
+        speaks = endpointer.take(audio, frame_bytes, playout.heard_ms, end_ms, aligned_ms=aligned_ms)
         if speaks or not self.is_over:
             self._replies.audio(self._filter.last_event_id, start_ms, end_ms, message.alignment)
         if not speaks:

@@ -47,9 +47,9 @@ unlimited otherwise."""
 DIGIT_FRAMES = 5
 """A key counts as 100 ms of audio: people don't press keys faster."""
 
-MAX_QUEUED_MS = 30 * 60_000
-"""An agent that is half an hour ahead (29 MB) has failed; without a limit it could exhaust the memory of all
-calls."""
+MAX_QUEUED_BYTES = 32 * 2**20
+"""An agent that is this far ahead has failed; without a limit it could exhaust the memory of all calls. It is
+70 minutes of mu-law, 35 of linear audio at 8 kHz, and 6 at 48 kHz."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,9 +262,9 @@ class Conversation:
             case messages.Audio():
                 if self.lifecycle.caller_present:  # else it would change what was heard
                     self.speech.receive_audio(message, now)
-                if self.agent_audio.playout.queued_ms > MAX_QUEUED_MS:
+                if self.agent_audio.playout.kept_bytes > MAX_QUEUED_BYTES:
                     self.speech.silence(now)
-                    why = "the agent is half an hour ahead of what the caller hears"
+                    why = f"the agent is {MAX_QUEUED_BYTES >> 20} MiB of audio ahead of what the caller hears"
                     self.lifecycle.end(CallEnd(EndReason.AGENT_PROTOCOL, why), now)
             case messages.Interruption():
                 self._interrupt(message, now)

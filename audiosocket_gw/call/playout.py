@@ -7,41 +7,62 @@ it.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from math import lcm
 
-from audiosocket_gw.audio import FRAME_BYTES, FRAME_MS
+from audiosocket_gw.audio import AGENT_FORMATS, FRAME_MS, PCM_8000, AudioFormat, Encoding
+from audiosocket_gw.call.agent_queue import AgentQueue
 from audiosocket_gw.call.reply_fade import fade_in, fade_out
+from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES
+
+UNITS_PER_S = 2 * lcm(*SAMPLE_RATES.values(), *(agent.rate for agent in AGENT_FORMATS))
+"""Positions are counted in this unit of time: a byte at any rate of either side is a whole number of it. So
+nothing is rounded, and another rate of the caller's changes no position."""
+
+UNITS_PER_MS = UNITS_PER_S // 1000
+UNITS_PER_FRAME = UNITS_PER_MS * FRAME_MS
 
 
 class Playout:
-    """The queue of one call's agent audio: linear, at the caller's rate, 8 kHz by default.
+    """The audio of one call's agent on its way to the caller: linear, at the caller's rate.
 
-    The queue has no limit: agents send a reply faster than real time, and no speech may be dropped. Each byte
-    is stored once, in the chunk in which it arrived.
+    Nothing is dropped: agents send a reply faster than real time. The queue keeps it as it arrived.
     """
 
-    __slots__ = ("_chunks", "_frame_bytes", "_last_words", "_offset", "_queued", "_sent", "held")
+    __slots__ = (
+        "_end",
+        "_frame_bytes",
+        "_last_words",
+        "_linear",
+        "_offset",
+        "_piece",
+        "_queue",
+        "_sent",
+        "held",
+        "source",
+    )
 
     def __init__(self) -> None:
-        self._frame_bytes = FRAME_BYTES
-        self._chunks: deque[bytes] = deque()
-        self._offset = 0  # offset into the first chunk: its bytes that have been sent
-        self._queued = 0
-        self._sent = 0
-        self._last_words = b""  # the fading end of the audio before a hold
+        self.source = PCM_8000
+        """The format of the audio that is added from now on."""
         self.held = False
         """Whether the queue is held by `hold`."""
+        self._linear = PCM_8000  # what goes to the caller
+        self._frame_bytes = PCM_8000.frame_bytes
+        self._queue = AgentQueue()
+        self._piece = b""  # taken from the queue, and played from its offset on
+        self._offset = 0
+        self._sent = self._end = 0  # what was sent, and the end of the queue, in units of time
+        self._last_words = b""  # the fading end of the audio before a hold
 
     def add(self, audio: bytes) -> None:
-        """Queue whole samples, any number.
+        """Queue whole samples, any number, of the format `source`.
 
         The agent's audio comes through a `SampleAligner`: half a sample, padded because the rest is late,
         would shift all following audio by a byte, which is noise.
         """
         if audio:
-            self._chunks.append(audio)
-            self._queued += len(audio)
+            self._queue.add(audio, self.source)
+            self._end += _units(audio, self.source)
 
     def next_frame(self) -> bytes | None:
         """Take the next 20 ms (320 bytes at 8 kHz), or None if nothing is queued or the queue is held.
@@ -51,32 +72,34 @@ class Playout:
         """
         if self.held:
             return self._next_held_frame()
-        if not self._queued:
-            return None
         start = self._offset
         stop = start + self._frame_bytes
-        head = self._chunks[0]
-        if stop < len(head):
+        piece = self._piece
+        if stop <= len(piece):
             self._offset = stop
-            self._queued -= self._frame_bytes
-            self._sent += self._frame_bytes
-            return head[start:stop]
+            self._sent += UNITS_PER_FRAME
+            return piece[start:stop]
+        if not piece and self._queue.is_empty:
+            return None
         frame = self._take(self._frame_bytes)
-        self._sent += len(frame)
-        return frame + bytes(self._frame_bytes - len(frame))
+        if len(frame) == self._frame_bytes:
+            self._sent += UNITS_PER_FRAME
+            return frame
+        self._sent = self._end = max(self._sent, self._end)  # by resampling a part of a sample may be added
+        return frame + bytes(self._frame_bytes - len(frame)) if frame else None
 
     def _next_held_frame(self) -> bytes | None:
         if not self._last_words:
             return None
         frame, self._last_words = self._last_words, b""
-        self._sent += len(frame)
+        self._sent += _units(frame, self._linear)
         return frame + bytes(self._frame_bytes - len(frame))
 
     def hold(self, fade_ms: int) -> None:
         """Fade to silence, and keep the queue until `release` or `clear`."""
         if not self.held:
             self.held = True
-            self._last_words = fade_out(self._take(self._bytes_for(fade_ms)))
+            self._last_words = fade_out(self._take(self._linear.bytes_for(fade_ms)))
 
     def release(self, fade_ms: int) -> None:
         """Resume with a fade where `hold` paused."""
@@ -84,80 +107,71 @@ class Playout:
             self.held = False
             unheard = self._last_words
             self._last_words = b""
-            self._put_back(unheard + fade_in(self._take(self._bytes_for(fade_ms))))
-
-    def _put_back(self, audio: bytes) -> None:
-        """Queue ``audio`` before everything else."""
-        if audio:
-            if self._offset:
-                self._chunks[0] = self._chunks[0][self._offset :]
-                self._offset = 0
-            self._chunks.appendleft(audio)
-            self._queued += len(audio)
-
-    def _bytes_for(self, ms: int) -> int:
-        return self._frame_bytes * ms // FRAME_MS // 2 * 2
+            fading = unheard + fade_in(self._take(self._linear.bytes_for(fade_ms)))
+            self._piece = fading + self._piece[self._offset :]
+            self._offset = 0
 
     def _take(self, size: int) -> bytes:
-        """Take up to ``size`` bytes from the head of the queue."""
-        parts = []
-        wanted = size
-        while wanted and self._chunks:
-            part = self._chunks[0][self._offset : self._offset + wanted]
-            parts.append(part)
-            wanted -= len(part)
-            self._offset += len(part)
-            if self._offset == len(self._chunks[0]):
-                self._chunks.popleft()
-                self._offset = 0
-        self._queued -= size - wanted
-        return b"".join(parts)
+        """Take up to ``size`` bytes of what is to be played."""
+        taken = self._piece[self._offset : self._offset + size]
+        self._offset += len(taken)
+        while len(taken) < size:
+            self._piece = self._queue.next_piece()
+            self._offset = min(size - len(taken), len(self._piece))
+            if not self._piece:
+                break
+            taken += self._piece[: self._offset]
+        return taken
 
     def clear(self, fade_ms: int = 0) -> int:
         """Discard the queue; return the discarded milliseconds.
 
         ``fade_ms`` remain, fading to silence: a voice that is cut off in mid-word would end in a click.
         """
-        fading = self._last_words if self.held else fade_out(self._take(self._bytes_for(fade_ms)))
-        discarded_ms = self.queued_ms
+        fading = self._last_words if self.held else fade_out(self._take(self._linear.bytes_for(fade_ms)))
+        fading_units = _units(fading, self._linear)
+        discarded_ms = _whole_frames_ms(self._end - self._sent - fading_units)
+        self._queue.clear()
+        self._piece = fading
+        self._offset = 0
+        self._end = self._sent + fading_units
         self._last_words = b""
         self.held = False
-        self._chunks.clear()
-        self._offset = 0
-        self._queued = 0
-        self.add(fading)
         return discarded_ms
 
-    def change_rate(self, frame_bytes: int, convert: Callable[[bytes], bytes]) -> None:
-        """Continue with frames of another size; ``convert`` converts the queue to the new rate."""
-        queued = convert(self._last_words + self._take(self._queued))
-        self._last_words = b""
-        # Rounded up: `heard_ms` may not fall.
-        self._sent = -(-self._sent * frame_bytes // self._frame_bytes)
-        self._frame_bytes = frame_bytes
-        self.add(queued)
+    def set_rate(self, rate: int) -> None:
+        """Continue at another rate of the caller's."""
+        linear = AudioFormat(Encoding.PCM, rate)
+        self._queue.set_target(linear, self._last_words + self._piece[self._offset :])
+        self._piece = self._last_words = b""
+        self._offset = 0
+        self._linear = linear
+        self._frame_bytes = linear.frame_bytes
 
     @property
-    def frame_bytes(self) -> int:
-        """The length of 20 ms."""
-        return self._frame_bytes
+    def kept_bytes(self) -> int:
+        """The memory that queued audio takes."""
+        return self._queue.size + len(self._piece)
 
     @property
     def queued_ms(self) -> int:
         """The duration of the queue, rounded up to whole frames."""
-        return -(-self._queued // self._frame_bytes) * FRAME_MS
+        return _whole_frames_ms(self._end - self._sent - _units(self._last_words, self._linear))
 
     @property
     def end_ms(self) -> int:
         """When audio that is added next will be heard, on the clock of `heard_ms`."""
-        return (self._sent + self._queued + len(self._last_words)) * FRAME_MS // self._frame_bytes
-
-    @property
-    def runs_dry(self) -> bool:
-        """Whether less than a frame is queued."""
-        return self._queued < self._frame_bytes
+        return self._end // UNITS_PER_MS
 
     @property
     def heard_ms(self) -> int:
         """The agent audio that was sent to the caller since the call began."""
-        return self._sent * FRAME_MS // self._frame_bytes
+        return self._sent // UNITS_PER_MS
+
+
+def _units(audio: bytes, of: AudioFormat) -> int:
+    return len(audio) * (UNITS_PER_S // of.rate // of.sample_bytes)
+
+
+def _whole_frames_ms(units: int) -> int:
+    return max(0, -(-units // UNITS_PER_FRAME)) * FRAME_MS

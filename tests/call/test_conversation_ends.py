@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from audiosocket_gw import events
-from audiosocket_gw.call.conversation import MAX_QUEUED_MS
+from audiosocket_gw.call.agent_queue import CHUNK_OVERHEAD
+from audiosocket_gw.call.conversation import MAX_QUEUED_BYTES
 from audiosocket_gw.call.lifecycle import LAST_REPLY_S, State
 from audiosocket_gw.call.outputs import Drained, EndDecided
 from audiosocket_gw.elevenlabs import messages
@@ -135,16 +136,17 @@ def test_a_goodbye_that_is_played_now_and_then_is_waited_for() -> None:
     assert driver.of(Drained) == [Drained()]
 
 
-def test_an_agent_that_is_half_an_hour_ahead_ends_the_call() -> None:
+def test_an_agent_that_is_too_far_ahead_ends_the_call() -> None:
     driver = connected()
     minute = bytes(60 * 16_000)
-    for _ in range(MAX_QUEUED_MS // 60_000):
+    for _ in range(MAX_QUEUED_BYTES // (len(minute) + CHUNK_OVERHEAD)):
         driver.agent_says(minute)
     assert not driver.of(EndDecided)
     driver.agent_says(minute)
     assert driver.ending is not None
     assert driver.ending.reason is EndReason.AGENT_PROTOCOL
-    assert driver.conversation.agent_audio.playout.queued_ms < 60_000
+    assert driver.ending.detail == "the agent is 32 MiB of audio ahead of what the caller hears"
+    assert driver.conversation.agent_audio.playout.kept_bytes < 1_000
     driver.tick(2)
     assert driver.is_drained
 
