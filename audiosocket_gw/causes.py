@@ -234,10 +234,10 @@ class UnfinishedFrame:
 
 @dataclass(frozen=True, slots=True)
 class TooFast:
-    """The peer sends more audio or keys than real time has."""
+    """The peer sends more audio, keys or changes of the rate than a telephone can."""
 
     def __str__(self) -> str:
-        return "the peer sends audio or keys faster than real time"
+        return "the peer sends audio, keys or changes of the rate faster than real time"
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ NOISE_BITS_PER_BYTE = 7.6
 """Random bytes take 8.2 in every reading, G.722 7.7 to 8.3, and ADPCM 7.6 to 8. White noise at full level
 takes 7.6 in the right reading, speech 4 to 7.2."""
 
+_MAX_BYTES = 1_920
+"""Of a frame, what is read: the longest packet of a telephone, 120 ms. A peer's own may have 64 KiB."""
+
 _MIN_ALPHABET = 16
 """A frame with fewer different bytes is idle, quiet, a steady tone, or only five samples long."""
 
@@ -40,6 +43,7 @@ class FrameReadings:
     __slots__ = ("alphabet", "bits", "is_noise", "is_regular", "size", "tells")
 
     def __init__(self, payload: bytes) -> None:
+        payload = payload[:_MAX_BYTES]
         self.size = len(payload)
         self.bits = {reading: describe(payload) for reading, describe in READINGS.items()}
         best = min(self.bits.values()) / self.size

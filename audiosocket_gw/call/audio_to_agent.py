@@ -1,6 +1,11 @@
-"""The caller's audio on its way to the agent: buffered, batched, or sent at once. Pure."""
+"""The caller's audio on its way to the agent: buffered, batched, or sent at once. Pure.
+
+Frames that arrive together are converted and sent together, with one message.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.call.caller_audio import CallerAudio
@@ -18,10 +23,12 @@ class AudioToAgent:
     __slots__ = (
         "_audio",
         "_caller",
+        "_converter",
         "_is_awaited",
         "_pre_roll",
         "_pre_roll_bytes",
         "_ticks",
+        "_unconverted",
         "batch_frames",
         "is_open",
     )
@@ -35,7 +42,9 @@ class AudioToAgent:
         """Whether the agent has connected."""
         self._is_awaited = True
         self._caller = caller
-        self._audio = b""
+        self._unconverted = b""
+        self._converter = caller.converter  # for it
+        self._audio = b""  # in the agent's format
         self._pre_roll: list[bytes] = []  # unconverted: the codec may become known only later
         self._pre_roll_bytes = 0
         self._ticks = phase
@@ -43,13 +52,17 @@ class AudioToAgent:
     def write(self, audio: bytes) -> None:
         """Add audio in the caller's format."""
         if self.is_open:
-            self._audio += self._caller.to_agent(audio)
+            if self._caller.converter is not self._converter:
+                self._convert()
+                self._converter = self._caller.converter
+            self._unconverted += audio
         else:
             self.keep(audio)
 
     def write_silence(self) -> None:
         """Add 20 ms of silence."""
         if self.is_open:
+            self._convert()
             self._audio += self._caller.agent_silence
 
     def keep(self, payload: bytes) -> None:
@@ -61,24 +74,35 @@ class AudioToAgent:
         while self._pre_roll_bytes > PRE_ROLL_FRAMES * self._caller.frame_bytes:
             self._pre_roll_bytes -= len(self._pre_roll.pop(0))
 
-    def open(self) -> list[bytes]:
-        """Record that the agent has connected; return the buffered audio, in chunks of its format."""
+    def open(self) -> Iterator[bytes]:
+        """Yield the buffered audio, in chunks of the agent's format; then the agent has connected.
+
+        Ten seconds take long to convert: let others work between two chunks. Audio that arrives meanwhile is
+        buffered, too.
+        """
+        caller = self._caller
+        while self._pre_roll:
+            piece = b""
+            while self._pre_roll and len(piece) < PIECE_FRAMES * caller.frame_bytes:
+                payload = self._pre_roll.pop(0)
+                self._pre_roll_bytes -= len(payload)
+                piece += caller.understood(payload)
+            if piece:
+                yield piece if caller.converter is None else caller.converter.convert(piece)
+        self._converter = caller.converter
         self.is_open = True
         self._is_awaited = False
-        frames = [self._caller.understood(payload) for payload in self._pre_roll]
-        self._pre_roll, self._pre_roll_bytes = [], 0
-        starts = range(0, len(frames), PIECE_FRAMES)
-        pieces = (b"".join(frames[start : start + PIECE_FRAMES]) for start in starts)
-        return [self._caller.to_agent(piece) for piece in pieces if piece]
 
     def close(self) -> None:
         """Record that no agent is left: nothing is buffered or sent any more."""
         self.is_open = self._is_awaited = False
-        self._audio = b""
+        self._audio = self._unconverted = b""
         self._pre_roll, self._pre_roll_bytes = [], 0
 
     def read(self) -> bytes:
-        """Return the audio to send now: nothing while a batch is collected."""
+        """Return the audio to send now: nothing while a batch is collected. Call it after `write`."""
+        if self._unconverted:
+            self._convert()
         if self.batch_frames > 1:
             return b""
         audio, self._audio = self._audio, b""
@@ -86,8 +110,13 @@ class AudioToAgent:
 
     def read_batch(self) -> bytes:
         """Return all collected audio, in the agent's format."""
+        self._convert()
         audio, self._audio = self._audio, b""
         return audio
+
+    def _convert(self) -> None:
+        audio, self._unconverted = self._unconverted, b""
+        self._audio += audio if self._converter is None else self._converter.convert(audio)
 
     def batch_is_due(self, batch_frames: int) -> bool:
         """Count a tick; return whether a batch is due. ``batch_frames`` applies from now on."""

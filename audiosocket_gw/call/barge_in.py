@@ -30,18 +30,28 @@ class LocalBargeIn:
         self._caller = caller
         self._agent = agent
         self._deadline_ticks = round(deadline_s * 1000 / FRAME_MS)
-        self._rate = caller.format.rate
-        self._detector = SpeechDetector(self._rate)
+        self._format = caller.format
+        self._detector = SpeechDetector(self._format.rate)
+        self._audio = b""  # less than a frame of 20 ms
         self._held_ticks: int | None = None
         self._mistakes = 0
         self._overruled = False
         self._quiet_frames = 0
 
     def caller_said(self, audio: bytes) -> bool:
-        """Take a frame from the caller; return whether the reply is held because of it."""
-        if self._caller.format.rate != self._rate:
-            self._rate = self._caller.format.rate
-            self._detector = SpeechDetector(self._rate)
+        """Take a frame from the caller; return whether the reply is held because of it.
+
+        The detector looks at 20 ms at least: shorter frames cost as much as long ones.
+        """
+        if self._caller.format is not self._format:
+            self._format = self._caller.format
+            self._detector = SpeechDetector(self._format.rate)
+            self._audio = b""
+        audio = self._audio + audio
+        if len(audio) < self._caller.frame_bytes:
+            self._audio = audio
+            return False
+        self._audio = b""
         if not self._detector.is_speech(self._caller.linear(audio)):
             self._quiet_frames += 1
             if self._quiet_frames >= QUIET_FRAMES:

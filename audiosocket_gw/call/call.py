@@ -18,6 +18,7 @@ from audiosocket_gw.call.agent_setup import AgentSetup
 from audiosocket_gw.call.caller_format import CallerFormatReport
 from audiosocket_gw.call.caller_leg import CallerLeg
 from audiosocket_gw.call.caller_lookup import CallerLookup
+from audiosocket_gw.call.connect_agent import send_buffered
 from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.call.conversation import CALLER_GAP_TICKS, Conversation
 from audiosocket_gw.call.end_report import EndReport
@@ -197,8 +198,7 @@ class Call:
         agent: AgentConnection | None = None
         try:
             agent = await self._setup.connect(tasks, actions, self._on_message, self._end_decided)
-            for piece in self._conversation.agent_ready():
-                agent.send_audio(piece)
+            await send_buffered(agent, self._conversation.agent_ready())
             self._agent = agent
             self._deliver()
             self._agent_gone(await asyncio.shield(agent.closed))
@@ -245,7 +245,7 @@ class Call:
                     self._tap.on_frame_sent(frame)
                 if conversation.ticks_since_caller > CALLER_GAP_TICKS:
                     conversation.fill_in_silence(now, mid_frame=leg.mid_frame)
-                    self._send_audio(conversation.audio_to_agent.read())
+                    self.forward_audio()
         except Exception as error:  # noqa: BLE001 (see _defect)
             self._defect(error)
         if conversation.outputs:
@@ -259,31 +259,34 @@ class Call:
                 self._leg.collect()
             else:
                 self._leg.listen()
-            self._send_audio(batch.read_batch())
+            audio = batch.read_batch()
+            if audio and self._agent is not None:
+                self._agent.send_audio(audio)
 
     def caller_audio(self, frame: Audio) -> None:
-        """Receive a frame of the caller's audio; it is forwarded at once, never awaited."""
+        """Receive a frame of the caller's audio; `forward_audio` follows."""
         conversation = self._conversation
         recorded = conversation.receive_frame(frame, self._loop.time())
         if conversation.outputs:
             self._deliver()
         if self._tap is not None and recorded is not None:
             self._tap.on_frame_received(recorded)
-        self._send_audio(conversation.audio_to_agent.read())
 
-    def _send_audio(self, audio: bytes) -> None:
+    def forward_audio(self) -> None:
+        """Send the agent the frames that arrived together; nothing is awaited."""
+        audio = self._conversation.audio_to_agent.read()
         if audio and self._agent is not None:
             self._agent.send_audio(audio)
 
     def count_frame(self, size: int) -> None:
         """Count an ignored frame of ``size`` bytes: a peer that sends too much ends the call."""
-        self._conversation.count_frame(size)
+        self._conversation.count_frame(size, self._loop.time())
 
     def caller_digit(self, digit: str) -> None:
         """Receive a DTMF key."""
-        self._conversation.receive_digit(digit, self._loop.time())
+        may_act = self._conversation.receive_digit(digit, self._loop.time())
         self._deliver()
-        if self._actions is not None:
+        if may_act and self._actions is not None:
             self._actions.dtmf.receive(digit)
 
     def caller_gone(self, reason: EndReason, cause: Cause) -> None:
@@ -321,16 +324,14 @@ class Call:
                 self._screening.hear_caller()
             case CallerFormatChanged():
                 self._caller_format.report()
-            case LastWordsOver(interrupted, timed_out):
-                if timed_out:
-                    logger.warning("call %s: agent still speaking; transfer or hang-up proceeds", self.uuid)
+            case LastWordsOver(interrupted):
+                log_notice(self.uuid, output)
                 if self._last_words is not None and not self._last_words.done():
                     self._last_words.set_result(not interrupted)
             case EndDecided(end):
                 self._end_decided.set_result(end)
-            case Drained(left_ms):
-                if left_ms:
-                    logger.warning("call %s: playback was stuck; the last %d ms are lost", self.uuid, left_ms)
+            case Drained():
+                log_notice(self.uuid, output)
                 self._drained.set_result(None)
             case _:
                 log_notice(self.uuid, output)

@@ -44,9 +44,9 @@ class CallerAudio:
         "_by_kind",
         "_codec",
         "_sample_bytes",
-        "_to_agent",
         "_verdict",
         "agent_silence",
+        "converter",
         "format",
         "frame_bytes",
         "kind",
@@ -70,7 +70,8 @@ class CallerAudio:
         self._by_kind = self._verdict  # the format by the kind alone
         self._sample_bytes = PCM_8000.sample_bytes  # 0: it can't be decoded
         self._agent_format: AudioFormat | None = None
-        self._to_agent: Converter | None = None
+        self.converter: Converter | None = None
+        """Converts to the agent's format, from the one now; None: the formats are equal."""
 
     def set_agent_format(self, audio_format: AudioFormat) -> None:
         """Set the format of audio to the agent."""
@@ -159,15 +160,9 @@ class CallerAudio:
         self._by_kind = Verdict(AudioFormat(Encoding.PCM, SAMPLE_RATES[kind]), certain=True)
 
     def _set_converter(self) -> None:
-        """Build the converter to the agent's format; None when formats match, so audio passes untouched."""
         if self._agent_format is not None:
-            self._to_agent = (
-                Converter(self.format, self._agent_format) if self.format != self._agent_format else None
-            )
-
-    def to_agent(self, audio: bytes) -> bytes:
-        """Convert audio to the agent's format."""
-        return audio if self._to_agent is None else self._to_agent.convert(audio)
+            equal = self.format == self._agent_format
+            self.converter = None if equal else Converter(self.format, self._agent_format)
 
     def linear(self, audio: bytes) -> bytes:
         """Convert audio to linear audio."""

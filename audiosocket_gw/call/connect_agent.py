@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from audiosocket_gw.call.caller_data import caller_headers
 from audiosocket_gw.call.context import CallContext
@@ -48,3 +48,10 @@ async def connect_agent(
         public_only=address.public_only,
         tap=tap,
     )
+
+
+async def send_buffered(agent: AgentConnection, pieces: Iterator[bytes]) -> None:
+    """Send the agent what the caller has said so far. Other calls work between two pieces."""
+    for piece in pieces:
+        agent.send_audio(piece)
+        await asyncio.sleep(0)

@@ -10,6 +10,7 @@ events, notices and messages for others (`events`). All times are seconds of one
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from audiosocket_gw import events
@@ -38,14 +39,18 @@ STALL_S = 5
 STALL_TICKS = STALL_S * 1000 // FRAME_MS
 
 MAX_AHEAD_FRAMES = 30_000 // FRAME_MS
-"""A caller can't speak faster than real time; a peer that is this far ahead is not a telephone."""
+"""A caller can't speak faster than real time; a peer that is this far ahead is not a telephone. But after a
+network failure the audio of that time arrives at once."""
 
-MIN_FRAMES_COUNTED = 1 / 16
-"""1.25 ms, half of the shortest packet: empty frames count as this much, since their number would be
-unlimited otherwise."""
+MIN_FRAMES_COUNTED = 1 / 8
+"""2.5 ms, the shortest packet: empty frames count as this much, since their number would be unlimited
+otherwise."""
 
 DIGIT_FRAMES = 5
 """A key counts as 100 ms of audio: people don't press keys faster."""
+
+RATE_CHANGE_FRAMES = 3_000 // FRAME_MS
+"""Another rate counts as 3 s of audio: Asterisk changes it once or twice in a call."""
 
 MAX_QUEUED_BYTES = 32 * 2**20
 """An agent that is this far ahead has failed; without a limit it could exhaust the memory of all calls. It is
@@ -168,8 +173,6 @@ class Conversation:
         # Two frames per tick are allowed: clocks differ, and a late network catches up.
         ahead = self._ahead - 2
         self._ahead = ahead if ahead > 0 else 0.0
-        if ahead > MAX_AHEAD_FRAMES:
-            self.lifecycle.end(CallEnd(EndReason.CALLER_PROTOCOL, TooFast()), now)
         return frame
 
     def tick_blocked(self, now: float) -> None:
@@ -200,6 +203,9 @@ class Conversation:
         size = len(audio)
         frames = size / caller.frame_bytes  # `count_frame`, inlined: a function call costs too much here
         self._ahead += frames if frames > MIN_FRAMES_COUNTED else MIN_FRAMES_COUNTED
+        if self._ahead > MAX_AHEAD_FRAMES:
+            self._end_flood(now)
+            return None
         if self._ticks_since_frame > CALLER_GAP_TICKS:
             caller.look_again()
         self._ticks_since_frame = 0
@@ -211,6 +217,7 @@ class Conversation:
                 self.outputs.append(CallerFormatChanged())
             if caller.kind is not self.agent_audio.kind:
                 self.agent_audio.set_kind(caller.kind)
+                self._ahead += RATE_CHANGE_FRAMES
             audio = caller.understood(audio)
             if not audio:  # the agent gets silence for it, in real time, as if nothing had arrived
                 return self._keep_undecoded(frame)
@@ -229,15 +236,24 @@ class Conversation:
         self.audio_to_agent.keep(frame.payload)
         return frame
 
-    def count_frame(self, size: int) -> None:
+    def count_frame(self, size: int, now: float) -> None:
         """Count a frame of ``size`` bytes against real time, by its length: packets last 2.5 to 120 ms."""
-        frames = size / self.caller_audio.frame_bytes
-        self._ahead += frames if frames > MIN_FRAMES_COUNTED else MIN_FRAMES_COUNTED
+        self._ahead += max(size / self.caller_audio.frame_bytes, MIN_FRAMES_COUNTED)
+        if self._ahead > MAX_AHEAD_FRAMES:
+            self._end_flood(now)
 
-    def receive_digit(self, digit: str, now: float) -> None:
-        """Take a DTMF key."""
+    def receive_digit(self, digit: str, now: float) -> bool:
+        """Take a DTMF key; return whether it may act: not if keys come too fast."""
         self._ahead += DIGIT_FRAMES
+        if self._ahead > MAX_AHEAD_FRAMES:
+            self._end_flood(now)
+            return False
         self.outputs.append(events.DigitPressed(self._uuid, now, digit))
+        return True
+
+    def _end_flood(self, now: float) -> None:
+        """End the call at the frame that is too much: frames that follow it cost nothing."""
+        self.lifecycle.end(CallEnd(EndReason.CALLER_PROTOCOL, TooFast()), now)
 
     def caller_gone(self, end: CallEnd, now: float) -> None:
         """Record that the connection to Asterisk has ended: discard what is queued, and end the call."""
@@ -247,10 +263,13 @@ class Conversation:
 
     # The agent
 
-    def agent_ready(self) -> list[bytes]:
-        """Start sending to the agent; return the buffered caller audio, in chunks of its format."""
+    def agent_ready(self) -> Iterator[bytes]:
+        """Yield the buffered caller audio, in chunks of the agent's format; then send to it what comes.
+
+        A pause between two chunks lets other calls work.
+        """
+        yield from self.audio_to_agent.open()
         self.lifecycle.agent_ready()
-        return self.audio_to_agent.open()
 
     def send(self, message: bytes) -> None:
         """Send the agent a message as soon as it has connected."""

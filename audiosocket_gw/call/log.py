@@ -9,7 +9,13 @@ import logging
 from uuid import UUID
 
 from audiosocket_gw import events
-from audiosocket_gw.call.outputs import EventIdsRestarted, Notice, StaleAudioDropped
+from audiosocket_gw.call.outputs import (
+    Drained,
+    EventIdsRestarted,
+    LastWordsOver,
+    Notice,
+    StaleAudioDropped,
+)
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.messages import ServerMessage
 from audiosocket_gw.end_reasons import NORMAL_ENDS
@@ -55,6 +61,12 @@ def log_event(event: events.CallEvent) -> None:
 def log_notice(uuid: UUID, notice: Notice | ServerMessage) -> None:
     """Log a notice about the agent for the operator."""
     match notice:
+        case LastWordsOver():
+            if notice.timed_out:
+                logger.warning("call %s: agent still speaking; transfer or hang-up proceeds", uuid)
+        case Drained():
+            if notice.left_ms:
+                logger.warning("call %s: playback was stuck; the last %d ms are lost", uuid, notice.left_ms)
         case EventIdsRestarted(first, stale_below):
             logger.warning(
                 "call %s: the agent's event ids restarted at %d, after %d: its audio does not count as stale",

@@ -102,6 +102,10 @@ class Error:
 
     payload: bytes
 
+    @property
+    def is_hangup(self) -> bool:
+        return bool(self.payload) and bool(self.payload[0] & 0x01)
+
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
@@ -131,39 +135,49 @@ class Decoder:
     unfinished frame is buffered, 65,538 bytes, and the work is linear in the number of bytes, however small
     the chunks.
 
-    `pending` is the number of bytes of an unfinished frame. If it isn't 0 at the end of the stream, the peer
-    stopped in mid-frame.
+    A chunk may have thousands of frames. `receive` takes some of them if its owner wants to do something else
+    in between; the rest waits.
+
+    `pending` is the number of bytes that wait. If it isn't 0 at the end of the stream, the peer stopped in
+    mid-frame.
     """
 
-    __slots__ = ("_identified", "_missing", "_pending")
+    __slots__ = ("_identified", "_missing", "_pending", "_start", "is_behind")
 
     def __init__(self, *, identified: bool = False) -> None:
         """``identified``: no UUID frame is expected (the stream from a server)."""
         self._pending: bytes | bytearray = b""  # bytes until a third chunk arrives: quicker than a bytearray
+        self._start = 0  # of what is pending: what is before it has been parsed
         self._missing = 0  # of the unfinished frame or its header: before that there is nothing to parse
         self._identified = identified
+        self.is_behind = False
+        """Whether whole frames wait: call `receive` again, for example without data."""
 
     @property
     def pending(self) -> int:
-        return len(self._pending)
+        return len(self._pending) - self._start
 
-    def receive(self, data: bytes | memoryview) -> Iterator[Frame]:
-        """Yield the frames that ``data`` completes; iterate to the end before the next call.
+    def receive(self, data: bytes | memoryview = b"", most: int = -1) -> Iterator[Frame]:
+        """Yield the frames that ``data`` completes, ``most`` at most (-1: all). Iterate to the end before the
+        next call.
 
         Raises:
             RemoteProtocolError: the first frame is not a UUID frame of 16 bytes. The decoder can't be used
             afterwards.
         """
+        start = 0
         if not self._pending:
             buffer = bytes(data)
         elif len(data) < self._missing:
             self._keep(data)
             return
         else:
-            buffer = b"".join((self._pending, data))
+            start = self._start
+            buffer = b"".join((self._pending, data)) if data else bytes(self._pending)
             self._pending = b""  # before the yield: if the caller stops iterating, nothing is parsed twice
+            self._start = 0
+            self.is_behind = False
         end = len(buffer)
-        start = 0
         missing = HEADER.size
         while end - start >= HEADER.size:
             kind, length = HEADER.unpack_from(buffer, start)
@@ -173,6 +187,10 @@ class Decoder:
             if stop > end:
                 missing = HEADER.size + length
                 break
+            if not most:
+                self._pending, self._start, self._missing, self.is_behind = buffer, start, 0, True
+                return
+            most -= 1
             payload = buffer[start + HEADER.size : stop]
             start = stop
             audio_kind = _AUDIO_KINDS.get(kind)

@@ -7,22 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import socket
 from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 from uuid import UUID
 
-from audiosocket_gw.call.call import Call
 from audiosocket_gw.causes import Cause, ConnectionBroken, ConnectionClosed, ErrorFrame, HangupFrame, TimedOut
 from audiosocket_gw.end_reasons import EndReason
-from audiosocket_gw.errors import RemoteProtocolError, reason_of
+from audiosocket_gw.errors import reason_of
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.protocol.audiosocket import (
     HANGUP_FRAME,
-    Audio,
-    Decoder,
     Dtmf,
     Error,
     Frame,
@@ -31,11 +27,11 @@ from audiosocket_gw.protocol.audiosocket import (
     Kind,
     Unknown,
 )
-from audiosocket_gw.protocol.strangers import stranger
-from audiosocket_gw.runtime.receive_buffer import RECEIVE_BUFFER
+from audiosocket_gw.runtime.loop_budget import LoopBudget
 from audiosocket_gw.server.admission import Admission
 from audiosocket_gw.server.calls import Calls, Rejection
 from audiosocket_gw.server.connections import Connections
+from audiosocket_gw.server.frame_reader import FrameReader
 from audiosocket_gw.server.socket_options import end_with_fin, set_options
 
 logger = logging.getLogger("audiosocket_gw.server")
@@ -54,11 +50,8 @@ _MADE_ROOM = (
 GUESTS = "guests"
 """The queue of all guests."""
 
-CALLER_HUNG_UP = 0x01
-"""The bit in an error frame's payload for a caller's hang-up (docs.asterisk.org, AudioSocket)."""
 
-
-class AudioSocketConnection(asyncio.BufferedProtocol):
+class AudioSocketConnection(FrameReader):
     """One connection from Asterisk. Reading never waits for anything else: a full socket ends the call."""
 
     def __init__(
@@ -68,24 +61,21 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
         calls: Calls,
         admission: Admission,
         open_connections: Connections[AudioSocketConnection],
+        budget: LoopBudget,
         handshake_timeout_s: float,
     ) -> None:
         """``host`` and ``port`` are the peer's. The connection adds itself to ``open_connections``, and
-        removes itself at its end.
+        removes itself at its end. ``budget``: of all connections.
         """
+        super().__init__(budget)
         self._calls = calls
         self._admission = admission
         self._open_connections = open_connections
         self._handshake_timeout_s = handshake_timeout_s
-        self._decoder = Decoder()
-        self._call: Call | None = None
         self._deadline: asyncio.TimerHandle | None = None
-        self._transport: asyncio.Transport
-        self._closing = False
         self._has_ignored_frame = False
         self._uuid: UUID | None = None
         self._guest: str | None = None
-        self.fd = -1
         self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done when the connection is closed."""
         self.host = host
@@ -101,33 +91,8 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
     def blocked(self) -> bool:
         return self._transport.get_write_buffer_size() > 0
 
-    @property
-    def mid_frame(self) -> bool:
-        return self._decoder.pending > 0
-
     def write(self, frame: bytes) -> None:
         self._transport.write(frame)
-
-    def collect(self) -> None:
-        if self._closing:
-            return  # the descriptor may already belong to another connection
-        # Pause: asyncio doesn't wake up for each frame, which costs more than the frame itself. A paused
-        # transport can't read what has come meanwhile, so the descriptor is read directly.
-        self._transport.pause_reading()
-        try:
-            nbytes = os.readv(self.fd, (RECEIVE_BUFFER,))
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._broke(error)
-            return
-        if nbytes:
-            self.buffer_updated(nbytes)
-        else:
-            self.listen()  # asyncio reads the end again itself, but not an error
-
-    def listen(self) -> None:
-        self._transport.resume_reading()
 
     def hang_up(self) -> None:
         """Send the hang-up frame, and read until Asterisk closes.
@@ -139,6 +104,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
             return
         self._closing = True
         self._call = None
+        self._drop_frames()
         self._release_uuid()
         if self._transport.is_closing():
             return
@@ -186,22 +152,6 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
             return
         self._set_deadline(self._handshake_timeout_s, self._miss_handshake)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return RECEIVE_BUFFER
-
-    def buffer_updated(self, nbytes: int) -> None:
-        if self._closing:
-            return
-        try:
-            for frame in self._decoder.receive(RECEIVE_BUFFER[:nbytes]):
-                if type(frame) is Audio and self._call is not None:
-                    self._call.caller_audio(frame)
-                else:
-                    self._receive_control_frame(frame)
-        except RemoteProtocolError as error:
-            who = stranger(bytes(RECEIVE_BUFFER[:nbytes]))
-            self._end(EndReason.CALLER_PROTOCOL, f"{error}; {who}" if who else str(error))
-
     def eof_received(self) -> None:
         if not self._closing:
             self._end(EndReason.CALLER_HANGUP, ConnectionClosed())
@@ -222,6 +172,8 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
     def _receive_control_frame(self, frame: Frame) -> None:
         if self._closing:
             return  # it came in the same TCP segment as the frame that ended the connection
+        if self._call is not None:
+            self._call.forward_audio()  # it came before
         match frame:
             case Identity():
                 self._receive_uuid(frame.uuid)
@@ -229,7 +181,7 @@ class AudioSocketConnection(asyncio.BufferedProtocol):
                 self._call.caller_digit(frame.digit)
             case Hangup():
                 self._end(EndReason.CALLER_HANGUP, HangupFrame())
-            case Error() if frame.payload and frame.payload[0] & CALLER_HUNG_UP:
+            case Error() if frame.is_hangup:
                 self._end(EndReason.CALLER_HANGUP, ErrorFrame(frame.payload[0]))
             case Error(payload):
                 self._ignore(Kind.ERROR, payload)

@@ -9,6 +9,7 @@ from weakref import WeakSet
 
 from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.log.text import Sentence
+from audiosocket_gw.runtime.loop_budget import LoopBudget
 from audiosocket_gw.server.acceptor import Acceptor
 from audiosocket_gw.server.admission import Admission
 from audiosocket_gw.server.calls import Calls
@@ -32,6 +33,7 @@ class AudioSocketServer:
         self.calls = Calls(context, self._admission)
         self._connections = Connections[AudioSocketConnection]()
         self._acceptor = Acceptor(self._admits, self._create_connection)
+        self._budget = LoopBudget(asyncio.get_running_loop())
         _servers.add(self)
 
     async def start(self) -> None:
@@ -51,7 +53,13 @@ class AudioSocketServer:
 
     def _create_connection(self, host: str, port: int) -> AudioSocketConnection:
         return AudioSocketConnection(
-            host, port, self.calls, self._admission, self._connections, self._settings.handshake_timeout
+            host,
+            port,
+            self.calls,
+            self._admission,
+            self._connections,
+            self._budget,
+            self._settings.handshake_timeout,
         )
 
     @property

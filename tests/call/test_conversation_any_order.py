@@ -63,7 +63,7 @@ INPUTS: dict[str, Callable[..., object]] = {
     "mid-frame": lambda d, count: d.tick(count, mid_frame=True),
     "frame": lambda d, kind, audio: d.caller_says(audio, kind),
     "speech": lambda d, kind: d.caller_speaks(SPEECH[:3_200], kind),
-    "other frame": lambda d: d.conversation.count_frame(100),
+    "other frame": lambda d: d.conversation.count_frame(100, d.now),
     "digit": lambda d, digit: d.conversation.receive_digit(digit, d.now),
     "audio": lambda d, size, *other: d.receive(messages.Audio(SPEECH[:size], *other)),
     "quiet audio": lambda d, size, event_id: d.agent_says(QUIET[:size], event_id),

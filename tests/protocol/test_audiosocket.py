@@ -144,6 +144,33 @@ def test_frames_survive_any_cut_and_encode_to_the_same_bytes(
     assert b"".join(map(encode, received)) == wire
 
 
+@given(st.data(), streams, st.integers(1, 3))
+def test_frames_taken_a_few_at_a_time_are_the_same(data: st.DataObject, stream: bytes, most: int) -> None:
+    decoder = Decoder(identified=True)
+    seen: list[Frame] = []
+    for piece in data.draw(cut(stream)):
+        seen.extend(taken := list(decoder.receive(piece, most)))
+        assert len(taken) <= most
+        if data.draw(st.booleans()):
+            continue  # the next piece comes before the rest was taken
+        while decoder.is_behind:
+            seen.extend(taken := list(decoder.receive(most=most)))
+            assert 0 < len(taken) <= most
+    while decoder.is_behind:
+        seen.extend(decoder.receive(most=most))
+    assert (seen, decoder.pending) == decode([stream], identified=True)
+
+
+def test_frames_that_wait_are_not_copied_for_each_turn() -> None:
+    decoder = Decoder(identified=True)
+    count = len(list(decoder.receive(encode_audio(Kind.SLIN, b"ab") * 100_000, 8)))
+    waiting = decoder._pending
+    while decoder.is_behind:
+        assert decoder._pending is waiting
+        count += len(list(decoder.receive(most=8)))
+    assert count == 100_000
+
+
 def test_payloads_do_not_share_the_receive_buffer() -> None:
     buffer = bytearray(CALL_FRAME + encode_audio(Kind.SLIN, b"ab") + b"\x10\x00")
     decoder = Decoder()

@@ -40,7 +40,14 @@ AgentEnding = (
 """None: the agent continues. The end came from elsewhere, from its silence, or from one of its messages."""
 
 CallerEnding = (
-    HangupFrame | ErrorFrame | UnfinishedFrame | Stalled | ConnectionBroken | ConnectionClosed | None
+    HangupFrame
+    | ErrorFrame
+    | UnfinishedFrame
+    | TooFast
+    | Stalled
+    | ConnectionBroken
+    | ConnectionClosed
+    | None
 )
 """None: Asterisk continues until the gateway hangs up."""
 
@@ -114,10 +121,8 @@ def caller_ending(trace: CallTrace) -> CallerEnding:
             return Stalled(0)
         case EndReason.CALLER_HANGUP, HangupFrame() | ErrorFrame() | ConnectionBroken() as cause:
             return cause
-        case EndReason.CALLER_PROTOCOL, UnfinishedFrame() as cause:
+        case EndReason.CALLER_PROTOCOL, UnfinishedFrame() | TooFast() as cause:
             return cause
-        case EndReason.CALLER_PROTOCOL, TooFast():
-            return None
         # CALLER_PROTOCOL: for a frame that the gateway now ignores.
         case EndReason.CALLER_PROTOCOL | EndReason.CALLER_HANGUP | EndReason.TRANSFERRED, _:
             return ConnectionClosed()

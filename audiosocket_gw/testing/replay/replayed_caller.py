@@ -19,6 +19,7 @@ from audiosocket_gw.causes import (
     ErrorFrame,
     HangupFrame,
     Stalled,
+    TooFast,
     UnfinishedFrame,
 )
 from audiosocket_gw.errors import LocalProtocolError, RemoteProtocolError
@@ -40,6 +41,9 @@ from audiosocket_gw.testing.replay.endings import CallerEnding, caller_ending
 
 STALLED_BUFFER_BYTES = 4_096
 """The kernel's receive buffer for an Asterisk that doesn't read."""
+
+TOO_MANY_FRAMES = HEADER.pack(Kind.SLIN, 0) * 20_000
+"""Of the frames that are too many, the recording has none: without audio nothing is heard of them."""
 
 HALF_FRAME = HEADER.pack(Kind.SLIN, FRAME_BYTES) + bytes(100)
 
@@ -127,6 +131,8 @@ class ReplayedCaller(asyncio.Protocol):
         match ending:
             case HangupFrame():
                 self._transport.write(HANGUP_FRAME)
+            case TooFast():
+                self._transport.write(TOO_MANY_FRAMES)
             case ErrorFrame(code):
                 self._transport.write(HEADER.pack(Kind.ERROR, 1) + bytes([code & 0xFF]))
             case ConnectionClosed():
