@@ -138,7 +138,7 @@ class WorkerProcess:
             pass
         self._has_ended = True
         self.kill()
-        status = await self._loop.run_in_executor(None, self._process.wait)
+        status = await self._loop.run_in_executor(None, self._wait)
         why = self._why_killed or (f"signal {-status}" if status < 0 else f"exit status {status}")
         for run in self._runs.values():
             run.overdue.cancel()
@@ -153,6 +153,17 @@ class WorkerProcess:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
         self._writer.transport.abort()
+
+    def _wait(self) -> int:
+        """Wait for the end of the process, and of those that its tools started; return its status.
+
+        As process 1 of a container this one inherits them, and would collect zombies.
+        """
+        status = self._process.wait()
+        with suppress(ChildProcessError):
+            while True:
+                os.waitpid(-self.pid, 0)
+        return status
 
     def reap(self) -> None:
         """Wait for the end of a killed process, for a second at most."""

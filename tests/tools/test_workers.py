@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,23 @@ async def test_a_hung_tool_is_killed_with_its_children_and_no_other_tool_notices
         assert not (await other).is_error
         assert str(pids[0]) not in await two_processes(registry)
     assert "worker process ended (the tool block hung); it is replaced" in caplog.text
+
+
+@pytest.fixture
+def inherits_orphans() -> Iterator[None]:
+    """Make this process the parent of orphans, as process 1 of a container is."""
+    prctl, set_child_subreaper = ctypes.CDLL(None).prctl, 36
+    prctl(set_child_subreaper, 1)
+    yield
+    prctl(set_child_subreaper, 0)
+
+
+@pytest.mark.usefixtures("inherits_orphans")
+async def test_a_killed_worker_leaves_no_zombies(tmp_path: Path) -> None:
+    async with tools(tmp_path, workers=1) as registry:
+        assert (await call(registry, "block", path=str(tmp_path / "pids"))).is_error
+        pids = (tmp_path / "pids").read_text().split()
+        await until(lambda: [Path("/proc", pid).exists() for pid in pids], lambda there: not any(there))
 
 
 async def test_a_worker_that_is_blocked_gets_no_tool(tmp_path: Path) -> None:
