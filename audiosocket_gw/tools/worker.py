@@ -93,7 +93,9 @@ async def _serve(connection: socket.socket, work: Work) -> None:
         _send(writer, {"faults": str(error).splitlines()})
         await writer.drain()
         return
-    _send(writer, {"tools": tools.elevenlabs_configs()})
+    for config in tools.elevenlabs_configs():
+        _send(writer, {"tool": config})
+    _send(writer, {"ready": os.getpid()})
     await _Runs(tools, http, writer).obey(reader)
     # What is left may never end: no `asyncio.run` would return.
     os._exit(0)

@@ -28,7 +28,7 @@ logger = logging.getLogger("audiosocket_gw.tools")
 START_S = 30.0
 """Time to import the tools."""
 
-ALIVE_S = 0.1
+ALIVE_S = 0.25
 """Time to answer a ping: a worker that is blocked gets no further tool."""
 
 HUNG_S = 10.0
@@ -38,7 +38,7 @@ GRACE_S = STOP_S + 0.5
 """Time beyond the deadline in which a worker may stop the tool itself, and say so."""
 
 MAX_REPORT = 2**17
-"""Bytes of one line from a worker: a result, each character as an escape."""
+"""Bytes of one line from a worker: a result, each character as an escape, or the declaration of a tool."""
 
 REPORTS_PER_TURN = 32
 
@@ -109,18 +109,18 @@ class WorkerProcess:
         Raises:
             ConfigurationError: it can't import them; the message has a line for each problem.
         """
+        tools: list[Schema] = []
         try:
             async with asyncio.timeout(START_S):
-                line = await self._reader.readline()
-            report = json.loads(line)
+                while "ready" not in (report := json.loads(await self._reader.readline())):
+                    if "faults" in report:
+                        raise ConfigurationError("\n".join(report["faults"]))
+                    tools.append(report["tool"])
         except (TimeoutError, ValueError, OSError):
             raise ConfigurationError(
                 f"TOOLS_DIR: the worker process {self.pid} did not import the tools in {START_S:g} s, or "
                 "ended: see its messages in the log"
             ) from None
-        if "faults" in report:
-            raise ConfigurationError("\n".join(report["faults"]))
-        tools: list[Schema] = report["tools"]
         return tools
 
     async def serve(self) -> str:

@@ -25,8 +25,11 @@ from audiosocket_gw.tools.worker_process import WorkerProcess
 logger = logging.getLogger("audiosocket_gw.tools")
 
 FIRST_PAUSE_S = 0.5
-MAX_PAUSE_S = 30.0
-"""Time before a worker is replaced; it doubles with each that didn't live for `MAX_PAUSE_S`."""
+MAX_PAUSE_S = 5.0
+"""Time before a worker is replaced, which takes CPU; it doubles with each that lives less than
+`LONG_LIFE_S`."""
+
+LONG_LIFE_S = 30.0
 
 
 @asynccontextmanager
@@ -121,7 +124,7 @@ class WorkerPool:
             why = await self._life(worker)
             worker = None
             logger.error("a tools' worker process ended (%s); it is replaced", Sentence(why))
-            if loop.time() - began_at > MAX_PAUSE_S:
+            if loop.time() - began_at > LONG_LIFE_S:
                 pause_s = FIRST_PAUSE_S
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, MAX_PAUSE_S)

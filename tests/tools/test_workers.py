@@ -280,6 +280,14 @@ async def test_a_tool_acts_on_its_call(tmp_path: Path) -> None:
     assert asked == [("601", None, None), ("nowhere", None, None)]
 
 
+async def test_hundreds_of_tools_are_declared(tmp_path: Path) -> None:
+    one = 'async def tool_{0}() -> int:\n    """{1}"""\n    return {0}\n'
+    (tmp_path / "many.py").write_text("\n".join(one.format(number, "Do it. " * 100) for number in range(400)))
+    async with opened_tools(settings(tmp_path, workers=1), None) as registry:
+        assert len(registry.names) == 402
+        assert (await call(registry, "tool_399")).text == "399"
+
+
 async def test_what_is_wrong_is_told_as_without_workers(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("x = (\n")
     (tmp_path / "b.py").write_text("async def silent() -> None: ...\n")
