@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
 
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.server.guests import Guests, guest_name
@@ -15,6 +17,19 @@ SPARE_CONNECTIONS = 100
 The same number of calls may still be closing their agent's connection after their callers have gone.
 """
 
+LIST_IT = "if it is your PBX, list its address by itself in ALLOWED_PEERS"
+
+MAX_REMEMBERED = 1_024
+"""Addresses that needn't be parsed again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What the settings say of an address. ``guest`` is None for those that don't share."""
+
+    may_connect: bool
+    guest: str | None = None
+
 
 class Admission:
     """Checks connections and calls against the settings and the state of the gateway."""
@@ -23,37 +38,34 @@ class Admission:
         """``is_pbx`` returns whether a PBX with a manager interface has the address; None: there is none."""
         self._settings = settings
         self._is_pbx = is_pbx
+        self._peer_at = lru_cache(MAX_REMEMBERED)(self._look_up)
         self.is_stopping = False
         """Set when the gateway stops: then no connection is admitted."""
-        reserves = is_pbx is not None or settings.lists_addresses
-        self.guests = Guests(settings.max_calls, reserves=reserves)
+        self.guests = Guests(settings.max_calls, reserves=is_pbx is not None or settings.lists_addresses)
         self.signed_uuids: SignedUuids | None = None
         if settings.uuid_secret is not None:
             self.signed_uuids = SignedUuids(settings.uuid_secret.get_secret_value(), settings.uuid_max_age)
         self._elsewhere = f"its address is not in ALLOWED_PEERS={','.join(map(str, settings.allowed_peers))}"
 
-    def reject_connection(self, host: str, open_connections: int) -> str | None:
+    def reject_connection(self, host: str, open_connections: int, now: float) -> str | None:
         """Return why a connection from ``host`` is rejected, or None: it is admitted.
 
-        ``open_connections`` doesn't count this one.
+        ``open_connections`` doesn't count this one. ``now`` is in seconds, of any monotonic clock.
         """
-        settings = self._settings
-        if not settings.accepts(host):
+        if not self._peer_at(host).may_connect:
             return self._elsewhere
-        if open_connections >= settings.max_calls + SPARE_CONNECTIONS:
-            return f"{open_connections} connections are open already (MAX_CALLS={settings.max_calls})"
+        if open_connections >= self._settings.max_calls + SPARE_CONNECTIONS:
+            return f"{open_connections} connections are open already (MAX_CALLS={self._settings.max_calls})"
         if self.is_stopping:  # the kernel accepted it before the listener was closed
             return "the gateway is stopping"
-        return None
+        guest = self.guest_at(host)
+        why = self.guests.reject_connection(guest, now) if guest is not None else None
+        return f"{why}; {LIST_IT}" if why else None
 
     def guest_at(self, host: str) -> str | None:
         """Return which guest has the admitted address ``host``; None: a known PBX, or this machine itself."""
-        settings = self._settings
-        if not settings.allowed_peers or settings.lists(host):
-            return None
-        if self._is_pbx is not None and self._is_pbx(host):
-            return None
-        return guest_name(host)
+        guest = self._peer_at(host).guest
+        return None if guest is None or (self._is_pbx is not None and self._is_pbx(host)) else guest
 
     def reject_call(self, callers: int, calls: int, *, overloaded: bool) -> EndReason | None:
         """Return why no call may begin now, or None: it may.
@@ -66,3 +78,10 @@ class Admission:
         if overloaded and settings.refuse_overload:
             return EndReason.OVERLOADED
         return None
+
+    def _look_up(self, host: str) -> Peer:
+        settings = self._settings
+        if not settings.accepts(host):
+            return Peer(may_connect=False)
+        shares = settings.allowed_peers and not settings.lists(host)
+        return Peer(may_connect=True, guest=guest_name(host) if shares else None)

@@ -15,11 +15,9 @@ from audiosocket_gw.call.call import Call
 from audiosocket_gw.call.caller_leg import CallerLeg
 from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.end_reasons import EndReason
-from audiosocket_gw.server.admission import Admission
+from audiosocket_gw.server.admission import LIST_IT, Admission
 
 logger = logging.getLogger("audiosocket_gw.server")
-
-_LIST_IT = "if it is your PBX, list its address by itself in ALLOWED_PEERS"
 
 REPORTS_AT_ONCE = 50
 """Rejections of guests that are reported to the dialplan at the same time; each asks Asterisk something."""
@@ -77,9 +75,9 @@ class Calls:
             return Rejection(reason)
         if guest is not None:
             now, capacity = asyncio.get_running_loop().time(), self._context.load.figures().capacity
-            why = self._admission.guests.reject(guest, now, capacity)
+            why = self._admission.guests.reject_call(guest, now, capacity)
             if why is not None:
-                return Rejection(EndReason.PEER_LIMIT, f"{why}; {_LIST_IT}")
+                return Rejection(EndReason.PEER_LIMIT, f"{why}; {LIST_IT}")
         return None
 
     def start(
@@ -108,8 +106,8 @@ class Calls:
 
     def _take_place(self, guest: str, call: asyncio.Task[None], caller_gone: asyncio.Future[None]) -> None:
         guests = self._admission.guests
-        guests.begin(guest)
-        call.add_done_callback(lambda _: caller_gone.add_done_callback(lambda _: guests.end(guest)))
+        guests.begin_call(guest)
+        call.add_done_callback(lambda _: caller_gone.add_done_callback(lambda _: guests.end_call(guest)))
 
     def caller_of(self, uuid: UUID) -> asyncio.Future[None] | None:
         """Return the ``caller_gone`` of the call with this UUID, if it has a caller."""

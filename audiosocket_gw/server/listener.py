@@ -46,7 +46,7 @@ class AudioSocketServer:
 
     def _admits(self, host: str, port: int) -> bool:
         is_open = len(self._connections) + self._acceptor.opening
-        rejection = self._admission.reject_connection(host, is_open)
+        rejection = self._admission.reject_connection(host, is_open, asyncio.get_running_loop().time())
         if rejection is not None:
             logger.warning("%s:%d: connection rejected: %s", host, port, Sentence(rejection))
         return rejection is None

@@ -35,20 +35,20 @@ def admission(
 
 
 def test_a_connection_is_admitted_up_to_the_spare_ones() -> None:
-    assert admission().reject_connection("127.0.0.1", BOUND - 1) is None
-    rejection = admission().reject_connection("127.0.0.1", BOUND)
+    assert admission().reject_connection("127.0.0.1", BOUND - 1, 0.0) is None
+    rejection = admission().reject_connection("127.0.0.1", BOUND, 0.0)
     assert rejection == f"{BOUND} connections are open already (MAX_CALLS=3)"
 
 
 def test_a_connection_from_elsewhere_is_rejected_by_name_of_the_setting() -> None:
-    rejection = admission().reject_connection("192.0.2.1", 0)
+    rejection = admission().reject_connection("192.0.2.1", 0, 0.0)
     assert rejection == "its address is not in ALLOWED_PEERS=127.0.0.0/8"
 
 
 def test_no_connection_is_admitted_once_the_gateway_stops() -> None:
     stopping = admission()
     stopping.is_stopping = True
-    assert stopping.reject_connection("127.0.0.1", 0) == "the gateway is stopping"
+    assert stopping.reject_connection("127.0.0.1", 0, 0.0) == "the gateway is stopping"
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audiosocket_gw.server.guests import (
-    ALL_BURST,
+    ALL_CALLS_AT_ONCE,
     ALL_CALLS_PER_S,
-    BURST,
-    CALLS_PER_S,
+    ALL_CONNECTIONS_AT_ONCE,
+    ALL_CONNECTIONS_PER_S,
+    CONNECTIONS_AT_ONCE,
+    CONNECTIONS_PER_S,
     MAX_REMEMBERED,
-    CallRate,
     Guests,
+    Rate,
     guest_name,
 )
 
@@ -44,8 +46,8 @@ CLOCK = count(0.0)
 def fill(guests: Guests, guest: str) -> int:
     """Begin calls until one is rejected; return how many began."""
     began = 0
-    while guests.reject(guest, next(CLOCK), PLENTY) is None:
-        guests.begin(guest)
+    while guests.reject_call(guest, next(CLOCK), PLENTY) is None:
+        guests.begin_call(guest)
         began += 1
     return began
 
@@ -58,7 +60,7 @@ def test_one_guest_gets_half_and_each_later_one_half_of_the_rest() -> None:
 def test_a_call_that_is_over_leaves_its_place() -> None:
     guests = Guests(2, reserves=False)
     assert fill(guests, "a") == 1
-    guests.end("a")
+    guests.end_call("a")
     assert fill(guests, "a") == 1
 
 
@@ -71,15 +73,15 @@ def test_one_place_is_enough_for_one_call() -> None:
 def test_guests_never_have_more_than_their_places(places: int, steps: list[tuple[int, bool]]) -> None:
     guests, calls = Guests(places, reserves=False), [0] * 10
     for now, (guest, begins) in enumerate(steps):
-        if begins and guests.reject(str(guest), now, PLENTY) is None:
-            guests.begin(str(guest))
+        if begins and guests.reject_call(str(guest), now, PLENTY) is None:
+            guests.begin_call(str(guest))
             calls[guest] += 1
         elif not begins and calls[guest]:
-            guests.end(str(guest))
+            guests.end_call(str(guest))
             calls[guest] -= 1
         assert sum(calls) <= places
     newcomer = "newcomer"
-    assert sum(calls) == places or guests.reject(newcomer, len(steps), PLENTY) is None, (
+    assert sum(calls) == places or guests.reject_call(newcomer, len(steps), PLENTY) is None, (
         "a newcomer finds a place"
     )
 
@@ -95,26 +97,46 @@ def test_half_of_what_fits_is_reserved_whatever_max_calls_says(
     assert Guests(max_calls, reserves=reserves).places(capacity) == places
 
 
-def accepted(rate: CallRate, guest: str, times: list[float]) -> int:
-    return sum(rate.accepts(guest, now) for now in times)
+def opened(guests: Guests, guest: str, times: list[float]) -> int:
+    return sum(guests.reject_connection(guest, now) is None for now in times)
 
 
-def test_a_burst_and_then_the_rate() -> None:
-    rate = CallRate()
-    assert accepted(rate, "a", [0.0] * 1_000) == BURST
-    assert accepted(rate, "a", [1.0] * 1_000) == CALLS_PER_S
-    assert accepted(rate, "b", [1.0] * 1_000) == BURST, "another guest's rate is its own"
-    assert accepted(rate, "a", [100.0] * 1_000) == BURST, "what wasn't used doesn't add up"
+def test_a_guest_opens_some_connections_at_once_and_then_a_few_a_second() -> None:
+    guests = Guests(100, reserves=False)
+    assert opened(guests, "a", [0.0] * 1_000) == CONNECTIONS_AT_ONCE
+    assert opened(guests, "a", [1.0] * 1_000) == CONNECTIONS_PER_S
+    assert opened(guests, "b", [1.0] * 1_000) == CONNECTIONS_AT_ONCE, "another guest's rate is its own"
+    assert opened(guests, "a", [100.0] * 1_000) == CONNECTIONS_AT_ONCE, "what wasn't used doesn't add up"
 
 
 def test_all_guests_have_a_rate_together() -> None:
-    rate = CallRate()
-    assert sum(accepted(rate, str(guest), [0.0] * 2) for guest in range(1_000)) == ALL_BURST
-    assert sum(accepted(rate, str(guest), [1.0]) for guest in range(1_000)) == ALL_CALLS_PER_S
+    guests = Guests(1_000, reserves=False)
+    assert sum(opened(guests, str(guest), [0.0]) for guest in range(1_000)) == ALL_CONNECTIONS_AT_ONCE
+    assert sum(opened(guests, str(guest), [1.0]) for guest in range(1_000)) == ALL_CONNECTIONS_PER_S
+    began = [guests.reject_call(str(guest), 0.0, PLENTY) is None for guest in range(1_000)]
+    assert sum(began) == ALL_CALLS_AT_ONCE
+    began = [guests.reject_call(str(guest), 1.0, PLENTY) is None for guest in range(1_000)]
+    assert sum(began) == ALL_CALLS_PER_S
+
+
+def test_a_flood_of_one_guest_takes_nothing_from_the_others() -> None:
+    guests = Guests(100, reserves=False)
+    for quarter in range(1_000):
+        opened(guests, "flood", [quarter / 4] * 100)
+        assert opened(guests, "honest", [quarter / 4]) == 1
 
 
 def test_any_number_of_guests_takes_bounded_memory() -> None:
-    rate = CallRate()
+    guests = Guests(100, reserves=False)
     for number in range(2 * MAX_REMEMBERED):
-        assert rate.accepts(str(number), float(number))
-    assert len(rate) <= MAX_REMEMBERED
+        guests.reject_connection(str(number), float(number))
+    assert len(guests) == MAX_REMEMBERED
+
+
+@given(st.floats(0.1, 1_000), st.integers(1, 1_000), st.lists(st.floats(0, 10), max_size=200))
+def test_a_rate_is_never_exceeded(per_s: float, at_once: int, pauses: list[float]) -> None:
+    rate, now, accepted = Rate(per_s, at_once), 0.0, 0
+    for pause in pauses:
+        now += pause
+        accepted += rate.accepts(now)
+        assert accepted <= at_once + now * per_s + 1

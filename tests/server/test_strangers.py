@@ -95,15 +95,33 @@ async def test_a_place_is_free_only_when_its_connection_is_closed() -> None:
 
 
 async def test_a_guest_has_a_rate_of_new_calls(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guests_module, "BURST", 3)
-    monkeypatch.setattr(guests_module, "CALLS_PER_S", 0.001)
+    monkeypatch.setattr(guests_module, "ALL_CALLS_AT_ONCE", 3)
+    monkeypatch.setattr(guests_module, "ALL_CALLS_PER_S", 0.001)
     async with (
         running_gateway(max_calls=100, allowed_peers=SHARED) as harness,
         lines(harness, GUEST, 6) as strangers,
         lines(harness, KNOWN, 6) as known,
     ):
         assert [await begin(harness, line) for line in strangers] == [True] * 3 + [False] * 3
+        assert strangers[-1].frames == [Hangup()], "the dialplan goes on"
         assert all([await begin(harness, line) for line in known])
+
+
+async def test_a_guest_has_a_rate_of_new_connections(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(guests_module, "CONNECTIONS_AT_ONCE", 3)
+    monkeypatch.setattr(guests_module, "CONNECTIONS_PER_S", 0.001)
+    async with (
+        running_gateway(max_calls=100, allowed_peers=SHARED) as harness,
+        lines(harness, GUEST, 6) as strangers,
+        lines(harness, OTHER_GUEST, 1) as other,
+        lines(harness, KNOWN, 6) as known,
+    ):
+        await until(lambda: sum(line.ended.is_set() for line in strangers), lambda count: count == 3)
+        assert all([await begin(harness, line) for line in (*other, *known)])
+        assert len(harness.gateway._server._connections) == 3 + 1 + 6
+    assert "it opens over 0.001 connections a second; if it is your PBX, list its address" in caplog.text
 
 
 async def test_without_allowed_peers_this_machine_is_no_guest() -> None:
