@@ -54,17 +54,17 @@ class CallerLookup:
     async def _ask_in_time(
         self, tasks: asyncio.TaskGroup, control: CallControl, result: CallResult
     ) -> CallerData | None:
-        timeout_s = self._settings.caller_data_timeout
-        if self._screening.needs_match:
-            timeout_s = max(timeout_s, MATCH_S)
+        timeout_s, setting = self._settings.caller_data_timeout, " (CALLER_DATA_TIMEOUT)"
+        if self._screening.needs_match and timeout_s < MATCH_S:
+            timeout_s, setting = MATCH_S, ""
         asking = tasks.create_task(self._ask(tasks, control, result))
         await asyncio.wait([asking], timeout=timeout_s)
         if asking.done():
             return asking.result()
         # The task continues: `CallResult` needs the channel.
-        reason = f"no answer in {timeout_s:g} s (CALLER_DATA_TIMEOUT)"
+        reason = f"Asterisk gave no answer in {timeout_s:g} s{setting}"
         logger.warning("call %s: no caller data: %s", self._uuid, reason)
-        self._screening.refuse(f"Asterisk gave {reason}")
+        self._screening.refuse(reason)
         return None
 
     async def _ask(

@@ -102,6 +102,7 @@ async def test_when_asterisk_does_not_answer_no_call_is_let_through() -> None:
         async with await arrive(fake, harness):
             ended = await harness.wait_for(events.CallEnded)
             assert ended.reason is EndReason.PBX_UNREACHABLE
+            assert "no answer" in ended.detail
             assert await no_agent_was_asked_for(harness)
 
 
