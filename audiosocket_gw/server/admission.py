@@ -41,7 +41,9 @@ class Admission:
         self._peer_at = lru_cache(MAX_REMEMBERED)(self._look_up)
         self.is_stopping = False
         """Set when the gateway stops: then no connection is admitted."""
-        self.guests = Guests(settings.max_calls, reserves=is_pbx is not None or settings.lists_addresses)
+        self.knows_pbxs = is_pbx is not None or settings.lists_addresses
+        """Whether there are known PBXs, for which places are reserved."""
+        self.guests = Guests(settings.max_calls, reserves=self.knows_pbxs)
         self.signed_uuids: SignedUuids | None = None
         if settings.uuid_secret is not None:
             self.signed_uuids = SignedUuids(settings.uuid_secret.get_secret_value(), settings.uuid_max_age)

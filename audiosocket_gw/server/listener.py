@@ -22,6 +22,11 @@ logger = logging.getLogger("audiosocket_gw.server")
 CLOSE_S = 3.4
 """Time limit of `AudioSocketServer.close`."""
 
+_NO_KNOWN_PBX = (
+    "ALLOWED_PEERS lists no address by itself, so all share the places, and one may take half; "
+    "list your PBX (docs/security.md)"
+)
+
 
 class AudioSocketServer:
     """Accepts Asterisk's connections; each becomes a call."""
@@ -43,6 +48,8 @@ class AudioSocketServer:
             OSError: the address can't be listened on.
         """
         await self._acceptor.listen(self._settings.host, self._settings.port)
+        if self._settings.allowed_peers and not self._admission.knows_pbxs:
+            logger.info(_NO_KNOWN_PBX)
 
     def _admits(self, host: str, port: int) -> bool:
         is_open = len(self._connections) + self._acceptor.opening

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import operator
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +16,7 @@ from audiosocket_gw.commands.signed_uuid import new_signed_uuid
 from audiosocket_gw.protocol.audiosocket import Hangup
 from audiosocket_gw.server import guests as guests_module
 from audiosocket_gw.server.connections import PER_GUEST
+from audiosocket_gw.server.settings import parse_networks
 from audiosocket_gw.settings import Settings
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.gateway import GatewayHarness, running_gateway
@@ -122,6 +124,15 @@ async def test_a_guest_has_a_rate_of_new_connections(
         assert all([await begin(harness, line) for line in (*other, *known)])
         assert len(harness.gateway._server._connections) == 3 + 1 + 6
     assert "it opens over 0.001 connections a second; if it is your PBX, list its address" in caplog.text
+
+
+@pytest.mark.parametrize(("allowed", "is_told"), [("any", True), (SHARED, False), ("", False)])
+async def test_without_a_known_pbx_the_start_says_what_to_list(
+    allowed: str, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    async with running_gateway(allowed_peers=parse_networks(allowed)):
+        assert ("list your PBX" in caplog.text) is is_told
 
 
 async def test_without_allowed_peers_this_machine_is_no_guest() -> None:
