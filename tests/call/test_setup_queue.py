@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from audiosocket_gw.call.setup_queue import (
     COUNTED_S,
@@ -137,3 +141,52 @@ def test_if_no_one_may_be_rejected_calls_wait_for_their_turn_only() -> None:
     queue = SetupQueue(FakeLoad(overloaded=True, has_room=False, setup_interval_s=4.0), may_reject=False)
     tickets = join(queue, 4)
     assert [queue.advance(now) for now in (1.0, 5.0, 9.0, 13.0)] == [([ticket], {}) for ticket in tickets]
+
+
+def _join(queue: SetupQueue, host: str, now: float, over: set[Ticket]) -> Ticket:
+    ticket = queue.join(host, now, lambda: ticket in over)
+    return ticket
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("join"), st.sampled_from(["a", "b", "c"])),
+        st.tuples(st.just("leave"), st.integers(0, 50)),
+        st.tuples(st.just("end"), st.integers(0, 50)),
+        st.tuples(st.just("pass"), st.floats(0.0, 2.0)),
+        st.tuples(st.just("load"), st.tuples(st.booleans(), st.booleans(), st.floats(0.0, 0.1))),
+    )
+)
+
+
+@given(STEPS, st.booleans())
+def test_every_call_has_one_answer_at_most_and_is_counted_once(
+    steps: list[tuple[str, Any]], may_reject: bool
+) -> None:
+    queue, now = SetupQueue(load := FakeLoad(), may_reject=may_reject), 1.0
+    present: list[Ticket] = []
+    over: set[Ticket] = set()
+    begun: set[Ticket] = set()
+    rejected: set[Ticket] = set()
+    for step, value in steps:
+        if step == "join":
+            present.append(_join(queue, value, now, over))
+        elif step == "leave" and present:
+            queue.leave(present.pop(value % len(present)))
+        elif step == "end" and present:
+            over.add(present[value % len(present)])
+        elif step == "load":
+            load.has_room, load.overloaded, load.setup_interval_s = value
+        elif step == "pass":
+            now += value
+        answered, refused = queue.advance(now)
+        assert not (set(answered) | set(refused)) & (begun | rejected)
+        assert all(now - ticket.joined_at >= STEP_S - 1e-9 for ticket in answered)
+        begun |= set(answered)
+        rejected |= set(refused)
+        assert not rejected or may_reject
+        assert load.setups == len(begun & set(present))
+        assert load.waiting == len(queue) <= len(set(present) - begun - rejected)
+    for ticket in present:
+        queue.leave(ticket)
+    assert (load.waiting, load.setups, len(queue)) == (0, 0, 0)
