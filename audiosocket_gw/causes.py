@@ -174,6 +174,16 @@ class NotReading:
         return "the agent stopped reading what the caller says"
 
 
+@dataclass(frozen=True, slots=True)
+class Flooding:
+    """The agent sent more than any conversation has. ``what``: such as ``10,000 messages``."""
+
+    what: str
+
+    def __str__(self) -> str:
+        return f"the agent floods: it sent {self.what}"
+
+
 # On either connection
 
 
@@ -273,6 +283,7 @@ StructuredCause = (
     | BadFrame
     | Silent
     | NotReading
+    | Flooding
     | ConnectionBroken
     | ConnectionClosed
     | HangupFrame

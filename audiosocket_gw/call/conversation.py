@@ -24,7 +24,7 @@ from audiosocket_gw.call.caller_audio import MIN_AUDIO_BYTES, CallerAudio, Clock
 from audiosocket_gw.call.lifecycle import Lifecycle, State
 from audiosocket_gw.call.outputs import CallerAudioBegan, CallerFormatChanged, Output
 from audiosocket_gw.call.replies import interruption_notice
-from audiosocket_gw.causes import NoInput, Stalled, TooFast, UnfinishedFrame
+from audiosocket_gw.causes import Flooding, NoInput, Stalled, TooFast, UnfinishedFrame
 from audiosocket_gw.elevenlabs import client_messages, messages
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.protocol.audiosocket import Audio
@@ -306,6 +306,8 @@ class Conversation:
         if self._barge_in is not None:
             self._barge_in = None  # no agent is left to confirm an interruption
             self.agent_audio.resume()
+        if isinstance(end.cause, Flooding):
+            self.speech.silence(now)  # many minutes of audio may be queued
         self.lifecycle.end_after_handover(end, now)
 
     def _set_formats(self, metadata: messages.Metadata, now: float) -> None:

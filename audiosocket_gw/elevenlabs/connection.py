@@ -306,7 +306,7 @@ class AgentConnection(WebSocketReceiver):
     def on_violation(self, error: RemoteProtocolError) -> None:
         """Close, and discard what still comes; of a flood nothing more is even read."""
         assert self._transport is not None
-        self._fault = str(error)
+        self._fault = error.cause if isinstance(error, FloodError) else str(error)
         self._incoming.close()
         self._websocket.fail(1002, "Protocol error")
         self._write()

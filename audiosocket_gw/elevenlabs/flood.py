@@ -6,6 +6,7 @@ An agent sends a reply faster than real time, in any number of messages, so each
 
 from __future__ import annotations
 
+from audiosocket_gw.causes import Flooding
 from audiosocket_gw.errors import RemoteProtocolError
 
 FRAMES_AT_ONCE = 10_000
@@ -17,13 +18,17 @@ VALUES_PER_FRAME = 64
 """JSON values that count as another frame, since parsing them costs as much. A second of aligned speech has
 some 45."""
 
-BYTES_AT_ONCE = 32 * 2**20
-BYTES_PER_S = 4 * 2**20
-"""Four minutes of pcm_48000, or 25 of pcm_8000, in base64; and 30 times real time."""
+BYTES_AT_ONCE = 16 * 2**20
+BYTES_PER_S = 2 * 2**20
+"""Two minutes of pcm_48000, or 12 of pcm_8000, in base64; and 16 or 98 times real time."""
 
 
 class FloodError(RemoteProtocolError):
-    """The agent sends more than any conversation has."""
+    """The agent sends more than any conversation has; ``cause`` says what."""
+
+    def __init__(self, what: str) -> None:
+        self.cause = Flooding(what)
+        super().__init__(str(self.cause))
 
 
 class FloodLimit:
@@ -47,11 +52,6 @@ class FloodLimit:
         self._frames = max(0.0, self._frames - passed_s * FRAMES_PER_S) + frames
         self._bytes = max(0.0, self._bytes - passed_s * BYTES_PER_S) + size
         if self._frames > FRAMES_AT_ONCE:
-            raise FloodError(
-                f"the agent floods: it sent {FRAMES_AT_ONCE:,} messages faster than {FRAMES_PER_S} a second"
-            )
+            raise FloodError(f"{FRAMES_AT_ONCE:,} messages faster than {FRAMES_PER_S} a second")
         if self._bytes > BYTES_AT_ONCE:
-            raise FloodError(
-                f"the agent floods: it sent {BYTES_AT_ONCE // 2**20} MiB faster than "
-                f"{BYTES_PER_S // 2**20} MiB a second"
-            )
+            raise FloodError(f"{BYTES_AT_ONCE // 2**20} MiB faster than {BYTES_PER_S // 2**20} MiB a second")

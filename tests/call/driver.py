@@ -11,6 +11,7 @@ from audiosocket_gw.audio.hold_audio import HoldAudio
 from audiosocket_gw.call.conversation import CALLER_GAP_TICKS, Conversation, ConversationOptions
 from audiosocket_gw.call.lifecycle import TRANSITIONS, State
 from audiosocket_gw.call.outputs import Drained, EndDecided, LastWordsOver, Output
+from audiosocket_gw.causes import Cause
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.events import AgentConnected, CallEvent, CallStarted
@@ -253,9 +254,11 @@ class Driver:
     def interrupt(self, event_id: int | None = 1) -> None:
         self.receive(messages.Interruption(event_id))
 
-    def agent_gone(self, reason: EndReason = EndReason.AGENT_HANGUP) -> None:
+    def agent_gone(
+        self, reason: EndReason = EndReason.AGENT_HANGUP, cause: Cause = "the agent is gone"
+    ) -> None:
         self._rules.agent_is_there = False
-        self.conversation.agent_gone(CallEnd(reason, "the agent is gone"), self.now)
+        self.conversation.agent_gone(CallEnd(reason, cause), self.now)
         self.collect()
 
     def hang_up(self) -> None:

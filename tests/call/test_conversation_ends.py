@@ -9,6 +9,7 @@ from audiosocket_gw.call.agent_queue import CHUNK_OVERHEAD
 from audiosocket_gw.call.conversation import MAX_QUEUED_BYTES
 from audiosocket_gw.call.lifecycle import LAST_REPLY_S, State
 from audiosocket_gw.call.outputs import Drained, EndDecided
+from audiosocket_gw.causes import Flooding
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.end_reasons import AGENT_ENDS, CallEnd, EndReason
 from tests.call.driver import HUNG_UP, Driver, connected
@@ -146,6 +147,16 @@ def test_an_agent_that_is_too_far_ahead_ends_the_call() -> None:
     assert driver.ending is not None
     assert driver.ending.reason is EndReason.AGENT_PROTOCOL
     assert driver.ending.detail == "the agent is 32 MiB of audio ahead of what the caller hears"
+    assert driver.conversation.agent_audio.playout.kept_bytes < 1_000
+    driver.tick(2)
+    assert driver.is_drained
+
+
+def test_of_an_agent_that_floods_nothing_more_is_heard() -> None:
+    driver = connected()
+    driver.agent_says(ramp(60_000))
+    driver.tick()
+    driver.agent_gone(EndReason.AGENT_PROTOCOL, Flooding("much"))
     assert driver.conversation.agent_audio.playout.kept_bytes < 1_000
     driver.tick(2)
     assert driver.is_drained
