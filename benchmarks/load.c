@@ -359,9 +359,10 @@ static void handle(struct agent *agent, struct message message, int64_t at) {
     static const uint8_t GOODBYE[] = {0x80 | CLOSE, 2, 1000 >> 8, 1000 & 0xff};
     size_t length;
     const char *text;
-    if (message.opcode == CLOSE)
+    if (message.opcode == CLOSE) {
         put(agent, GOODBYE, sizeof GOODBYE);
-    else if ((text = text_after(message.data, message.size, "{\"user_audio_chunk\":\"", &length)) ||
+        if (!agent->tls) shutdown(agent->fd, SHUT_WR); /* RFC 6455, 7.1.1: the server closes first */
+    } else if ((text = text_after(message.data, message.size, "{\"user_audio_chunk\":\"", &length)) ||
              (text = text_after(message.data, message.size, "{\"user_audio_chunk\": \"", &length)))
         hear(agent, text, length, at);
     else if (memmem(message.data, message.size, "conversation_initiation_client_data", 35))

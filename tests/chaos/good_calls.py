@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.trial import build_load, place
 
 LONGEST_WINDOW_S = 60
-SETTLE_S = 2
+SETTLE_S = 1
 
 
 @dataclass(frozen=True, slots=True)

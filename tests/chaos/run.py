@@ -18,7 +18,7 @@ from tests.chaos.verdict import Outcome, Window
 from tests.harness.fake_asterisk import PASSWORD, USERNAME, FakeAsterisk, fake_asterisk
 
 GOOD_CALLS = 50
-QUIET_S = 4.0
+QUIET_S = 3.0
 LEAD_S = 0.3
 """How long the window with the attack begins before it."""
 
