@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -36,7 +38,7 @@ async def run_attack(attack: Attack, folder: Path) -> Outcome:
         Dead: the gateway ended, or its loop came to nothing.
     """
     agent_port = free_port()
-    async with backend(agent_port) as servers, _pbx(attack) as pbx:
+    async with _alone_on_the_machine(), backend(agent_port) as servers, _pbx(attack) as pbx:
         settings = {"MAX_CALLS": "200"} | servers.settings | _ami(pbx)
         settings |= {name: value.format(folder=folder) for name, value in attack.settings.items()}
         async with (
@@ -66,6 +68,20 @@ async def run_attack(attack: Attack, folder: Path) -> Outcome:
         admitted=target.admitted,
         found=target.faults,
     )
+
+
+@asynccontextmanager
+async def _alone_on_the_machine() -> AsyncIterator[None]:
+    """Wait for other runs, of other clones: two gateways on one core would measure each other."""
+    with (Path(tempfile.gettempdir()) / "audiosocket-gw-chaos.lock").open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                await asyncio.sleep(0.5)
+            else:
+                break
+        yield
 
 
 @contextmanager
