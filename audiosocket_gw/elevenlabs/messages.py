@@ -303,7 +303,7 @@ def _error(message: Json) -> ServerError:
     event = _object(message, "error_event") or _object(message, "error") or message
     code = event.get("code")
     words = [_text(event, key) for key in ("error_type", "error_name", "message", "reason")]
-    return ServerError(code if isinstance(code, int) else None, ": ".join(dict.fromkeys(filter(None, words))))
+    return ServerError(code if _is_id(code) else None, ": ".join(dict.fromkeys(filter(None, words))))
 
 
 _READERS: dict[str, Callable[[Json], ServerMessage]] = {

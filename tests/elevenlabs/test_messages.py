@@ -130,6 +130,7 @@ SERVER_MESSAGES: list[tuple[str, messages.ServerMessage]] = [
     ),
     ('{"type":"error","message":"quota exceeded"}', ServerError(None, "quota exceeded")),
     ('{"type":"error","error":{"code":1008,"message":"no"}}', ServerError(1008, "no")),
+    ('{"type":"error","error":{"code":true,"message":"no"}}', ServerError(None, "no")),
     ('{"type":"error","error_event":null,"message":"no"}', ServerError(None, "no")),
     ('{"type":"client_error","error_event":{"error_name":"bad"}}', ServerError(None, "bad")),
     ('{"type":"error"}', ServerError(None, "")),
