@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-_VERSION = re.compile(r"(?:certified[/-])?(\d+)\.(\d+)")
+_VERSION = re.compile(r"(?:certified[/-])?(\d{1,4})\.(\d{1,4})")
 
 
 @dataclass(frozen=True, slots=True)

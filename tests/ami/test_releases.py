@@ -77,7 +77,14 @@ def test_too_old(version: str) -> None:
 
 @pytest.mark.parametrize(
     "version",
-    ["GIT-master-0d6cda0", "GIT-22-88ab1c2M", "SVN-trunk-r1", "UNKNOWN__and_probably_unsupported", ""],
+    [
+        "GIT-master-0d6cda0",
+        "GIT-22-88ab1c2M",
+        "SVN-trunk-r1",
+        "UNKNOWN__and_probably_unsupported",
+        "9" * 5_000 + ".1",
+        "",
+    ],
 )
 def test_of_what_is_no_release_nothing_is_said(version: str) -> None:
     assert Release.parse(version) is None
