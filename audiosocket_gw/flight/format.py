@@ -205,15 +205,18 @@ class Decoder:
         self._buffer += data
         if not self._begun and not self._begin():
             return
-        while len(self._buffer) >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._buffer)
+        start = 0
+        while len(self._buffer) - start >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer, start)
             if length > MAX_BLOCK:
                 raise self._damaged("a block of more than 64 MiB")
-            stop = _LENGTH.size + length
+            stop = start + _LENGTH.size + length
             if stop > len(self._buffer):
-                return
-            yield from self._records(self._buffer[_LENGTH.size : stop])
-            self._drop(stop)
+                break
+            yield from self._records(self._buffer[start + _LENGTH.size : stop])
+            self._position += stop - start
+            start = stop
+        self._buffer = self._buffer[start:]  # once: a file may have any number of small blocks
 
     def _begin(self) -> bool:
         found = self._buffer[: len(SIGNATURE)]
@@ -224,13 +227,10 @@ class Decoder:
         version = self._buffer[len(SIGNATURE)]
         if version != VERSION:
             raise FlightError(f"it is of version {version} of the format; this gateway reads {VERSION}")
-        self._drop(len(PREAMBLE))
+        self._buffer = self._buffer[len(PREAMBLE) :]
+        self._position = len(PREAMBLE)
         self._begun = True
         return True
-
-    def _drop(self, size: int) -> None:
-        self._buffer = self._buffer[size:]
-        self._position += size
 
     def _damaged(self, what: str) -> FlightError:
         return FlightError(f"it is damaged at byte {self._position}: {what}")

@@ -110,6 +110,15 @@ def test_a_block_of_anything_is_damaged_or_holds_records(payload: bytes) -> None
         assert "damaged at byte 10" in str(error)
 
 
+def test_many_small_blocks_are_moved_once() -> None:
+    """Moved for each block, a mebibyte of the smallest ones would be 45 GB."""
+    decoder = Decoder()
+    blocks = encode_block([GatewayMessage(0, b"{}")]) * 100
+    buffers = {id(decoder._buffer) for _ in decoder.receive(PREAMBLE + blocks)}
+    assert len(buffers) == 1
+    assert decoder.pending == 0
+
+
 def test_a_later_version_is_refused_by_name() -> None:
     with pytest.raises(FlightError, match=rf"version {VERSION + 1} .* reads {VERSION}"):
         read(SIGNATURE + bytes([VERSION + 1]))
