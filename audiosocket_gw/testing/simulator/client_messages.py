@@ -165,6 +165,8 @@ def _user_message(message: dict[str, Any]) -> UserText:
 
 def _multimodal_message(message: dict[str, Any]) -> UserText:
     for file in (_take_optional(message, "file", dict, {}), *_take_optional(message, "files", list, [])):
+        if not isinstance(file, dict):
+            raise RemoteProtocolError(f"'files' has {type(file).__name__}, not dict")
         if file:
             _take(file, "file_id", str)
     text = _take_optional(message, "text", dict, {})

@@ -34,7 +34,8 @@ def load_scenario(name_or_path: str) -> Scenario:
         raise ConfigurationError(
             f"there is no scenario {name_or_path!r}; give the path of a .toml file or one of {known}"
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    # ValueError: also not UTF-8, not TOML, or a number of more than 4,300 digits.
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigurationError(f"scenario file {path} can't be read as TOML: {error}") from error
     try:
         return _SCENARIO.validate_python({"name": path.stem} | data, context={"folder": path.parent})

@@ -89,6 +89,7 @@ def test_what_is_allowed(message: dict[str, Any], meaning: ClientMessage) -> Non
         (result(is_error=...), "'is_error' is missing"),
         (result(is_error="false"), "'is_error' is str, not bool"),
         (result(tool_call_id=...), "'tool_call_id' is missing"),
+        ({"type": "multimodal_message", "files": ["f"]}, "'files' has str, not dict"),
         ({"type": "user_message"}, "'text' is missing"),
         ({"type": "contextual_update"}, "'text' is missing"),
         ({"type": "multimodal_message", "text": "Hi"}, "'text' is str, not dict"),

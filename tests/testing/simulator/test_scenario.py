@@ -101,6 +101,8 @@ def test_a_file_finds_its_sounds_beside_it(tmp_path: Path) -> None:
             "greeting.close.code = 99: Input should be greater than or equal to 1000",
         ),
         ("mode = ", "can't be read as TOML"),
+        (f"mode = {'9' * 5_000}", "can't be read as TOML"),
+        (f"mode = {'[' * 5_000}", "can't be read as TOML"),
     ],
 )
 def test_a_bad_file_is_explained(tmp_path: Path, toml: str, complaint: str) -> None:
