@@ -6,9 +6,10 @@ import asyncio
 
 import pytest
 
-from audiosocket_gw.protocol.audiosocket import HEADER, Kind, encode_audio
+from audiosocket_gw.protocol.audiosocket import HEADER, SAMPLE_RATES, Kind, encode_audio
 from tests.asterisk.lab import Lab
-from tests.asterisk.release import LATE_PAYLOAD, ORDERLY_END
+from tests.asterisk.release import LATE_PAYLOAD, ORDERLY_END, SPLIT_HEADER, WIDEBAND
+from tests.asterisk.signals import loudest_tone, noise, read_wav, tone
 from tests.harness.gateway_peer import FRAME_BYTES, GatewayPeer, Script, answering, say_nothing, silence
 
 pytestmark = pytest.mark.asterisk
@@ -38,6 +39,65 @@ def split(at: int, pause_s: float) -> Script:
             await asyncio.sleep(0.02)
 
     return script
+
+
+def play(*frames: bytes) -> Script:
+    """Send a second of silence, then these frames, each as soon as the one before was heard, and hang up."""
+
+    async def script(line: GatewayPeer) -> None:
+        await line.play(bytes(FRAME_BYTES) * 50)
+        for frame in frames:
+            line.write(frame)
+            await asyncio.sleep((len(frame) - HEADER.size) / (SAMPLE_RATES[Kind(frame[0])] * 2))
+        await line.play(bytes(FRAME_BYTES) * 10)
+        line.hang_up()
+
+    return script
+
+
+@pytest.mark.parametrize("extension", ["5001", "5002"])
+@pytest.mark.parametrize("size", [160, 640, 960, 16_000])
+async def test_audio_of_any_length_in_one_write_is_heard_to_the_last_sample(
+    lab: Lab, extension: str, size: int
+) -> None:
+    sent = noise(2, seed=size)
+    frames = [encode_audio(Kind.SLIN, sent[start : start + size]) for start in range(0, len(sent), size)]
+    async with (
+        answering(lab.ports.gateway, play(*frames)) as lines,
+        lab.call(extension, "record-ear"),
+    ):
+        await (await lines.get()).ended.wait()
+    assert sent in read_wav(lab.recordings / "ear.wav")
+
+
+@pytest.mark.parametrize("size", [1, 321, 64_000])
+async def test_audio_of_an_odd_or_a_great_length_ends_no_call(lab: Lab, size: int) -> None:
+    frame = encode_audio(Kind.SLIN, bytes(size))
+    async with answering(lab.ports.gateway, after_a_second(frame)) as lines, lab.call("5001", "tone"):
+        line = await lines.get()
+        await line.frames_received(150)
+        assert not line.ended.is_set()
+
+
+@WIDEBAND
+async def test_audio_at_another_rate_than_the_line_is_resampled(lab: Lab) -> None:
+    said = tone(2, 700, 16_000)
+    frames = [encode_audio(Kind.SLIN16, said[start : start + 640]) for start in range(0, len(said), 640)]
+    async with (
+        answering(lab.ports.gateway, play(*frames)) as lines,
+        lab.call("5001", "record-ear"),
+    ):
+        await (await lines.get()).ended.wait()
+    heard = loudest_tone(read_wav(lab.recordings / "ear.wav")[24_000:40_000])
+    assert heard.hertz == pytest.approx(700, abs=2)
+
+
+@SPLIT_HEADER
+async def test_a_header_in_two_segments_is_read(lab: Lab) -> None:
+    async with answering(lab.ports.gateway, split(1, 0.02)) as lines, lab.call("5001", "tone"):
+        line = await lines.get()
+        await line.frames_received(150)
+        assert not line.ended.is_set()
 
 
 @LATE_PAYLOAD
