@@ -52,7 +52,10 @@ format: $(VENV)/development  ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-fuzz: $(VENV)/development  ## run the property tests for longer
+# What breaks a target is written to fuzz-output/.
+fuzz: MINUTES ?= 5
+fuzz: $(VENV)/fuzz  ## search for input that breaks something: for MINUTES=5 by coverage, then by properties
+	$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES)
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -m hypothesis
 
 # ASTERISK=DIR: a tree with another Asterisk, / for this machine's own. Tests that its release can't pass are skipped.
@@ -69,7 +72,7 @@ lock: $(BIN)/uv  ## update requirements/*.txt: the newest versions that pyprojec
 	UV=$(BIN)/uv PYTHON=$(BIN)/python sh scripts/lock.sh
 
 clean:  ## remove the files of the other targets
-	rm -rf $(VENV) demo-output bench-output chaos-output build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo-output bench-output chaos-output fuzz-output build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -93,3 +96,8 @@ $(VENV)/gateway: pyproject.toml requirements/build.txt requirements/runtime.txt 
 $(VENV)/development: pyproject.toml requirements/build.txt requirements/development.txt | $(VENV)/bin/python
 	$(install)
 	@touch $(VENV)/gateway $@
+
+# Beside what is installed, as few Pythons and platforms have it.
+$(VENV)/fuzz: requirements/fuzz.txt | $(VENV)/development
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --requirement $<
+	@touch $@

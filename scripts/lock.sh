@@ -18,6 +18,10 @@ compile pyproject.toml --constraint requirements/development.txt --output-file r
 "$PYTHON" -c 'import tomllib
 print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' |
     compile - --output-file requirements/build.txt
+# What `make fuzz` needs beside: no package for every Python and platform, so it isn't among the development tools.
+"$PYTHON" -c 'import tomllib
+print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["fuzz"], sep="\n")' |
+    compile - --output-file requirements/fuzz.txt
 
 # Nothing has to be compiled where it is installed: the images' platforms, and the tests'.
 nowhere=$(mktemp -d)

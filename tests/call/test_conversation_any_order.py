@@ -147,7 +147,7 @@ def test_no_order_of_inputs_breaks_a_conversation(
         driver.collect()
         assert driver.state.name in repr(driver.conversation)
     driver.end(EndReason.CALLER_HANGUP)
-    _drains_in_time(driver)
+    drains_in_time(driver)
     driver.close(HUNG_UP)
     driver.tick(2)
     assert driver.is_in(State.CLOSED)
@@ -155,7 +155,7 @@ def test_no_order_of_inputs_breaks_a_conversation(
     assert len(driver.of(EndDecided)) <= 1
 
 
-def _drains_in_time(driver: Driver) -> None:
+def drains_in_time(driver: Driver) -> None:
     """Whatever the end is, it doesn't take longer than what is queued, by more than a second."""
     lifecycle = driver.conversation.lifecycle
     if driver.is_in(State.CLOSED):
