@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run test bench-test chaos-test chaos-report test-forky test-floors check format fuzz asterisk-test container-test bench lock clean
+.PHONY: help demo run test bench-test chaos-test chaos-report test-forky test-floors check format fuzz asterisk-test container-test bench soak lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -67,6 +67,11 @@ container-test: $(VENV)/development  ## build and run the images with a real Doc
 
 bench: $(VENV)/development  ## measure the cost of a call, compared with a relay in C (needs cc and two cores)
 	$(BIN)/python benchmarks/run.py
+
+soak: MINUTES ?= 60
+soak: CALLS ?= 200
+soak: $(VENV)/development  ## hold CALLS=200 mixed calls for MINUTES=60: does anything grow? (needs cc and two cores)
+	$(BIN)/python -m benchmarks.soak --minutes $(MINUTES) --calls $(CALLS)
 
 lock: $(BIN)/uv  ## update requirements/*.txt: the newest versions that pyproject.toml admits, with hashes
 	UV=$(BIN)/uv PYTHON=$(BIN)/python sh scripts/lock.sh

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from peers import PEERS
 from profiling import profile
+from report import machine, markdown
 from scenarios import RELAY, SCENARIOS, Bench, Rounds, Table, median_of
 from trial import TrialError
 
@@ -146,7 +142,7 @@ def table_of_figures(rounds: Rounds, title: str) -> str:
     for row, (form, *names) in ROWS.items():
         cells = [form.format(*(median_of(figures, name) for name in names)) for figures in rounds.values()]
         lines.append([row, *cells])
-    return _markdown(lines)
+    return markdown(lines)
 
 
 def table_of_targets(verdicts: Sequence[dict[str, Any]]) -> str:
@@ -156,29 +152,7 @@ def table_of_targets(verdicts: Sequence[dict[str, Any]]) -> str:
     for verdict in verdicts:
         mark = "met" if verdict["met"] else "NOT MET"
         lines.append([verdict["what"], verdict["limit"], f"{verdict['measured']:.3g}", mark])
-    return _markdown(lines)
-
-
-def _markdown(lines: list[list[str]]) -> str:
-    lines.insert(1, ["---"] * len(lines[0]))
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n" + "\n".join(f"| {' | '.join(map(str.ljust, line, widths))} |" for line in lines)
-
-
-def machine() -> dict[str, Any]:
-    """Say what all this was measured on."""
-    models = [
-        line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")
-    ]
-    compiler = subprocess.run(["cc", "--version"], capture_output=True, text=True, check=True).stdout
-    return {
-        "date": datetime.date.today().isoformat(),
-        "CPU": f"{os.cpu_count()} x {models[0].partition(': ')[2] if models else platform.machine()}",
-        "kernel": platform.release(),
-        "Python": platform.python_version(),
-        "websockets": version("websockets"),
-        "cc": compiler.splitlines()[0],
-    }
+    return markdown(lines)
 
 
 if __name__ == "__main__":

@@ -48,6 +48,10 @@ class HostileAgent:
         self._peer.writer.write(b"".join(messages))
         await self._peer.writer.drain()
 
+    def cut(self) -> None:
+        """Break the connection, without a close frame."""
+        self._peer.cut()
+
 
 Answer = Callable[[str], bytes]
 """Returns the whole HTTP response to the agent service's request for a hostile call, by the path."""
@@ -84,6 +88,10 @@ class Backend:
     def conversation(self, uuid: UUID) -> asyncio.Future[HostileAgent]:
         """Return the future agent of a hostile call."""
         return self._conversations.setdefault(str(uuid), asyncio.get_running_loop().create_future())
+
+    def forget(self, uuid: UUID) -> None:
+        """Drop a call that is over."""
+        self._conversations.pop(str(uuid), None)
 
     # REST
 

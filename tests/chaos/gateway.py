@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.trial import free_port, place
-from tests.chaos.probe import Answer
+from tests.chaos.probe import COUNT_OBJECTS, Answer
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -90,8 +90,15 @@ class GatewayUnderAttack:
 
     async def ask(self) -> Answer:
         """Return what its loop did since it was asked last."""
+        return Answer(**json.loads(await self._answer_to(b"?")))
+
+    async def objects(self) -> int:
+        """Return how many objects its garbage collector knows. Counting them is work of its loop."""
+        return int(await self._answer_to(COUNT_OBJECTS))
+
+    async def _answer_to(self, question: bytes) -> bytes:
         loop = asyncio.get_running_loop()
-        await loop.sock_sendall(self._probe, b"?")
+        await loop.sock_sendall(self._probe, question)
         try:
             async with asyncio.timeout(ANSWER_S):
                 answer = await loop.sock_recv(self._probe, 4096)
@@ -100,11 +107,14 @@ class GatewayUnderAttack:
         if not answer:
             status = self._process.returncode
             raise Dead(f"the gateway's loop did not answer in {ANSWER_S:g} s (exit status {status})")
-        return Answer(**json.loads(answer))
+        return answer
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))  # noqa: PTH208
 
     async def left(self) -> Left:
         answer = await self.ask()
-        return Left(len(os.listdir(f"/proc/{self.pid}/fd")), answer.tasks, answer.calls)  # noqa: PTH208
+        return Left(self.descriptors(), answer.tasks, answer.calls)
 
     def resident_mib(self) -> float:
         return self._status("VmRSS")
