@@ -52,10 +52,14 @@ class AudioToAgent:
     def write(self, audio: bytes) -> None:
         """Add audio in the caller's format."""
         if self.is_open:
-            if self._caller.converter is not self._converter:
+            converter = self._caller.converter
+            if converter is not self._converter:
                 self._convert()
-                self._converter = self._caller.converter
-            self._unconverted += audio
+                self._converter = converter
+            if converter is None:
+                self._audio += audio
+            else:
+                self._unconverted += audio
         else:
             self.keep(audio)
 
@@ -115,8 +119,9 @@ class AudioToAgent:
         return audio
 
     def _convert(self) -> None:
-        audio, self._unconverted = self._unconverted, b""
-        self._audio += audio if self._converter is None else self._converter.convert(audio)
+        if self._unconverted and self._converter is not None:
+            audio, self._unconverted = self._unconverted, b""
+            self._audio += self._converter.convert(audio)
 
     def batch_is_due(self, batch_frames: int) -> bool:
         """Count a tick; return whether a batch is due. ``batch_frames`` applies from now on."""

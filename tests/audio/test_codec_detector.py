@@ -22,6 +22,7 @@ from audiosocket_gw.audio import (
 )
 from audiosocket_gw.audio.codec_detector import CodecDetector
 from audiosocket_gw.audio.codec_evidence import CodecEvidence, Verdict
+from audiosocket_gw.audio.frame_readings import FrameReadings
 from tests.audio.signals import SPEECH, Samples, speech, to_samples, tone
 
 FRAMES_TO_DECIDE = 50
@@ -292,3 +293,12 @@ def test_a_caller_who_begins_with_seconds_of_silence_is_recognised_by_the_words(
         watch.hear(audio[start : start + size])
     assert watch.verdict.certain
     assert watch.verdict.format == (ULAW_8000 if encode is linear_to_ulaw else ALAW_8000)
+
+
+@pytest.mark.parametrize("audio_format", [PCM_8000, ULAW_8000], ids=str)
+def test_of_a_frame_of_seconds_only_the_beginning_is_read(audio_format: AudioFormat) -> None:
+    converter = Converter(PCM_8000, audio_format)
+    frame = converter.convert(speech("opening-hours").tobytes())[5_000:37_001]
+    longest = FrameReadings(frame[:1_920])
+    looked = FrameReadings(frame)
+    assert (looked.size, looked.bits) == (longest.size, longest.bits)

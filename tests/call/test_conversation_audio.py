@@ -8,12 +8,12 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.audio import linear_to_alaw, linear_to_ulaw, ulaw_to_linear
 from audiosocket_gw.call.audio_to_agent import PIECE_FRAMES
-from audiosocket_gw.call.conversation import STALL_TICKS
+from audiosocket_gw.call.conversation import MAX_AHEAD_FRAMES, STALL_TICKS
 from audiosocket_gw.call.lifecycle import State
 from audiosocket_gw.call.outputs import CallerFormatChanged
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.end_reasons import EndReason
-from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Kind
+from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Audio, Kind
 from tests.audio.g722 import wideband
 from tests.audio.signals import speech, tone
 from tests.call.driver import Driver, connected
@@ -313,6 +313,42 @@ def test_packets_of_any_length_may_not_come_faster_than_real_time(frame_ms: floa
         assert sent_ms < 180_000
     assert driver.ending.reason is EndReason.CALLER_PROTOCOL
     assert "real time" in driver.ending.detail
+
+
+def test_another_rate_counts_as_three_seconds() -> None:
+    """Asterisk changes it once or twice; a peer whose frames alternate is no telephone."""
+    driver = connected()
+    kinds = [Kind.SLIN16, Kind.SLIN] * 20
+    sent = 0
+    while driver.ending is None:
+        driver.caller_says(bytes(320), kinds[sent])
+        sent += 1
+    assert driver.ending.reason is EndReason.CALLER_PROTOCOL
+    assert "changes of the rate" in driver.ending.detail
+    assert sent == 11
+    assert len(driver.of(CallerFormatChanged)) == 10
+
+
+def test_the_rate_may_change_now_and_then_all_day() -> None:
+    driver = connected()
+    for number in range(100):
+        kind = (Kind.SLIN, Kind.SLIN16)[number % 2]
+        driver.caller_speaks(bytes(SAMPLE_RATES[kind] * 2 * 4), kind)
+    assert driver.is_in(State.TALKING)
+
+
+def test_nothing_is_done_for_frames_beyond_the_one_that_is_too_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = connected()
+    for _ in range(MAX_AHEAD_FRAMES + 1):
+        driver.caller_says(SILENCE)
+    assert driver.ending is not None
+    assert driver.is_in(State.ENDED)
+    to_agent = len(driver.to_agent)
+    monkeypatch.setattr(driver.conversation.caller_audio, "kind", None)  # would be looked at
+    for _ in range(1_000):
+        assert driver.conversation.receive_frame(Audio(Kind.SLIN48, SILENCE), driver.now) is None
+    driver.tick()
+    assert len(driver.to_agent) == to_agent
 
 
 def test_keys_count_as_audio_of_100_ms() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 import audiosocket_gw.testing.demo
 from audiosocket_gw import events
+from audiosocket_gw.audio.vad import SpeechDetector
 from audiosocket_gw.call.outputs import EventIdsRestarted, StaleAudioDropped
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.testing.softphone.wav import read_wav
@@ -290,6 +291,29 @@ def test_the_agent_pauses_as_soon_as_the_caller_speaks_and_goes_on_unless_it_is_
     assert heard_samples(driver) >= 4_000 * 8 - 2, "nothing is lost: the fades alone may be zero"
     assert samples(reply)[-8 * 1_000 :].tobytes() in driver.heard
     assert not driver.of(events.Interrupted)
+
+
+@pytest.mark.parametrize("packet_ms", [2.5, 5, 10, 30, 60])
+def test_the_agent_pauses_whatever_the_length_of_the_callers_packets(
+    packet_ms: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Packets of a few milliseconds cost the VAD no more than long ones."""
+    looks = 0
+    is_speech = SpeechDetector.is_speech
+
+    def counted(detector: SpeechDetector, audio: bytes) -> bool:
+        nonlocal looks
+        looks += 1
+        return is_speech(detector, audio)
+
+    monkeypatch.setattr(SpeechDetector, "is_speech", counted)
+    driver = connected(barge_in_deadline_s=5)
+    driver.caller_speaks(SILENCE * 21, packet_ms=packet_ms)
+    driver.agent_says(MURMUR.tobytes(), 1)
+    driver.run(0.2)
+    driver.caller_speaks(spoken()[:24_000], packet_ms=packet_ms)
+    assert len(driver.of(events.ReplyHeld)) == 1
+    assert looks <= 21 + 75
 
 
 def test_a_pause_that_is_confirmed_ends_the_reply() -> None:
