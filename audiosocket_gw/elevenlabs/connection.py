@@ -116,6 +116,7 @@ class AgentConnection(WebSocketReceiver):
         self._uri = parse_uri(url)
         super().__init__(ClientProtocol(self._uri, max_size=MAX_MESSAGE), budget)
         loop = asyncio.get_running_loop()
+        self._is_cut = False  # the transport takes nothing more
         self._on_message = on_message
         self._tap = tap
         self._session = Session()
@@ -192,7 +193,7 @@ class AgentConnection(WebSocketReceiver):
     @property
     def _can_send(self) -> bool:
         """Whether the WebSocket is open, and neither side has begun to close or cut it."""
-        return self._websocket.state is State.OPEN and not self._is_lost
+        return self._websocket.state is State.OPEN and not self._is_cut
 
     def send(self, message: bytes) -> None:
         """Send one text message; do nothing if the conversation is over."""
@@ -222,7 +223,7 @@ class AgentConnection(WebSocketReceiver):
     def abort(self) -> None:
         """Cut the TCP connection, if there is one, without a closing handshake."""
         self._incoming.close()
-        self._is_lost = True
+        self._is_cut = True
         if self._transport is not None:
             self._transport.abort()
 
@@ -253,6 +254,10 @@ class AgentConnection(WebSocketReceiver):
         self._websocket.send_request(request)
         self._write()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_cut = True
+        super().connection_lost(exc)
+
     def on_text(self, data: bytes) -> None:
         if self._tap is not None:
             self._tap.on_agent_message(data)
@@ -266,7 +271,7 @@ class AgentConnection(WebSocketReceiver):
     def on_progress(self) -> None:
         if self._incoming.is_open and not self._upgraded.done():
             self._upgraded.set_result(None)
-        if not self._is_lost:
+        if not self._is_cut:
             self._write()
             if self._websocket.close_expected():
                 self._close_soon()

@@ -98,10 +98,13 @@ class WebSocketReceiver(asyncio.BufferedProtocol):
     def _take_turn(self) -> None:
         assert self._transport is not None
         self._is_waiting = False
-        self._process()
-        if self._is_waiting:
-            return
-        if self._is_lost:
-            self.on_lost(self._lost_by)
-        else:
+        try:
+            self._process()
+        except BaseException:
+            self._transport.abort()  # as asyncio does if `buffer_updated` fails
+            raise
+        finally:
+            if self._is_lost and not self._is_waiting:
+                self.on_lost(self._lost_by)
+        if not (self._is_waiting or self._is_lost):
             self._transport.resume_reading()

@@ -20,7 +20,7 @@ from audiosocket_gw import USER_AGENT
 from audiosocket_gw.causes import NotReading
 from audiosocket_gw.elevenlabs import connection as link
 from audiosocket_gw.elevenlabs import messages
-from audiosocket_gw.elevenlabs.connection import connect
+from audiosocket_gw.elevenlabs.connection import AgentConnection, connect
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import AgentError
 from audiosocket_gw.runtime.event_loop import GatewayEventLoop
@@ -40,6 +40,7 @@ from tests.harness.agent_peer import (
     TEXT,
     AgentPeer,
     Behaviour,
+    accepting,
     agent,
     closing,
     forever,
@@ -483,11 +484,62 @@ async def test_agents_that_send_much_share_the_loop(last: bytes, over_tls: bool)
     assert {end.reason for end in ends} == {EndReason.AGENT_HANGUP if last else EndReason.AGENT_LOST}
 
 
+class FullTransport(asyncio.Transport):
+    """Takes what is written until it is ``full``."""
+
+    def __init__(self, connection: AgentConnection) -> None:
+        super().__init__()
+        self._connection = connection
+        self.written = b""
+        self.full = False
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
+        if self.full:
+            self._connection.pause_writing()
+
+    def abort(self) -> None:
+        self.full = False
+        asyncio.get_running_loop().call_soon(self._connection.connection_lost, None)
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        assert high == link.MAX_UNSENT
+
+    def pause_reading(self) -> None: ...
+
+    def resume_reading(self) -> None: ...
+
+
+@pytest.mark.parametrize("piece", [frame(PING), text(type="ping", ping_event={"event_id": 1})])
+@pytest.mark.parametrize("waits", [False, True], ids=["at once", "in its turn"])
+async def test_an_agent_that_stops_reading_while_it_is_answered_is_given_up_once(
+    piece: bytes, waits: bool
+) -> None:
+    budget = Gate(asyncio.get_running_loop())
+    connection = AgentConnection("ws://h/", ignore, 30, budget)
+    transport = FullTransport(connection)
+
+    def receive(data: bytes) -> None:
+        connection.get_buffer(-1)[: len(data)] = data
+        connection.buffer_updated(len(data))
+
+    connection.connection_made(transport)
+    key = transport.written.partition(b"Sec-WebSocket-Key: ")[2].partition(b"\r\n")[0]
+    receive(accepting(key) + METADATA)
+    transport.full = True
+    budget.is_open = not waits
+    receive(3 * piece)
+    assert transport.full is waits
+    budget.is_open = True
+    assert await connection.closed == CallEnd(EndReason.AGENT_LOST, NotReading())
+    await asyncio.sleep(0.01)
+
+
 class Gate(LoopBudget):
     is_open = True
 
     def has_time(self) -> bool:
-        return self.is_open and super().has_time()
+        return self.is_open
 
 
 async def test_while_messages_wait_nothing_more_is_read() -> None:
