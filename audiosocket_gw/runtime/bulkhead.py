@@ -6,26 +6,48 @@ callbacks, `asyncio.to_thread`, host look-ups.
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+import asyncio
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Executor
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
+MAX_TASKS = 1_000
+"""Tasks behind one bulkhead at the same time: code that starts more never ends them."""
 
-@dataclass(frozen=True, slots=True, eq=False)
+
 class Bulkhead:
     """``name`` is what the log calls the code; ``threads`` are for its blocking functions."""
 
-    name: str
-    threads: Executor
+    def __init__(self, name: str, threads: Executor) -> None:
+        self.name = name
+        self.threads = threads
+        self._tasks: set[asyncio.Task[Any]] = set()
 
     def enter(self) -> None:
         """Put the current task, and what it will start, behind this bulkhead."""
         _bulkhead.set(self)
 
-    async def contain(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Run a coroutine, and turn what would end the event loop into an error of its task."""
+    def start(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        create: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]],
+    ) -> asyncio.Task[Any]:
+        """Start a task of the code; an error that would end the event loop becomes one of the task.
+
+        Raises:
+            RuntimeError: it has too many.
+        """
+        if len(self._tasks) >= MAX_TASKS:
+            coroutine.close()
+            raise RuntimeError(f"{self.name} has {MAX_TASKS} tasks that haven't ended, and may start no more")
+        task = create(self._contain(coroutine))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: coroutine.close())  # if it was cancelled before its first step
+        return task
+
+    async def _contain(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         try:
             return await coroutine
         except (SystemExit, KeyboardInterrupt) as error:

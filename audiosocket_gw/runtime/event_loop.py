@@ -16,6 +16,7 @@ import logging
 import selectors
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
 from audiosocket_gw.runtime.bulkhead import current_bulkhead
@@ -136,9 +137,9 @@ class GatewayEventLoop(asyncio.SelectorEventLoop):
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         bulkhead = current_bulkhead()
-        if bulkhead is not None and asyncio.iscoroutine(coro):
-            coro = bulkhead.contain(coro)
-        return super().create_task(coro, **options)
+        if bulkhead is None or not asyncio.iscoroutine(coro):
+            return super().create_task(coro, **options)
+        return bulkhead.start(coro, partial(super().create_task, **options))
 
     def stop(self) -> None:
         bulkhead = current_bulkhead()

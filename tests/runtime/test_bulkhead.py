@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import sys
 import threading
@@ -11,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from audiosocket_gw.runtime.bulkhead import Bulkhead
+from audiosocket_gw.runtime.bulkhead import MAX_TASKS, Bulkhead
 
 
 @pytest.fixture
@@ -114,3 +115,34 @@ async def test_sys_exit_in_a_thread_is_an_error_of_the_guest(bulkhead: Bulkhead)
         return "still here"
 
     assert await behind(bulkhead, guest) == "still here"
+
+
+async def test_a_guest_has_a_limited_number_of_tasks(bulkhead: Bulkhead) -> None:
+    started: list[asyncio.Task[None]] = []
+
+    async def guest() -> None:
+        while True:
+            started.append(asyncio.create_task(asyncio.sleep(600)))
+
+    task = behind(bulkhead, guest)
+    with pytest.raises(RuntimeError, match="the guest has 1000 tasks that haven't ended"):
+        await task
+    assert len(started) == MAX_TASKS
+    for sleeping in started:
+        sleeping.cancel()
+    await asyncio.wait(started)
+    assert await behind(bulkhead, lambda: asyncio.create_task(asyncio.sleep(0, "again"))) == "again"
+
+
+async def test_a_task_that_is_cancelled_before_it_begins_leaves_nothing(
+    bulkhead: Bulkhead, recwarn: pytest.WarningsRecorder
+) -> None:
+    async def guest() -> bool:
+        task = asyncio.create_task(asyncio.sleep(600))
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    assert await behind(bulkhead, guest)
+    gc.collect()
+    assert not recwarn.list
