@@ -197,6 +197,21 @@ async def test_forked_process_keeps_neither_connections_nor_the_port_of_a_killed
 
 @pytest.mark.slow
 @pytest.mark.parametrize("tool", ["swallow", "hang", "block"])
+async def test_a_stop_is_orderly_whatever_tools_in_processes_do(tmp_path: Path, tool: str) -> None:
+    async with up(tmp_path, DRAIN_TIMEOUT="0.5", TOOLS_ISOLATION="process") as gateway:
+        await gateway.agent.call_tool(tool, {})
+        await gateway.process.logs("agent calls tool")
+        await asyncio.sleep(0.3)
+        await gateway.goes_on()
+        gateway.process.send(signal.SIGTERM)
+        assert await gateway.process.status() == 1
+        assert gateway.line.hung_up
+        assert "abandoned what did not stop" not in gateway.process.log
+        assert "ending the process now" not in gateway.process.log
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ["swallow", "hang", "block"])
 async def test_a_stop_ends_whatever_tools_do(tmp_path: Path, tool: str) -> None:
     async with up(tmp_path, DRAIN_TIMEOUT="0.5", RECORD_DIR=str(tmp_path / "records")) as gateway:
         await gateway.agent.call_tool(tool, {})
