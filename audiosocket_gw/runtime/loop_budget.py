@@ -8,7 +8,6 @@ for a later iteration, and those that wait take turns.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Callable
 
@@ -28,13 +27,11 @@ Work = Callable[[], None]
 class LoopBudget:
     """The budget that all work of one kind shares."""
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.perf_counter
-    ) -> None:
-        """``clock`` returns seconds of real time."""
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] | None = None) -> None:
+        """``clock`` returns seconds; the default is the loop's own, on which nothing takes time in tests."""
         self._loop = loop
         self._iteration_of_loop = iteration_of(loop)
-        self._clock = clock
+        self._clock = clock or loop.time
         self._iteration = -1
         self._ends_at = 0.0
         self._waiting: deque[Work] = deque()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 
 import pytest
@@ -119,3 +120,12 @@ def test_another_loop_than_the_gateways_has_a_budget_for_each_10_ms() -> None:
 
     with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:
         assert runner.run(count()) == 0
+
+
+@pytest.mark.virtual_time
+async def test_on_virtual_time_a_busy_machine_delays_nothing() -> None:
+    loop = asyncio.get_running_loop()
+    budget = LoopBudget(loop)
+    assert budget.has_time()
+    time.sleep(2 * BUDGET_S)  # noqa: ASYNC251 (another process has the core)
+    assert budget.has_time()
