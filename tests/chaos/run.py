@@ -74,13 +74,7 @@ async def run_attack(attack: Attack, folder: Path) -> Outcome:
 async def _alone_on_the_machine() -> AsyncIterator[None]:
     """Wait for other runs, of other clones: two gateways on one core would measure each other."""
     with (Path(tempfile.gettempdir()) / "audiosocket-gw-chaos.lock").open("a") as lock:
-        while True:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                await asyncio.sleep(0.5)
-            else:
-                break
+        await asyncio.to_thread(fcntl.flock, lock, fcntl.LOCK_EX)  # in turn
         yield
 
 

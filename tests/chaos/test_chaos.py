@@ -15,7 +15,7 @@ from tests.chaos.run import run_attack
 
 pytestmark = [
     pytest.mark.chaos,
-    pytest.mark.limit(400),
+    pytest.mark.limit(600),
     pytest.mark.skipif(shutil.which("cc") is None, reason="the good calls are a C program"),
     pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="gateway and load need a core each"),
 ]
@@ -23,8 +23,7 @@ pytestmark = [
 assert attacks
 
 MAX_RUNS = 2
-"""A run that fails while the machine is disturbed is repeated, unless the loop was held up: that is measured
-without what others do."""
+"""A run that fails while the machine is disturbed is repeated, unless the loop itself took the time."""
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
@@ -38,7 +37,7 @@ async def test_good_calls_do_not_notice(attack: Attack) -> None:
         except Dead as error:
             record_death(attack, str(error))
             raise
-        if not outcome.faults or outcome.is_held_up or not outcome.is_disturbed:
+        if not outcome.faults or outcome.is_busy or not outcome.is_disturbed:
             break
     record(attack, outcome)
     assert not outcome.faults

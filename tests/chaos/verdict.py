@@ -114,6 +114,11 @@ class Outcome:
     def is_held_up(self) -> bool:
         return self.attacked.loop.hold_up_ms > max(MAX_HOLD_UP_MS, self.quiet.loop.hold_up_ms)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the loop was held up by its own work, which is certain on any machine."""
+        return self.attacked.loop.hold_up_cpu_ms > MAX_HOLD_UP_MS
+
     def _held_up(self) -> list[str]:
         if not self.is_held_up:
             return []
