@@ -70,17 +70,20 @@ _NEXT_DIGIT = r"[\W_]{0,6}\d"
 _NUMBER = re.compile(rf"\d(?:{_NEXT_DIGIT}){{4,}}")
 _DIGIT = re.compile(r"\d")
 
+_NEXT_VALUE = r"(?:(?:(?<=[=:])|[\\\"']{0,4}\s{0,20}[=:])\s{0,20}[\\\"']{0,4}[^\s,;&\"']+){0,4}"
+"""What was taken for a secret may be the name of one: ``key= password: ...``, ``Bearer token: ...``."""
+
 _SECRET = re.compile(
     # Each is the part to keep, as a group, and the secret. The part before the secret has a bounded length:
     # otherwise the search is quadratic in the length of the text, and `OVERLAP` is too short.
-    r"(://)[^/@\s]{1,500}(?=@)"
+    r"(?:(://)[^/@\s]{1,500}(?=@)"
     r"|([?&][^=&#?\s]{0,40}(?:key|token|secret|passw|sig|auth|credential)[^=&#?\s]{0,40}=)[^&#\s\"']+"
     rf"|((?:key|token|secret|password|passwd|signature|authorization|{_PIN})"
-    r"[\\\"']{0,4}\s{0,20}[=:]\s{0,20}[\\\"']{0,4}(?:(?:bearer|basic)\s{1,20})?)"
+    r"[\\\"']{0,4}\s{0,20}[=:]\s{0,20}[\\\"']{0,4}(?:(?:bearer|basic|token|digest)\s{1,20})?)"
     rf"(?:\d(?:{_NEXT_DIGIT})*[^\s,;&\"']*|[^\s,;&\"']+)"
     rf"|((?:{_PIN})\D{{0,20}})\d(?:{_NEXT_DIGIT}){{2,}}"  # "your PIN is 1 2 3 4"
     r"|(\b(?:bearer|basic)\s{1,20})[A-Za-z0-9._~+/=-]{8,}"
-    r"|\bsk_[A-Za-z0-9]{16,}",  # an ElevenLabs API key
+    r"|\bsk_[A-Za-z0-9]{16,})" + _NEXT_VALUE,  # an ElevenLabs API key
     re.IGNORECASE,
 )
 _HINTS = (
