@@ -29,12 +29,17 @@ from tests.protocol.test_audiosocket import CALL_FRAME, GOLDEN
 Decoded = tuple[list[Frame], int | str]
 
 
-def decode(pieces: Iterable[bytes], *, identified: bool) -> Decoded:
+def decode(pieces: Iterable[bytes], *, identified: bool, most: int = -1) -> Decoded:
+    """Decode with ``most`` frames at a time; return the frames, and the error or the bytes that are left."""
     decoder = Decoder(identified=identified)
     frames: list[Frame] = []
     try:
         for piece in pieces:
-            frames.extend(decoder.receive(piece))
+            frames.extend(decoder.receive(piece, most))
+            while decoder.is_behind:
+                taken = list(decoder.receive(b"", most))
+                assert 0 < len(taken) <= most
+                frames.extend(taken)
             assert decoder.pending < HEADER.size + MAX_PAYLOAD
     except RemoteProtocolError as error:
         return frames, str(error)
@@ -60,6 +65,8 @@ def check(data: bytes) -> None:
     stream = choices.rest()
     whole = decode([stream], identified=identified)
     assert decode(how.cut(stream), identified=identified) == whole
+    assert decode([stream], identified=identified, most=1) == whole
+    assert decode(how.cut(stream), identified=identified, most=2 + how.number(8)) == whole
     frames, left = whole
     if isinstance(left, int) and Hangup() not in frames:
         assert sum(map(wire_size, frames)) + left == len(stream)

@@ -10,10 +10,22 @@ from tests.fuzz import (
     files,
     flight,
     masking,
+    rest,
     settings_and_tools,
     signed_uuids,
 )
 
-MODULES = (audiosocket, agent, ami, masking, settings_and_tools, signed_uuids, flight, files, conversation)
+MODULES = (
+    audiosocket,
+    agent,
+    ami,
+    masking,
+    settings_and_tools,
+    signed_uuids,
+    flight,
+    files,
+    rest,
+    conversation,
+)
 
 TARGETS = {target.name: target for module in MODULES for target in module.TARGETS}
