@@ -49,6 +49,7 @@ PURE = [
     "elevenlabs.audio_base64",
     "elevenlabs.client_messages",
     "elevenlabs.flood",
+    "elevenlabs.json_values",
     "elevenlabs.messages",
     "elevenlabs.close_codes",
     "elevenlabs.session",

@@ -11,7 +11,7 @@ from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 
 from audiosocket_gw.elevenlabs.flood import VALUES_PER_FRAME, FloodLimit
-from audiosocket_gw.elevenlabs.messages import MAX_VALUES, count_values
+from audiosocket_gw.elevenlabs.json_values import MAX_VALUES, count_values
 
 MAX_MESSAGE = 2 * 2**20
 """Bytes of a message, whole or in fragments: 98 s of pcm_8000 or 16 s of pcm_48000. The longest on record has

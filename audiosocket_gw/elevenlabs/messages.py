@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from audiosocket_gw.elevenlabs.audio_base64 import decode_audio
+from audiosocket_gw.elevenlabs.json_values import MAX_VALUES, count_values
 from audiosocket_gw.errors import RemoteProtocolError
 
 Json = Mapping[str, Any]
@@ -142,10 +143,6 @@ ServerMessage = (
 UNCHECKED = 32_768
 """Bytes of a message that can't have too many values."""
 
-MAX_VALUES = 32_768
-"""JSON values in a message: parsing them takes 6 ms at most, and 2 MiB of lists would take 0.2 s. It holds
-Python's lock, so a thread wouldn't help. The alignment of ten minutes of speech has 30,000."""
-
 MAX_TOOL_CALL = 262_144
 """Bytes of a tool call; a language model's longest answers have a quarter of that."""
 
@@ -174,7 +171,7 @@ def parse(text: str | bytes) -> ServerMessage:
         RemoteProtocolError: not a JSON object, audio that isn't base64, or too much of anything.
     """
     is_long = len(text) > UNCHECKED
-    if is_long and count_values(text) > MAX_VALUES:
+    if is_long and count_values(text if isinstance(text, bytes) else text.encode()) > MAX_VALUES:
         raise RemoteProtocolError(f"the agent sent a message with more than {MAX_VALUES:,} JSON values")
     try:
         message = json.loads(text, parse_int=_short_int) if is_long else json.loads(text)
@@ -187,15 +184,6 @@ def parse(text: str | bytes) -> ServerMessage:
     if reader is _client_tool_call and len(text) > MAX_TOOL_CALL:
         raise RemoteProtocolError(f"the agent sent a tool call of {len(text):,} bytes")
     return reader(message) if reader else Other(kind)
-
-
-def count_values(text: str | bytes) -> int:
-    """Return about how many JSON values a message has, without parsing: never fewer than half of them.
-
-    Base64 has none of the characters that are counted; a key needs a comma or a brace.
-    """
-    marks: tuple[Any, ...] = (",", "[", "{") if isinstance(text, str) else (b",", b"[", b"{")
-    return sum(map(text.count, marks))
 
 
 def _short_int(digits: str) -> int | None:

@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from audiosocket_gw.elevenlabs import client_messages, messages
+from audiosocket_gw.elevenlabs.json_values import count_values
 from audiosocket_gw.elevenlabs.messages import (
     MAX_ID,
     MAX_NAME,
@@ -363,6 +364,29 @@ def test_a_message_with_too_many_values_is_not_parsed(member: str, monkeypatch: 
     for encoded in (message, message.encode()):
         with pytest.raises(RemoteProtocolError, match=r"more than 32,768 JSON values"):
             parse(encoded)
+
+
+@given(values)
+def test_no_json_has_more_values_than_twice_those_that_are_counted(value: Any) -> None:
+    events: list[Any] = [{name: value} for name in ("audio_base_64", '"audio_base_64', 'audio_base_64":"')]
+    for event in [*events, ["audio_base_64", value], {"audio_base_64": "AAA=", "more": value}]:
+        message = {"type": "audio", "audio_event": event, "rest": value}
+        for separators in ((",", ":"), (", ", ": ")):
+            encoded = json.dumps(message, separators=separators).encode()
+            assert values_in(message) <= 2 * count_values(encoded) + 1
+
+
+def test_the_audio_of_a_message_is_skipped() -> None:
+    message = b'{"type":"audio","audio_event":{"audio_base_64" : "%b","event_id":1}}'
+    assert count_values(message % (b"," * 1_000)) == count_values(message % b"")
+    assert count_values(b'["audio_base_64","' + b"," * 1_000 + b'"]') > 1_000
+
+
+def values_in(value: Any) -> int:
+    """Count the values, keys included."""
+    if isinstance(value, dict):
+        return 1 + sum(1 + values_in(each) for each in value.values())
+    return 1 + sum(map(values_in, value)) if isinstance(value, list) else 1
 
 
 def test_base64_in_lines_of_any_number_is_decoded() -> None:
