@@ -7,14 +7,17 @@ What breaks a target is written to ``fuzz-output/TARGET-crash-...``, and bytes t
 from __future__ import annotations
 
 import argparse
+import hashlib
 import importlib
 import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.fuzz.target import Target
 
 OUTPUT = Path("fuzz-output")
 FOUND = OUTPUT / "corpus"
@@ -93,7 +96,7 @@ def search(name: str, seconds: int) -> Search:
     )
     log.write_text(done)
     runs, covered = _RUNS.search(done), _COVERED.findall(done)
-    broke = "BINGO" in done or "ERROR: libFuzzer" in done or "Uncaught Python exception" in done or not runs
+    broke = "ERROR: libFuzzer" in done or "Uncaught Python exception" in done or not runs
     return Search(name, int(runs[1]) if runs else 0, int(covered[-1]) if covered else 0, broke)
 
 
@@ -108,7 +111,7 @@ def fuzz_here(name: str, arguments: Sequence[str]) -> None:
     try:
         atheris = importlib.import_module("atheris")
     except ImportError:
-        raise SystemExit("atheris is missing: make fuzz installs it (Python 3.11 to 3.13)") from None
+        raise SystemExit("atheris is missing: make fuzz installs it (Python 3.11 to 3.14, x86-64)") from None
     with atheris.instrument_imports(include=["audiosocket_gw"], enable_loader_override=False):
         targets = importlib.import_module("tests.fuzz.targets").TARGETS
     target = targets[name]
@@ -119,8 +122,26 @@ def fuzz_here(name: str, arguments: Sequence[str]) -> None:
             (seeds / str(number)).write_bytes(seed)
         words.write_text("".join(f'"{_escaped(word)}"\n' for word in target.words))
         extra = [f"-max_len={target.max_bytes}", *([f"-dict={words}"] if target.words else [])]
-        atheris.Setup([sys.argv[0], *extra, *arguments, str(seeds)], target.check)
+        atheris.Setup([sys.argv[0], *extra, *arguments, str(seeds)], keeping_what_breaks(target))
         atheris.Fuzz()
+
+
+def keeping_what_breaks(target: Target) -> Callable[[bytes], None]:
+    """Return the check; the bytes that break it are written at once, under libFuzzer's name.
+
+    libFuzzer writes them, too, but only if the interpreter then ends as it should.
+    """
+
+    def check(data: bytes) -> None:
+        try:
+            target.check(data)
+        except BaseException:
+            OUTPUT.mkdir(exist_ok=True)
+            name = f"{target.name}-crash-{hashlib.sha1(data, usedforsecurity=False).hexdigest()}"
+            (OUTPUT / name).write_bytes(data)
+            raise
+
+    return check
 
 
 def _escaped(word: bytes) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import pytest
 
+from audiosocket_gw.protocol.audiosocket import Decoder, Hangup
 from tests.fuzz.choices import Choices
+from tests.fuzz.keep import smallest, write
+from tests.fuzz.run import OUTPUT, keeping_what_breaks
 from tests.fuzz.target import CORPUS, MAX_KEPT_BYTES, Target
 from tests.fuzz.targets import TARGETS
 
@@ -72,3 +76,37 @@ def test_choices_end_with_the_bytes() -> None:
 def test_cuts_leave_the_bytes_as_they_are() -> None:
     for how in (b"", b"\0", b"\1\2\3\4", bytes(range(40))):
         assert b"".join(Choices(how).cut(bytes(5_000))) == bytes(5_000)
+
+
+# What searches and keeps
+
+
+def no_hangup(data: bytes) -> None:
+    """Break at a hang-up."""
+    frames = list(Decoder(identified=True).receive(data))
+    assert not any(isinstance(frame, Hangup) for frame in frames)
+
+
+ODD = Target("odd", no_hangup, lambda: [b"\x10\0\1a"])
+
+
+def test_what_breaks_a_target_is_written() -> None:
+    check = keeping_what_breaks(ODD)
+    check(b"\x10\0\1b")
+    with pytest.raises(AssertionError):
+        check(b"\0\0\0")
+    (found,) = OUTPUT.iterdir()
+    assert found.name.startswith("odd-crash-")
+    assert found.read_bytes() == b"\0\0\0"
+
+
+def test_what_reaches_nothing_new_is_not_kept() -> None:
+    key, longer_key, more_audio = b"\3\0\1a", b"\3\0\2ab", b"\x12\0\2ab"
+    assert list(smallest(ODD, [longer_key, more_audio, key, key])) == [key]
+    assert list(smallest(ODD, [])) == []
+
+
+def test_kept_units_replace_those_before(tmp_path: Path) -> None:
+    for units in ([b"a", b"b", b"c"], [b"d"]):
+        write(tmp_path / "kept", units)
+    assert [path.read_bytes() for path in (tmp_path / "kept").iterdir()] == [b"d"]
