@@ -70,22 +70,22 @@ _NEXT_DIGIT = r"[\W_]{0,6}\d"
 _NUMBER = re.compile(rf"\d(?:{_NEXT_DIGIT}){{4,}}")
 _DIGIT = re.compile(r"\d")
 
-_NEXT_VALUE = r"(?:(?:(?<=[=:])|[\\\"']{0,4}\s{0,20}[=:])\s{0,20}[\\\"']{0,4}[^\s,;&\"']+){0,4}"
-"""What was taken for a secret may be the name of one: ``key= password: ...``, ``Bearer token: ...``."""
-
 _SECRET = re.compile(
     # Each is the part to keep, as a group, and the secret. The part before the secret has a bounded length:
     # otherwise the search is quadratic in the length of the text, and `OVERLAP` is too short.
-    r"(?:(://)[^/@\s]{1,500}(?=@)"
+    r"(://)[^/@\s]{1,500}(?=@)"
     r"|([?&][^=&#?\s]{0,40}(?:key|token|secret|passw|sig|auth|credential)[^=&#?\s]{0,40}=)[^&#\s\"']+"
     rf"|((?:key|token|secret|password|passwd|signature|authorization|{_PIN})"
     r"[\\\"']{0,4}\s{0,20}[=:]\s{0,20}[\\\"']{0,4}(?:(?:bearer|basic|token|digest)\s{1,20})?)"
     rf"(?:\d(?:{_NEXT_DIGIT})*[^\s,;&\"']*|[^\s,;&\"']+)"
     rf"|((?:{_PIN})\D{{0,20}})\d(?:{_NEXT_DIGIT}){{2,}}"  # "your PIN is 1 2 3 4"
     r"|(\b(?:bearer|basic)\s{1,20})[A-Za-z0-9._~+/=-]{8,}"
-    r"|\bsk_[A-Za-z0-9]{16,})" + _NEXT_VALUE,  # an ElevenLabs API key
+    r"|\bsk_[A-Za-z0-9]{16,}",  # an ElevenLabs API key
     re.IGNORECASE,
 )
+_NEXT_VALUES = re.compile(r"(?:(?:(?<=[=:])|[\\\"']{0,4}\s{0,20}[=:])\s{0,20}[\\\"']{0,4}[^\s,;&\"']+){0,4}")
+"""What follows a secret that is itself a name, as in ``key= password: ...`` or ``Bearer token: ...``."""
+
 _HINTS = (
     *("://", "key", "token", "secret", "passw", "sig", "auth", "cred"),
     *("pin", "cvv", "cvc", "bearer", "basic", "sk_"),
@@ -203,19 +203,24 @@ def _mask_string(text: str) -> str:
 
 def _secrets(text: str) -> Iterator[Span]:
     """Yield the positions of secrets, in order; the text is searched piece by piece."""
-    start = 0
+    start = masked = 0
     while start < len(text):
         stop = start + PIECE
-        if not _may_hold_secrets(text[start : stop + OVERLAP]):
+        limit = stop + OVERLAP
+        if not _may_hold_secrets(text[start:limit]):
             start = stop
             continue
-        for found in _SECRET.finditer(text, start, stop + OVERLAP):
+        for found in _SECRET.finditer(text, start, limit):
             if found.start() >= stop:
                 break
-            end = found.end()
-            if end == stop + OVERLAP:  # it may continue in the next piece
+            following = _NEXT_VALUES.match(text, found.end(), limit)
+            end = following.end() if following else found.end()
+            if end == limit:  # it may continue in the next piece
                 end = _end_of_value(text, end)
-            yield found.end(found.lastindex) if found.lastindex else found.start(), end
+            begin = max(masked, found.end(found.lastindex) if found.lastindex else found.start())
+            if end > begin:  # it is not all among what followed the one before
+                yield begin, end
+                masked = end
             stop = max(stop, end)
         start = stop
 

@@ -130,6 +130,8 @@ def test_no_number_survives_in_a_message(number: str, key: str) -> None:
         ("key=1 2 3token: hunter2 and more", "key=*** and more"),
         ("a bearer password: hunter2 and more", "a bearer *** and more"),
         ("?my_key=token: hunter2 and more", "?my_key=*** and more"),
+        ("token: abc: PIN is 1 2 3 4", "token: *** is ***"),
+        ("key= basic abcdefgh : key= basic hunter2", "key= basic *** ***"),
         ("xi-api-key: sk_0123456789abcdef01234567", "xi-api-key: ***"),
         ("my key is sk_abcdefabcdefabcdefabcdef.", "my key is ***."),
         ('{"password": "hunter2", "n": 1', '{"password": "***", "n": 1'),
