@@ -21,8 +21,10 @@ from audiosocket_gw.runtime.loop_budget import LoopBudget
 from audiosocket_gw.runtime.receive_buffer import RECEIVE_BUFFER
 
 FRAMES_AT_ONCE = 8
-"""Frames that are handled in the loop iteration that read them; the rest waits for its turn (`LoopBudget`).
-Normally there is one, and up to six where audio is batched."""
+"""Frames that are always handled in the loop iteration that read them. The rest is as well, as far as the
+time of all connections in this iteration goes (`LoopBudget`), then waits for its turn. Normally there is one,
+and up to six where audio is batched.
+"""
 
 
 class FrameReader(asyncio.BufferedProtocol):
@@ -97,6 +99,19 @@ class FrameReader(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         if self._closing:
             return
+        self._handle(nbytes)
+        if self._decoder.is_behind and not (self._is_behind or self._closing):
+            self._is_behind = True
+            self._transport.pause_reading()
+            # After a stall all calls are behind. If each waited for a turn, they would stay so: more would
+            # have come by then, and those that wait have a third of the time.
+            if self._budget.has_time():
+                self._catch_up()
+            else:
+                self._budget.defer(self._catch_up)
+
+    def _handle(self, nbytes: int) -> None:
+        """Handle some frames, with the ``nbytes`` that have just been read."""
         try:
             for frame in self._decoder.receive(RECEIVE_BUFFER[:nbytes], FRAMES_AT_ONCE):
                 if type(frame) is Audio and self._call is not None:
@@ -108,16 +123,12 @@ class FrameReader(asyncio.BufferedProtocol):
             self._end(EndReason.CALLER_PROTOCOL, f"{error}; {who}" if who else str(error))
         if self._call is not None:
             self._call.forward_audio()
-        if self._decoder.is_behind and not (self._is_behind or self._closing):
-            self._is_behind = True
-            self._transport.pause_reading()
-            self._budget.defer(self._catch_up)
 
     def _catch_up(self) -> None:
         """Handle the next frames, as many as the budget allows, then read again."""
         while self._decoder.is_behind and not self._closing:
             try:
-                self.buffer_updated(0)
+                self._handle(0)
             except Exception as error:
                 self._end(EndReason.INTERNAL_ERROR, f"reading from Asterisk failed: {error!r}")
                 raise

@@ -49,6 +49,7 @@ class Steps:
         self._handled = 0
         caller_audio = Call.caller_audio
         buffer_updated = FrameReader.buffer_updated
+        handle = FrameReader._handle
         take_turns = LoopBudget._take_turns
 
         def counted(call: Call, frame: Audio) -> None:
@@ -56,9 +57,12 @@ class Steps:
             caller_audio(call, frame)
 
         def read(reader: FrameReader, nbytes: int) -> None:
-            before = self._handled
             with self._measured():
                 buffer_updated(reader, nbytes)
+
+        def handle_some(reader: FrameReader, nbytes: int) -> None:
+            before = self._handled
+            handle(reader, nbytes)
             self.frames.append(self._handled - before)
 
         def turns(budget: LoopBudget) -> None:
@@ -67,6 +71,7 @@ class Steps:
 
         monkeypatch.setattr(Call, "caller_audio", counted)
         monkeypatch.setattr(FrameReader, "buffer_updated", read)
+        monkeypatch.setattr(FrameReader, "_handle", handle_some)
         monkeypatch.setattr(LoopBudget, "_take_turns", turns)
 
     @contextmanager
@@ -147,6 +152,22 @@ async def test_audio_that_was_held_up_for_half_a_minute_arrives_whole_and_in_ord
             await until(lambda: agent.log.received_audio, lambda heard: audio in heard)
             assert max(steps.frames) == FRAMES_AT_ONCE
             assert not harness.of(events.CallEnded)
+
+
+@pytest.mark.virtual_time
+async def test_after_a_stall_calls_wait_for_no_turn_while_there_is_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise all calls would be behind after it, and stay so on a busy core."""
+    deferred: list[object] = []
+    monkeypatch.setattr(LoopBudget, "defer", lambda _, work: deferred.append(work))
+    audio = ramp(2 * FRAMES_AT_ONCE * FRAME_MS)
+    async with running_gateway() as harness:
+        line, agent = await harness.call()
+        async with line:
+            line.say(audio)
+            await until(lambda: agent.log.received_audio, lambda heard: audio in heard)
+    assert not deferred
 
 
 @pytest.mark.parametrize("end", [HANGUP_FRAME, b""], ids=["hang-up frame", "end of the stream"])
