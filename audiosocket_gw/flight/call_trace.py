@@ -77,7 +77,7 @@ def load_trace(path: Path) -> CallTrace:
     """Load a recording; an incomplete one is loaded as far as it goes.
 
     Raises:
-        FlightError: the file can't be read, is not audio recording, or is one too large; the message
+        FlightError: the file can't be read, is not a flight recording, or is too large; the message
             doesn't name the file.
     """
     records = tuple(_read(path))

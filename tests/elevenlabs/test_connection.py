@@ -53,6 +53,9 @@ from tests.harness.agent_peer import (
 )
 from tests.harness.certificates import ELSEWHERE, EXPIRED, LOCALHOST, serving, trusting
 
+DEFERRED_S = 0.1
+"""How late virtual time may be: on a busy machine a step may wait for the next turns (`LoopBudget`)."""
+
 
 async def refusal(behave: Behaviour, timeout_s: float = 30) -> AgentError:
     """Return why no conversation came about."""
@@ -308,7 +311,7 @@ async def test_each_step_has_a_deadline(behave: Behaviour) -> None:
     error = await refusal(behave, timeout_s=5)
     assert error.reason is EndReason.AGENT_TIMEOUT
     assert "in 5 s (AGENT_CONNECT_TIMEOUT)" in str(error)
-    assert loop.time() - begun == pytest.approx(5)
+    assert loop.time() - begun == pytest.approx(5, abs=DEFERRED_S)
     await asyncio.sleep(3600)  # a timer that was left behind would go off
 
 
@@ -650,7 +653,7 @@ async def test_the_wait_in_the_queue_has_a_deadline_of_its_own(statuses: list[st
     error = await refusal(behave, timeout_s=5)
     assert error.reason is EndReason.AGENT_BUSY
     assert "40 s in ElevenLabs' queue (AGENT_QUEUE_TIMEOUT)" in str(error)
-    assert loop.time() - begun == pytest.approx(43)
+    assert loop.time() - begun == pytest.approx(43, abs=DEFERRED_S)
     await asyncio.sleep(3600)
 
 
@@ -681,7 +684,7 @@ async def test_who_is_admitted_and_gets_no_conversation_times_out() -> None:
     begun = loop.time()
     error = await refusal(behave, timeout_s=5)
     assert error.reason is EndReason.AGENT_TIMEOUT
-    assert loop.time() - begun == pytest.approx(5)
+    assert loop.time() - begun == pytest.approx(5, abs=DEFERRED_S)
 
 
 @pytest.mark.virtual_time
@@ -804,7 +807,7 @@ async def test_a_silent_agent_is_pinged_and_then_given_up() -> None:
     closed = await ending(behave)
     assert closed.reason is EndReason.AGENT_LOST
     assert "silent for 20 s" in closed.detail
-    assert loop.time() - begun == pytest.approx(2 * link.KEEPALIVE_S)
+    assert loop.time() - begun == pytest.approx(2 * link.KEEPALIVE_S, abs=DEFERRED_S)
     assert heard == [(PING, b"")]
 
 
@@ -873,7 +876,7 @@ async def test_the_end_comes_though_the_agent_keeps_the_connection(
     begun = loop.time()
     async with asyncio.timeout(60):
         assert (await ending(behave, serving() if over_tls else None)).reason is reason
-    assert loop.time() - begun == pytest.approx(5 + link.CLOSE_S)
+    assert loop.time() - begun == pytest.approx(5 + link.CLOSE_S, abs=DEFERRED_S)
 
 
 @pytest.mark.virtual_time
@@ -892,7 +895,7 @@ async def test_our_close_ends_it_though_the_agent_does_not_answer(more: bytes, o
         begun = loop.time()
         await connection.close()
         assert connection.closed.done()
-        assert loop.time() - begun == pytest.approx(link.CLOSE_S)
+        assert loop.time() - begun == pytest.approx(link.CLOSE_S, abs=DEFERRED_S)
         await asyncio.sleep(3600)
 
 
@@ -913,7 +916,7 @@ async def test_an_agent_that_half_closes_and_does_not_read_is_cut(monkeypatch: p
             connection.send_audio(bytes(65_536))
         begun = loop.time()
         assert (await connection.closed).reason is EndReason.AGENT_LOST
-        assert loop.time() - begun == pytest.approx(5 + link.CLOSE_S)
+        assert loop.time() - begun == pytest.approx(5 + link.CLOSE_S, abs=DEFERRED_S)
 
 
 @pytest.mark.virtual_time
@@ -1051,7 +1054,7 @@ async def test_the_deadline_holds_for_the_tls_handshake() -> None:
             await open_(url.replace("ws:", "wss:"), timeout_s=5)
     assert caught.value.reason is EndReason.AGENT_TIMEOUT
     assert "in 5 s (AGENT_CONNECT_TIMEOUT)" in str(caught.value)
-    assert loop.time() == pytest.approx(5)
+    assert loop.time() == pytest.approx(5, abs=DEFERRED_S)
     await asyncio.sleep(3600)  # a timer that was left behind would go off
 
 
