@@ -12,7 +12,6 @@ import re
 from dataclasses import asdict
 from datetime import UTC, datetime
 from itertools import groupby
-from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -34,30 +33,19 @@ Row = dict[str, Any]
 
 def record(attack: Attack, outcome: Outcome) -> None:
     """Add an outcome to the results, in place of an older one."""
-    attacked = outcome.attacked
-    figures = {
-        "hold_up_ms": attacked.loop.hold_up_ms,
-        "gap_ms": attacked.heard.longest_gap_ms,
-        "p99_ms": attacked.heard.p99_ms,
-        "quiet_p99_ms": outcome.quiet.heard.p99_ms,
-        "growth_mib": attacked.growth_mib,
-        "tries": outcome.tries,
-        "admitted": outcome.admitted,
-        "disturbed": outcome.is_disturbed,
-        "details": asdict(outcome),
-    }
-    _add(attack, figures, outcome.faults)
+    measured = asdict(outcome) | {"is_disturbed": outcome.is_disturbed}
+    _add(attack, outcome.faults, measured)
 
 
 def record_death(attack: Attack, why: str) -> None:
     """Add an attack that the gateway didn't survive."""
-    _add(attack, dict.fromkeys(("hold_up_ms", "gap_ms", "p99_ms", "quiet_p99_ms", "growth_mib"), inf), [why])
+    _add(attack, [why], None)
 
 
-def _add(attack: Attack, figures: Row, faults: list[str]) -> None:
+def _add(attack: Attack, faults: list[str], measured: Row | None) -> None:
     rows = read()
-    about = {"door": attack.door, "what": attack.what, "before": attack.before, "faults": faults}
-    rows[attack.name] = about | figures
+    about = {"door": attack.door, "what": attack.what, "before": attack.before}
+    rows[attack.name] = about | {"faults": faults, "measured": measured}
     FOLDER.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(rows, indent=1))
 
@@ -70,22 +58,41 @@ def table(rows: list[Row]) -> str:
     """Return the table in Markdown."""
     head = ("attack", "without the defence", "hold-up", "gap", "p99 (quiet)", "memory")
     lines = [_line(*head), _line(*["---"] * len(head))]
-    for door, group in groupby(rows, key=lambda row: row["door"]):
+    for door, group in groupby(sorted(rows, key=_door), key=_door):
         lines.append(_line(f"**{door}**", *[""] * (len(head) - 1)))
-        lines += [_line(*_cells(row)) for row in group]
+        lines += [_line(*_about(row), *_figures(row["measured"])) for row in group]
     return "".join(lines)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
-    came_up = f"; {row['admitted']} of {row['tries']} new calls came up" if row.get("tries") else ""
+def _door(row: Row) -> str:
+    return str(row["door"])
+
+
+def _about(row: Row) -> tuple[str, str]:
+    measured = row["measured"] or {"tries": 0}
+    came_up = (
+        f"; {measured['admitted']} of {measured['tries']} new calls came up" if measured["tries"] else ""
+    )
     failed = f"; **fails: {'; '.join(row['faults'])}**" if row["faults"] else ""
+    return row["what"] + came_up + failed, row["before"]
+
+
+def _figures(measured: Row | None) -> tuple[str, ...]:
+    """Return hold-up, gap, p99 and memory; of a disturbed row gap and p99 of the loop's own timer."""
+    if measured is None:
+        return "-", "-", "-", "-"
+    quiet, attacked = measured["quiet"], measured["attacked"]
+    seen = (
+        ("loop", "gap_ms", "late_p99_ms", "*")
+        if measured["is_disturbed"]
+        else ("heard", "longest_gap_ms", "p99_ms", "")
+    )
+    place, gap, p99, mark = seen
     return (
-        row["what"] + came_up + failed,
-        row["before"],
-        f"{row['hold_up_ms']:.0f} ms",
-        f"{row['gap_ms']:.0f} ms",
-        f"{row['p99_ms']:.1f} ({row['quiet_p99_ms']:.1f}) ms{'*' if row.get('disturbed') else ''}",
-        f"{row['growth_mib']:+.0f} MiB",
+        f"{attacked['loop']['hold_up_ms']:.0f} ms",
+        f"{attacked[place][gap]:.0f} ms{mark}",
+        f"{attacked[place][p99]:.1f} ({quiet[place][p99]:.1f}) ms{mark}",
+        f"{attacked['growth_mib']:+.0f} MiB",
     )
 
 

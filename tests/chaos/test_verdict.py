@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
 
 from tests.chaos.good_calls import Heard
 from tests.chaos.probe import Answer
-from tests.chaos.report import BEGIN, END, PAGE, REPOSITORY, refresh, rows_in_order
+from tests.chaos.report import BEGIN, END, PAGE, REPOSITORY, refresh, rows_in_order, table
 from tests.chaos.verdict import Outcome, Window
 
 HEARD = Heard(
@@ -93,25 +94,34 @@ def test_a_disturbed_machine_is_no_fault_unless_the_loop_was_late_by_itself() ->
     assert len(outcome(Window(late, itself, 0.0, 0.0)).faults) == 2
 
 
-def test_the_page_is_refreshed_between_its_marks() -> None:
-    row = {
+def row(result: Outcome) -> dict[str, Any]:
+    measured = asdict(result) | {"is_disturbed": result.is_disturbed}
+    return {
         "door": "agent",
         "what": "pings",
         "before": "781 ms",
-        "hold_up_ms": 7.1,
-        "gap_ms": 24.4,
-        "p99_ms": 2.31,
-        "quiet_p99_ms": 2.0,
-        "growth_mib": 1.2,
-        "tries": 20,
-        "admitted": 19,
-        "faults": ["too few"],
+        "faults": result.faults,
+        "measured": measured,
     }
-    page = refresh(f"before\n{BEGIN}stale\n{END}after\n", [row])
+
+
+def test_the_page_is_refreshed_between_its_marks() -> None:
+    page = refresh(f"before\n{BEGIN}stale\n{END}after\n", [row(outcome())])
     assert page.startswith(f"before\n{BEGIN}")
     assert page.endswith(f"{END}after\n")
     assert "stale" not in page
-    assert "| pings; 19 of 20 new calls came up; **fails: too few** | 781 ms | 7 ms | 24 ms |" in page
+    assert "| pings | 781 ms | 3 ms | 25 ms | 2.0 (2.0) ms | +0 MiB |" in page
+
+
+def test_the_table_names_what_fails_and_what_was_disturbed() -> None:
+    failed = row(replace(outcome(), tries=20, admitted=10))
+    assert "pings; 10 of 20 new calls came up; **fails: only 10 of 20 new good calls came up**" in table(
+        [failed]
+    )
+    assert "| 3 ms | 23 ms* | 1.0 (1.0) ms* |" in table([row(outcome(loop(taken_ms=50.0)))])
+    assert "**fails: dead** | 781 ms | - |" in table(
+        [row(outcome()) | {"faults": ["dead"], "measured": None}]
+    )
 
 
 def test_the_page_has_its_marks_and_names_tests_that_exist() -> None:

@@ -30,7 +30,7 @@ async def a_hundred_at_once(target: Target) -> None:
         await asyncio.sleep(2)
 
 
-@attack(DOOR, "100 calls at once, REST takes 1 s, 64 descriptors at first", before="Too many open files")
+@attack(DOOR, "100 calls at once, while REST takes 1 s", before="Too many open files (480 calls)")
 async def calls_before_slow_rest(target: Target) -> None:
     target.backend.delay_s = 1
     before = target.backend.conversations
