@@ -94,10 +94,11 @@ class Target:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, DEAF_BYTES)
         try:
             await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", self._port))
-        except BaseException:
+            streams = await asyncio.open_connection(sock=raw)
+        except BaseException:  # the end of the attack, too
             raw.close()
             raise
-        line = Line(*await asyncio.open_connection(sock=raw), deaf=deaf)
+        line = Line(*streams, deaf=deaf)
         self._lines.append(line)
         return line
 
