@@ -136,9 +136,11 @@ class Backend:
         """Return a handler that runs in a task, and to which the end of a connection is no error."""
 
         async def run(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            with suppress(ConnectionError, asyncio.IncompleteReadError):
-                await handler(reader, writer)
-            writer.transport.abort()
+            try:
+                with suppress(ConnectionError, asyncio.IncompleteReadError):
+                    await handler(reader, writer)
+            finally:
+                writer.transport.abort()
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.ensure_future(run(reader, writer))
@@ -151,6 +153,7 @@ class Backend:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports close in the next turn
 
 
 def _agent_id(head: str) -> str:
