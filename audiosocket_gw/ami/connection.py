@@ -47,6 +47,9 @@ MAX_LINE_BYTES = 1_000
 MAX_UNSENT_BYTES = 65_536
 """An Asterisk that leaves this much unread has failed."""
 
+ACTION_ID = b"\r\nActionID: "
+"""Part of each answer. Other clients' actions cause events with it, too, but few."""
+
 ACTION_ID_PREFIX = "audiosocket-gw-"
 """Lets a filter distinguish the answers to our actions from other events."""
 
@@ -124,7 +127,6 @@ class AmiConnection(asyncio.Protocol):
         self._performed = 0
         # Unpredictable, so that no value of a variable can pass for an answer.
         self._action_id_prefix = f"{ACTION_ID_PREFIX}{token_hex(8)}-"
-        self._ours = self._action_id_prefix.encode()
         self._pending: dict[str, _Pending] = {}
         self._why_cut = ""
         self._loop = asyncio.get_running_loop()
@@ -249,7 +251,7 @@ class AmiConnection(asyncio.Protocol):
 
     def _take(self, message: bytes) -> int:
         """Read a message; return its cost."""
-        if self._ours not in message and not may_be_useful(message):
+        if ACTION_ID not in message and not may_be_useful(message):
             self._on_event({})  # for those who count them
             return 1
         headers = _headers(decoded(message))

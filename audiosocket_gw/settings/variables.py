@@ -55,7 +55,7 @@ class Settings(BaseModel):
         description="Seconds after which a call ends in order; 0: no limit.",
     )
     no_input_timeout: float = Field(
-        default=300.0,
+        default=600.0,
         ge=0,
         le=86_400,
         description="Seconds without any audio from the caller after which a call ends; 0: no limit.",
