@@ -60,7 +60,7 @@ def test_the_gateway_knows_what_is_its_own(stack: Stack) -> None:
     assert "mine_local.conf" not in stack.compose("exec", "asterisk", "ls", "/etc/asterisk")
     assert "pip" not in stack.compose("exec", "gateway", "ls", "/opt/audiosocket-gw/bin").split()
     host = stack.inspect("gateway")["HostConfig"]
-    assert (host["Memory"], host["PidsLimit"], host["ReadonlyRootfs"]) == (1 << 30, 256, True)
+    assert (host["Memory"], host["PidsLimit"], host["ReadonlyRootfs"]) == (1 << 30, 1024, True)
     assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}}
 
 
