@@ -104,14 +104,16 @@ async def test_idle_threads_end_with_the_gateway(tmp_path: Path) -> None:
     """Otherwise the process would take them for work that hangs, and report that it abandons it."""
     (tmp_path / "mine.py").write_text(WAITING)
     settings = Settings(tools_dir=tmp_path)
+    others = set(threading.enumerate())  # other tests leave some
+
+    def its_threads() -> list[str]:
+        threads = set(threading.enumerate()) - others
+        return [thread.name for thread in threads if thread.name.startswith("tool other")]
+
     async with opened_tools(GatewaySettings.of(settings).tools, None) as registry:
         await call(registry, "other")
-        assert any(thread.name.startswith("tool other") for thread in threading.enumerate())
-
-    def left() -> list[str]:
-        return [thread.name for thread in threading.enumerate() if thread.name.startswith("tool other")]
-
-    await until(left, lambda names: not names)
+        assert its_threads()
+    await until(its_threads, lambda names: not names)
 
 
 STUBBORN = '''
