@@ -1,4 +1,4 @@
-"""Audio in a message, as base64. Pure."""
+"""Audio in a message, as base64: where it is, and its bytes. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,23 @@ from audiosocket_gw.errors import RemoteProtocolError
 
 _FROM_URL_ALPHABET = bytes.maketrans(b"-_", b"+/")
 _BLANKS = b" \t\r\n\v\f"
+_KEY = b'"audio_base_64"'
+
+
+def find_audio(message: bytes) -> tuple[int, int]:
+    """Return where the first audio of a message is, without parsing it: the positions of its quotation marks.
+
+    Base64 has no others. Both are the length of the message if there is none. Whether the member belongs to
+    the audio event is for the caller to check.
+    """
+    key = message.find(_KEY)  # a key if a colon follows: within a string the second mark would be escaped
+    if key >= 0:
+        colon = key + len(_KEY)
+        start = message.find(b'"', colon)
+        end = message.find(b'"', start + 1)
+        if 0 <= start < end and message[colon:start].strip() == b":":
+            return start, end
+    return len(message), len(message)
 
 
 def decode_audio(encoded: str) -> bytes:

@@ -6,10 +6,10 @@ Parsing takes time by the number of values: 2 MiB of empty lists take 0.2 s, and
 
 from __future__ import annotations
 
+from audiosocket_gw.elevenlabs.audio_base64 import find_audio
+
 MAX_VALUES = 32_768
 """In a message: parsing them takes 6 ms at most. The alignment of ten minutes of speech has 30,000."""
-
-_AUDIO = b'"audio_base_64"'
 
 
 def count_values(message: bytes) -> int:
@@ -18,17 +18,5 @@ def count_values(message: bytes) -> int:
     Each has a comma or a bracket, or is the value of a key that has one. The audio, which is nearly all of a
     message, is skipped.
     """
-    start, end = _audio_in(message)
+    start, end = find_audio(message)
     return sum(message.count(mark, 0, start) + message.count(mark, end) for mark in (b",", b"[", b"{"))
-
-
-def _audio_in(message: bytes) -> tuple[int, int]:
-    """Return where the audio begins and ends, between its quotation marks; it has no others."""
-    key = message.find(_AUDIO)  # a key if a colon follows: within a string the second mark would be escaped
-    if key >= 0:
-        colon = key + len(_AUDIO)
-        start = message.find(b'"', colon)
-        end = message.find(b'"', start + 1)
-        if 0 <= start < end and message[colon:start].strip() == b":":
-            return start, end
-    return len(message), len(message)

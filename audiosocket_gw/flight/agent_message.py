@@ -6,12 +6,10 @@ import json
 from binascii import b2a_base64
 from typing import Any
 
-from audiosocket_gw.elevenlabs.audio_base64 import decode_audio
+from audiosocket_gw.elevenlabs.audio_base64 import decode_audio, find_audio
 from audiosocket_gw.errors import RemoteProtocolError
 from audiosocket_gw.flight.format import AgentMessage, FlightError
 from audiosocket_gw.redaction import MAX_TEXT, OVERLAP, mask_json, mask_text
-
-_AUDIO_KEY = b'"audio_base_64"'
 
 
 def take_message(at_us: int, message: bytes) -> AgentMessage:
@@ -56,15 +54,12 @@ def mask_bytes(text: bytes) -> bytes:
 
 def _cut_out_audio(message: bytes) -> tuple[bytes, str]:
     """Return a message with an empty string for its audio, and the audio, as base64."""
-    key = message.find(_AUDIO_KEY)
-    start = message.find(b'"', key + len(_AUDIO_KEY)) + 1
-    stop = message.find(b'"', start)
-    if key < 0 or start == 0 or stop < 0:
-        return message, ""
+    start, end = find_audio(message)
     try:
-        return message[:start] + message[stop:], message[start:stop].decode("ascii").replace("\\/", "/")
+        encoded = message[start + 1 : end].decode("ascii").replace("\\/", "/")
     except UnicodeDecodeError:
         return message, ""
+    return message[: start + 1] + message[end:], encoded
 
 
 def _take_audio(content: Any, cut_out: str) -> bytes | None:

@@ -82,7 +82,7 @@ async def hears(caller: Softphone, frames: int = 50) -> None:
     wanted = len(caller.heard) + frames
     async with asyncio.timeout(30):
         while len(caller.heard) < wanted:
-            assert not caller.over, "the call has ended"
+            assert not caller.over, f"the call has ended: {caller.record!r:.2000}"
             await asyncio.sleep(0.02)
 
 

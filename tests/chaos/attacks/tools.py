@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.chaos.attack import Target, attack, together
 from tests.chaos.backend import DEAF_PATH, TOOL_PATH
+from tests.harness.agent_messages import tool_call
 from tests.harness.agent_peer import text
 
 DOOR = "tools"
@@ -16,9 +17,9 @@ TOOLS = {"TOOLS_DIR": str(Path(__file__).parents[1] / "tools"), "TOOL_TIMEOUT": 
 
 def request(name: str, number: int = 0, url: str | None = None) -> bytes:
     """Return the message by which an agent calls a tool; each ``number`` is another call."""
-    parameters = {"url": url} if url is not None else {}
-    call = {"tool_name": name, "tool_call_id": f"{name} {number}", "parameters": parameters}
-    return text(type="client_tool_call", client_tool_call=call)
+    message = tool_call(name, **({"url": url} if url is not None else {}))
+    message["client_tool_call"]["tool_call_id"] = f"{name} {number}"
+    return text(**message)
 
 
 async def use(target: Target, name: str, calls: int, url: str | None = None) -> None:
