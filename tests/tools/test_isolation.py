@@ -38,10 +38,15 @@ WAITING = '''
 import asyncio, threading
 
 answer = threading.Event()
+hanging = []
+
+def _wait() -> bool:
+    hanging.append(threading.get_ident())
+    return answer.wait(60)
 
 async def hang() -> bool:
     """Wait in a thread."""
-    return await asyncio.to_thread(answer.wait, 60)
+    return await asyncio.to_thread(_wait)
 
 async def other() -> str:
     """Work in a thread."""
@@ -81,7 +86,7 @@ async def test_threads_that_hang_are_those_of_their_tool(
     """Their runs are over, cancelled; the threads can't be stopped."""
     registry = load(tmp_path, WAITING)
     running = [asyncio.create_task(call(registry, "hang")) for _ in range(PLACES)]
-    await until(lambda: threading.active_count(), lambda count: count > PLACES)
+    await until(lambda: len(sys.modules["tools_dir.mine"].hanging), lambda count: count == PLACES)
     for task in running:
         task.cancel()
     await asyncio.wait(running)
