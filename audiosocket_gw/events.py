@@ -8,9 +8,31 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from uuid import UUID
 
 from audiosocket_gw.end_reasons import CallEnd, EndReason
+
+
+class SetupStep(StrEnum):
+    """A step between the start of a call and the agent's metadata."""
+
+    CALLER_DATA = "caller_data"
+    AGENT_URL = "agent_url"
+    SIGNED_URL = "signed_url"
+    CONNECT = "connect"
+    METADATA = "metadata"
+
+
+class TransferOutcome(StrEnum):
+    """What became of a transfer."""
+
+    DONE = "done"
+    FAILED = "failed"
+    REFUSED = "refused"
+    """The destination isn't allowed or doesn't exist."""
+    GIVEN_UP = "given up"
+    """The caller interrupted it, or the call ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +51,29 @@ class CallStarted(CallEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class CallerIdentified(CallEvent):
+    """Asterisk has said who calls; a value that it doesn't have is empty.
+
+    ``pbx`` is the host of the manager interface that was asked.
+    """
+
+    pbx: str
+    caller_number: str
+    caller_name: str
+    dialled_number: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetupStepDone(CallEvent):
+    """A step of the set-up took ``ms`` of clock time. ``agent``: the agent's name or id, once it is known."""
+
+    step: SetupStep
+    ms: float
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class AgentConnected(CallEvent):
     """The agent has connected, ``setup_ms`` of clock time after the call started."""
 
@@ -39,6 +84,29 @@ class AgentConnected(CallEvent):
 @dataclass(frozen=True, slots=True)
 class ReplyStarted(CallEvent):
     """The first audio of a reply was sent to the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTaken(CallEvent):
+    """The agent answered: ``latency_ms`` from the end of the caller's speech, as heard here, to the first
+    frame of the reply.
+    """
+
+    latency_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSilent(CallEvent):
+    """The caller has heard nothing of the agent, ``waited_ms`` after it connected or the call started."""
+
+    waited_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerLate(CallEvent):
+    """The caller has waited ``waited_ms`` for an answer, which hasn't begun."""
+
+    waited_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +161,14 @@ class ReplyResumed(CallEvent):
 
 @dataclass(frozen=True, slots=True)
 class Interrupted(CallEvent):
-    """The caller interrupted: ``discarded_ms`` of queued audio were discarded."""
+    """The caller interrupted: ``discarded_ms`` of queued audio were discarded.
+
+    ``silence_ms``: from the beginning of the caller's speech, as heard here, until the caller
+    heard silence; None if no speech was heard here.
+    """
 
     discarded_ms: int
+    silence_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +193,41 @@ class ToolAnswered(CallEvent):
     name: str
     tool_call_id: str
     is_error: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TransferRequested(CallEvent):
+    """The agent or a key asks for a transfer that is allowed.
+
+    ``name``: the destination's name in ``TRANSFER_DESTINATIONS``, if it has one.
+    """
+
+    destination: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransferDecided(CallEvent):
+    """A transfer is over, in one way or another; ``detail`` says why it was refused or failed."""
+
+    destination: str
+    name: str
+    outcome: TransferOutcome
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameFigures(CallEvent):
+    """How regular the audio was, once, before `CallEnded`.
+
+    ``late``: frames that the caller got more than 10 ms late. ``skipped``: frames that it never got, since
+    the process was blocked. ``missing``: frames that didn't come from the caller (hold, mute, silence
+    suppression, loss).
+    """
+
+    late: int
+    skipped: int
+    missing: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +259,16 @@ def describe(event: CallEvent) -> str:
             return f"started by {event.peer}"
         case AgentConnected():
             return f"agent connected in {event.setup_ms:.0f} ms, conversation {event.conversation_id}"
+        case CallerIdentified():
+            return "caller identified"
+        case SetupStepDone():
+            return f"set-up step {event.step} took {event.ms:.0f} ms"
+        case TurnTaken():
+            return f"answered after {event.latency_ms} ms"
+        case AgentSilent():
+            return f"nothing heard of the agent for {event.waited_ms} ms"
+        case AnswerLate():
+            return f"no answer for {event.waited_ms} ms"
         case ReplyStarted():
             return "agent starts to speak"
         case ReplyFinished():
@@ -173,6 +291,12 @@ def describe(event: CallEvent) -> str:
             return f"agent calls tool {event.name:.64}"
         case ToolAnswered():
             return f"tool {event.name:.64} {'failed' if event.is_error else 'answered'}"
+        case TransferRequested():
+            return f"transfer to {event.name or event.destination} requested"
+        case TransferDecided():
+            return f"transfer to {event.name or event.destination} {event.outcome}"
+        case FrameFigures():
+            return f"{event.late} frames late, {event.skipped} skipped, {event.missing} missing"
         case CallEnded():
             return f"ended, {event.reason}: {event.detail}"
         case _:

@@ -16,6 +16,20 @@ PRIVATE = "my pin is 1234"
 DESCRIBED: list[tuple[events.CallEvent, str]] = [
     (events.CallStarted(CALL, 1.0, "10.0.0.1:4000"), "started by 10.0.0.1:4000"),
     (events.AgentConnected(CALL, 1.0, "conv_1", 123.4), "agent connected in 123 ms, conversation conv_1"),
+    (events.CallerIdentified(CALL, 1.0, "pbx", PRIVATE, PRIVATE, "5001", PRIVATE), "caller identified"),
+    (
+        events.SetupStepDone(CALL, 1.0, events.SetupStep.SIGNED_URL, 123.4),
+        "set-up step signed_url took 123 ms",
+    ),
+    (events.TurnTaken(CALL, 1.0, 900), "answered after 900 ms"),
+    (events.AgentSilent(CALL, 1.0, 5_000), "nothing heard of the agent for 5000 ms"),
+    (events.AnswerLate(CALL, 1.0, 3_000), "no answer for 3000 ms"),
+    (events.TransferRequested(CALL, 1.0, "600@queues", "sales"), "transfer to sales requested"),
+    (
+        events.TransferDecided(CALL, 1.0, "600@queues", "", events.TransferOutcome.GIVEN_UP),
+        "transfer to 600@queues given up",
+    ),
+    (events.FrameFigures(CALL, 1.0, 3, 0, 12), "3 frames late, 0 skipped, 12 missing"),
     (events.ReplyStarted(CALL, 1.0), "agent starts to speak"),
     (events.ReplyFinished(CALL, 1.0, 2_040), "all has been played, 2.0 s heard so far"),
     (events.CallerSaid(CALL, 1.0, PRIVATE), "transcript of the caller"),
