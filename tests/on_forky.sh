@@ -1,5 +1,5 @@
 #!/bin/sh
-# Run `make test` on Debian forky, whose Pythons are newer than those of a stable Debian. Needs root, Debian and git.
+# Run `make coverage` on Debian forky, whose Pythons are newer than those of a stable Debian. Needs root, Debian and git.
 #
 # Usage: on_forky.sh [ARGUMENT OF MAKE ...]
 #
@@ -33,5 +33,5 @@ unshare --mount --propagation private sh -euc '
     mount --rbind /proc "$tree/proc"
     mount -t tmpfs tmpfs "$tree/tmp"
     exec chroot "$tree" env -C /src -u VIRTUAL_ENV -u TMPDIR HOME=/root LANG=C.UTF-8 \
-        PATH=/usr/sbin:/usr/bin:/sbin:/bin PIP_CERT=/etc/ssl/certs/ca-certificates.crt make test "$@"
+        PATH=/usr/sbin:/usr/bin:/sbin:/bin PIP_CERT=/etc/ssl/certs/ca-certificates.crt make coverage "$@"
 ' sh "$tree" "$copy" "$@"
