@@ -6,7 +6,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 
 .DEFAULT_GOAL = help
-.PHONY: help demo run test coverage bench-test chaos-test chaos-report test-forky test-floors check format fuzz asterisk-test container-test bench soak lock clean
+.PHONY: help demo run test coverage bench-test browser-test chaos-test chaos-report test-forky test-floors check format fuzz asterisk-test container-test bench soak lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -21,7 +21,7 @@ run: $(VENV)/gateway  ## answer Asterisk's calls, with the settings from the env
 # On a slow machine AUDIOSOCKET_GW_TEST_PATIENCE=3 multiplies the time limits of the tests.
 JOBS ?= 6
 
-TEST = $(BIN)/python -m pytest -m "not asterisk and not container and not load and not chaos" \
+TEST = $(BIN)/python -m pytest -m "not asterisk and not container and not load and not chaos and not browser" \
 	--numprocesses=$(JOBS) --dist=worksteal
 
 test: $(VENV)/development  ## run all tests that need neither Asterisk nor Docker
@@ -33,6 +33,10 @@ coverage: $(VENV)/development  ## run the same tests, and measure which lines th
 
 bench-test: $(VENV)/development  ## run the tests of the benchmark, which load the machine for minutes (needs cc)
 	$(BIN)/python -m pytest -m load
+
+# The pages as people see them: what the tests looked at is in browser-output/.
+browser-test: $(VENV)/development  ## use the pages in a headless Chromium (Debian: apt install chromium)
+	AUDIOSOCKET_GW_REQUIRE_BROWSER=1 $(BIN)/python -m pytest -m browser
 
 chaos-test: $(VENV)/development  ## attack a gateway beside 50 good calls; 15 minutes (needs cc and two cores)
 	$(BIN)/python -m pytest -m chaos
@@ -83,7 +87,7 @@ lock: $(BIN)/uv  ## update requirements/*.txt: the newest versions that pyprojec
 	UV=$(BIN)/uv PYTHON=$(BIN)/python sh scripts/lock.sh
 
 clean:  ## remove the files of the other targets
-	rm -rf $(VENV) demo-output bench-output chaos-output fuzz-output build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) demo-output bench-output browser-output chaos-output fuzz-output build *.egg-info .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
