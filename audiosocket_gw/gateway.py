@@ -27,6 +27,7 @@ from audiosocket_gw.errors import ConfigurationError, Faults
 from audiosocket_gw.events import CallEvent, Observer
 from audiosocket_gw.flight.recorder import FlightRecorder
 from audiosocket_gw.flight.settings import FlightKeep
+from audiosocket_gw.ledger.ledger import Ledger
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.recording.recorder import Recorder
 from audiosocket_gw.runtime.core_time import core_time_of
@@ -62,7 +63,8 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings, *, observers: Sequence[Observer] = ()) -> None:
         self._settings = settings
-        self._observers = (log_event, *observers)
+        self.ledger = Ledger()
+        self._observers = (log_event, self.ledger.observe, *observers)
         self._resources = AsyncExitStack()
         self._server: AudioSocketServer
         self.threads = ThreadPoolExecutor(MAX_THREADS)
@@ -105,6 +107,7 @@ class Gateway:
         loop.set_default_executor(self.threads)
         settings = self._settings
         async with AsyncExitStack() as stack:
+            stack.callback(self.ledger.close)
             opened = await open_resources(settings, await stack.enter_async_context(AsyncExitStack()))
             if settings.embedded_agent:
                 raise ConfigurationError("AGENT=simulator: the command `serve` alone has an embedded agent")

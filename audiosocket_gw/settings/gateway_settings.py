@@ -12,6 +12,7 @@ from audiosocket_gw.call.settings import CallSettings, HoldAudioSettings
 from audiosocket_gw.control.settings import ControlSettings
 from audiosocket_gw.elevenlabs.settings import AgentSettings
 from audiosocket_gw.flight.settings import FlightSettings
+from audiosocket_gw.ledger.settings import LedgerSettings
 from audiosocket_gw.recording.settings import RecordingSettings
 from audiosocket_gw.runtime.settings import LoadSettings
 from audiosocket_gw.server.settings import ServerSettings
@@ -44,6 +45,7 @@ class GatewaySettings:
     load: LoadSettings
     recording: RecordingSettings
     flight: FlightSettings
+    ledger: LedgerSettings
     tls_ca_file: Path | None
 
     @classmethod
@@ -61,6 +63,7 @@ class GatewaySettings:
             load=_room(LoadSettings, settings),
             recording=_room(RecordingSettings, settings),
             flight=_room(FlightSettings, settings),
+            ledger=_room(LedgerSettings, settings),
             tls_ca_file=settings.tls_ca_file,
         )
 

@@ -21,6 +21,7 @@ from audiosocket_gw.control.key_actions import KeyAction, parse_key_actions
 from audiosocket_gw.control.mcp_approval import McpApproval
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
 from audiosocket_gw.flight.settings import FlightKeep
+from audiosocket_gw.ledger.settings import CallerNumbers
 from audiosocket_gw.server.settings import IpNetwork, parse_networks
 from audiosocket_gw.settings.types import (
     QUOTES,
@@ -271,6 +272,12 @@ class Settings(BaseModel):
     )
     flight_max_days: float = Field(
         default=7, ge=0, le=36_500, description="Days to keep flight recordings; 0: no limit."
+    )
+
+    caller_numbers: Annotated[CallerNumbers, AnyCase] = Field(
+        default=CallerNumbers.MASKED,
+        description="Callers in call records. masked: of a number the last three digits alone are seen, "
+        "and no name; shown: both are seen.",
     )
 
     log_level: Annotated[LogLevel, AnyCase] = Field(

@@ -1,0 +1,163 @@
+"""Call records as JSON, for all who read them: HTTP surface, ``CALL_LOG``, history, dashboard.
+
+`docs/call-record.md` describes the members.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from audiosocket_gw.ledger.record import CallRecord, Interruption, ToolRun, Transfer, Turn
+from audiosocket_gw.ledger.settings import CallerNumbers
+from audiosocket_gw.log.text import SENTENCE_LIMIT, fit
+from audiosocket_gw.redaction import MASK
+
+SHOWN_DIGITS = 3
+"""Last digits of a masked number that stay."""
+
+MAX_SHORT = 6
+"""Digits of a number that isn't masked: an extension."""
+
+_NUMBER = re.compile(r"\d(?:[ ().-]{0,3}\d){%d,}" % MAX_SHORT)  # noqa: UP031 (braces)
+_SUFFIX = re.compile(r"-[0-9a-f]{8}(?:;[12])?\Z")
+"""The end of a channel's name, which isn't a part of a number."""
+
+Json = dict[str, Any]
+
+
+def shown(record: CallRecord, numbers: CallerNumbers, *, age_ms: int | None = None) -> Json:
+    """Return the record with the caller as ``CALLER_NUMBERS`` wants it.
+
+    ``age_ms``: how long the call has been up (`Ledger.age_ms`), shown as the duration of a call that is up.
+    """
+    fields = _fields(record, age_ms)
+    return fields if numbers is CallerNumbers.SHOWN else masked(fields)
+
+
+def masked(fields: Json) -> Json:
+    """Return what `shown` has returned, with the caller masked; twice is the same as once."""
+    return fields | {
+        "caller_number": mask_number(fields["caller_number"]),
+        "caller_name": MASK if fields["caller_name"] else "",
+        "channel": mask_channel(fields["channel"]),
+        "transfers": [_masked_transfer(transfer) for transfer in fields["transfers"]],
+        "end": fields["end"] and fields["end"] | {"detail": _masked_text(fields["end"]["detail"])},
+    }
+
+
+def mask_number(number: str) -> str:
+    """Return a telephone number of which only the last three digits can be read; a short one stays.
+
+    All its digits count, whatever is between them.
+    """
+    digits = sum(map(str.isdecimal, number))
+    if digits <= MAX_SHORT:
+        return number
+    hidden = iter(range(digits - SHOWN_DIGITS))
+    return re.sub(r"\d", lambda digit: "#" if next(hidden, None) is not None else digit[0], number)
+
+
+def mask_channel(channel: str) -> str:
+    """Mask the numbers in the name of a channel, such as ``PJSIP/+49301234567-0000000a``."""
+    suffix = _SUFFIX.search(channel)
+    name = channel[: suffix.start()] if suffix else channel
+    return _mask_numbers(name) + channel[len(name) :]
+
+
+def iso(seconds: float) -> str:
+    """Return a time, in seconds since the epoch, in ISO 8601 with milliseconds, UTC."""
+    utc = datetime.fromtimestamp(seconds, UTC)
+    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03}Z"
+
+
+def _fields(record: CallRecord, age_ms: int | None) -> Json:
+    return {
+        "uuid": str(record.uuid),
+        "started_at": iso(record.started_at),
+        "peer": record.peer,
+        "state": record.state.value,
+        "pbx": record.pbx,
+        "caller_number": record.caller_number,
+        "caller_name": record.caller_name,
+        "dialled_number": record.dialled_number,
+        "channel": record.channel,
+        "agent": record.agent,
+        "conversation_id": record.conversation_id,
+        "setup_ms": record.setup_ms,
+        "setup_steps": {step.value: ms for step, ms in record.setup_steps.items()},
+        "first_audio_ms": record.first_audio_ms,
+        "turns": [_turn(turn) for turn in record.turns],
+        "interruptions": [_interruption(interruption) for interruption in record.interruptions],
+        "holds": record.holds,
+        "resumed": record.resumed,
+        "digits": record.digits,
+        "tools": [_tool(tool) for tool in record.tools],
+        "transfers": [_transfer(transfer) for transfer in record.transfers],
+        "silent_ms": record.silent_ms,
+        "late_answers": record.late_answers,
+        "frames": {
+            "late": record.frames.late,
+            "skipped": record.frames.skipped,
+            "missing": record.frames.missing,
+        },
+        "heard_ms": record.heard_ms,
+        "discarded_ms": record.discarded_ms,
+        "duration_ms": age_ms if record.duration_ms is None else record.duration_ms,
+        "end": record.end
+        and {
+            "reason": record.end.reason.value,
+            "detail": fit(record.end.detail, SENTENCE_LIMIT, numbers=True),
+        },
+        "is_bad": record.is_bad,
+    }
+
+
+def _turn(turn: Turn) -> Json:
+    return {"at_ms": turn.at_ms, "latency_ms": turn.latency_ms}
+
+
+def _interruption(interruption: Interruption) -> Json:
+    return {
+        "at_ms": interruption.at_ms,
+        "discarded_ms": interruption.discarded_ms,
+        "silence_ms": interruption.silence_ms,
+    }
+
+
+def _tool(tool: ToolRun) -> Json:
+    return {
+        "name": tool.name,
+        "tool_call_id": tool.tool_call_id,
+        "at_ms": tool.at_ms,
+        "outcome": tool.outcome.value,
+        "ms": tool.ms,
+    }
+
+
+def _transfer(transfer: Transfer) -> Json:
+    return {
+        "destination": transfer.destination,
+        "name": transfer.name,
+        "at_ms": transfer.at_ms,
+        "outcome": transfer.outcome and transfer.outcome.value,
+        "detail": fit(transfer.detail, SENTENCE_LIMIT, numbers=True),
+    }
+
+
+def _masked_transfer(transfer: Json) -> Json:
+    """Mask a transfer; a destination with a name is shown by it alone."""
+    return transfer | {
+        "destination": transfer["name"] or _mask_numbers(transfer["destination"]),
+        "detail": _masked_text(transfer["detail"]),
+    }
+
+
+def _masked_text(text: str) -> str:
+    """Mask what may be a telephone number; addresses, dates and ids stay."""
+    return fit(text, 2 * SENTENCE_LIMIT)
+
+
+def _mask_numbers(text: str) -> str:
+    return _NUMBER.sub(lambda found: mask_number(found[0]), text)
