@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from audiosocket_gw.elevenlabs.audio_base64 import decode_audio
-from audiosocket_gw.elevenlabs.json_values import MAX_VALUES, count_values
+from audiosocket_gw.elevenlabs.json_values import MAX_VALUES, count_values, is_deeper
 from audiosocket_gw.errors import RemoteProtocolError
 
 Json = Mapping[str, Any]
@@ -146,6 +146,10 @@ UNCHECKED = 32_768
 MAX_TOOL_CALL = 262_144
 """Bytes of a tool call; a language model's longest answers have a quarter of that."""
 
+MAX_DEPTH = 64
+"""Levels of a tool call's parameters. What can be parsed could still be too deep for what they pass through:
+Python's limit counts the functions around it, too."""
+
 MAX_TEXT = 20_000
 """Characters of a text that is kept: 20 minutes of speech."""
 
@@ -258,7 +262,10 @@ def _agent_response_correction(message: Json) -> AgentResponseCorrection:
 
 def _client_tool_call(message: Json) -> ClientToolCall:
     call = _object(message, "client_tool_call")
-    return ClientToolCall(_text(call, "tool_name"), _tool_call_id(call), _object(call, "parameters"))
+    parameters = _object(call, "parameters")
+    if is_deeper(parameters, MAX_DEPTH):
+        raise RemoteProtocolError(f"the agent sent a tool call with over {MAX_DEPTH} levels of parameters")
+    return ClientToolCall(_text(call, "tool_name"), _tool_call_id(call), parameters)
 
 
 def _mcp_tool_call(message: Json) -> McpToolCall:

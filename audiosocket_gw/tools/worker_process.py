@@ -132,7 +132,7 @@ class WorkerProcess:
                 reports += 1
                 if reports % REPORTS_PER_TURN == 0:
                     await asyncio.sleep(0)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             self.kill(f"it sent an invalid report: {error!r}")
         except OSError:
             pass
@@ -192,9 +192,10 @@ class WorkerProcess:
         number = self._last
         order = {"run": number, "tool": tool, "parameters": parameters}
         order |= {"uuid": str(context.uuid), "caller": dict(context.caller)}
+        line = _encoded(order)  # before it counts as running: this may fail
         overdue = self._loop.call_later(timeout_s + GRACE_S, self._overdue, number)
         run = self._runs[number] = _Run(tool, context, self._loop.create_future(), overdue)
-        self._send(order)
+        self._writer.write(line)
         try:
             return await run.result
         except asyncio.CancelledError:
@@ -204,7 +205,7 @@ class WorkerProcess:
             raise
 
     def _send(self, order: Mapping[str, Any]) -> None:
-        self._writer.write(json.dumps(order).encode() + b"\n")
+        self._writer.write(_encoded(order))
 
     def _overdue(self, number: int) -> None:
         if self._has_ended or self._why_killed:
@@ -248,3 +249,7 @@ class WorkerProcess:
         except ToolError as error:
             text, is_error = str(error), True
         self._send({"acted": number, "text": text, "is_error": is_error})
+
+
+def _encoded(order: Mapping[str, Any]) -> bytes:
+    return json.dumps(order).encode() + b"\n"

@@ -366,6 +366,19 @@ def test_a_message_with_too_many_values_is_not_parsed(member: str, monkeypatch: 
             parse(encoded)
 
 
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_a_tool_call_has_so_many_levels(opening: str) -> None:
+    def tool_call(levels: int) -> str:
+        closing = "]" if opening == "[" else "}"
+        parameters = f'{{"x":{opening * levels}1{closing * levels}}}'
+        return f'{{"type":"client_tool_call","client_tool_call":{{"parameters":{parameters}}}}}'
+
+    assert isinstance(parse(tool_call(63)), ClientToolCall)
+    for levels in (64, 300, 600):
+        with pytest.raises(RemoteProtocolError, match="over 64 levels"):
+            parse(tool_call(levels))
+
+
 @given(values)
 def test_no_json_has_more_values_than_twice_those_that_are_counted(value: Any) -> None:
     events: list[Any] = [{name: value} for name in ("audio_base_64", '"audio_base_64', 'audio_base_64":"')]

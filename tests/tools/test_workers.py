@@ -30,6 +30,7 @@ CONTEXT = ToolContext(CALL, httpx.AsyncClient(), {"number": "4711"})
 
 TOOLS = '''
 import asyncio, os, subprocess, sys, time
+from contextlib import suppress
 from audiosocket_gw.tools import ToolContext, ToolError, tool
 from audiosocket_gw.tools.builtin import CallToolContext
 
@@ -83,6 +84,13 @@ async def descriptors() -> list[str]:
     """List the open descriptors."""
     found = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
     return [os.readlink(path) for path in found if os.path.lexists(path)]
+
+async def babble() -> None:
+    """Write to the gateway, as a tool that writes to a wrong descriptor does."""
+    for number in map(int, os.listdir("/proc/self/fd")):
+        if os.path.lexists(f"/proc/self/fd/{number}") and "socket" in os.readlink(f"/proc/self/fd/{number}"):
+            with suppress(OSError):
+                os.write(number, b"[" * 100_000 + b"\\n")
 
 async def put_through(context: CallToolContext, extension: str) -> str:
     """Transfer the caller.
@@ -240,6 +248,31 @@ async def test_the_end_of_a_call_cancels_its_tool_and_no_worker_is_killed(
             task.cancel()
         await asyncio.wait(running)
         await asyncio.sleep(2)
+        assert (await call(registry, "process")).text == pid
+    assert "killed" not in caplog.text
+
+
+async def test_a_worker_that_sends_nonsense_is_replaced(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with tools(tmp_path, workers=1) as registry:
+        assert (await call(registry, "babble")).is_error
+        while (await call(registry, "process")).is_error:
+            await asyncio.sleep(0.1)
+    assert "ended (it sent an invalid report: RecursionError" in caplog.text
+
+
+async def test_parameters_that_can_not_be_sent_leave_the_worker_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    deep: list[Any] = []
+    for _ in range(sys.getrecursionlimit()):
+        deep = [deep]
+    async with tools(tmp_path, workers=1) as registry:
+        pid = (await call(registry, "process")).text
+        with pytest.raises(RecursionError):
+            await call(registry, "block", path=deep)  # its deadline is a second
+        await asyncio.sleep(4)
         assert (await call(registry, "process")).text == pid
     assert "killed" not in caplog.text
 
