@@ -47,6 +47,14 @@ QUIET: list[events.CallEvent] = [
     events.ReplyHeld(CALL, 1.0),
     events.ReplyResumed(CALL, 1.0, 400),
     events.ToolAnswered(CALL, 1.0, "avr_transfer", "t1", is_error=False),
+    events.CallerIdentified(CALL, 1.0, "pbx", "+4930123456", "Ann", "5001", "PJSIP/a-1"),
+    events.SetupStepDone(CALL, 1.0, events.SetupStep.CONNECT, 80.0),
+    events.TurnTaken(CALL, 1.0, 900),
+    events.AgentSilent(CALL, 1.0, 5_000),
+    events.AnswerLate(CALL, 1.0, 3_000),
+    events.TransferRequested(CALL, 1.0, "600@queues", "sales"),
+    events.TransferDecided(CALL, 1.0, "600@queues", "sales", events.TransferOutcome.DONE),
+    events.FrameFigures(CALL, 1.0, 0, 0, 0),
 ]
 
 
