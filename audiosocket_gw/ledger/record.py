@@ -27,6 +27,14 @@ class CallState(StrEnum):
     ENDED = "ended"
 
 
+class Speaker(StrEnum):
+    """Who speaks."""
+
+    AGENT = "agent"
+    CALLER = "caller"
+    """It has interrupted the agent, or seems to; what it says while the agent is silent isn't known here."""
+
+
 class ToolOutcome(StrEnum):
     """What became of a tool call."""
 
@@ -109,6 +117,8 @@ class CallRecord:
     started_at: float
     peer: str
     state: CallState = CallState.CONNECTING
+    speaker: Speaker | None = None
+    """Who speaks now, as far as it is known."""
     pbx: str = ""
     caller_number: str = ""
     caller_name: str = ""

@@ -13,6 +13,7 @@ from audiosocket_gw.ledger.record import (
     End,
     Frames,
     Interruption,
+    Speaker,
     ToolOutcome,
     ToolRun,
     Transfer,
@@ -54,10 +55,13 @@ def reduce(record: CallRecord, event: events.CallEvent, started: float) -> CallR
                 conversation_id=event.conversation_id,
                 setup_ms=setup_ms,
             )
-        case events.ReplyStarted() if record.first_audio_ms is None:
-            return replace(record, first_audio_ms=at_ms)
+        case events.ReplyStarted():
+            first_audio_ms = at_ms if record.first_audio_ms is None else record.first_audio_ms
+            return replace(record, speaker=Speaker.AGENT, first_audio_ms=first_audio_ms)
         case events.ReplyFinished(heard_ms=heard_ms):
-            return replace(record, heard_ms=heard_ms)
+            return replace(record, speaker=_unless(record.speaker, Speaker.AGENT), heard_ms=heard_ms)
+        case events.CallerSaid():
+            return replace(record, speaker=_unless(record.speaker, Speaker.CALLER))
         case events.TurnTaken(latency_ms=latency_ms):
             return replace(record, turns=_add(record.turns, Turn(at_ms, latency_ms)))
         case events.AgentSilent(waited_ms=waited_ms):
@@ -65,12 +69,13 @@ def reduce(record: CallRecord, event: events.CallEvent, started: float) -> CallR
         case events.AnswerLate():
             return replace(record, late_answers=record.late_answers + 1)
         case events.ReplyHeld():
-            return replace(record, holds=record.holds + 1)
+            return replace(record, speaker=Speaker.CALLER, holds=record.holds + 1)
         case events.ReplyResumed():
-            return replace(record, resumed=record.resumed + 1)
+            return replace(record, speaker=Speaker.AGENT, resumed=record.resumed + 1)
         case events.Interrupted(discarded_ms=discarded_ms, silence_ms=silence_ms):
             return replace(
                 record,
+                speaker=Speaker.CALLER,
                 interruptions=_add(record.interruptions, Interruption(at_ms, discarded_ms, silence_ms)),
                 discarded_ms=record.discarded_ms + discarded_ms,
             )
@@ -96,6 +101,7 @@ def reduce(record: CallRecord, event: events.CallEvent, started: float) -> CallR
             return replace(
                 record,
                 state=CallState.ENDED,
+                speaker=None,
                 heard_ms=event.heard_ms,
                 duration_ms=event.duration_ms,
                 end=End(event.reason, event.detail),
@@ -106,6 +112,10 @@ def reduce(record: CallRecord, event: events.CallEvent, started: float) -> CallR
 
 def _add(listed: tuple[T, ...], item: T) -> tuple[T, ...]:
     return (*listed, item)[-MAX_LISTED:]
+
+
+def _unless(speaker: Speaker | None, finished: Speaker) -> Speaker | None:
+    return None if speaker is finished else speaker
 
 
 def _answered(tools: tuple[ToolRun, ...], event: events.ToolAnswered, at_ms: int) -> tuple[ToolRun, ...]:

@@ -78,6 +78,7 @@ def _fields(record: CallRecord, age_ms: int | None) -> Json:
         "started_at": iso(record.started_at),
         "peer": record.peer,
         "state": record.state.value,
+        "speaker": record.speaker and record.speaker.value,
         "pbx": record.pbx,
         "caller_number": record.caller_number,
         "caller_name": record.caller_name,

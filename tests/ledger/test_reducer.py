@@ -7,7 +7,7 @@ from uuid import uuid4
 from audiosocket_gw import events
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.events import SetupStep, TransferOutcome
-from audiosocket_gw.ledger.record import CallRecord, CallState, ToolOutcome
+from audiosocket_gw.ledger.record import CallRecord, CallState, Speaker, ToolOutcome
 from audiosocket_gw.ledger.reducer import MAX_LISTED, begin, reduce
 
 CALL = uuid4()
@@ -52,6 +52,26 @@ def test_silence_and_late_answers_make_a_call_bad() -> None:
     assert record_of(events.AgentSilent(CALL, 105.0, 5_000)).is_bad
     assert record_of(events.AnswerLate(CALL, 105.0, 3_000)).is_bad
     assert not record_of().is_bad
+
+
+def test_who_speaks() -> None:
+    started, finished = events.ReplyStarted(CALL, 101.0), events.ReplyFinished(CALL, 104.0, 3_000)
+    held, resumed = events.ReplyHeld(CALL, 102.0), events.ReplyResumed(CALL, 103.0, 1_000)
+    interrupted, said = events.Interrupted(CALL, 103.0, 900), events.CallerSaid(CALL, 104.0, "No")
+    ended = events.CallEnded(CALL, 105.0, CallEnd(EndReason.CALLER_HANGUP, ""), 5_000, 3_000)
+    for happened, speaker in (
+        ((), None),
+        ((started,), Speaker.AGENT),
+        ((started, said), Speaker.AGENT),
+        ((started, finished), None),
+        ((started, held), Speaker.CALLER),
+        ((started, held, resumed), Speaker.AGENT),
+        ((started, interrupted), Speaker.CALLER),
+        ((started, interrupted, finished), Speaker.CALLER),
+        ((started, interrupted, said), None),
+        ((started, ended), None),
+    ):
+        assert record_of(*happened).speaker is speaker
 
 
 def test_a_bad_end_makes_a_call_bad() -> None:
