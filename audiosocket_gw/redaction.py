@@ -64,7 +64,10 @@ _PERSONAL_KEY = re.compile(r"caller|called|dialled|phone|number|channel|msisdn",
 
 _UUID = re.compile(r"(\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b)", re.IGNORECASE)
 
-_NEXT_DIGIT = r"[\W_]{0,6}\d"
+ESCAPED = r"(?:%[0-9A-Fa-f]{2}|\\[nrt]|\\x[0-9a-f]{2}|\\u[0-9A-Fa-f]{4}|&#?[0-9A-Za-z]{1,8};|<br\s?/?>)"
+"""A separator as URLs, Python, JSON and HTML write it: letters and digits that don't belong to the number."""
+
+_NEXT_DIGIT = rf"(?:{ESCAPED}|[\W_]){{0,6}}\d"
 """Agents write numbers to be spoken slowly as ``0, 7, 9 ... 1, 2, 3``, also with invisible characters."""
 
 _NUMBER = re.compile(rf"\d(?:{_NEXT_DIGIT}){{4,}}")

@@ -37,6 +37,7 @@ separators = st.sampled_from(
             "*",
         ),
         *("\u2011", "\u2014", " \u2013 ", "\u200b", "\u2060", "\n  "),
+        *("%20", "%2D", "%C2%A0", r"\n", r"\xa0", r"\u00a0", "&nbsp;", "&#8209;", "<br>"),
     ]
 )
 digits = st.integers(0, 9).map(str)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from audiosocket_gw.redaction import mask_secrets
+from audiosocket_gw.redaction import ESCAPED, mask_secrets
 
 VALUE_LIMIT = 200
 """Longest value from others, in characters."""
@@ -49,17 +49,23 @@ def escape(text: str) -> str:
     return text if text.isprintable() else repr(text)[1:-1]
 
 
-_NUMBER = re.compile(r"\d(?:[ ()/.-]{0,3}\d){6,}")
+_BETWEEN = r"(?:[\s()/.+_\u00ad\u2010-\u2015\u2022\u200b-\u200f\u2060\ufeff-]" rf"|{ESCAPED})"
+"""Between the digits of a number. Commas and colons are not: lists of figures, times, IPv6 addresses."""
+
+_NUMBER = re.compile(rf"\d(?:{_BETWEEN}{{0,3}}\d){{6,}}")
 """What may be a telephone number: seven digits or more, with or without separators."""
+
+_OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?![0-9])"
 
 _DIGITS = re.compile(
     r"(?<![0-9A-Za-z])(?:"
     r"[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}"  # a UUID
-    r"|[A-Za-z]{2,20}_[0-9A-Za-z]{16,}"  # conv_01jz8k4r5ef9vbsm2v7xq9d0an
+    r"|[A-Za-z]{2,20}_(?=[0-9]*[A-Za-z])[0-9A-Za-z]{16,}"  # conv_01jz8k4r5ef9vbsm2v7xq9d0an
     r"|(?=[0-9]*[a-f])[0-9a-f]{16,}"  # an id in hexadecimal digits
-    r"|\d{4}-\d\d-\d\d(?!\d)(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?"  # 2026-11-25T12:00:00.000
+    r"|(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-[0-3][0-9](?![0-9])"  # 2026-11-25T12:00:00.000
+    r"(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?)?"
     r"|\d{8}T\d{6}\.\d{3}Z"  # start of the name of a recording
-    r"|\d{1,3}(?:\.\d{1,3}){3}(?![.\d])(?::\d{1,5}(?!\d))?"  # 192.168.100.200:40000
+    rf"|{_OCTET}(?:\.{_OCTET}){{3}}(?!\.)(?::\d{{1,5}}(?!\d)|/\d{{1,2}}(?!\d))?"  # 192.168.100.200:40000
     r"|(?P<channel>(?:PJSIP|SIP|IAX2|DAHDI|SCCP|Local)/[\w.@+-]{1,80}-)0[0-9a-f]{7}(?:;[12])?(?!@)"
     r"|(?:0|1\d{9})\.\d{1,9}(?![.\d])"  # a fraction, Asterisk's id of a channel
     rf")(?![0-9A-Za-z])|(?P<number>{_NUMBER.pattern})"
