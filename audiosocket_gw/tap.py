@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from audiosocket_gw.audio import AudioFormat
-from audiosocket_gw.events import CallEvent, CallStarted
+from audiosocket_gw.events import CallEvent, CallStarted, Observer
 from audiosocket_gw.protocol.audiosocket import Audio
 
 logger = logging.getLogger("audiosocket_gw.tap")
@@ -40,6 +40,18 @@ class Tap:
 
     def on_event(self, event: CallEvent) -> None:
         """Receive an event of this call."""
+
+
+def with_tap(observe: Observer, tap: Tap | None) -> Observer:
+    """Return an observer that passes each event to ``observe`` and to the call's tap, if any."""
+    if tap is None:
+        return observe
+
+    def emit(event: CallEvent) -> None:
+        observe(event)
+        tap.on_event(event)
+
+    return emit
 
 
 OpenTap = Callable[[CallStarted], Tap]

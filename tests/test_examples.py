@@ -23,6 +23,7 @@ from audiosocket_gw.elevenlabs.agent import AgentAddress, AgentLocator
 from audiosocket_gw.runtime.http_client import create_http_client
 from audiosocket_gw.runtime.tls_trust import create_ssl_context
 from audiosocket_gw.settings import GatewaySettings, load_settings
+from tests.harness.setup_steps import untold_steps
 
 ROUTER = Path(__file__).parents[1] / "examples" / "agent_router.py"
 
@@ -99,7 +100,7 @@ async def _locate(url: str, number: str, language: str) -> AgentAddress:
         return caller_headers(caller_variables(uuid4(), data, {"LINE_LANGUAGE": "en"}))
 
     async with create_http_client(create_ssl_context()) as http:
-        return await AgentLocator(GatewaySettings.of(settings).agent, http).locate(headers)
+        return await AgentLocator(GatewaySettings.of(settings).agent, http).locate(headers, untold_steps())
 
 
 async def test_router_and_gateway_understand_each_other() -> None:

@@ -68,6 +68,11 @@ class CallControl:
         self._finder = ChannelFinder(client, self._channels)
 
     @property
+    def host(self) -> str:
+        """The host of the PBX's manager interface, as it is set."""
+        return self._client.address.host
+
+    @property
     def connected(self) -> bool:
         """Whether the PBX's manager interface is connected now."""
         return self._client.connected

@@ -13,6 +13,7 @@ from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.call.screening import Screening
 from audiosocket_gw.control.actions import Actions
 from audiosocket_gw.elevenlabs.connection import AgentConnection, MessageHandler
+from audiosocket_gw.elevenlabs.setup_steps import SetupSteps
 from audiosocket_gw.end_reasons import CallEnd
 from audiosocket_gw.tap import Tap
 
@@ -26,6 +27,7 @@ class AgentSetup:
     screening: Screening
     lookup: CallerLookup
     caller_format: CallerFormatReport
+    steps: SetupSteps
     tap: Tap | None
 
     async def connect(
@@ -51,7 +53,7 @@ class AgentSetup:
         async with self.context.setups.turn(self.queue, ended):
             # Otherwise no sooner: a caller that has gone by its turn costs no request.
             caller = caller or tasks.create_task(self._look_up_caller(tasks, actions))
-            return await connect_agent(self.context, caller, on_message, self.tap, tasks)
+            return await connect_agent(self.context, caller, on_message, self.tap, self.steps, tasks)
 
     async def _look_up_caller(self, tasks: asyncio.TaskGroup, actions: Actions) -> Mapping[str, str]:
         variables = actions.tool_calls.caller = await self.lookup.run(tasks, self.caller_format)

@@ -31,6 +31,7 @@ class AudioToAgent:
         "_unconverted",
         "batch_frames",
         "is_open",
+        "missing_frames",
     )
 
     def __init__(self, caller: CallerAudio, batch_frames: int, phase: int = 0) -> None:
@@ -40,6 +41,8 @@ class AudioToAgent:
         self.batch_frames = batch_frames
         self.is_open = False
         """Whether the agent has connected."""
+        self.missing_frames = 0
+        """Frames of 20 ms that didn't come from the caller."""
         self._is_awaited = True
         self._caller = caller
         self._unconverted = b""
@@ -63,8 +66,9 @@ class AudioToAgent:
         else:
             self.keep(audio)
 
-    def write_silence(self) -> None:
-        """Add 20 ms of silence."""
+    def write_silence(self, missing: int = 1) -> None:
+        """Add 20 ms of silence, now that ``missing`` more frames haven't come."""
+        self.missing_frames += missing
         if self.is_open:
             self._convert()
             self._audio += self._caller.agent_silence

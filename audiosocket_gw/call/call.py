@@ -36,10 +36,11 @@ from audiosocket_gw.causes import Cause
 from audiosocket_gw.control.actions import Actions
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.connection import AgentConnection
+from audiosocket_gw.elevenlabs.setup_steps import SetupSteps
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import AgentError, CallRejected
 from audiosocket_gw.protocol.audiosocket import Audio
-from audiosocket_gw.tap import Tap, Taps
+from audiosocket_gw.tap import Tap, Taps, with_tap
 
 logger = logging.getLogger("audiosocket_gw.call")
 
@@ -62,6 +63,8 @@ class Call:
         options, hold_audio = context.settings.conversation_options, context.hold_audio()
         self._conversation = Conversation(started, options, hold_audio, loop.time, context.load.batch_frames)
         self._tap: Tap | None = Taps(context.taps, started) if context.taps else None
+        self.emit = with_tap(context.observe, self._tap)
+        """Passes an event to the observers."""
         self._agent: AgentConnection | None = None
         self._control = context.pbxs.find(leg.host)
         self._result = CallResult(self._control, uuid) if self._control is not None else None
@@ -69,8 +72,13 @@ class Call:
         self._actions: Actions | None = None
         self._caller_format = CallerFormatReport(uuid, self._conversation.caller_audio, self._tap)
         self._screening = Screening(context.settings)
-        lookup = CallerLookup(uuid, self._control, self._result, context.settings, self._screening)
-        self._setup = AgentSetup(context, leg.queue, self._screening, lookup, self._caller_format, self._tap)
+        steps = SetupSteps(uuid, self.emit, loop.time)
+        lookup = CallerLookup(
+            uuid, self._control, self._result, context.settings, self._screening, steps, self.emit
+        )
+        self._setup = AgentSetup(
+            context, leg.queue, self._screening, lookup, self._caller_format, steps, self._tap
+        )
         self._cap_timer: asyncio.TimerHandle | None = None
         self._end_decided: asyncio.Future[CallEnd] = loop.create_future()
         self._drained: asyncio.Future[None] = loop.create_future()
@@ -87,7 +95,7 @@ class Call:
         lifecycle = self._conversation.lifecycle
         end: CallEnd | None = None
         try:
-            with self._context.ticker.attach(self.tick):
+            with self._context.ticker.attach(self.tick) as clock:
                 end = await self._live()
         finally:
             self._hang_up_caller()
@@ -97,7 +105,10 @@ class Call:
             if self._result is not None:
                 self._result.close()
             end = end or lifecycle.ending or CallEnd(EndReason.INTERNAL_ERROR, "the call was cancelled")
-            lifecycle.close(end, self._loop.time())
+            now = self._loop.time()
+            missing = self._conversation.audio_to_agent.missing_frames
+            self.emit(events.FrameFigures(self.uuid, now, clock.late, clock.skipped, missing))
+            lifecycle.close(end, now)
             self._deliver()
 
     async def _live(self) -> CallEnd:
@@ -184,12 +195,6 @@ class Call:
         """Send the agent a message, as soon as it has connected; do nothing if it has gone."""
         self._conversation.send(message)
         self._deliver()
-
-    def emit(self, event: events.CallEvent) -> None:
-        """Pass the event to the observers."""
-        self._context.observe(event)
-        if self._tap is not None:
-            self._tap.on_event(event)
 
     # The agent
 

@@ -12,7 +12,9 @@ from audiosocket_gw.call.caller_data import caller_variables
 from audiosocket_gw.call.caller_format import CallerFormatReport
 from audiosocket_gw.call.screening import MATCH_S, NO_PBX, Screening
 from audiosocket_gw.call.settings import CallSettings
+from audiosocket_gw.elevenlabs.setup_steps import SetupSteps
 from audiosocket_gw.errors import ControlError
+from audiosocket_gw.events import CallerIdentified, Observer, SetupStep
 
 logger = logging.getLogger("audiosocket_gw.call")
 
@@ -30,12 +32,16 @@ class CallerLookup:
         result: CallResult | None,
         settings: CallSettings,
         screening: Screening,
+        steps: SetupSteps,
+        emit: Observer,
     ) -> None:
         self._uuid = uuid
         self._control = control
         self._result = result
         self._settings = settings
         self._screening = screening
+        self._steps = steps
+        self._emit = emit
 
     async def run(self, tasks: asyncio.TaskGroup, caller_format: CallerFormatReport) -> dict[str, str]:
         """Return the dynamic variables of the call, with defaults where Asterisk doesn't answer in time.
@@ -45,7 +51,8 @@ class CallerLookup:
         data = None
         if self._control is not None and self._result is not None:
             tasks.create_task(self._result.preset())
-            data = await self._ask_in_time(tasks, self._control, self._result)
+            with self._steps.timed(SetupStep.CALLER_DATA):
+                data = await self._ask_in_time(tasks, self._control, self._result)
         else:
             self._screening.refuse(NO_PBX)
         caller_format.set_caller(data)
@@ -78,7 +85,7 @@ class CallerLookup:
             tasks.create_task(self._ask_again(control, result))
             return None
         self._screening.confirm()
-        result.locate(data)
+        self._identify(control, result, data)
         return data
 
     async def _ask_again(self, control: CallControl, result: CallResult) -> None:
@@ -87,6 +94,23 @@ class CallerLookup:
             await asyncio.sleep(LOCATE_AGAIN_S)
         await control.wait_until_connected()
         try:
-            result.locate(await control.describe(self._uuid))
+            data = await control.describe(self._uuid)
         except ControlError as error:
             logger.info("call %s: its channel could not be found: %s", self._uuid, error)
+        else:
+            self._identify(control, result, data)
+
+    def _identify(self, control: CallControl, result: CallResult, data: CallerData) -> None:
+        result.locate(data)
+        channel, now = data.channel, asyncio.get_running_loop().time()
+        self._emit(
+            CallerIdentified(
+                self._uuid,
+                now,
+                control.host,
+                channel.caller_number,
+                channel.caller_name,
+                channel.dialled_number,
+                channel.name,
+            )
+        )

@@ -10,6 +10,7 @@ from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.elevenlabs import client_messages
 from audiosocket_gw.elevenlabs.agent import AgentAddress
 from audiosocket_gw.elevenlabs.connection import AgentConnection, MessageHandler, connect
+from audiosocket_gw.elevenlabs.setup_steps import SetupSteps
 from audiosocket_gw.tap import Tap
 
 
@@ -18,12 +19,14 @@ async def connect_agent(
     caller: asyncio.Task[Mapping[str, str]],
     on_message: MessageHandler,
     tap: Tap | None,
+    steps: SetupSteps,
     tasks: asyncio.TaskGroup,
 ) -> AgentConnection:
     """Locate the agent, connect it, and start the conversation.
 
     ``caller`` returns the dynamic variables. The WebSocket is opened meanwhile, unless there is an agent URL
     (``ELEVENLABS_AGENT_URL``), which needs them first. ``on_message`` receives the agent's messages.
+    ``steps`` times what is done.
 
     Raises:
         AgentError: the conversation couldn't start; the error's ``end`` says why.
@@ -36,7 +39,7 @@ async def connect_agent(
         variables = {**await caller, **address.dynamic_variables}
         return client_messages.initiation(variables, address.config_override)
 
-    address = await context.locator.locate(headers)
+    address = await context.locator.locate(headers, steps)
     return await connect(
         address.url,
         tasks.create_task(initiation(address)),
@@ -45,6 +48,7 @@ async def connect_agent(
         timeout_s=context.settings.agent_connect_timeout,
         queue_timeout_s=context.settings.agent_queue_timeout,
         budget=context.agent_budget,
+        steps=steps,
         public_only=address.public_only,
         tap=tap,
     )

@@ -187,7 +187,8 @@ class Conversation:
 
         ``mid_frame``: a frame from the caller is unfinished.
         """
-        self.audio_to_agent.write_silence()
+        begins = self.ticks_since_caller == CALLER_GAP_TICKS + 1
+        self.audio_to_agent.write_silence(self.ticks_since_caller if begins else 1)
         self._unfinished_ticks = self._unfinished_ticks + 1 if mid_frame else 0
         if self._unfinished_ticks >= STALL_TICKS:
             self.lifecycle.end(CallEnd(EndReason.CALLER_PROTOCOL, UnfinishedFrame(STALL_S)), now)

@@ -54,6 +54,20 @@ def log_event(event: events.CallEvent) -> None:
             logger.info("call %s: agent calls tool %.64s", event.uuid, event.name)
         case events.DigitPressed():
             logger.info("call %s: key pressed", event.uuid)
+        case events.AgentSilent():
+            logger.warning(
+                "call %s: the agent has said nothing for %.1f s, the caller waits (SILENT_AGENT_SECONDS)",
+                event.uuid,
+                event.waited_ms / 1000,
+            )
+        case events.AnswerLate():
+            logger.warning(
+                "call %s: no answer for %.1f s after the caller spoke (LATE_ANSWER_SECONDS)",
+                event.uuid,
+                event.waited_ms / 1000,
+            )
+        case events.CallerIdentified():
+            logger.debug("call %s: caller identified by %s", event.uuid, event.pbx)  # the ledger has who
         case _:
             logger.debug("%s", event)
 

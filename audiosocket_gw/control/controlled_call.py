@@ -42,6 +42,6 @@ class ControlledCall(Protocol):
         """End the call."""
         ...
 
-    def emit(self, event: CallEvent) -> None:
+    def emit(self, event: CallEvent, /) -> None:
         """Report the event to the observers."""
         ...

@@ -29,6 +29,7 @@ from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
 from audiosocket_gw.elevenlabs import client_messages
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import ControlError, ToolError
+from audiosocket_gw.events import TransferDecided, TransferOutcome, TransferRequested
 
 logger = logging.getLogger("audiosocket_gw.control")
 audit = logging.getLogger("audiosocket_gw.audit")
@@ -104,15 +105,20 @@ class Handover:
             ToolError: the destination isn't allowed or doesn't exist, or a transfer isn't possible now.
         """
         wanted = f"{extension[:40]!r}@{(context or '')[:80]!r}"
+        asked = f"{extension[:40]}@{(context or '')[:80]}".rstrip("@")
         try:
             destination = await self._checked(extension, context, priority)
             self._start(partial(self._put_through, destination))
         except ToolError as refusal:
             self._audit("refused", f"{wanted}: {refusal}")
+            self._decide(asked, "", TransferOutcome.REFUSED, str(refusal))
             raise
         except asyncio.CancelledError:
             self._audit("given up", wanted)
+            self._decide(asked, "", TransferOutcome.GIVEN_UP, "the call ended")
             raise
+        now = asyncio.get_running_loop().time()
+        self._call.emit(TransferRequested(self._call.uuid, now, str(destination), destination.name))
         where = destination.name or destination.extension
         return f"Accepted. The caller is being put through to {where}. Say nothing more."
 
@@ -176,21 +182,23 @@ class Handover:
             self._task = None
 
     async def _put_through(self, destination: Destination, last_words: LastWords) -> None:
-        outcome = "given up"
+        outcome, detail = TransferOutcome.GIVEN_UP, "the call ended, or the caller pressed a key"
         try:
             if await last_words:
-                outcome = await self._redirect(destination)
+                outcome, detail = await self._redirect(destination)
             else:
+                detail = "the caller interrupted"
                 self._abort(
                     f"transfer to {destination}", "The caller interrupted: the transfer was not made."
                 )
         finally:
             self._audit(outcome, str(destination))
+            self._decide(str(destination), destination.name, outcome, detail)
         if self._state is State.RELEASED:
             await self._wait_for_release(EndReason.TRANSFERRED, f"put through to {destination}")
 
-    async def _redirect(self, destination: Destination) -> str:
-        """Redirect the caller; return the outcome for the audit log."""
+    async def _redirect(self, destination: Destination) -> tuple[TransferOutcome, str]:
+        """Redirect the caller; return the outcome, and why it failed."""
         assert self._control is not None and self._result is not None, "see _checked"
         self._enter(State.ASKED_ASTERISK)
         decision = self._decision = asyncio.get_running_loop().create_future()
@@ -203,10 +211,10 @@ class Handover:
             decision.set_result(None)
             self._tasks.create_task(self._result.withdraw(EndReason.TRANSFERRED))
             self._abort(f"transfer to {destination}", "The transfer failed: no one could be reached there.")
-            return "failed"
+            return TransferOutcome.FAILED, str(error)
         self._enter(State.RELEASED)
         decision.set_result(CallEnd(EndReason.TRANSFERRED, f"put through to {destination}"))
-        return "done"
+        return TransferOutcome.DONE, ""
 
     async def _hang_up(self, last_words: LastWords) -> None:
         self._call.refuse_new_replies()
@@ -253,3 +261,7 @@ class Handover:
 
     def _audit(self, outcome: str, detail: str) -> None:
         audit.info("call %s: transfer %s: %s", self._call.uuid, outcome, detail)
+
+    def _decide(self, destination: str, name: str, outcome: TransferOutcome, detail: str) -> None:
+        now = asyncio.get_running_loop().time()
+        self._call.emit(TransferDecided(self._call.uuid, now, destination, name, outcome, detail))

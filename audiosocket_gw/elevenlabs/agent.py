@@ -19,9 +19,11 @@ from audiosocket_gw import USER_AGENT
 from audiosocket_gw.causes import MAX_FOREIGN, HttpRefused, RequestFailed, TimedOut
 from audiosocket_gw.elevenlabs.close_codes import reason_of_status, redirect_target
 from audiosocket_gw.elevenlabs.settings import AgentSettings
+from audiosocket_gw.elevenlabs.setup_steps import SetupSteps
 from audiosocket_gw.elevenlabs.signed_url import check_signed_url, is_chosen_by_answer
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import AgentError, reason_of
+from audiosocket_gw.events import SetupStep
 
 CONVERSATION_PATH = "/v1/convai/conversation"
 MAX_BODY = 65_536
@@ -57,10 +59,13 @@ class AgentLocator:
         self._settings = settings
         self._http = http
 
-    async def locate(self, headers: Callable[[], Awaitable[Mapping[str, str]]]) -> AgentAddress:
+    async def locate(
+        self, headers: Callable[[], Awaitable[Mapping[str, str]]], steps: SetupSteps
+    ) -> AgentAddress:
         """Return the ``ws`` or ``wss`` URL to open. Use it at once: a signed URL expires.
 
-        ``headers`` are sent to the agent URL; without that URL they aren't awaited.
+        ``headers`` are sent to the agent URL; without that URL they aren't awaited. ``steps`` times the
+        requests, and gets the agent's id.
 
         Raises:
             AgentError: no agent, no access, or no answer in time; its reason and message say which.
@@ -68,14 +73,20 @@ class AgentLocator:
         settings = self._settings
         answer: Mapping[str, Any] = {"system": settings.elevenlabs_agent_id}
         if settings.elevenlabs_agent_url is not None:
-            answer = await self._ask_agent_url(settings.elevenlabs_agent_url, await headers())
+            caller = await headers()
+            with steps.timed(SetupStep.AGENT_URL):
+                answer = await self._ask_agent_url(settings.elevenlabs_agent_url, caller)
+                steps.set_agent(answer["system"])
+        else:
+            steps.set_agent(answer["system"] or "")
         query = urlencode({"agent_id": answer["system"]})
         public_only = False
         if settings.elevenlabs_api_key is None:
             # http becomes ws, https becomes wss: one setting for both, as in the official SDK.
             url = f"ws{settings.elevenlabs_base_url.removeprefix('http')}{CONVERSATION_PATH}?{query}"
         else:
-            url = await self._signed_url(query, settings.elevenlabs_api_key.get_secret_value())
+            with steps.timed(SetupStep.SIGNED_URL):
+                url = await self._signed_url(query, settings.elevenlabs_api_key.get_secret_value())
             public_only = not settings.allow_private_agent and is_chosen_by_answer(
                 url, settings.elevenlabs_base_url
             )

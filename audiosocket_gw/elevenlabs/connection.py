@@ -34,10 +34,12 @@ from audiosocket_gw.elevenlabs.flood import FloodError
 from audiosocket_gw.elevenlabs.incoming import MAX_MESSAGE
 from audiosocket_gw.elevenlabs.receiver import WebSocketReceiver
 from audiosocket_gw.elevenlabs.session import Queue, Session
+from audiosocket_gw.elevenlabs.setup_steps import SetupSteps
 from audiosocket_gw.elevenlabs.ws_end import cause_of_end
 from audiosocket_gw.elevenlabs.ws_frame import text_frame
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import AgentError, RemoteProtocolError, reason_of
+from audiosocket_gw.events import SetupStep
 from audiosocket_gw.runtime.happy_eyeballs import PrivateAddressError, open_socket
 from audiosocket_gw.runtime.loop_budget import LoopBudget
 from audiosocket_gw.tap import Tap
@@ -67,17 +69,16 @@ async def connect(
     timeout_s: float,
     queue_timeout_s: float,
     budget: LoopBudget,
+    steps: SetupSteps,
     public_only: bool = False,
     tap: Tap | None = None,
 ) -> AgentConnection:
     """Open the WebSocket, send the initiation message and wait for the agent's metadata.
 
-    ``initiation`` may complete while the WebSocket is being opened.
-
-    ``on_message`` receives every message except pings, which are answered here; the metadata and later
-    messages may arrive before this returns. ``timeout_s`` limits each of the two steps, without the time in
-    ElevenLabs' queue, which ``queue_timeout_s`` limits. All agents share ``budget``. ``public_only``: the
-    host must not have a private address.
+    ``initiation`` may complete while the WebSocket is being opened. ``on_message`` receives every message
+    except pings, which are answered here; the metadata and later messages may arrive before this returns.
+    ``timeout_s`` limits each of the two ``steps``, ``queue_timeout_s`` the time in ElevenLabs' queue besides.
+    All agents share ``budget``. ``public_only``: the host must not have a private address.
 
     Raises:
         AgentError: the connection or the conversation failed; the reason says why.
@@ -87,7 +88,7 @@ async def connect(
     except (InvalidURI, ValueError):  # ValueError: an invalid port, bracket or escape
         raise AgentError(EndReason.AGENT_PROTOCOL, "the agent's WebSocket URL is not valid") from None
     try:
-        await connection.open(initiation, ssl_context, timeout_s, public_only=public_only)
+        await connection.open(initiation, ssl_context, timeout_s, steps, public_only=public_only)
     except BaseException:
         connection.abort()
         raise
@@ -139,15 +140,17 @@ class AgentConnection(WebSocketReceiver):
         initiation: asyncio.Future[bytes],
         ssl_context: ssl.SSLContext,
         timeout_s: float,
+        steps: SetupSteps,
         *,
         public_only: bool = False,
     ) -> None:
         """Open the WebSocket, then start the conversation: the two steps of `connect`."""
         where = f"{self._uri.host}:{self._uri.port}"
         try:
-            async with asyncio.timeout(timeout_s):
-                await self._connect(ssl_context, public_only=public_only)
-                await self._until(self._upgraded)
+            with steps.timed(SetupStep.CONNECT):
+                async with asyncio.timeout(timeout_s):
+                    await self._connect(ssl_context, public_only=public_only)
+                    await self._until(self._upgraded)
         except TimeoutError:
             raise _timed_out(f"no WebSocket connection to {where}", timeout_s) from None
         except PrivateAddressError as error:
@@ -162,8 +165,9 @@ class AgentConnection(WebSocketReceiver):
         self._timeout_s = timeout_s
         limit_s = timeout_s if self._queue is Queue.OUTSIDE else None  # else queued already
         try:
-            async with asyncio.timeout(limit_s) as self._start_deadline:
-                await self._until(self._started)
+            with steps.timed(SetupStep.METADATA):
+                async with asyncio.timeout(limit_s) as self._start_deadline:
+                    await self._until(self._started)
         except TimeoutError:
             raise _timed_out("the agent sent no conversation metadata", timeout_s) from None
         finally:

@@ -91,6 +91,8 @@ def reduce(record: CallRecord, event: events.CallEvent, started: float) -> CallR
                 state=CallState.TRANSFERRING,
                 transfers=_add(record.transfers, Transfer(destination, name, at_ms)),
             )
+        case events.TransferDecided(outcome=events.TransferOutcome.REFUSED):  # another one may be under way
+            return replace(record, transfers=_add(record.transfers, _refused(event, at_ms)))
         case events.TransferDecided():
             return replace(
                 record, state=CallState.TALKING, transfers=_decided(record.transfers, event, at_ms)
@@ -131,8 +133,12 @@ def _answered(tools: tuple[ToolRun, ...], event: events.ToolAnswered, at_ms: int
 def _decided(
     transfers: tuple[Transfer, ...], event: events.TransferDecided, at_ms: int
 ) -> tuple[Transfer, ...]:
-    """Decide the transfer that waits for it; a refused one was never requested, and is added."""
+    """Decide the transfer that waits for it."""
     if transfers and transfers[-1].outcome is None:
         decided = replace(transfers[-1], outcome=event.outcome, detail=event.detail)
         return (*transfers[:-1], decided)
-    return _add(transfers, Transfer(event.destination, event.name, at_ms, event.outcome, event.detail))
+    return _add(transfers, _refused(event, at_ms))
+
+
+def _refused(event: events.TransferDecided, at_ms: int) -> Transfer:
+    return Transfer(event.destination, event.name, at_ms, event.outcome, event.detail)

@@ -30,7 +30,32 @@ MAX_CATCH_UP_S = 0.1
 """How much lost time the clock catches up on, frame after frame, after the loop was blocked. It skips the
 rest (of time, not of audio): a longer burst would only fill the far end's jitter buffer."""
 
+LATE_S = 0.01
+"""A frame that is this late may come after the audio before it has been played."""
+
 Tick = Callable[[], None]
+
+
+class Regularity:
+    """How regular the ticks of one slot were since this was created: ``late`` ones, and ``skipped`` ones."""
+
+    __slots__ = ("_late", "_skipped", "_slot", "_ticker")
+
+    def __init__(self, ticker: Ticker, slot: int) -> None:
+        self._ticker = ticker
+        self._slot = slot
+        self._late = ticker.late[slot]
+        self._skipped = ticker.skipped
+
+    @property
+    def late(self) -> int:
+        """Ticks that were more than `LATE_S` late."""
+        return self._ticker.late[self._slot] - self._late
+
+    @property
+    def skipped(self) -> int:
+        """Ticks that there were not, since the loop was blocked."""
+        return self._ticker.skipped - self._skipped
 
 
 class Ticker:
@@ -41,14 +66,22 @@ class Ticker:
         self._load = load
         self._backlog_s = backlog_s
         self._slots: list[set[Tick]] = [set() for _ in range(SLOTS)]
+        self.late = [0] * SLOTS
+        """Ticks of each slot that were more than `LATE_S` late."""
+        self.skipped = 0
+        """Ticks of any slot that were skipped."""
         self._next_slot = 0
         self._deadline = 0.0
         self._timer: asyncio.Handle | None = None
 
     @contextmanager
-    def attach(self, tick: Tick) -> Iterator[None]:
-        """Call ``tick`` every 20 ms while the context is open. It must neither raise nor block."""
-        slot = min(self._slots, key=len)
+    def attach(self, tick: Tick) -> Iterator[Regularity]:
+        """Call ``tick`` every 20 ms while the context is open. It must neither raise nor block.
+
+        Yield how regular the ticks are.
+        """
+        place = min(range(SLOTS), key=lambda place: len(self._slots[place]))
+        slot = self._slots[place]
         slot.add(tick)
         if self._load is not None:
             self._load.on_clock += 1
@@ -57,7 +90,7 @@ class Ticker:
             self._deadline = loop.time()
             self._timer = loop.call_soon(self._fire)
         try:
-            yield
+            yield Regularity(self, place)
         finally:
             slot.discard(tick)
             if self._load is not None:
@@ -75,6 +108,7 @@ class Ticker:
         if late_s > MAX_CATCH_UP_S:
             lost_s = math.ceil((late_s - MAX_CATCH_UP_S) / PERIOD_S) * PERIOD_S
             self._deadline += lost_s
+            self.skipped += round(lost_s / PERIOD_S)
             logger.warning(
                 "the process was blocked for %.0f ms: all callers heard silence for %.0f ms of it",
                 late_s * 1000,
@@ -82,6 +116,8 @@ class Ticker:
             )
         # A late timer also runs the slots that are due by now: the next loop iteration may take as long.
         due = 1 + int((now - self._deadline) / SLOT_S)
+        if late_s > LATE_S:
+            self._count_late(now, due)
         # Schedule the next one first: the clock continues whatever happens in a tick.
         self._deadline += due * SLOT_S
         self._timer = loop.call_at(self._deadline, self._fire)
@@ -93,3 +129,8 @@ class Ticker:
         if self._load is not None:
             # The clock runs before the sockets: they may be late when it isn't.
             self._load.record_tick(max(late_s, self._backlog_s()), now, time.thread_time())
+
+    def _count_late(self, now: float, due: int) -> None:
+        for place in range(due):
+            if now - self._deadline - place * SLOT_S > LATE_S:
+                self.late[(self._next_slot + place) % SLOTS] += 1

@@ -31,6 +31,14 @@ LOGGED: list[tuple[events.CallEvent, str]] = [
     (events.Interrupted(CALL, 1.0, 780), "interrupted, 780 ms discarded"),
     (events.ToolCalled(CALL, 1.0, "avr_transfer", "t1"), "agent calls tool avr_transfer"),
     (events.DigitPressed(CALL, 1.0, "7"), "key pressed"),
+    (
+        events.AgentSilent(CALL, 1.0, 5_040),
+        "the agent has said nothing for 5.0 s, the caller waits (SILENT_AGENT_SECONDS)",
+    ),
+    (
+        events.AnswerLate(CALL, 1.0, 3_100),
+        "no answer for 3.1 s after the caller spoke (LATE_ANSWER_SECONDS)",
+    ),
     (ended(EndReason.CALLER_HANGUP), "ended, reason=caller-hangup duration_s=61.2 heard_s=2.0: why"),
 ]
 
@@ -47,14 +55,12 @@ QUIET: list[events.CallEvent] = [
     events.ReplyHeld(CALL, 1.0),
     events.ReplyResumed(CALL, 1.0, 400),
     events.ToolAnswered(CALL, 1.0, "avr_transfer", "t1", is_error=False),
-    events.CallerIdentified(CALL, 1.0, "pbx", "+4930123456", "Ann", "5001", "PJSIP/a-1"),
-    events.SetupStepDone(CALL, 1.0, events.SetupStep.CONNECT, 80.0),
+    events.CallerIdentified(CALL, 1.0, "pbx.example", "+49301234567", "Ada", "5001", "PJSIP/ada-1"),
+    events.SetupStepDone(CALL, 1.0, events.SetupStep.CONNECT, 80.0, "agent_1"),
     events.TurnTaken(CALL, 1.0, 900),
-    events.AgentSilent(CALL, 1.0, 5_000),
-    events.AnswerLate(CALL, 1.0, 3_000),
     events.TransferRequested(CALL, 1.0, "600@queues", "sales"),
     events.TransferDecided(CALL, 1.0, "600@queues", "sales", events.TransferOutcome.DONE),
-    events.FrameFigures(CALL, 1.0, 0, 0, 0),
+    events.FrameFigures(CALL, 1.0, 0, 0, 12),
 ]
 
 
@@ -93,6 +99,14 @@ def test_debug_shows_the_transcript(event: events.CallEvent, caplog: pytest.LogC
     with caplog.at_level(logging.DEBUG, logger="audiosocket_gw"):
         log_event(event)
     assert SECRET in caplog.text
+
+
+def test_debug_does_not_show_who_calls(caplog: pytest.LogCaptureFixture) -> None:
+    caller = next(event for event in QUIET if isinstance(event, events.CallerIdentified))
+    with caplog.at_level(logging.DEBUG, logger="audiosocket_gw"):
+        log_event(caller)
+    assert "pbx.example" in caplog.text
+    assert not any(private in caplog.text for private in (caller.caller_number, "Ada", "ada", "5001"))
 
 
 def test_the_digit_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -16,6 +16,7 @@ from audiosocket_gw.control.key_actions import KeyAction
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import ToolError
+from audiosocket_gw.events import CallEvent, TransferDecided, TransferOutcome, TransferRequested
 from tests.ami.recorded import CALL
 from tests.control.fake_call import FakeCall, call_tasks
 from tests.harness.fake_asterisk import DENIED, TIMING, FakeAsterisk, fake_asterisk
@@ -198,3 +199,69 @@ async def test_call_that_asterisk_does_not_close_ends_by_itself() -> None:
         await fake.came("Redirect")
         fake.channels[CHANNEL] = LANDED
         assert await call.ended is EndReason.TRANSFERRED
+
+
+# What the observers are told
+
+
+def told(call: FakeCall) -> list[CallEvent]:
+    return [event for event in call.events if isinstance(event, TransferRequested | TransferDecided)]
+
+
+def outcome(call: FakeCall) -> tuple[TransferOutcome, str]:
+    decided = told(call)[-1]
+    assert isinstance(decided, TransferDecided)
+    return decided.outcome, decided.detail
+
+
+async def test_a_transfer_is_reported_when_it_is_requested_and_when_it_is_done() -> None:
+    async with controlled() as (fake, call, subject):
+        await subject.transfer("sales", None, None)
+        (requested,) = told(call)
+        assert isinstance(requested, TransferRequested)
+        assert (requested.destination, requested.name) == ("600@queues", "Sales")
+        call.hears_last_words()
+        await fake.came("Redirect")
+        fake.channels[CHANNEL] = LANDED
+        await subject.released()
+        decided = told(call)[1]
+        assert isinstance(decided, TransferDecided)
+        assert (decided.destination, decided.name) == ("600@queues", "Sales")
+        assert outcome(call) == (TransferOutcome.DONE, "")
+
+
+async def test_a_transfer_that_is_refused_was_never_requested() -> None:
+    async with handover() as (call, subject):
+        with pytest.raises(ToolError):
+            await subject.transfer("00" * 40, "abroad", None)
+        (decided,) = told(call)
+        assert isinstance(decided, TransferDecided)
+        assert decided.destination == "00" * 20 + "@abroad"
+        assert outcome(call)[0] is TransferOutcome.REFUSED
+        assert "not allowed" in outcome(call)[1]
+
+
+async def test_a_transfer_that_asterisk_refuses_has_failed() -> None:
+    async with controlled() as (fake, call, subject):
+        fake.replies["Redirect"] = DENIED
+        await subject.transfer("sales", None, None)
+        call.hears_last_words()
+        await comes_to(subject, State.IDLE)
+        assert outcome(call)[0] is TransferOutcome.FAILED
+        assert outcome(call)[1]
+
+
+async def test_a_transfer_that_the_caller_interrupts_is_given_up() -> None:
+    async with controlled() as (_, call, subject):
+        await subject.transfer("sales", None, None)
+        call.cuts_in()
+        await comes_to(subject, State.IDLE)
+        assert outcome(call) == (TransferOutcome.GIVEN_UP, "the caller interrupted")
+
+
+async def test_a_transfer_that_the_end_of_the_call_prevents_is_given_up() -> None:
+    async with controlled() as (_, call, subject):
+        await subject.transfer("sales", None, None)
+        await asyncio.sleep(0)
+    assert outcome(call)[0] is TransferOutcome.GIVEN_UP
+    assert len(told(call)) == 2

@@ -21,6 +21,7 @@ from audiosocket_gw.errors import AgentError
 from audiosocket_gw.runtime.http_client import MAX_LINES, create_http_client
 from audiosocket_gw.runtime.tls_trust import create_ssl_context
 from audiosocket_gw.settings import GatewaySettings, Settings
+from tests.harness.setup_steps import untold_steps
 
 CALL = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
 KEY = "sk_very_secret"
@@ -124,7 +125,7 @@ async def http_server(answer: Answer) -> AsyncIterator[tuple[str, list[str]]]:
 async def locate(**settings: object) -> str:
     async with create_http_client(create_ssl_context()) as http:
         locator = AgentLocator(GatewaySettings.of(Settings(**settings)).agent, http)
-        return (await locator.locate(_headers)).url
+        return (await locator.locate(_headers, untold_steps())).url
 
 
 async def _headers() -> dict[str, str]:
@@ -199,7 +200,8 @@ async def test_a_host_that_an_answer_has_chosen_must_be_public(
         allow_private_agent=allowed,
     )
     async with httpx.AsyncClient(transport=answer) as http:
-        address = await AgentLocator(GatewaySettings.of(settings).agent, http).locate(_headers)
+        locator = AgentLocator(GatewaySettings.of(settings).agent, http)
+        address = await locator.locate(_headers, untold_steps())
     assert address.url == signed_url
     assert address.public_only is public_only
 

@@ -52,6 +52,7 @@ from tests.harness.agent_peer import (
     until_close,
 )
 from tests.harness.certificates import ELSEWHERE, EXPIRED, LOCALHOST, serving, trusting
+from tests.harness.setup_steps import untold_steps
 
 DEFERRED_S = 0.1
 """How late virtual time may be: on a busy machine a step may wait for the next turns (`LoopBudget`)."""
@@ -220,6 +221,7 @@ async def test_a_private_address_where_a_public_one_is_required(over_tls: bool) 
                 timeout_s=30,
                 queue_timeout_s=9,
                 budget=LoopBudget(asyncio.get_running_loop()),
+                steps=untold_steps(),
                 public_only=True,
             )
     assert caught.value.reason is EndReason.AGENT_PROTOCOL
@@ -1018,6 +1020,7 @@ async def test_a_certificate_that_proves_nothing(certificate: Path, trusted: Pat
                 timeout_s=30,
                 queue_timeout_s=9,
                 budget=LoopBudget(asyncio.get_running_loop()),
+                steps=untold_steps(),
             )
     assert caught.value.reason is EndReason.AGENT_UNREACHABLE
     assert complaint in str(caught.value)

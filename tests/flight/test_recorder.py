@@ -73,7 +73,8 @@ async def test_a_call_is_recorded_both_ways(tmp_path: Path) -> None:
         "the agent closed with 1011 Internal error",
     )
     names = [event.name for event in found.events]
-    assert names[0] == "AgentConnected"
+    assert names[:3] == ["SetupStepDone", "AgentConnected", "SetupStepDone"]
+    assert "FrameFigures" in names
     assert names[-1] == "CallEnded"
     assert [event.fields for event in found.events if event.name == "DigitPressed"] == [{"digit": "7"}]
     times = [record.at_us for record in found.records]

@@ -16,6 +16,7 @@ from audiosocket_gw.errors import AgentError
 from tests.fuzz.ami import event_loop
 from tests.fuzz.choices import Choices
 from tests.fuzz.target import Target
+from tests.harness.setup_steps import untold_steps
 
 BASE = "https://api.elevenlabs.io"
 AGENT_URL = "https://agents.example/"
@@ -50,7 +51,7 @@ async def locate(choices: Choices) -> AgentAddress:
 
     transport = httpx.MockTransport(lambda request: _response(choices))
     async with httpx.AsyncClient(transport=transport, trust_env=False) as http:
-        return await AgentLocator(settings, http).locate(headers)
+        return await AgentLocator(settings, http).locate(headers, untold_steps())
 
 
 def check(data: bytes) -> None:

@@ -18,6 +18,7 @@ from audiosocket_gw.runtime.loop_budget import LoopBudget
 from audiosocket_gw.tap import Tap
 from tests.harness.agent_messages import audio_message, metadata
 from tests.harness.certificates import trusting
+from tests.harness.setup_steps import untold_steps
 
 INITIATION = client_messages.initiation({})
 
@@ -150,6 +151,7 @@ async def open_(
         timeout_s=timeout_s,
         queue_timeout_s=40,
         budget=budget or LoopBudget(asyncio.get_running_loop()),
+        steps=untold_steps(),
         tap=tap,
     )
 

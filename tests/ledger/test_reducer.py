@@ -85,7 +85,16 @@ def test_a_refused_transfer_is_listed_though_it_was_never_requested() -> None:
         events.TransferDecided(CALL, 101.0, "110@out", "", TransferOutcome.REFUSED, "not allowed")
     )
     assert [transfer.outcome for transfer in record.transfers] == [TransferOutcome.REFUSED]
-    assert record.state is CallState.TALKING
+    assert record.state is CallState.CONNECTING
+
+
+def test_a_refused_transfer_decides_no_other() -> None:
+    record = record_of(
+        events.TransferRequested(CALL, 101.0, "600@queues", "sales"),
+        events.TransferDecided(CALL, 102.0, "110@out", "", TransferOutcome.REFUSED, "not allowed"),
+    )
+    assert record.state is CallState.TRANSFERRING
+    assert [transfer.outcome for transfer in record.transfers] == [None, TransferOutcome.REFUSED]
 
 
 def test_the_lists_are_bounded() -> None:

@@ -21,6 +21,7 @@ from audiosocket_gw.runtime.proxies import create_http_client_for_tools, warn_of
 from audiosocket_gw.runtime.tls_trust import create_ssl_context
 from tests.harness.agent_peer import INITIATION, AgentPeer, agent, ignore, ready, until_close
 from tests.harness.certificates import Certificates, make_certificates
+from tests.harness.setup_steps import untold_steps
 
 VARIABLES = [
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "SSLKEYLOGFILE"),
@@ -216,6 +217,7 @@ async def connect_to(url: str, context: ssl.SSLContext) -> None:
         timeout_s=30,
         queue_timeout_s=30,
         budget=LoopBudget(asyncio.get_running_loop()),
+        steps=untold_steps(),
     )
     await connection.close()
 

@@ -182,3 +182,31 @@ async def test_leaving_by_an_exception_detaches(leave: Callable[[], BaseExceptio
     with pytest.raises(type(leave())), ticker.attach(Call().tick):
         raise leave()
     assert ticker._timer is None
+
+
+async def test_late_and_skipped_ticks_are_counted() -> None:
+    ticker, call = Ticker(), Call()
+    loop = asyncio.get_running_loop()
+    with ticker.attach(call.tick) as regular:
+        await asyncio.sleep(1)
+        assert (regular.late, regular.skipped) == (0, 0)
+        loop.call_later(1.001, hold_up_the_loop, 0.03)  # up to 30 ms late: one tick or two
+        await asyncio.sleep(2)
+        held_up = regular.late
+        assert 1 <= held_up <= 2
+        assert regular.skipped == 0
+        loop.call_later(1.001, hold_up_the_loop, 0.5)
+        await asyncio.sleep(2)
+        assert regular.skipped == 20
+        assert 4 <= regular.late - held_up <= 5
+        assert len(call.at) == pytest.approx(loop.time() / PERIOD_S - regular.skipped, abs=2)
+
+
+async def test_only_what_was_late_in_its_own_time_counts() -> None:
+    ticker, loop = Ticker(), asyncio.get_running_loop()
+    with ticker.attach(Call().tick):
+        loop.call_later(0.5, hold_up_the_loop, 0.5)
+        await asyncio.sleep(2)
+        with ticker.attach(Call().tick) as regular:
+            await asyncio.sleep(1)
+            assert (regular.late, regular.skipped) == (0, 0)
