@@ -27,6 +27,7 @@ from audiosocket_gw.errors import ConfigurationError, Faults
 from audiosocket_gw.events import CallEvent, Observer
 from audiosocket_gw.flight.recorder import FlightRecorder
 from audiosocket_gw.flight.settings import FlightKeep
+from audiosocket_gw.ledger.archive import Archive
 from audiosocket_gw.ledger.ledger import Ledger
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.recording.recorder import Recorder
@@ -67,6 +68,7 @@ class Gateway:
         self._observers = (log_event, self.ledger.observe, *observers)
         self._resources = AsyncExitStack()
         self._server: AudioSocketServer
+        self.archive: Archive
         self.threads = ThreadPoolExecutor(MAX_THREADS)
         self.cut_calls = 0
 
@@ -109,6 +111,8 @@ class Gateway:
         async with AsyncExitStack() as stack:
             stack.callback(self.ledger.close)
             opened = await open_resources(settings, await stack.enter_async_context(AsyncExitStack()))
+            self.archive = opened.archive
+            self.ledger.follow(self.archive.follow)
             if settings.embedded_agent:
                 raise ConfigurationError("AGENT=simulator: the command `serve` alone has an embedded agent")
             http = await stack.enter_async_context(create_http_client(opened.ssl_context))
@@ -171,6 +175,7 @@ class Opened:
     tools: ToolRegistry
     hold_audio_file: HoldAudioFile | None
     taps: tuple[OpenTap, ...]
+    archive: Archive
 
 
 async def open_resources(settings: GatewaySettings, stack: AsyncExitStack) -> Opened:
@@ -200,8 +205,10 @@ async def open_resources(settings: GatewaySettings, stack: AsyncExitStack) -> Op
         with faults.collected():
             stack.enter_context(recorder)
             taps.append(recorder.open)
+    with faults.collected():
+        archive = stack.enter_context(Archive(settings.ledger))
     faults.raise_if_any()
-    return Opened(ssl_context, tools, hold_audio_file, tuple(taps))
+    return Opened(ssl_context, tools, hold_audio_file, tuple(taps), archive)
 
 
 async def find_faults(settings: GatewaySettings) -> list[str]:

@@ -25,7 +25,7 @@ from audiosocket_gw.flight.format import RecordKind
 from audiosocket_gw.protocol.audiosocket import Audio
 from audiosocket_gw.recording.directory import Claim, claim
 from audiosocket_gw.recording.retention import Limits, Retention
-from audiosocket_gw.recording.writer import Writer
+from audiosocket_gw.runtime.writer import Writer
 from audiosocket_gw.tap import Tap
 
 logger = logging.getLogger("audiosocket_gw.flight")

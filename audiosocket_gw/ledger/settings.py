@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 
 class CallerNumbers(StrEnum):
@@ -18,3 +19,4 @@ class LedgerSettings:
     """The settings of the ledger; each has the name of its environment variable."""
 
     caller_numbers: CallerNumbers
+    call_log: Path | None

@@ -11,7 +11,7 @@ from typing import Any
 
 from audiosocket_gw.ledger.record import CallRecord, Interruption, ToolRun, Transfer, Turn
 from audiosocket_gw.ledger.settings import CallerNumbers
-from audiosocket_gw.log.text import SENTENCE_LIMIT, fit
+from audiosocket_gw.log.text import SENTENCE_LIMIT, escape, fit
 from audiosocket_gw.redaction import MASK
 
 SHOWN_DIGITS = 3
@@ -30,7 +30,8 @@ Json = dict[str, Any]
 def shown(record: CallRecord, numbers: CallerNumbers, *, age_ms: int | None = None) -> Json:
     """Return the record with the caller as ``CALLER_NUMBERS`` wants it.
 
-    ``age_ms``: how long the call has been up (`Ledger.age_ms`), shown as the duration of a call that is up.
+    Texts are printable: what isn't is escaped. ``age_ms``: how long the call has been up (`Ledger.age_ms`),
+    shown as the duration of a call that is up.
     """
     fields = _fields(record, age_ms)
     return fields if numbers is CallerNumbers.SHOWN else masked(fields)
@@ -76,16 +77,16 @@ def _fields(record: CallRecord, age_ms: int | None) -> Json:
     return {
         "uuid": str(record.uuid),
         "started_at": iso(record.started_at),
-        "peer": record.peer,
+        "peer": escape(record.peer),
         "state": record.state.value,
         "speaker": record.speaker and record.speaker.value,
-        "pbx": record.pbx,
-        "caller_number": record.caller_number,
-        "caller_name": record.caller_name,
-        "dialled_number": record.dialled_number,
-        "channel": record.channel,
-        "agent": record.agent,
-        "conversation_id": record.conversation_id,
+        "pbx": escape(record.pbx),
+        "caller_number": escape(record.caller_number),
+        "caller_name": escape(record.caller_name),
+        "dialled_number": escape(record.dialled_number),
+        "channel": escape(record.channel),
+        "agent": escape(record.agent),
+        "conversation_id": escape(record.conversation_id),
         "setup_ms": record.setup_ms,
         "setup_steps": {step.value: ms for step, ms in record.setup_steps.items()},
         "first_audio_ms": record.first_audio_ms,
@@ -129,8 +130,8 @@ def _interruption(interruption: Interruption) -> Json:
 
 def _tool(tool: ToolRun) -> Json:
     return {
-        "name": tool.name,
-        "tool_call_id": tool.tool_call_id,
+        "name": escape(tool.name),
+        "tool_call_id": escape(tool.tool_call_id),
         "at_ms": tool.at_ms,
         "outcome": tool.outcome.value,
         "ms": tool.ms,
@@ -139,8 +140,8 @@ def _tool(tool: ToolRun) -> Json:
 
 def _transfer(transfer: Transfer) -> Json:
     return {
-        "destination": transfer.destination,
-        "name": transfer.name,
+        "destination": escape(transfer.destination),
+        "name": escape(transfer.name),
         "at_ms": transfer.at_ms,
         "outcome": transfer.outcome and transfer.outcome.value,
         "detail": fit(transfer.detail, SENTENCE_LIMIT, numbers=True),

@@ -20,7 +20,7 @@ from audiosocket_gw.recording.retention import Limits, Retention
 from audiosocket_gw.recording.stereo import LEAD_IN_S, Piece, Stereo, TimedFrame
 from audiosocket_gw.recording.transcript import Transcript, TranscriptFile
 from audiosocket_gw.recording.wav import WavFile
-from audiosocket_gw.recording.writer import Writer, WriterLimits
+from audiosocket_gw.runtime.writer import Writer, WriterLimits
 from audiosocket_gw.tap import Tap
 
 logger = logging.getLogger("audiosocket_gw.recording")

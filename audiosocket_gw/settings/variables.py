@@ -279,6 +279,10 @@ class Settings(BaseModel):
         description="Callers in call records. masked: of a number the last three digits alone are seen, "
         "and no name; shown: both are seen.",
     )
+    call_log: Path | None = Field(
+        default=None,
+        description="File that gets a line of JSON for each call that has ended; -: standard output.",
+    )
 
     log_level: Annotated[LogLevel, AnyCase] = Field(
         default=LogLevel.INFO, description="debug, info, warning or error."

@@ -28,8 +28,8 @@ from audiosocket_gw.recording import wav
 from audiosocket_gw.recording.recorder import Recorder
 from audiosocket_gw.recording.retention import Limits
 from audiosocket_gw.recording.stereo import LEAD_IN_S, Stereo
-from audiosocket_gw.recording.writer import Writer, WriterLimits
 from audiosocket_gw.runtime.ticker import Ticker
+from audiosocket_gw.runtime.writer import Writer, WriterLimits
 from audiosocket_gw.tap import Tap
 from tests.harness.virtual_time import VirtualTimeLoop
 from tests.recording.signals import FRAME, RATE, Samples, from_caller, places, read, to_caller

@@ -1,4 +1,4 @@
-"""The thread that writes to disk, so that no call waits for it."""
+"""A thread that writes to a disk, so that no call waits for it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-logger = logging.getLogger("audiosocket_gw.recording")
+logger = logging.getLogger("audiosocket_gw.runtime")
 
 Job = Callable[[], None]
 
@@ -31,10 +31,14 @@ class WriterLimits:
     chore_soon_s: float = 60.0
 
 
+def _no_chore() -> None:
+    pass
+
+
 class Writer:
     """Runs jobs in order, in one thread, while its context is open; and ``chore`` at least once an hour."""
 
-    def __init__(self, name: str, chore: Job, limits: WriterLimits | None = None) -> None:
+    def __init__(self, name: str, chore: Job = _no_chore, limits: WriterLimits | None = None) -> None:
         self._limits = limits or WriterLimits()
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._chore = chore

@@ -1,0 +1,51 @@
+"""Where the records of calls go when they have ended: ``CALL_LOG``."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Self
+
+from audiosocket_gw.errors import Faults
+from audiosocket_gw.events import CallEvent
+from audiosocket_gw.ledger.call_log import CallLog
+from audiosocket_gw.ledger.record import CallRecord
+from audiosocket_gw.ledger.settings import LedgerSettings
+
+
+class Archive:
+    """Keeps the records of ended calls as the settings want it, while its context is open."""
+
+    def __init__(self, settings: LedgerSettings) -> None:
+        self._resources = ExitStack()
+        self.call_log: CallLog | None = None
+        if settings.call_log is not None:
+            self.call_log = CallLog(settings.call_log, settings.caller_numbers)
+
+    def __enter__(self) -> Self:
+        """Raises:
+        ConfigurationError: files can't be opened; the message has a line for each.
+        """
+        faults = Faults()
+        with ExitStack() as opening:
+            if self.call_log is not None:
+                with faults.collected():
+                    opening.enter_context(self.call_log)
+            faults.raise_if_any()
+            self._resources = opening.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._resources.__exit__(kind, error, traceback)
+
+    def follow(self, event: CallEvent, record: CallRecord) -> None:
+        """Keep a call that has ended: a `Follower`."""
+        if self.call_log is not None:
+            self.call_log.follow(event, record)
+
+    def reopen(self) -> None:
+        """Open the files again that `logrotate` may have moved."""
+        if self.call_log is not None:
+            self.call_log.reopen()

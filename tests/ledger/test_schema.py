@@ -1,0 +1,88 @@
+"""``docs/call-record.schema.json`` and ``docs/call-record.md`` say what records are."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import fields
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+from audiosocket_gw.events import SetupStep, TransferOutcome
+from audiosocket_gw.ledger.record import (
+    CallRecord,
+    CallState,
+    Frames,
+    Interruption,
+    Speaker,
+    ToolOutcome,
+    ToolRun,
+    Transfer,
+    Turn,
+)
+from audiosocket_gw.ledger.reducer import MAX_LISTED
+from audiosocket_gw.ledger.settings import CallerNumbers
+from audiosocket_gw.ledger.shown import shown
+from tests.ledger.calls import WHOLE_CALL, record_of
+
+DOCS = Path(__file__).parents[2] / "docs"
+SCHEMA: dict[str, Any] = json.loads((DOCS / "call-record.schema.json").read_text())
+VALIDATOR = Draft202012Validator(SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
+MEMBERS = SCHEMA["properties"]
+
+
+def test_it_is_a_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+
+
+@pytest.mark.parametrize("count", range(1, len(WHOLE_CALL) + 1))
+@pytest.mark.parametrize("numbers", CallerNumbers)
+def test_a_record_is_valid_at_every_moment_of_a_call(count: int, numbers: CallerNumbers) -> None:
+    VALIDATOR.validate(shown(record_of(WHOLE_CALL[:count]), numbers))
+
+
+def test_it_has_every_field_and_no_other() -> None:
+    assert list(MEMBERS) == SCHEMA["required"] == [field.name for field in fields(CallRecord)] + ["is_bad"]
+
+
+@pytest.mark.parametrize(
+    ("part", "kind"),
+    [
+        (MEMBERS["turns"]["items"], Turn),
+        (MEMBERS["interruptions"]["items"], Interruption),
+        (MEMBERS["tools"]["items"], ToolRun),
+        (MEMBERS["transfers"]["items"], Transfer),
+        (MEMBERS["frames"], Frames),
+    ],
+)
+def test_its_parts_have_every_field_and_no_other(part: dict[str, Any], kind: Any) -> None:
+    assert list(part["properties"]) == part["required"] == [field.name for field in fields(kind)]
+
+
+def values(kind: Iterable[Enum]) -> list[str]:
+    return [member.value for member in kind]
+
+
+def test_its_values_are_all_there_are() -> None:
+    assert MEMBERS["state"]["enum"] == values(CallState)
+    assert MEMBERS["speaker"]["enum"] == [*values(Speaker), None]
+    assert list(MEMBERS["setup_steps"]["properties"]) == values(SetupStep)
+    assert MEMBERS["tools"]["items"]["properties"]["outcome"]["enum"] == values(ToolOutcome)
+    assert MEMBERS["transfers"]["items"]["properties"]["outcome"]["enum"] == [*values(TransferOutcome), None]
+    lists = [MEMBERS[name] for name in ("turns", "interruptions", "tools", "transfers")]
+    assert {part["maxItems"] for part in lists} == {MAX_LISTED}
+
+
+def test_the_page_explains_every_member() -> None:
+    rows = re.findall(r"^\| ((?:`\w+`(?:, )?)+) \|", (DOCS / "call-record.md").read_text(), re.MULTILINE)
+    assert [name for row in rows for name in re.findall(r"\w+", row)] == list(MEMBERS)
+
+
+def test_the_example_of_the_page_is_a_record() -> None:
+    example = (DOCS / "call-record.md").read_text().partition("```json\n")[2].partition("```")[0]
+    VALIDATOR.validate(json.loads(example))
