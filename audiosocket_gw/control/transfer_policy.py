@@ -15,8 +15,9 @@ from audiosocket_gw.errors import ToolError
 
 DESTINATION = re.compile(rf"({EXTENSION})@({CONTEXT})")
 
-INTERNAL_EXTENSION = re.compile(r"(?!(?:000|110|112|113|115|118|119|911|999)$)[0-9]{1,5}")
-"""The PBX's own extensions of one to five digits, without the short emergency numbers."""
+INTERNAL_EXTENSION = re.compile(r"(?!(?:1[578]|0?000|[09]{0,2}(?:11[0-9]|911|999))$)[0-9]{1,5}")
+"""The PBX's own extensions of one to five digits, without the short emergency numbers, also not after the
+``0`` or ``9`` of an outside line. Those that are usual extensions elsewhere (100, 144) are not excluded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,21 @@ def test_named_destination_by_name_and_by_extension(asked: str) -> None:
     assert NAMED.resolve(asked, "queues", "") == Destination("600", "queues", name="Sales")
 
 
+@pytest.mark.parametrize(
+    "extension",
+    ["112", "911", "999", "000", "111", "15", "0112", "00112", "9911", "9112", "9999", "0000", "90112"],
+)
+def test_without_settings_no_emergency_number_resolves(extension: str) -> None:
+    assert not DEFAULT.allows(extension)
+
+
+@pytest.mark.parametrize(
+    "extension", ["1", "10", "100", "144", "600", "1112", "9000", "915", "11200", "60911"]
+)
+def test_without_settings_other_short_numbers_resolve(extension: str) -> None:
+    assert DEFAULT.allows(extension)
+
+
 def test_named_destination_with_capitals_in_its_extension() -> None:
     policy = TransferPolicy({"desk": Destination("Desk-A", "queues")}, None, ("queues",))
     assert policy.allows("Desk-A")
