@@ -54,6 +54,7 @@ PURE = [
     "errors",
     "redaction",
     "log.limit",
+    "log.template",
     "log.text",
     "protocol",
     "audio",

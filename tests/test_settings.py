@@ -369,7 +369,7 @@ def test_every_setting_reaches_a_room() -> None:
     rooms = GatewaySettings.of(Settings())
     received = {name for room in fields(rooms) for name in room_fields(getattr(rooms, room.name), room.name)}
     by_transfer_policy = {"transfer_destinations", "transfer_extensions", "transfer_contexts"}
-    not_of_the_gateway = {"agent", "log_level", "originate_channels"}
+    not_of_the_gateway = {"agent", "log_format", "log_level", "originate_channels"}
     assert received - {"embedded_agent", "transfer_policy"} == (
         set(Settings.model_fields) - by_transfer_policy - not_of_the_gateway
     )

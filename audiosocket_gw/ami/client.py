@@ -20,6 +20,7 @@ from audiosocket_gw.ami.listing import SharedListing
 from audiosocket_gw.ami.registry import ChannelRegistry, Headers
 from audiosocket_gw.ami.releases import Release, limitations
 from audiosocket_gw.errors import ConfigurationError, ControlError, LocalProtocolError, reason_of
+from audiosocket_gw.log.limit import at_most
 
 logger = logging.getLogger("audiosocket_gw.ami")
 
@@ -275,6 +276,7 @@ class AmiClient:
             "%s: connected to Asterisk's manager interface; events are limited by %s",
             self.address,
             self._filtered_by,
+            extra=at_most(1, str(self.address)),
         )
         self._said = {topic for topic in self._said if not topic.startswith(_TROUBLE)}
         self._retry_s = self.timing.first_retry_s
@@ -310,7 +312,8 @@ class AmiClient:
 
     def _say_once(self, level: int, topic: str, message: str, *arguments: object) -> None:
         """Log a lasting condition only the first time."""
-        logger.log(logging.DEBUG if topic in self._said else level, message, *arguments)
+        about = at_most(1, str(self.address))
+        logger.log(logging.DEBUG if topic in self._said else level, message, *arguments, extra=about)
         self._said.add(topic)
 
 

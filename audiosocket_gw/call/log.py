@@ -19,9 +19,13 @@ from audiosocket_gw.call.outputs import (
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.messages import ServerMessage
 from audiosocket_gw.end_reasons import NORMAL_ENDS
+from audiosocket_gw.log.limit import ONCE, at_most
 from audiosocket_gw.log.text import Sentence
 
 logger = logging.getLogger("audiosocket_gw.call")
+
+FEW = at_most(5)
+"""The ``extra`` of lines whose values differ."""
 
 
 def log_event(event: events.CallEvent) -> None:
@@ -49,11 +53,11 @@ def log_event(event: events.CallEvent) -> None:
                 event.conversation_id,
             )
         case events.Interrupted():
-            logger.info("call %s: interrupted, %d ms discarded", event.uuid, event.discarded_ms)
+            logger.info("call %s: interrupted, %d ms discarded", event.uuid, event.discarded_ms, extra=FEW)
         case events.ToolCalled():
             logger.info("call %s: agent calls tool %.64s", event.uuid, event.name)
         case events.DigitPressed():
-            logger.info("call %s: key pressed", event.uuid)
+            logger.info("call %s: key pressed", event.uuid, extra=ONCE)
         case events.AgentSilent():
             logger.warning(
                 "call %s: the agent has said nothing for %.1f s, the caller waits (SILENT_AGENT_SECONDS)",
@@ -87,14 +91,15 @@ def log_notice(uuid: UUID, notice: Notice | ServerMessage) -> None:
                 uuid,
                 first,
                 stale_below,
+                extra=ONCE,
             )
         case StaleAudioDropped(event_id):
             logger.debug("call %s: audio of event %s dropped", uuid, event_id)
         case messages.GuardrailTriggered():
-            logger.warning("call %s: a guardrail of the agent was triggered", uuid)
+            logger.warning("call %s: a guardrail of the agent was triggered", uuid, extra=ONCE)
         case messages.QueueStatus(status):
-            logger.warning("call %s: ElevenLabs queues the call: %.32r", uuid, status)
+            logger.warning("call %s: ElevenLabs queues the call: %.32r", uuid, status, extra=ONCE)
         case messages.ServerError():
-            logger.warning("call %s: the agent reports: %.200r", uuid, notice.message)
+            logger.warning("call %s: the agent reports: %.200r", uuid, notice.message, extra=FEW)
         case _:
             logger.debug("call %s: agent message %r ignored", uuid, notice)

@@ -10,6 +10,7 @@ from typing import Any
 from audiosocket_gw.call.setup_queue import STEP_S, SetupQueue, Ticket
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import CallRejected
+from audiosocket_gw.log.current_call import outside_calls
 from audiosocket_gw.runtime.load import Load
 
 
@@ -20,6 +21,7 @@ class Setups:
         self._queue = SetupQueue(load, may_reject=may_reject)
         self._turns: dict[Ticket, asyncio.Future[str | None]] = {}
         self._timer: asyncio.TimerHandle | None = None
+        self._context = outside_calls()
 
     @asynccontextmanager
     async def turn(self, host: str, ended: asyncio.Future[Any]) -> AsyncIterator[None]:
@@ -35,7 +37,7 @@ class Setups:
         ticket = self._queue.join(host, loop.time(), ended.done)
         turn = self._turns[ticket] = loop.create_future()
         if self._timer is None:
-            self._timer = loop.call_later(STEP_S, self._advance)
+            self._timer = loop.call_later(STEP_S, self._advance, context=self._context)
         try:
             rejection = await turn
             if rejection is not None:
@@ -52,7 +54,7 @@ class Setups:
             self._answer(ticket, None)
         for ticket, cause in rejected.items():
             self._answer(ticket, cause)
-        self._timer = loop.call_later(STEP_S, self._advance) if self._queue else None
+        self._timer = loop.call_later(STEP_S, self._advance, context=self._context) if self._queue else None
 
     def _answer(self, ticket: Ticket, rejection: str | None) -> None:
         turn = self._turns[ticket]

@@ -14,7 +14,7 @@ from typing import Any
 from audiosocket_gw.errors import ConfigurationError, GatewayError
 from audiosocket_gw.gateway import Gateway, find_faults
 from audiosocket_gw.log.printed import print_to_log
-from audiosocket_gw.log.setup import set_level
+from audiosocket_gw.log.setup import set_format, set_level
 from audiosocket_gw.runtime.event_loop import GatewayEventLoop
 from audiosocket_gw.runtime.shutdown import end_with_nothing_left, stop_signals
 from audiosocket_gw.settings import GatewaySettings, read_settings
@@ -37,6 +37,7 @@ def run_serve(**overrides: Any) -> int:
     if faults:
         raise ConfigurationError("\n".join([*faults, *_others(faults, asyncio.run(find_faults(rooms)))]))
     set_level(settings.log_level.upper())
+    set_format(settings.log_format)
     try:
         with print_to_log(), asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
             return runner.run(serve(rooms))

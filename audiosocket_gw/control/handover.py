@@ -30,6 +30,7 @@ from audiosocket_gw.elevenlabs import client_messages
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import ControlError, ToolError
 from audiosocket_gw.events import TransferDecided, TransferOutcome, TransferRequested
+from audiosocket_gw.log.current_call import enter_call
 
 logger = logging.getLogger("audiosocket_gw.control")
 audit = logging.getLogger("audiosocket_gw.audit")
@@ -133,6 +134,7 @@ class Handover:
 
     async def act_on_key(self, action: KeyAction) -> None:
         """Act on the caller's key: silence the agent, and replace a hand-over that waits for last words."""
+        enter_call(self._call.uuid)
         self._call.silence_agent()
         if self._state is State.LAST_WORDS and self._task is not None:
             self._task.cancel()
@@ -182,6 +184,7 @@ class Handover:
             self._task = None
 
     async def _put_through(self, destination: Destination, last_words: LastWords) -> None:
+        enter_call(self._call.uuid)
         outcome, detail = TransferOutcome.GIVEN_UP, "the call ended, or the caller pressed a key"
         try:
             if await last_words:
@@ -217,6 +220,7 @@ class Handover:
         return TransferOutcome.DONE, ""
 
     async def _hang_up(self, last_words: LastWords) -> None:
+        enter_call(self._call.uuid)
         self._call.refuse_new_replies()
         if not await last_words:
             self._abort("hang-up", "The caller interrupted, so the call continues.")

@@ -13,6 +13,7 @@ from audiosocket_gw.control.controlled_call import ControlledCall
 from audiosocket_gw.control.handover import Handover
 from audiosocket_gw.control.mcp_approval import McpApproval
 from audiosocket_gw.elevenlabs import client_messages, messages
+from audiosocket_gw.log.current_call import enter_call
 from audiosocket_gw.tools import ToolRegistry
 from audiosocket_gw.tools.builtin import CallActions, CallToolContext
 
@@ -82,6 +83,7 @@ class ToolCalls:
         self._closed = True
 
     async def _run(self, message: messages.ClientToolCall) -> None:
+        enter_call(self._call.uuid)  # a message may be handled on another call's behalf
         context = CallToolContext(
             uuid=self._call.uuid, http=self._http, caller=self.caller, call=self._actions
         )

@@ -107,7 +107,12 @@ class FlightFile:
             else:
                 path.unlink()
         except OSError as error:
-            logger.warning("%s: %s", path, error.strerror)
+            logger.warning(
+                "call %s: its flight recording can't be renamed or removed: %s: %s",
+                self._started.uuid,
+                path,
+                error.strerror,
+            )
 
     def _open(self) -> IO[bytes]:
         path = self._directory / f"{self.name}{UNFINISHED}"

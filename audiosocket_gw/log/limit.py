@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
+from audiosocket_gw.log.template import CALL_PREFIX, fill
+
 WINDOW_S = 10.0
 
 BURST = 50
-"""Lines per topic and window."""
+"""Lines per topic and window, unless the line says otherwise (`at_most`); and of all subjects together."""
 
 CALLS_BURST = 2_000
 """Lines per template and window, of all calls together. Each call has its own topics, so that no call hides
@@ -25,18 +27,27 @@ class Topic(NamedTuple):
     level: int
     template: str
     """The line without its values; empty for other libraries, whose lines may already contain values."""
-    call: UUID | None = None
-    """The call that the line is about, which is its first value."""
+    about: UUID | str | None = None
+    """The call that the line is about, or what else distinguishes it, such as a host."""
 
     def __str__(self) -> str:
-        """Return the template, with the call and without other values."""
+        """Return the template without its values, except what it is about, if that is its first value."""
         if not self.template:
             return self.logger
-        call = iter((str(self.call),) if self.call else ())
-        return _PLACEHOLDER.sub(lambda found: "%" if found[0] == "%%" else next(call, "..."), self.template)
+        template = self.template
+        if isinstance(self.about, UUID):
+            return fill(template.removeprefix(CALL_PREFIX), lambda: "...")
+        first = iter((self.about,) if self.about else ())
+        return fill(template, lambda: next(first, "..."))
 
 
-_PLACEHOLDER = re.compile(r"%(?:%|(?:\(\w+\))?[-#0 +.\d*]*[a-zA-Z])")
+def at_most(lines: int, about: str = "") -> Mapping[str, object]:
+    """Return the ``extra`` of a line that may repeat: so many in a window, of those ``about`` the same."""
+    return {"burst": lines, "about": about or None}
+
+
+ONCE = at_most(1)
+"""The ``extra`` of a line that is logged once in a window; of a call's lines, once for each call."""
 
 
 @dataclass(slots=True)
@@ -52,14 +63,17 @@ class RateLimit:
     def __init__(self) -> None:
         self._windows: dict[Topic, _Window] = {}  # ordered by their ends, since all have the same length
 
-    def accepts(self, topic: Topic, now: float) -> bool:
+    def accepts(self, topic: Topic, now: float, burst: int = BURST) -> bool:
         """Return whether another line of ``topic`` may be logged; if not, count it.
 
         Call `ended` first: it closes the windows that are over.
         """
-        if not self._has_room(topic, now, BURST):
+        if not self._has_room(topic, now, burst):
             return False
-        return topic.call is None or self._has_room(topic._replace(call=None), now, CALLS_BURST)
+        if topic.about is None:
+            return True
+        together = CALLS_BURST if isinstance(topic.about, UUID) else BURST
+        return self._has_room(topic._replace(about=None), now, together)
 
     def ended(self, now: float) -> list[tuple[Topic, int]]:
         """Return the topics whose window is over with the number of lines withheld, if any."""

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from audiosocket_gw.log.formatter import PACKAGE
+from audiosocket_gw.log.formatter import PACKAGE, LogFormat
 from audiosocket_gw.log.handler import LogHandler
 
 STDERR = 2
@@ -36,6 +36,19 @@ def log_to_stderr() -> Iterator[None]:
 def set_level(level: str) -> None:
     """Set the level of this package; others log warnings and errors."""
     logging.getLogger(PACKAGE).setLevel(level)
+
+
+def set_format(log_format: LogFormat) -> None:
+    """Set the format of further lines."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, LogHandler):
+            handler.log_format = log_format
+
+
+def current_format() -> LogFormat:
+    """Return the format that is set, for another process."""
+    handlers = (each for each in logging.getLogger().handlers if isinstance(each, LogHandler))
+    return next((handler.log_format for handler in handlers), LogFormat.TEXT)
 
 
 def open_standard_descriptors() -> None:

@@ -6,10 +6,7 @@ import os
 import queue
 import select
 import threading
-import time
 from collections.abc import Callable
-
-from audiosocket_gw.log.formatter import stamped
 
 MAX_WAITING = 2**20
 """Characters that may wait to be written, about 8,000 lines; further lines are dropped and counted."""
@@ -31,9 +28,20 @@ class LineWriter:
     lines again.
     """
 
-    def __init__(self, descriptor: int, on_idle: Callable[[], None], *, drain_s: float = DRAIN_S) -> None:
-        """``on_idle`` runs in the thread once a second and after each batch; ``drain_s`` limits `close`."""
+    def __init__(
+        self,
+        descriptor: int,
+        on_idle: Callable[[], None],
+        dropped: Callable[[int, str], str],
+        *,
+        drain_s: float = DRAIN_S,
+    ) -> None:
+        """``on_idle`` runs in the thread once a second and after each batch; ``drain_s`` limits `close`.
+
+        ``dropped`` returns the line that says how many lines were dropped, and why.
+        """
         self._descriptor = descriptor
+        self._format_dropped = dropped
         self._drain_s = drain_s
         self._on_idle = on_idle
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -73,7 +81,7 @@ class LineWriter:
 
     def _say_dropped(self) -> None:
         dropped, self._dropped, self._dropping = self._dropped, 0, False
-        self._enqueue(_dropped(dropped, "the reader of standard error is too slow"))
+        self._enqueue(self._format_dropped(dropped, "the reader of standard error is too slow"))
 
     def _write_at_once(self) -> None:
         """After a fork: the child doesn't have the thread."""
@@ -119,7 +127,7 @@ class LineWriter:
         if not lines:
             return
         if self._refused:
-            lines = [_dropped(self._refused, f"standard error failed: {self._refusal}"), *lines]
+            lines = [self._format_dropped(self._refused, f"standard error failed: {self._refusal}"), *lines]
         try:
             self._write_whole("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
         except OSError as error:  # no reader, no terminal, no space: it may work again at the next line
@@ -141,7 +149,3 @@ def _wait_until_writable(descriptor: int) -> None:
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
     poll.poll()
-
-
-def _dropped(lines: int, why: str) -> str:
-    return stamped(time.time(), "WARNING", f"{lines:,} log lines were dropped: {why}")

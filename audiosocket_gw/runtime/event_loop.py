@@ -16,6 +16,7 @@ import logging
 import selectors
 import time
 from collections.abc import Callable
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
@@ -131,9 +132,12 @@ class GatewayEventLoop(asyncio.SelectorEventLoop):
         return await self._lookups.ask((current_bulkhead(), host, port, family, type, proto, flags), lookup)
 
     def run_in_executor(self, executor: Any, func: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        if executor is None and (bulkhead := current_bulkhead()) is not None:
-            executor = bulkhead.threads
-        return super().run_in_executor(executor, func, *args)
+        bulkhead = current_bulkhead()
+        if bulkhead is None:
+            return super().run_in_executor(executor, func, *args)
+        # In its context, as with `asyncio.to_thread`: what it logs and prints names its call.
+        inside = partial(copy_context().run, func, *args)
+        return super().run_in_executor(bulkhead.threads if executor is None else executor, inside)
 
     def create_task(self, coro: Any, **options: Any) -> asyncio.Task[Any]:
         bulkhead = current_bulkhead()

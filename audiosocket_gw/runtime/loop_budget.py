@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
+from audiosocket_gw.log.current_call import outside_calls
 from audiosocket_gw.runtime.event_loop import iteration_of
 
 BUDGET_S = 0.002
@@ -36,6 +37,7 @@ class LoopBudget:
         self._ends_at = 0.0
         self._waiting: deque[Work] = deque()
         self._is_scheduled = False
+        self._context = outside_calls()
 
     def has_time(self) -> bool:
         """Return whether another step fits into this iteration."""
@@ -54,7 +56,7 @@ class LoopBudget:
     def _schedule(self) -> None:
         if self._waiting and not self._is_scheduled:
             self._is_scheduled = True
-            self._loop.call_later(REST_S, self._take_turns)
+            self._loop.call_later(REST_S, self._take_turns, context=self._context)
 
     def _take_turns(self) -> None:
         """Let those that wait work until the time is over: each once, and at least one."""

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from audiosocket_gw.audio import FRAME_MS
+from audiosocket_gw.log.current_call import outside_calls
+from audiosocket_gw.log.limit import ONCE
 from audiosocket_gw.runtime.load import Load
 
 logger = logging.getLogger("audiosocket_gw.runtime")
@@ -73,6 +75,7 @@ class Ticker:
         self._next_slot = 0
         self._deadline = 0.0
         self._timer: asyncio.Handle | None = None
+        self._context = outside_calls()
 
     @contextmanager
     def attach(self, tick: Tick) -> Iterator[Regularity]:
@@ -88,7 +91,7 @@ class Ticker:
         if self._timer is None:
             loop = asyncio.get_running_loop()
             self._deadline = loop.time()
-            self._timer = loop.call_soon(self._fire)
+            self._timer = loop.call_soon(self._fire, context=self._context)
         try:
             yield Regularity(self, place)
         finally:
@@ -113,6 +116,7 @@ class Ticker:
                 "the process was blocked for %.0f ms: all callers heard silence for %.0f ms of it",
                 late_s * 1000,
                 lost_s * 1000,
+                extra=ONCE,
             )
         # A late timer also runs the slots that are due by now: the next loop iteration may take as long.
         due = 1 + int((now - self._deadline) / SLOT_S)
@@ -120,7 +124,7 @@ class Ticker:
             self._count_late(now, due)
         # Schedule the next one first: the clock continues whatever happens in a tick.
         self._deadline += due * SLOT_S
-        self._timer = loop.call_at(self._deadline, self._fire)
+        self._timer = loop.call_at(self._deadline, self._fire, context=self._context)
         for _ in range(due):
             slot = self._slots[self._next_slot]
             self._next_slot = (self._next_slot + 1) % SLOTS

@@ -15,6 +15,7 @@ from audiosocket_gw.call.call import Call
 from audiosocket_gw.call.caller_leg import CallerLeg
 from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.end_reasons import EndReason
+from audiosocket_gw.log.current_call import enter_call
 from audiosocket_gw.server.admission import LIST_IT, Admission
 
 logger = logging.getLogger("audiosocket_gw.server")
@@ -96,7 +97,7 @@ class Calls:
         if self._admission.signed_uuids is not None:
             self._admission.signed_uuids.use(uuid)
         call = Call(uuid, leg, self._context)
-        task = asyncio.get_running_loop().create_task(call.run(), name=f"call {uuid}")
+        task = asyncio.get_running_loop().create_task(_run(call), name=f"call {uuid}")
         self._callers[uuid] = caller_gone
         self._calls[task] = call
         task.add_done_callback(self._calls.pop)
@@ -161,3 +162,8 @@ class Calls:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.wait()
+
+
+async def _run(call: Call) -> None:
+    enter_call(call.uuid)
+    await call.run()

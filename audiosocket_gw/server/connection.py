@@ -16,6 +16,7 @@ from uuid import UUID
 from audiosocket_gw.causes import Cause, ConnectionBroken, ConnectionClosed, ErrorFrame, HangupFrame, TimedOut
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import reason_of
+from audiosocket_gw.log.limit import at_most
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.protocol.audiosocket import (
     HANGUP_FRAME,
@@ -204,6 +205,7 @@ class AudioSocketConnection(FrameReader):
             kind,
             len(payload),
             payload[:16].hex(" ") or "none",
+            extra=self._about_call,
         )
 
     # The call
@@ -231,7 +233,9 @@ class AudioSocketConnection(FrameReader):
             self._call = self._calls.start(uuid, self, self.gone, self._guest)
             if self._call is None:
                 logger.warning(
-                    "%s: call rejected: UUID %s is in use; give each call its own", self.peer, uuid
+                    "%s: call rejected: its UUID is in use; give each call its own",
+                    self.peer,
+                    extra=self._about_call,
                 )
                 self.hang_up()
             else:
@@ -252,8 +256,19 @@ class AudioSocketConnection(FrameReader):
         """Hang up, so that the caller continues in the dialplan."""
         if not self._closing:
             progress = self._calls.callers
-            logger.warning("%s: call rejected, %s; %d calls in progress", self.peer, rejection, progress)
+            logger.warning(
+                "%s: call rejected, %s; %d calls in progress",
+                self.peer,
+                rejection,
+                progress,
+                extra=self._about_call,
+            )
             self.hang_up()
+
+    @property
+    def _about_call(self) -> dict[str, object]:
+        """The ``extra`` of a log line: the call's UUID, if it is known."""
+        return {"call": self._uuid}
 
     # The end
 
@@ -274,7 +289,13 @@ class AudioSocketConnection(FrameReader):
             # A peer that connects and sends nothing is a health check, thousands of times a day.
             quiet = reason is EndReason.CALLER_HANGUP and not self.mid_frame
             level = logging.DEBUG if quiet else logging.WARNING
-            logger.log(level, "%s: closed before a call began: %s", self.peer, Sentence(str(cause)))
+            logger.log(
+                level,
+                "%s: closed before a call began: %s",
+                self.peer,
+                Sentence(str(cause)),
+                extra=at_most(1, self.host),
+            )
         if not self._transport.is_closing():
             end_with_fin(self._transport.get_extra_info("socket"))
         self._transport.close()

@@ -8,6 +8,7 @@ import os
 from weakref import WeakSet
 
 from audiosocket_gw.call.context import CallContext
+from audiosocket_gw.log.limit import at_most
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.runtime.loop_budget import LoopBudget
 from audiosocket_gw.server.acceptor import Acceptor
@@ -55,7 +56,9 @@ class AudioSocketServer:
         is_open = len(self._connections) + self._acceptor.opening
         rejection = self._admission.reject_connection(host, is_open, asyncio.get_running_loop().time())
         if rejection is not None:
-            logger.warning("%s:%d: connection rejected: %s", host, port, Sentence(rejection))
+            logger.warning(
+                "%s:%d: connection rejected: %s", host, port, Sentence(rejection), extra=at_most(1, host)
+            )
         return rejection is None
 
     def _create_connection(self, host: str, port: int) -> AudioSocketConnection:

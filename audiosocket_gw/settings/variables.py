@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, FilePath, SecretStr, field_validator
+from pydantic import Field, FilePath, SecretStr
 from pydantic_settings import NoDecode
 
-from audiosocket_gw.ami.settings import parse_place
 from audiosocket_gw.audio.hold_audio import HoldAudioMode
 from audiosocket_gw.call.caller_data import parse_call_variables
 from audiosocket_gw.call.settings import BargeInMode
@@ -22,9 +20,10 @@ from audiosocket_gw.control.mcp_approval import McpApproval
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
 from audiosocket_gw.flight.settings import FlightKeep
 from audiosocket_gw.ledger.settings import CallerNumbers
+from audiosocket_gw.log.formatter import LogFormat
 from audiosocket_gw.server.settings import IpNetwork, parse_networks
+from audiosocket_gw.settings.rules import Rules
 from audiosocket_gw.settings.types import (
-    QUOTES,
     AgentKind,
     AnyCase,
     LogLevel,
@@ -36,13 +35,11 @@ from audiosocket_gw.tools import MAX_TIMEOUT_S
 from audiosocket_gw.tools.settings import ToolsIsolation
 
 
-class Settings(BaseModel):
+class Settings(Rules):
     """All settings. A field's environment variable has the same name in upper case.
 
     `load_settings` reads the environment. ``Settings(port=0)`` doesn't: the others have their defaults.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", str_strip_whitespace=True, allow_inf_nan=False)
 
     host: str = Field(default="127.0.0.1", description="Address to listen on for Asterisk; 0.0.0.0 for all.")
     port: int = Field(default=5001, ge=0, le=65_535, description="TCP port to listen on; 0 picks a free one.")
@@ -287,60 +284,9 @@ class Settings(BaseModel):
     log_level: Annotated[LogLevel, AnyCase] = Field(
         default=LogLevel.INFO, description="debug, info, warning or error."
     )
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _without_quotes(cls, value: Any) -> Any:
-        # An id or a password in quotes is accepted here, and rejected by every server that receives it.
-        if isinstance(value, str) and len(value) > 1 and value[0] + value[-1] in QUOTES:
-            raise ValueError(
-                "the value includes quotes: a shell and .env remove quotes, "
-                "`docker run --env-file` doesn't. Remove them"
-            )
-        return value
-
-    @field_validator("transfer_contexts")
-    @classmethod
-    def _contexts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for context in value:
-            Destination.parse(f"600@{context}")
-        return value
-
-    @field_validator("ami_host", "ami_hosts")
-    @classmethod
-    def _places(cls, value: Any) -> Any:
-        for place in (value,) if isinstance(value, str) else value or ():
-            parse_place(place)
-        return value
-
-    @field_validator("elevenlabs_api_key")
-    @classmethod
-    def _header_value(cls, value: SecretStr | None) -> SecretStr | None:
-        # Anything else would be rejected as a header by an error that shows it.
-        if value is not None and not re.fullmatch(r"[!-~]+", value.get_secret_value()):
-            raise ValueError("a key is printable ASCII without blanks")
-        return value
-
-    @field_validator("uuid_secret")
-    @classmethod
-    def _hmac_key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not re.fullmatch(r"[!-~]{32,64}", value.get_secret_value()):
-            raise ValueError("a secret is 32 to 64 printable ASCII characters without blanks")
-        return value
-
-    @field_validator("elevenlabs_agent_url", "elevenlabs_base_url")
-    @classmethod
-    def _host_and_port(cls, value: str | None) -> str | None:
-        if value is not None:
-            url = urlsplit(value)
-            if not url.hostname or url.port == 0:
-                raise ValueError("the URL must name a host, and no port 0")
-        return value
-
-    @field_validator("elevenlabs_base_url")
-    @classmethod
-    def _no_trailing_slash(cls, value: str) -> str:
-        return value.rstrip("/")
+    log_format: Annotated[LogFormat, AnyCase] = Field(
+        default=LogFormat.TEXT, description="text, or json: one JSON object a line."
+    )
 
     @property
     def transfer_policy(self) -> TransferPolicy:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePath
 
+from audiosocket_gw.log.limit import at_most
 from audiosocket_gw.log.text import Sentence
 
 logger = logging.getLogger("audiosocket_gw.tools")
@@ -80,6 +81,7 @@ class BlockingWatch:
                         step[0],
                         Sentence(places),
                         _REMEDY,
+                        extra=at_most(1, step[0]),
                     )
 
     def _is_needed(self) -> bool:
@@ -107,4 +109,5 @@ def _report_if_slow(name: str, took_s: float) -> None:
             name,
             took_s * 1000,
             _REMEDY,
+            extra=at_most(1, name),
         )

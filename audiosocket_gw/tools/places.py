@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from uuid import UUID
 
 from audiosocket_gw.errors import ToolError
+from audiosocket_gw.log.limit import ONCE
 from audiosocket_gw.log.text import Sentence
 
 logger = logging.getLogger("audiosocket_gw.tools")
@@ -44,5 +45,5 @@ class Places:
 
 def busy(name: str, call: UUID, why: str) -> ToolError:
     """Log why a tool isn't started; return the error for the agent."""
-    logger.warning("call %s: tool %s was not started: %s", call, name, Sentence(why))
+    logger.warning("call %s: tool %s was not started: %s", call, name, Sentence(why), extra=ONCE)
     return ToolError(f"{name} is busy. {UNSURE}")

@@ -23,8 +23,10 @@ from uuid import UUID
 import httpx
 
 from audiosocket_gw.errors import ConfigurationError, ToolError
+from audiosocket_gw.log.current_call import enter_call
+from audiosocket_gw.log.formatter import LogFormat
 from audiosocket_gw.log.printed import print_to_log
-from audiosocket_gw.log.setup import log_to_stderr, set_level
+from audiosocket_gw.log.setup import log_to_stderr, set_format, set_level
 from audiosocket_gw.runtime.event_loop import GatewayEventLoop
 from audiosocket_gw.runtime.proxies import create_http_client_for_tools
 from audiosocket_gw.runtime.tls_trust import create_ssl_context
@@ -51,6 +53,7 @@ class Work:
     max_running: int
     ca_file: str | None
     log_level: str
+    log_format: str
     gateway: int
     """The process that started it."""
 
@@ -70,6 +73,7 @@ def main() -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # for the gateway
     with log_to_stderr(), print_to_log(), asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
         set_level(work.log_level)
+        set_format(LogFormat(work.log_format))
         connection = socket.socket(fileno=descriptor)
         connection.set_inheritable(False)
         runner.run(_serve(connection, work))
@@ -132,8 +136,10 @@ class _Runs:
                     self._acted(number, text, is_error)
 
     async def _run(self, number: int, order: dict[str, Any]) -> None:
+        uuid = UUID(order["uuid"])
+        enter_call(uuid)
         context = CallToolContext(
-            uuid=UUID(order["uuid"]),
+            uuid=uuid,
             http=self._http,
             caller=order["caller"],
             call=CallActions(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from audiosocket_gw.errors import ConfigurationError, ToolError
+from audiosocket_gw.log.setup import current_format
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.tools.builtin import load_tools
 from audiosocket_gw.tools.places import Places, busy
@@ -54,6 +55,7 @@ async def opened_tools(settings: ToolSettings, ca_file: Path | None) -> AsyncIte
         max_running=settings.tool_max_running,
         ca_file=str(ca_file) if ca_file else None,
         log_level=logging.getLevelName(logger.getEffectiveLevel()),
+        log_format=current_format(),
         gateway=os.getpid(),
     )
     async with WorkerPool(work, settings.tools_workers).opened(registry):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -12,8 +15,10 @@ import pytest
 
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import ControlError
-from audiosocket_gw.log.formatter import MAX_CHAIN, MAX_FRAMES, LineFormatter
+from audiosocket_gw.log.current_call import _call, enter_call, outside_calls
+from audiosocket_gw.log.formatter import LineFormatter, LogFormat
 from audiosocket_gw.log.text import Sentence
+from audiosocket_gw.log.traceback_lines import MAX_CHAIN, MAX_FRAMES
 
 CALL = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
 HOSTILE = "x\n2026-01-01T00:00:00.000Z INFO forged\x1b[2J\u202e"
@@ -183,3 +188,111 @@ def test_an_error_of_a_tool_looks_as_python_shows_it() -> None:
     )
     assert where.startswith(f'  File "{__file__}", line ')
     assert code == '    _ = int("x")'
+
+
+# As JSON
+
+
+def as_json(message: object, *values: object, error: BaseException | None = None, **more: Any) -> Any:
+    record = logging.LogRecord(
+        more.pop("logger", "audiosocket_gw.call"), logging.WARNING, __file__, 1, message, values, None
+    )
+    record.created = 1_795_621_545.0625
+    vars(record).update(more)
+    if error is not None:
+        record.exc_info = (type(error), error, error.__traceback__)
+    text = LineFormatter(LogFormat.JSON).format(record)
+    assert text.isprintable()
+    shown = json.loads(text)
+    assert (shown.pop("time"), shown.pop("level")) == ("2026-11-25T15:45:45.062Z", "WARNING")
+    return shown
+
+
+def test_a_line_of_a_call_is_an_object_with_the_values_that_it_names() -> None:
+    ended = "call %s: ended, reason=%s duration_s=%.1f heard_s=%.1f turn_p50_ms=%s tools=%d: %s"
+    why = Sentence("Asterisk closed the connection")
+    assert as_json(ended, CALL, EndReason.CALLER_HANGUP, 77.123, 41.6, None, 3, why) == {
+        "logger": "audiosocket_gw.call",
+        "call": str(CALL),
+        "message": "ended, reason=caller-hangup duration_s=77.1 heard_s=41.6 turn_p50_ms=None tools=3: "
+        "Asterisk closed the connection",
+        "reason": "caller-hangup",
+        "duration_s": 77.1,
+        "heard_s": 41.6,
+        "turn_p50_ms": None,
+        "tools": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("template", "value", "shown"),
+    [
+        ("x=%s", HOSTILE, ESCAPED),
+        ("x=%s", "y" * 300, "y" * 200 + "... (300 characters)"),
+        ("x=%s", "01711234567", "###########"),
+        ("x=%.3s", "token=abcdef", "tok"),
+        ("x=%r", "queue", "'queue'"),
+        ("x=%d", 7.9, 7),
+        ("x=%.2f", 0.126, 0.13),
+        ("x=%.0f%%", 12.6, 13.0),
+        ("x=%g", float("inf"), "inf"),
+        ("x=%.1f", float("nan"), "nan"),
+        ("x=%s", True, True),
+        ("x=%08d", 7, 7),
+        ("x=%x", 255, 255),
+        ("x=%s", np.int64(7), "7"),
+        ("x=%s", CALL, str(CALL)),
+    ],
+)
+def test_named_values(template: str, value: object, shown: object) -> None:
+    assert as_json(template, value)["x"] == shown
+
+
+def test_names_that_a_line_has_itself_are_not_replaced() -> None:
+    shown = as_json("call %s: message=%s call=%s time=%s MAX_CALLS=%d", CALL, "a", "b", "c", 5)
+    assert shown["message"] == "message=a call=b time=c MAX_CALLS=5"
+    assert (shown["call"], shown["MAX_CALLS"]) == (str(CALL), 5)
+
+
+def test_a_traceback_is_one_value() -> None:
+    shown = as_json("call %s: internal error", CALL, error=raised(ValueError(HOSTILE)))
+    assert shown["traceback"].startswith("Traceback (most recent call last):\n  File ")
+    assert shown["traceback"].endswith(f"\nValueError: {ESCAPED}")
+
+
+def test_other_libraries_and_what_is_printed() -> None:
+    shown = as_json("Task of 01711234567 %s", "!", logger="asyncio")
+    assert shown == {"logger": "asyncio", "message": "asyncio: Task of ########### !"}
+    shown = as_json("printed: %s", Sentence('{"a": 1}'), logger="audiosocket_gw.printed")
+    assert shown["message"] == 'printed: {"a": 1}'
+
+
+# Which call a line is about
+
+
+@pytest.fixture
+def in_call() -> Iterator[None]:
+    before = _call.set(None)
+    enter_call(CALL)
+    yield
+    _call.reset(before)
+
+
+@pytest.mark.usefixtures("in_call")
+def test_a_line_without_a_call_gets_the_one_that_the_code_works_for() -> None:
+    assert line("printed: %s", "x") == f"call {CALL}: printed: x"
+    assert line("Task failed", logger="asyncio") == f"call {CALL}: asyncio: Task failed"
+    assert as_json("Task failed", logger="asyncio")["call"] == str(CALL)
+
+
+@pytest.mark.usefixtures("in_call")
+def test_what_a_line_says_of_its_call_goes_before() -> None:
+    other = UUID(int=7)
+    assert line("call %s: %s", other, "x") == f"call {other}: x"
+    assert as_json("%s: rejected", "peer", call=other)["call"] == str(other)
+
+
+@pytest.mark.usefixtures("in_call")
+def test_what_calls_share_runs_outside_of_them() -> None:
+    assert outside_calls().run(line, "the process") == "the process"
+    assert line("still in the call").startswith(f"call {CALL}: ")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from uuid import UUID, uuid4
 
-from audiosocket_gw.log.limit import BURST, CALLS_BURST, WINDOW_S, RateLimit, Topic
+from audiosocket_gw.log.limit import BURST, CALLS_BURST, ONCE, WINDOW_S, RateLimit, Topic, at_most
 
 STRANGER = Topic("audiosocket_gw.server", logging.WARNING, "%s: closed before a call began: %s")
 
@@ -63,9 +63,35 @@ def test_strangers_that_pretend_to_be_calls_are_limited_all_together() -> None:
     assert limit._windows == {}, "nothing is left of past calls"
 
 
+def test_what_may_repeat_is_said_once_in_a_window_for_each_subject() -> None:
+    limit = RateLimit()
+    for _ in range(34):
+        for host in ("192.0.2.7", "192.0.2.8"):
+            limit.accepts(STRANGER._replace(about=host), 0, burst=1)
+    assert limit.ended(WINDOW_S) == [
+        (STRANGER._replace(about="192.0.2.7"), 33),
+        (STRANGER._replace(about="192.0.2.8"), 33),
+    ]
+
+
+def test_subjects_are_limited_all_together() -> None:
+    limit = RateLimit()
+    admitted = sum(limit.accepts(STRANGER._replace(about=f"{host}"), 0, burst=1) for host in range(500))
+    assert admitted == BURST
+    assert limit.ended(WINDOW_S) == [(STRANGER, 500 - BURST)]
+    assert limit._windows == {}
+
+
+def test_what_a_line_says_of_its_limit() -> None:
+    assert ONCE == {"burst": 1, "about": None}
+    assert at_most(3, "pbx") == {"burst": 3, "about": "pbx"}
+
+
 def test_a_topic_says_what_its_lines_look_like() -> None:
     call = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
     assert str(STRANGER) == "...: closed before a call began: ..."
-    assert str(about(call)) == f"call {call}: interrupted, ... ms discarded"
-    assert str(about(call, "call %s: %.200r, 5 %% of %(name)s")) == f"call {call}: ..., 5 % of ..."
+    assert str(about(call)) == "interrupted, ... ms discarded"
+    assert str(about(call, "call %s: %.200r, 5 %% of %(name)s")) == "..., 5 % of ..."
+    assert str(about(call, "printed: %s")) == "printed: ..."
+    assert str(STRANGER._replace(about="192.0.2.7")) == "192.0.2.7: closed before a call began: ..."
     assert str(Topic("asyncio", logging.ERROR, "")) == "asyncio"
