@@ -15,6 +15,8 @@ class EndReason(StrEnum):
     """Asterisk closed the connection: the caller hung up, or the channel was redirected."""
     AGENT_HANGUP = "agent-hangup"
     """The agent ended the conversation normally: close code 1000, or the tool ``avr_hangup``."""
+    OPERATOR_HANGUP = "operator-hangup"
+    """An operator hung up: HTTP, the dashboard, or ``audiosocket-gw calls UUID hangup``."""
     TRANSFERRED = "transferred"
     """The caller was transferred."""
 
@@ -71,7 +73,9 @@ class EndReason(StrEnum):
     """The process died during the call. No `CallEnded` has this: AMI sets it on the channel in advance."""
 
 
-NORMAL_ENDS = frozenset({EndReason.CALLER_HANGUP, EndReason.AGENT_HANGUP, EndReason.TRANSFERRED})
+NORMAL_ENDS = frozenset(
+    {EndReason.CALLER_HANGUP, EndReason.AGENT_HANGUP, EndReason.OPERATOR_HANGUP, EndReason.TRANSFERRED}
+)
 """Ends without a fault."""
 
 AGENT_ENDS = frozenset(reason for reason in EndReason if reason.startswith("agent-"))
@@ -80,6 +84,7 @@ AGENT_ENDS = frozenset(reason for reason in EndReason if reason.startswith("agen
 _RESULTS = {
     EndReason.CALLER_HANGUP: "completed",
     EndReason.AGENT_HANGUP: "completed",
+    EndReason.OPERATOR_HANGUP: "completed",
     EndReason.MAX_DURATION: "completed",
     EndReason.TRANSFERRED: "transferred",
     EndReason.AGENT_QUOTA: "quota",

@@ -27,6 +27,8 @@ from audiosocket_gw.errors import ConfigurationError, Faults
 from audiosocket_gw.events import CallEvent, Observer
 from audiosocket_gw.flight.recorder import FlightRecorder
 from audiosocket_gw.flight.settings import FlightKeep
+from audiosocket_gw.http_api.server import HttpServer, try_to_listen
+from audiosocket_gw.http_api.surface import endpoints
 from audiosocket_gw.ledger.archive import Archive
 from audiosocket_gw.ledger.ledger import Ledger
 from audiosocket_gw.log.text import Sentence
@@ -69,6 +71,7 @@ class Gateway:
         self._resources = AsyncExitStack()
         self._server: AudioSocketServer
         self.archive: Archive
+        self._http: HttpServer | None = None
         self.threads = ThreadPoolExecutor(MAX_THREADS)
         self.cut_calls = 0
 
@@ -78,6 +81,7 @@ class Gateway:
                 self._settings.server, await building.enter_async_context(self._call_context())
             )
             await self._listen()
+            await self._serve_http(building)
             building.push_async_callback(self._drain)
             self._resources = building.pop_all()
         return self
@@ -94,6 +98,11 @@ class Gateway:
     def address(self) -> tuple[str, int]:
         """Host and port of the listener."""
         return self._server.address
+
+    @property
+    def http_address(self) -> tuple[str, int] | None:
+        """Host and port of the HTTP surface, if it has any."""
+        return self._http.address if self._http is not None else None
 
     @property
     def calls(self) -> int:
@@ -143,6 +152,14 @@ class Gateway:
             await self._server.start()
         logger.info("listening for Asterisk on %s:%d", *self.address)
 
+    async def _serve_http(self, stack: AsyncExitStack) -> None:
+        """Serve HTTP, if it is on, until the calls have ended: a drain can be watched."""
+        settings = self._settings
+        if settings.http.is_on:
+            served = endpoints(self._server, self.ledger, settings.ledger)
+            self._http = await stack.enter_async_context(HttpServer(settings.http, served))
+            stack.callback(self.ledger.close)  # first, so that streams of events end
+
     def _observe(self, event: CallEvent) -> None:
         for observer in self._observers:
             try:
@@ -186,11 +203,13 @@ async def open_resources(settings: GatewaySettings, stack: AsyncExitStack) -> Op
             fault.
     """
     faults = Faults()
-    faults.add(*settings.conflicts(), *settings.server.exposure())
+    faults.add(*settings.conflicts(), *settings.server.exposure(), *settings.http.exposure())
     with faults.collected():
         _raise_descriptor_limit(settings)
     with faults.collected(), _naming_address(settings.server):
         await _try_to_listen(settings.server)
+    with faults.collected():
+        await try_to_listen(settings.http)
     with faults.collected():
         ssl_context = create_ssl_context(settings.tls_ca_file)
     for address in settings.ami.by_place.values():

@@ -36,6 +36,7 @@ ROOMS = [
         "flight",
         "call",
         "server",
+        "http_api",
         "settings",
         "gateway",
     ),
@@ -150,8 +151,8 @@ def test_what_is_pure_runs_nothing_that_does_input_or_output(name: str) -> None:
         ("panoramisk", {"ami"}),
         ("pydantic_settings", {"settings"}),
         ("websockets", {"elevenlabs", "testing"}),
-        ("starlette", {"testing"}),
-        ("uvicorn", {"testing"}),
+        ("starlette", {"http_api", "testing"}),
+        ("uvicorn", {"http_api", "testing"}),
     ],
 )
 def test_each_library_has_its_place(library: str, users: set[str]) -> None:

@@ -59,7 +59,7 @@ def test_a_value_in_quotes_is_refused(variable: str, quotes: str, monkeypatch: p
     line = next(line for line in refusal().splitlines() if line.startswith(f"{variable}="))
     assert "the value includes quotes" in line
     assert "--env-file" in line
-    assert ("5001" in line) is not variable.endswith(("_KEY", "_PASSWORD", "_SECRET"))
+    assert ("5001" in line) is not variable.endswith(("_KEY", "_PASSWORD", "_SECRET", "_TOKEN"))
 
 
 @pytest.mark.parametrize("value", ['"', 'a"', '"a', "it's", "\"a\" and 'b'"])

@@ -40,6 +40,11 @@ class PbxPool:
     def __len__(self) -> int:
         return len(self._clients)
 
+    @property
+    def connections(self) -> list[tuple[str, bool]]:
+        """The address of each PBX, ``host:port``, and whether its manager interface is connected."""
+        return [(str(client.address), client.connected) for client in self._clients]
+
     def has(self, host: str) -> bool:
         """Return whether one of the PBXs has the address ``host``, as far as its address is known."""
         host = host.removeprefix("::ffff:")

@@ -69,7 +69,7 @@ class Call:
         self._control = context.pbxs.find(leg.host)
         self._result = CallResult(self._control, uuid) if self._control is not None else None
         self._end_report = EndReport(self._result)
-        self._actions: Actions | None = None
+        self.actions: Actions | None = None  # while it is in progress
         self._caller_format = CallerFormatReport(uuid, self._conversation.caller_audio, self._tap)
         self._screening = Screening(context.settings)
         steps = SetupSteps(uuid, self.emit, loop.time)
@@ -101,7 +101,7 @@ class Call:
             self._hang_up_caller()
             if self._cap_timer is not None:
                 self._cap_timer.cancel()
-            self._actions = None
+            self.actions = None
             if self._result is not None:
                 self._result.close()
             end = end or lifecycle.ending or CallEnd(EndReason.INTERNAL_ERROR, "the call was cancelled")
@@ -114,7 +114,7 @@ class Call:
     async def _live(self) -> CallEnd:
         try:
             async with asyncio.TaskGroup() as tasks:
-                actions = self._actions = Actions(
+                actions = self.actions = Actions(
                     self, self._control, self._result, self._context.services, tasks
                 )
                 if seconds := self._context.settings.max_call_seconds:
@@ -291,8 +291,8 @@ class Call:
         """Receive a DTMF key."""
         may_act = self._conversation.receive_digit(digit, self._loop.time())
         self._deliver()
-        if may_act and self._actions is not None:
-            self._actions.dtmf.receive(digit)
+        if may_act and self.actions is not None:
+            self.actions.dtmf.receive(digit)
 
     def caller_gone(self, reason: EndReason, cause: Cause) -> None:
         """Record that the connection to Asterisk has ended, and end the call."""
@@ -321,10 +321,10 @@ class Call:
         match output:
             case events.CallEvent():
                 self.emit(output)
-            case messages.ClientToolCall() if self._actions is not None:
-                self._actions.tool_calls.receive(output)
-            case messages.McpToolCall() if self._actions is not None:
-                self._actions.tool_calls.receive_mcp(output)
+            case messages.ClientToolCall() if self.actions is not None:
+                self.actions.tool_calls.receive(output)
+            case messages.McpToolCall() if self.actions is not None:
+                self.actions.tool_calls.receive_mcp(output)
             case CallerAudioBegan():
                 self._screening.hear_caller()
             case CallerFormatChanged():

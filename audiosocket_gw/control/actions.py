@@ -43,8 +43,10 @@ class Actions:
             call, self.handover, services.tools, services.http, settings.mcp_approval, tasks
         )
         self.dtmf = DtmfInput(call, self.handover, settings, tasks)
+        self.is_closed = False
 
     def close(self) -> None:
         """Clean up, and start nothing new."""
+        self.is_closed = True
         self.tool_calls.close()
         self.dtmf.close()

@@ -42,6 +42,9 @@ RELEASE_S = 5.0
 """Time for Asterisk to close the connection after it has moved the caller."""
 
 
+_AGENT_HANGUP = CallEnd(EndReason.AGENT_HANGUP, "the agent hung up")
+
+
 class State(Enum):
     """The state of a call's hand-over."""
 
@@ -97,10 +100,13 @@ class Handover:
     def __repr__(self) -> str:
         return f"<Handover of call {self._call.uuid}: {self._state.value}>"
 
-    async def transfer(self, extension: str, context: str | None, priority: str | None) -> str:
+    async def transfer(
+        self, extension: str, context: str | None, priority: str | None, *, silence: bool = False
+    ) -> str:
         """Check the destination, and transfer the caller after the agent's last words.
 
-        Return the answer for the agent.
+        With ``silence`` the agent is stopped, so that the caller can't interrupt it and stay. Return the
+        answer for the agent.
 
         Raises:
             ToolError: the destination isn't allowed or doesn't exist, or a transfer isn't possible now.
@@ -109,7 +115,7 @@ class Handover:
         asked = f"{extension[:40]}@{(context or '')[:80]}".rstrip("@")
         try:
             destination = await self._checked(extension, context, priority)
-            self._start(partial(self._put_through, destination))
+            self._start(partial(self._put_through, destination), silence=silence)
         except ToolError as refusal:
             self._audit("refused", f"{wanted}: {refusal}")
             self._decide(asked, "", TransferOutcome.REFUSED, str(refusal))
@@ -123,13 +129,13 @@ class Handover:
         where = destination.name or destination.extension
         return f"Accepted. The caller is being put through to {where}. Say nothing more."
 
-    async def hang_up(self) -> str:
-        """Hang up after the agent's last words. Return the answer for the agent.
+    async def hang_up(self, end: CallEnd = _AGENT_HANGUP, *, silence: bool = False) -> str:
+        """Hang up after the agent's last words; ``end`` names who wants it. Return the answer for the agent.
 
         Raises:
             ToolError: the caller is being transferred.
         """
-        self._start(self._hang_up)
+        self._start(partial(self._hang_up, end), silence=silence)
         return "Accepted. The call ends now. Say nothing more."
 
     async def act_on_key(self, action: KeyAction) -> None:
@@ -171,9 +177,11 @@ class Handover:
             raise ToolError(f"There is no extension {destination.extension}. Ask the caller for another one.")
         return destination
 
-    def _start(self, handover: Callable[[LastWords], Coroutine[None, None, None]]) -> None:
+    def _start(self, handover: Callable[[LastWords], Coroutine[None, None, None]], *, silence: bool) -> None:
         if self._state is not State.IDLE:
             raise ToolError("The call is being transferred or ended already. Say nothing more.")
+        if silence:
+            self._call.silence_agent()
         self._enter(State.LAST_WORDS)
         self._task = self._tasks.create_task(handover(self._call.last_words()))
         # A cancelled task refers to its frame, and that to this object: the cycle would hold the whole call.
@@ -219,26 +227,25 @@ class Handover:
         decision.set_result(CallEnd(EndReason.TRANSFERRED, f"put through to {destination}"))
         return TransferOutcome.DONE, ""
 
-    async def _hang_up(self, last_words: LastWords) -> None:
+    async def _hang_up(self, end: CallEnd, last_words: LastWords) -> None:
         enter_call(self._call.uuid)
         self._call.refuse_new_replies()
         if not await last_words:
             self._abort("hang-up", "The caller interrupted, so the call continues.")
             return
         self._enter(State.RELEASED)
-        detail = "the agent hung up"
         if self._control is not None and self._result is not None:
             self._decision = asyncio.get_running_loop().create_future()
-            self._decision.set_result(CallEnd(EndReason.AGENT_HANGUP, detail))
+            self._decision.set_result(end)
             try:
                 channel = await self._control.locate(self._call.uuid)
-                await self._result.set_reason(EndReason.AGENT_HANGUP, channel)
+                await self._result.set_reason(end.reason, channel)
                 await channel.hang_up()
             except ControlError as error:
                 logger.info("call %s: AMI failed, hanging up by AudioSocket: %s", self._call.uuid, error)
             else:
-                await self._wait_for_release(EndReason.AGENT_HANGUP, detail)
-        self._call.end(EndReason.AGENT_HANGUP, detail)
+                await self._wait_for_release(end.reason, end.detail)
+        self._call.end(end.reason, end.detail)
 
     async def _wait_for_release(self, reason: EndReason, detail: str) -> None:
         """Send silence until Asterisk closes: if the gateway closed first, the caller would continue at the

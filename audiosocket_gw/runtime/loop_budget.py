@@ -28,9 +28,16 @@ Work = Callable[[], None]
 class LoopBudget:
     """The budget that all work of one kind shares."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] | None = None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float] | None = None,
+        *,
+        rest_s: float = REST_S,
+    ) -> None:
         """``clock`` returns seconds; the default is the loop's own, on which nothing takes time in tests."""
         self._loop = loop
+        self._rest_s = rest_s
         self._iteration_of_loop = iteration_of(loop)
         self._clock = clock or loop.time
         self._iteration = -1
@@ -56,7 +63,7 @@ class LoopBudget:
     def _schedule(self) -> None:
         if self._waiting and not self._is_scheduled:
             self._is_scheduled = True
-            self._loop.call_later(REST_S, self._take_turns, context=self._context)
+            self._loop.call_later(self._rest_s, self._take_turns, context=self._context)
 
     def _take_turns(self) -> None:
         """Let those that wait work until the time is over: each once, and at least one."""

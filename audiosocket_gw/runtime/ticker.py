@@ -77,6 +77,13 @@ class Ticker:
         self._timer: asyncio.Handle | None = None
         self._context = outside_calls()
 
+    @property
+    def overdue_s(self) -> float:
+        """How late the next tick is now, in seconds; 0.0 while nothing is attached."""
+        if self._timer is None:
+            return 0.0
+        return max(0.0, asyncio.get_running_loop().time() - self._deadline)
+
     @contextmanager
     def attach(self, tick: Tick) -> Iterator[Regularity]:
         """Call ``tick`` every 20 ms while the context is open. It must neither raise nor block.

@@ -11,7 +11,7 @@ import errno
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 logger = logging.getLogger("audiosocket_gw.server")
 
@@ -31,9 +31,12 @@ class Acceptor:
     """Listening sockets, and the connections that they accept."""
 
     def __init__(
-        self, admits: Callable[[str, int], bool], create: Callable[[str, int], asyncio.BufferedProtocol]
+        self, admits: Callable[[str, int], bool], create: Callable[[str, int], asyncio.BaseProtocol]
     ) -> None:
-        """``admits`` returns whether a peer may connect, ``create`` its protocol: by address and port."""
+        """``admits`` returns whether a peer may connect, ``create`` its protocol: by address and port.
+
+        A peer at a Unix socket has neither: an empty text and 0.
+        """
         self._admits = admits
         self._create = create
         self._loop = asyncio.get_running_loop()
@@ -53,10 +56,19 @@ class Acceptor:
             OSError: one of them can't be listened on.
         """
         server = await self._loop.create_server(asyncio.Protocol, host, port, start_serving=False)
-        self.sockets = [socket.socket(fileno=os.dup(bound.fileno())) for bound in server.sockets]
+        bound = [socket.socket(fileno=os.dup(each.fileno())) for each in server.sockets]
         server.close()
+        self.listen_on(bound)
+
+    def listen_on(self, bound: Sequence[socket.socket]) -> None:
+        """Listen on bound sockets, which are closed at the end.
+
+        Raises:
+            OSError: one of them can't be listened on.
+        """
+        self.sockets = [*self.sockets, *bound]
         try:
-            for listening in self.sockets:
+            for listening in bound:
                 listening.setblocking(False)
                 listening.listen(BACKLOG)
                 self._loop.add_reader(listening.fileno(), self._accept, listening)
@@ -84,14 +96,15 @@ class Acceptor:
                     raise
                 self._pause(listening, error)
                 return
-            if not self._admits(*address[:2]):
+            host, port = address[:2] if isinstance(address, tuple) else ("", 0)
+            if not self._admits(host, port):
                 connection.close()
                 continue
             connection.setblocking(False)
-            self._open(connection, *address[:2])
+            self._open(connection, host, port)
 
     def _open(self, connection: socket.socket, host: str, port: int) -> None:
-        def create() -> asyncio.BufferedProtocol:
+        def create() -> asyncio.BaseProtocol:
             return self._create(host, port)
 
         opening = self._loop.create_task(self._loop.connect_accepted_socket(create, connection))

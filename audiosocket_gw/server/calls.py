@@ -110,6 +110,13 @@ class Calls:
         guests.begin_call(guest)
         call.add_done_callback(lambda _: caller_gone.add_done_callback(lambda _: guests.end_call(guest)))
 
+    def find(self, uuid: UUID) -> Call | None:
+        """Return the call with this UUID, if it has a caller."""
+        if uuid not in self._callers:
+            return None
+        # An earlier call with this UUID may still be closing.
+        return next((call for call in reversed(self._calls.values()) if call.uuid == uuid), None)
+
     def caller_of(self, uuid: UUID) -> asyncio.Future[None] | None:
         """Return the ``caller_gone`` of the call with this UUID, if it has a caller."""
         return self._callers.get(uuid)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from weakref import WeakSet
 
 from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.log.limit import at_most
 from audiosocket_gw.log.text import Sentence
+from audiosocket_gw.runtime.forked_child import close_in_child
 from audiosocket_gw.runtime.loop_budget import LoopBudget
 from audiosocket_gw.server.acceptor import Acceptor
 from audiosocket_gw.server.admission import Admission
@@ -40,7 +39,7 @@ class AudioSocketServer:
         self._connections = Connections[AudioSocketConnection]()
         self._acceptor = Acceptor(self._admits, self._create_connection)
         self._budget = LoopBudget(asyncio.get_running_loop())
-        _servers.add(self)
+        close_in_child(self)
 
     async def start(self) -> None:
         """Start accepting connections.
@@ -78,6 +77,16 @@ class AudioSocketServer:
         host, port = self._acceptor.sockets[0].getsockname()[:2]
         return host, port
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether new calls are refused, since the gateway stops."""
+        return self._admission.is_stopping
+
+    @property
+    def max_calls(self) -> int:
+        """Calls that may be in progress at the same time (``MAX_CALLS``)."""
+        return self._settings.max_calls
+
     def refuse_new_calls(self) -> None:
         """Stop listening: Asterisk's next connection is refused, and its dialplan takes the fallback."""
         self._admission.is_stopping = True
@@ -103,24 +112,3 @@ class AudioSocketServer:
         """Return the descriptors of the listening sockets and the connections."""
         listening = (socket.fileno() for socket in self._acceptor.sockets)
         return [*listening, *(each.fd for each in self._connections)]
-
-
-_servers: WeakSet[AudioSocketServer] = WeakSet()
-
-
-def _close_sockets_in_child() -> None:
-    """Close the sockets in a forked process, such as a worker of a tool's process pool.
-
-    A child survives the gateway if that is killed. It would keep the connections open, so that neither a
-    reset nor a FIN is sent, and the port in use. Each number is reused for another file, since objects in the
-    child may close it.
-    """
-    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for server in _servers:
-        for descriptor in server.descriptors():
-            if descriptor >= 0:
-                os.dup2(nothing, descriptor, inheritable=False)
-    os.close(nothing)
-
-
-os.register_at_fork(after_in_child=_close_sockets_in_child)

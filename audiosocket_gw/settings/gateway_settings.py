@@ -12,6 +12,7 @@ from audiosocket_gw.call.settings import CallSettings, HoldAudioSettings
 from audiosocket_gw.control.settings import ControlSettings
 from audiosocket_gw.elevenlabs.settings import AgentSettings
 from audiosocket_gw.flight.settings import FlightSettings
+from audiosocket_gw.http_api.settings import HttpSettings
 from audiosocket_gw.ledger.settings import LedgerSettings
 from audiosocket_gw.recording.settings import RecordingSettings
 from audiosocket_gw.runtime.settings import LoadSettings
@@ -46,6 +47,7 @@ class GatewaySettings:
     recording: RecordingSettings
     flight: FlightSettings
     ledger: LedgerSettings
+    http: HttpSettings
     tls_ca_file: Path | None
 
     @classmethod
@@ -64,6 +66,7 @@ class GatewaySettings:
             recording=_room(RecordingSettings, settings),
             flight=_room(FlightSettings, settings),
             ledger=_room(LedgerSettings, settings),
+            http=_room(HttpSettings, settings),
             tls_ca_file=settings.tls_ca_file,
         )
 

@@ -58,6 +58,15 @@ class Rules(BaseModel):
             raise ValueError("a secret is 32 to 64 printable ASCII characters without blanks")
         return value
 
+    @field_validator("http_token", check_fields=False)
+    @classmethod
+    def _bearer_token(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not re.fullmatch(r"[!-~]{16,200}", value.get_secret_value()):
+            raise ValueError(
+                "a token is 16 to 200 printable ASCII characters without blanks (openssl rand -hex 32)"
+            )
+        return value
+
     @field_validator("elevenlabs_agent_url", "elevenlabs_base_url", check_fields=False)
     @classmethod
     def _host_and_port(cls, value: str | None) -> str | None:

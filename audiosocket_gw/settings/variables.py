@@ -281,6 +281,24 @@ class Settings(Rules):
         description="File that gets a line of JSON for each call that has ended; -: standard output.",
     )
 
+    http_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65_535,
+        description="TCP port of the HTTP surface; 0 picks a free one, unset: none.",
+    )
+    http_host: str = Field(default="127.0.0.1", description="Address to listen on for HTTP.")
+    http_token: SecretStr | None = Field(
+        default=None,
+        description="Secret that HTTP requests must have, as `Authorization: Bearer`; needed unless "
+        "HTTP_HOST is this machine's loopback.",
+    )
+    http_socket: Path | None = Field(
+        default=None,
+        description="Unix socket for HTTP without a token, in a folder that only the gateway's user can "
+        "write to.",
+    )
+
     log_level: Annotated[LogLevel, AnyCase] = Field(
         default=LogLevel.INFO, description="debug, info, warning or error."
     )
