@@ -18,12 +18,14 @@ class HttpSettings:
     """The settings of the HTTP surface; each has the name of its environment variable.
 
     ``http_port`` and ``http_socket`` None: it doesn't listen there. ``http_port`` 0 takes a free port.
+    ``http_transcripts``: events have what is said, with numbers and secrets masked.
     """
 
     http_host: str
     http_port: int | None
     http_token: SecretStr | None
     http_socket: Path | None
+    http_transcripts: bool
 
     @property
     def is_on(self) -> bool:

@@ -6,18 +6,25 @@ from collections.abc import Iterator
 
 from audiosocket_gw.http_api.calls import CallViews
 from audiosocket_gw.http_api.endpoint import Endpoint
+from audiosocket_gw.http_api.event_json import EventView
+from audiosocket_gw.http_api.event_stream import EventStreams
 from audiosocket_gw.http_api.health import Health
 from audiosocket_gw.http_api.load import LoadView
 from audiosocket_gw.http_api.operator_actions import OperatorActions
+from audiosocket_gw.http_api.settings import HttpSettings
 from audiosocket_gw.ledger.ledger import Ledger
 from audiosocket_gw.ledger.settings import LedgerSettings
 from audiosocket_gw.server.listener import AudioSocketServer
 
 
-def endpoints(server: AudioSocketServer, ledger: Ledger, settings: LedgerSettings) -> Iterator[Endpoint]:
+def endpoints(
+    server: AudioSocketServer, ledger: Ledger, ledger_settings: LedgerSettings, http_settings: HttpSettings
+) -> Iterator[Endpoint]:
     """Yield the endpoints for the calls of ``server``, which ``ledger`` knows."""
     health = Health(server)
     yield from health.endpoints
     yield from LoadView(server, health, ()).endpoints
-    yield from CallViews(ledger, settings.caller_numbers).endpoints
+    yield from CallViews(ledger, ledger_settings.caller_numbers).endpoints
+    view = EventView(ledger_settings.caller_numbers, http_settings.http_transcripts)
+    yield from EventStreams(ledger, view).endpoints
     yield from OperatorActions(server.calls).endpoints

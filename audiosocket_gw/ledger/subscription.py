@@ -60,6 +60,12 @@ class Subscription:
                 self._waiter = None
         return self._waiting.popleft()
 
+    def take(self) -> list[Update]:
+        """Return the updates that wait, without waiting for one."""
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        return waiting
+
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)

@@ -298,6 +298,9 @@ class Settings(Rules):
         description="Unix socket for HTTP without a token, in a folder that only the gateway's user can "
         "write to.",
     )
+    http_transcripts: bool = Field(
+        default=False, description="Show over HTTP what is said in calls, with numbers and secrets masked."
+    )
 
     log_level: Annotated[LogLevel, AnyCase] = Field(
         default=LogLevel.INFO, description="debug, info, warning or error."

@@ -2,27 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
 from uuid import uuid4
-
-import httpx
 
 from audiosocket_gw import events
 from audiosocket_gw.end_reasons import EndReason
 from tests.harness.audio import ramp
-from tests.harness.gateway import GatewayHarness, running_gateway
-
-
-@asynccontextmanager
-async def served(**settings: Any) -> AsyncIterator[tuple[GatewayHarness, httpx.AsyncClient]]:
-    """Run a gateway with an HTTP port and a client of it."""
-    async with running_gateway(http_port=0, **settings) as harness:
-        address = harness.gateway.http_address
-        assert address is not None
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{address[1]}", trust_env=False) as client:
-            yield harness, client
+from tests.http_api.served import served
 
 
 async def test_the_list_and_the_record_of_a_call() -> None:

@@ -1,0 +1,96 @@
+"""What happens in calls, as JSON. Pure.
+
+Each kind of event lists what is shown of it: nothing that is added to an event leaves the process by itself.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from audiosocket_gw import events
+from audiosocket_gw.http_api.call_summary import summary
+from audiosocket_gw.ledger.record import CallRecord
+from audiosocket_gw.ledger.settings import CallerNumbers
+from audiosocket_gw.ledger.shown import mask_channel
+from audiosocket_gw.redaction import mask_text
+
+MAX_TEXT = 1_000
+"""Characters of what was said. Masking a thousand may take a millisecond."""
+
+MAX_NAME = 64
+"""Characters of a tool's name, which the agent chooses."""
+
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """How events are shown. ``transcripts``: with what was said, its numbers and secrets masked."""
+
+    numbers: CallerNumbers
+    transcripts: bool
+
+    def show(self, event: events.CallEvent, record: CallRecord, age_ms: int | None) -> dict[str, Any]:
+        """Return an event. ``record``: after it; ``age_ms``: of the call then, None: it has ended."""
+        at_ms = age_ms if age_ms is not None else record.duration_ms
+        return {
+            "type": type_of(event),
+            "uuid": str(event.uuid),
+            "at_ms": at_ms,
+            "state": record.state.value,
+            "speaker": record.speaker and record.speaker.value,
+            **self._details(event, record, age_ms),
+        }
+
+    def _details(self, event: events.CallEvent, record: CallRecord, age_ms: int | None) -> dict[str, Any]:
+        match event:
+            case events.CallStarted() | events.CallerIdentified() | events.AgentConnected():
+                return {"call": summary(record, self.numbers, age_ms=age_ms)}
+            case events.CallEnded():
+                return {"call": summary(record, self.numbers, age_ms=age_ms)}
+            case events.SetupStepDone(step=step, ms=ms):
+                return {"step": step.value, "ms": round(ms)}
+            case events.TurnTaken(latency_ms=latency_ms):
+                return {"latency_ms": latency_ms}
+            case events.AgentSilent(waited_ms=waited_ms) | events.AnswerLate(waited_ms=waited_ms):
+                return {"waited_ms": waited_ms}
+            case events.CallerSaid(text=text) if self.transcripts:
+                return {"text": _masked(text)}
+            case events.AgentSaid(text=text, corrected=corrected) if self.transcripts:
+                return {"text": _masked(text), "corrected": corrected}
+            case events.ReplyHeard():
+                heard = {"heard": _masked(event.heard)} if self.transcripts else {}
+                return {
+                    "heard_ms": event.heard_ms,
+                    "length_ms": event.length_ms,
+                    "interrupted": event.interrupted,
+                    **heard,
+                }
+            case events.Interrupted(discarded_ms=discarded_ms, silence_ms=silence_ms):
+                return {"discarded_ms": discarded_ms, "silence_ms": silence_ms}
+            case events.ToolCalled(name=name):
+                return {"name": name[:MAX_NAME]}
+            case events.ToolAnswered(name=name, is_error=is_error):
+                return {"name": name[:MAX_NAME], "is_error": is_error}
+            case events.TransferRequested(destination=destination, name=name):
+                return {"destination": self._destination(name, destination)}
+            case events.TransferDecided(destination=destination, name=name, outcome=outcome):
+                return {"destination": self._destination(name, destination), "outcome": outcome.value}
+            case _:
+                return {}
+
+    def _destination(self, name: str, destination: str) -> str:
+        if name or self.numbers is CallerNumbers.SHOWN:
+            return name or destination
+        return mask_channel(destination)
+
+
+def type_of(event: events.CallEvent) -> str:
+    """Return the kind of an event: ``turn_taken``."""
+    return _WORDS.sub("_", type(event).__name__).lower()
+
+
+def _masked(text: str) -> str:
+    return mask_text(text[:MAX_TEXT])
