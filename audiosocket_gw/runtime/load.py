@@ -13,6 +13,7 @@ import logging
 from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.runtime.capacity import Capacity, Window
 from audiosocket_gw.runtime.core_time import CoreTime, ReadCoreTime, stolen_s
+from audiosocket_gw.runtime.lateness import Lateness
 from audiosocket_gw.runtime.load_figures import ADVICE, Admission, Bottleneck, LoadFigures
 
 logger = logging.getLogger("audiosocket_gw.runtime")
@@ -75,6 +76,8 @@ class Load:
         """Calls that the ticker serves: it counts them here."""
         self.waiting = 0
         """Those of them whose set-up hasn't begun: their queue counts them here."""
+        self.lateness = Lateness()
+        """How late all ticks were; it grows once a window."""
         self._read_core_time = read_core_time
         self._least_frames = least_frames
         self._most_frames = most_frames
@@ -85,7 +88,7 @@ class Load:
         self._recently_busy = 0.0
         self._began: tuple[float, float] | None = None
         self._core_time: CoreTime | None = None
-        self._ticks = self._late = self._very_late = 0
+        self._late_s: list[float] = []  # of each tick of this window
 
     # Measuring
 
@@ -97,10 +100,7 @@ class Load:
         if self._began is None:
             self._begin(now, cpu)
             return
-        self._ticks += 1
-        if late_s > LATE_S:
-            self._late += 1
-            self._very_late += late_s > VERY_LATE_S
+        self._late_s.append(late_s)
         if now - self._began[0] >= WINDOW_S:
             self.window = self._measure(now - self._began[0], cpu - self._began[1])
             self._begin(now, cpu)
@@ -109,6 +109,7 @@ class Load:
     def reset(self) -> None:
         """Start again: no call is in progress, and the clock has stopped."""
         self._began = self._core_time = None
+        self._count_lateness()
         self._recently_busy = 0.0
         self._capacity.reset()
         self._quiet_windows = self._busy_windows = self._full_windows = self._calm_windows = 0
@@ -127,16 +128,22 @@ class Load:
 
     def _begin(self, now: float, cpu: float) -> None:
         self._began = (now, cpu)
-        self._ticks = self._late = self._very_late = self._setup_steps = 0
+        self._setup_steps = 0
+
+    def _count_lateness(self) -> None:
+        self.lateness.add(self._late_s)
+        self._late_s.clear()
 
     def _measure(self, wall_s: float, cpu_s: float) -> Window:
         """Return the window that is over, and add it to the averages."""
+        late_s = self._late_s
         window = Window(
             busy=min(1.0, cpu_s / wall_s),
-            late=self._late / self._ticks,
-            very_late=self._very_late / self._ticks,
+            late=sum(each > LATE_S for each in late_s) / len(late_s),
+            very_late=sum(each > VERY_LATE_S for each in late_s) / len(late_s),
             stolen=self._stolen_s(wall_s, cpu_s) / wall_s,
         )
+        self._count_lateness()
         # A set-up counts half when it begins and half when it ends: it may last longer than a window.
         self._capacity.record(window, wall_s, self._calls, self._setup_steps / 2)
         return window

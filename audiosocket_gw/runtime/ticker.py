@@ -72,6 +72,8 @@ class Ticker:
         """Ticks of each slot that were more than `LATE_S` late."""
         self.skipped = 0
         """Ticks of any slot that were skipped."""
+        self.stalls = 0
+        """How often the loop was blocked for longer than the clock catches up on."""
         self._next_slot = 0
         self._deadline = 0.0
         self._timer: asyncio.Handle | None = None
@@ -119,6 +121,7 @@ class Ticker:
             lost_s = math.ceil((late_s - MAX_CATCH_UP_S) / PERIOD_S) * PERIOD_S
             self._deadline += lost_s
             self.skipped += round(lost_s / PERIOD_S)
+            self.stalls += 1
             logger.warning(
                 "the process was blocked for %.0f ms: all callers heard silence for %.0f ms of it",
                 late_s * 1000,
