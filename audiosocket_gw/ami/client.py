@@ -17,6 +17,7 @@ from typing import Self
 from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, AmiActionError, AmiConnection, Answer, Values
 from audiosocket_gw.ami.listing import SharedListing
+from audiosocket_gw.ami.outcome import OnAction
 from audiosocket_gw.ami.registry import ChannelRegistry, Headers
 from audiosocket_gw.ami.releases import Release, limitations
 from audiosocket_gw.errors import ConfigurationError, ControlError, LocalProtocolError, reason_of
@@ -87,8 +88,11 @@ class AmiClient:
     the host, or empty; ``functions`` are those of `FUNCTIONS` that this Asterisk has.
     """
 
-    def __init__(self, address: AmiAddress, timing: AmiTiming | None = None) -> None:
+    def __init__(
+        self, address: AmiAddress, timing: AmiTiming | None = None, on_action: OnAction | None = None
+    ) -> None:
         self.address = address
+        self._on_action = on_action
         self.peer_host = ""
         self.registry = ChannelRegistry()
         self.functions: frozenset[str] = frozenset()
@@ -183,7 +187,12 @@ class AmiClient:
         context = await asyncio.to_thread(address.ssl_context)
         async with asyncio.timeout(self.timing.connect_s):
             connection = await AmiConnection.open(
-                address.host, address.port, context, self._on_event, address.certified_name
+                address.host,
+                address.port,
+                context,
+                self._on_event,
+                address.certified_name,
+                self._on_action,
             )
         try:
             await self._log_in(connection)

@@ -23,6 +23,7 @@ from panoramisk.message import Message  # type: ignore[import-untyped]
 from audiosocket_gw.ami.certificate import is_for_address
 from audiosocket_gw.ami.encoding import decoded
 from audiosocket_gw.ami.framing import MessageBuffer
+from audiosocket_gw.ami.outcome import ActionOutcome, OnAction
 from audiosocket_gw.ami.registry import Headers, may_be_useful
 from audiosocket_gw.errors import ControlError, LocalProtocolError, RemoteProtocolError, reason_of
 from audiosocket_gw.runtime.happy_eyeballs import open_socket
@@ -119,8 +120,9 @@ class AmiConnection(asyncio.Protocol):
     ``lost`` is done when the connection is gone; its result says why. ``reads`` counts the signs of life.
     """
 
-    def __init__(self, on_event: Callable[[Headers], None]) -> None:
+    def __init__(self, on_event: Callable[[Headers], None], on_action: OnAction | None = None) -> None:
         self._on_event = on_event
+        self._on_action = on_action
         self._transport: asyncio.Transport
         self._buffer = MessageBuffer()
         self._working = False
@@ -141,6 +143,7 @@ class AmiConnection(asyncio.Protocol):
         ssl: SSLContext | None,
         on_event: Callable[[Headers], None],
         certified_name: str = "",
+        on_action: OnAction | None = None,
     ) -> Self:
         """Connect, without logging in; with TLS the certificate must be for ``certified_name`` or ``host``.
 
@@ -150,7 +153,7 @@ class AmiConnection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         name = certified_name or host
         _, connection = await loop.create_connection(
-            lambda: cls(on_event),
+            lambda: cls(on_event, on_action),
             sock=await open_socket(host, port),
             ssl=ssl,
             server_hostname=name if ssl else None,
@@ -189,15 +192,23 @@ class AmiConnection(asyncio.Protocol):
         if self._transport.get_write_buffer_size() > MAX_UNSENT_BYTES:
             raise ControlError(f"{name}: Asterisk doesn't read what is sent to it")
         self._pending[action.id] = _Pending(action)
+        started = self._loop.time()
+        outcome = ActionOutcome.LOST
         try:
             self._transport.write(wire)
             async with asyncio.timeout(deadline_s):
                 received = await action.future
+            outcome = ActionOutcome.REJECTED
+            answer = _answer(name, received if isinstance(received, list) else [received])
+            outcome = ActionOutcome.OK
         except TimeoutError:
+            outcome = ActionOutcome.TIMED_OUT
             raise ControlError(f"{name}: no answer from Asterisk in {deadline_s:g} s") from None
         finally:
             self._pending.pop(action.id, None)
-        return _answer(name, received if isinstance(received, list) else [received])
+            if self._on_action is not None:
+                self._on_action(name, outcome, self._loop.time() - started)
+        return answer
 
     def cut(self, why: str) -> None:
         """Cut the connection."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.call_control import CallControl
 from audiosocket_gw.ami.client import AmiClient, AmiTiming
+from audiosocket_gw.ami.outcome import OnAction
 
 logger = logging.getLogger("audiosocket_gw.ami")
 
@@ -21,10 +22,14 @@ class PbxPool:
     """
 
     def __init__(
-        self, common: AmiAddress | None, listed: Sequence[AmiAddress] = (), timing: AmiTiming | None = None
+        self,
+        common: AmiAddress | None,
+        listed: Sequence[AmiAddress] = (),
+        timing: AmiTiming | None = None,
+        on_action: OnAction | None = None,
     ) -> None:
-        self._common = AmiClient(common, timing) if common else None
-        self._listed = [AmiClient(address, timing) for address in listed]
+        self._common = AmiClient(common, timing, on_action) if common else None
+        self._listed = [AmiClient(address, timing, on_action) for address in listed]
         self._clients = [*self._listed, *([self._common] if self._common else [])]
         self._controls = {client: CallControl(client) for client in self._clients}
 
@@ -44,6 +49,11 @@ class PbxPool:
     def connections(self) -> list[tuple[str, bool]]:
         """The address of each PBX, ``host:port``, and whether its manager interface is connected."""
         return [(str(client.address), client.connected) for client in self._clients]
+
+    @property
+    def connected_by_host(self) -> Mapping[str, bool]:
+        """Whether each PBX's manager interface is connected, by its host as it is set."""
+        return {client.address.host: client.connected for client in self._clients}
 
     def has(self, host: str) -> bool:
         """Return whether one of the PBXs has the address ``host``, as far as its address is known."""

@@ -62,6 +62,7 @@ class Call:
         self._load = context.load
         options, hold_audio = context.settings.conversation_options, context.hold_audio()
         self._conversation = Conversation(started, options, hold_audio, loop.time, context.load.batch_frames)
+        self.playout = self._conversation.agent_audio.playout
         self._tap: Tap | None = Taps(context.taps, started) if context.taps else None
         self.emit = with_tap(context.observe, self._tap)
         """Passes an event to the observers."""

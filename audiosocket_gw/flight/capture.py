@@ -32,6 +32,7 @@ from audiosocket_gw.flight.format import (
 from audiosocket_gw.flight.recorded_cause import cause_fields
 from audiosocket_gw.protocol.audiosocket import HEADER, Kind
 from audiosocket_gw.recording.directory import call_name
+from audiosocket_gw.recording.failures import Failures
 from audiosocket_gw.redaction import mask_json
 
 logger = logging.getLogger("audiosocket_gw.flight")
@@ -52,14 +53,20 @@ class FlightFile:
     """
 
     def __init__(
-        self, directory: Path, started: CallStarted, started_at: datetime, prepare: Callable[[], None]
+        self,
+        directory: Path,
+        started: CallStarted,
+        started_at: datetime,
+        prepare: Callable[[], None],
+        failures: Failures,
     ) -> None:
         """``started_at``: the wall-clock time of ``started.at``; ``prepare`` is called before the file is
-        created.
+        created; ``failures`` counts a recording that stops.
         """
         self.name = call_name(started.uuid, started_at)
         self._directory = directory
         self._prepare = prepare
+        self._failures = failures
         self._started = started
         self._started_at = started_at
         self._file: IO[bytes] | None = None
@@ -80,10 +87,14 @@ class FlightFile:
                 error.strerror,
                 self._directory,
             )
-            self._failed = True
+            self._fail()
         except Exception:  # a defect of the recorder ends the recording
             logger.exception("call %s: its flight recording stopped", self._started.uuid)
-            self._failed = True
+            self._fail()
+
+    def _fail(self) -> None:
+        self._failed = True
+        self._failures.add()
 
     def _write(self, records: list[Record]) -> None:
         if self._file is None:

@@ -24,6 +24,7 @@ from audiosocket_gw.flight.capture import SUFFIX, UNFINISHED, FlightFile, Note
 from audiosocket_gw.flight.format import RecordKind
 from audiosocket_gw.protocol.audiosocket import Audio
 from audiosocket_gw.recording.directory import Claim, claim
+from audiosocket_gw.recording.failures import Failures
 from audiosocket_gw.recording.retention import Limits, Retention
 from audiosocket_gw.runtime.writer import Writer
 from audiosocket_gw.tap import Tap
@@ -57,6 +58,7 @@ class FlightRecorder:
         self._directory = directory
         self._keep_all = keep_all
         self._retention = Retention(directory, (SUFFIX, UNFINISHED), limits)
+        self.failures = Failures()
         self._writer = Writer("flight recorder", self._sweep)
         self._unfinished: dict[str, FlightFile] = {}  # used only by the writer, like the files
         self.blocks = blocks or Blocks()
@@ -88,7 +90,8 @@ class FlightRecorder:
         """Start recording a call: an `OpenTap`."""
         now = asyncio.get_running_loop().time()
         started_at = datetime.fromtimestamp(time.time() - (now - started.at), UTC)
-        return _FlightTap(self, FlightFile(self._directory, started, started_at, self._claim.renew), started)
+        file = FlightFile(self._directory, started, started_at, self._claim.renew, self.failures)
+        return _FlightTap(self, file, started)
 
     # Asked by the taps
 
@@ -189,3 +192,4 @@ class _FlightTap(Tap):
                 "call %s: the disk is too slow: its flight recording stopped, the call continues", self._uuid
             )
             self._given_up = True
+            self._recorder.failures.add()

@@ -31,6 +31,11 @@ class LogHandler(logging.Handler):
         self._writer = LineWriter(descriptor, self._on_idle, self._dropped)
         self._writer.start()
 
+    @property
+    def dropped_lines(self) -> int:
+        """Lines that were never written, since nothing took them."""
+        return self._writer.dropped_lines
+
     def stop(self) -> bool:
         """Write the waiting lines, for at most a second. Return False if they could not be written."""
         self._say_held_back(math.inf)

@@ -33,6 +33,12 @@ def log_to_stderr() -> Iterator[None]:
                 _to_nowhere(STDERR)
 
 
+def dropped_lines() -> int:
+    """Return how many lines of the log were never written, since nothing took them."""
+    handlers = logging.getLogger().handlers
+    return sum(handler.dropped_lines for handler in handlers if isinstance(handler, LogHandler))
+
+
 def set_level(level: str) -> None:
     """Set the level of this package; others log warnings and errors."""
     logging.getLogger(PACKAGE).setLevel(level)

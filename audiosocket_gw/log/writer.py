@@ -48,6 +48,8 @@ class LineWriter:
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         # Reentrant: the garbage collector may run while it is held, and log something.
         self._lock = threading.RLock()
+        self.dropped_lines = 0
+        """Lines that were never written, since the start."""
         self._waiting = 0
         self._dropping = False
         self._dropped = 0
@@ -72,6 +74,7 @@ class LineWriter:
             if self._dropping or self._waiting >= MAX_WAITING:
                 self._dropping = True
                 self._dropped += 1
+                self.dropped_lines += 1
             else:
                 self._enqueue(line)
 
@@ -131,7 +134,10 @@ class LineWriter:
         try:
             self._write_whole("".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace"))
         except OSError as error:  # no reader, no terminal, no space: it may work again at the next line
-            self._refused += len(lines) - bool(self._refused)
+            refused = len(lines) - bool(self._refused)
+            self._refused += refused
+            with self._lock:
+                self.dropped_lines += refused
             self._refusal = error.strerror or str(error)
         else:
             self._refused = 0

@@ -16,6 +16,7 @@ from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_MS, PCM_8000, AudioFormat
 from audiosocket_gw.protocol.audiosocket import Audio
 from audiosocket_gw.recording.directory import Claim, call_name, claim
+from audiosocket_gw.recording.failures import Failures
 from audiosocket_gw.recording.retention import Limits, Retention
 from audiosocket_gw.recording.stereo import LEAD_IN_S, Piece, Stereo, TimedFrame
 from audiosocket_gw.recording.transcript import Transcript, TranscriptFile
@@ -42,6 +43,7 @@ class Recorder:
     """Records calls into ``RECORD_DIR`` while its context is open; pass `open` to the calls."""
 
     def __init__(self, directory: Path, limits: Limits, writer: WriterLimits | None = None) -> None:
+        self.failures = Failures()
         self._directory = directory
         self._up: set[str] = set()
         self._retention = Retention(directory, SUFFIXES, limits)
@@ -69,6 +71,7 @@ class Recorder:
     def open(self, started: events.CallStarted) -> Tap:
         """Start recording a call. Call it on the event loop."""
         if self._writer.overloaded:
+            self.failures.add()
             logger.warning(
                 "call %s: not recorded: the disk of RECORD_DIR=%s hangs", started.uuid, self._directory
             )
@@ -76,7 +79,9 @@ class Recorder:
         now = datetime.now(UTC)
         name = call_name(started.uuid, now)
         self._up.add(name)
-        files = CallFiles(self._directory / name, started, now, self._claim.renew, self._closed)
+        files = CallFiles(
+            self._directory / name, started, now, self._claim.renew, self._closed, self.failures
+        )
         return CallRecorder(files, self._writer, asyncio.get_running_loop().time)
 
     def _closed(self, name: str) -> None:
@@ -159,15 +164,17 @@ class CallFiles:
         started_on: datetime,
         prepare: Callable[[], None],
         closed: Callable[[str], None],
+        failures: Failures,
     ) -> None:
         """``prepare`` is called before a file is created, ``closed`` with the files' name when both are
-        complete.
+        complete. ``failures`` counts a recording that stops.
         """
         self._path = path
         self._uuid = started.uuid
         self._begins_at = started.at - LEAD_IN_S
         self._prepare = prepare
         self._closed = closed
+        self._failures = failures
         self._transcript = Transcript(started, started_on, self._begins_at)
         self._transcript_file: TranscriptFile | None = None
         self._stereo: Stereo | None = None
@@ -189,6 +196,7 @@ class CallFiles:
         """Stop recording this call, with a warning."""
         if not self.given_up:
             self.given_up = True
+            self._failures.add()
             logger.warning(
                 "call %s: recording stopped, the call continues: %s. Check the disk of RECORD_DIR=%s",
                 self._uuid,

@@ -62,6 +62,11 @@ class Calls:
         return len(self._callers)
 
     @property
+    def queued_ms(self) -> int:
+        """The longest queue of audio for a caller."""
+        return max((call.playout.queued_ms for call in self._calls.values()), default=0)
+
+    @property
     def rejection_reason(self) -> EndReason | None:
         """Why no call can begin now, or None."""
         return self._admission.reject_call(self.callers, len(self), overloaded=self._context.load.overloaded)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.log.limit import at_most
@@ -86,6 +87,11 @@ class AudioSocketServer:
     def max_calls(self) -> int:
         """Calls that may be in progress at the same time (``MAX_CALLS``)."""
         return self._settings.max_calls
+
+    @property
+    def refused(self) -> Mapping[str, int]:
+        """Connections and calls that were refused before a call began."""
+        return self._admission.refused
 
     def refuse_new_calls(self) -> None:
         """Stop listening: Asterisk's next connection is refused, and its dialplan takes the fallback."""
