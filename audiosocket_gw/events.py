@@ -82,6 +82,20 @@ class AgentConnected(CallEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class AgentQueued(CallEvent):
+    """ElevenLabs queues the call, admits it, or gives up: ``status`` is its own word."""
+
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPinged(CallEvent):
+    """The agent has measured the round trip to this gateway: ``rtt_ms``, every other second."""
+
+    rtt_ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyStarted(CallEvent):
     """The first audio of a reply was sent to the caller."""
 
@@ -259,6 +273,10 @@ def describe(event: CallEvent) -> str:
             return f"started by {event.peer}"
         case AgentConnected():
             return f"agent connected in {event.setup_ms:.0f} ms, conversation {event.conversation_id}"
+        case AgentQueued():
+            return f"in ElevenLabs' queue: {event.status:.32}"
+        case AgentPinged():
+            return f"agent pings, round trip {event.rtt_ms:.0f} ms"
         case CallerIdentified():
             return "caller identified"
         case SetupStepDone():

@@ -23,6 +23,8 @@ DESCRIBED: list[tuple[events.CallEvent, str]] = [
     ),
     (events.TurnTaken(CALL, 1.0, 900), "answered after 900 ms"),
     (events.AgentSilent(CALL, 1.0, 5_000), "nothing heard of the agent for 5000 ms"),
+    (events.AgentQueued(CALL, 1.0, "waiting"), "in ElevenLabs' queue: waiting"),
+    (events.AgentPinged(CALL, 1.0, 48.6), "agent pings, round trip 49 ms"),
     (events.AnswerLate(CALL, 1.0, 3_000), "no answer for 3000 ms"),
     (events.TransferRequested(CALL, 1.0, "600@queues", "sales"), "transfer to sales requested"),
     (

@@ -298,6 +298,10 @@ class Conversation:
                 self.outputs.append(events.AgentSaid(self._uuid, now, message.text, corrected=False))
             case messages.AgentResponseCorrection():
                 self.outputs.append(events.AgentSaid(self._uuid, now, message.text, corrected=True))
+            case messages.Ping(_, rtt_ms) if rtt_ms is not None:
+                self.outputs.append(events.AgentPinged(self._uuid, now, rtt_ms))
+            case messages.QueueStatus(status):
+                self.outputs += (message, events.AgentQueued(self._uuid, now, status))
             case _:
                 self.outputs.append(message)
 

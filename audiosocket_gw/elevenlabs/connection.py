@@ -75,8 +75,8 @@ async def connect(
 ) -> AgentConnection:
     """Open the WebSocket, send the initiation message and wait for the agent's metadata.
 
-    ``initiation`` may complete while the WebSocket is being opened. ``on_message`` receives every message
-    except pings, which are answered here; the metadata and later messages may arrive before this returns.
+    ``initiation`` may complete while the WebSocket is being opened. ``on_message`` receives every message;
+    pings are answered here; the metadata and later messages may arrive before this returns.
     ``timeout_s`` limits each of the two ``steps``, ``queue_timeout_s`` the time in ElevenLabs' queue besides.
     All agents share ``budget``. ``public_only``: the host must not have a private address.
 

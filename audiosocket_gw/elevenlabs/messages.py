@@ -52,9 +52,13 @@ class Interruption:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Requires a pong with the same id at once; ``event_id`` is returned unchanged."""
+    """Requires a pong with the same id at once; ``event_id`` is returned unchanged.
+
+    ``rtt_ms``: the round trip of an earlier ping, which the agent has measured; None: unknown.
+    """
 
     event_id: int | str | None
+    rtt_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,10 +242,13 @@ def _interruption(message: Json) -> Interruption:
 
 
 def _ping(message: Json) -> Ping:
-    event_id = _object(message, "ping_event").get("event_id")
+    event = _object(message, "ping_event")
+    event_id, rtt_ms = event.get("event_id"), event.get("ping_ms")
+    if isinstance(rtt_ms, bool) or not _is_time(rtt_ms):
+        rtt_ms = None
     if isinstance(event_id, str):
-        return Ping(event_id if len(event_id) <= MAX_NAME else None)
-    return Ping(event_id if _is_id(event_id) else None)
+        return Ping(event_id if len(event_id) <= MAX_NAME else None, rtt_ms)
+    return Ping(event_id if _is_id(event_id) else None, rtt_ms)
 
 
 def _user_transcript(message: Json) -> ServerMessage:

@@ -43,7 +43,7 @@ class Session:
         self._replies: list[bytes] = []
 
     def receive(self, data: bytes) -> messages.ServerMessage | None:
-        """Parse a message; None if the call doesn't need it: a ping, or repeated metadata.
+        """Parse a message; None if the call doesn't need it: repeated metadata, a ping without figures.
 
         Raises:
             RemoteProtocolError: the message is not a JSON object, or has audio that isn't base64.
@@ -52,7 +52,7 @@ class Session:
         match message:
             case messages.Ping():
                 self._replies.append(client_messages.pong(message))
-                return None
+                return message if message.rtt_ms is not None else None
             case messages.Metadata():
                 if self.started:
                     return None

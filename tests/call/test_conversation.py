@@ -7,7 +7,7 @@ import json
 from audiosocket_gw import events
 from audiosocket_gw.call.lifecycle import TRANSITIONS, State, Step
 from audiosocket_gw.elevenlabs import client_messages, messages
-from tests.call.driver import Driver, connected
+from tests.call.driver import CALL, Driver, connected
 from tests.harness.agent_messages import user_transcript
 from tests.harness.audio import ramp
 
@@ -84,13 +84,16 @@ def test_messages_that_the_conversation_has_no_use_for_are_handed_on() -> None:
         {"type": "vad_score", "vad_score_event": {"vad_score": 0.5}},
         {"no": "type"},
         {"type": "queue_status", "queue_status_event": {"status": "waiting"}},
+        {"type": "ping", "ping_event": {"event_id": 1, "ping_ms": 48}},
         user_transcript("..."),
     ):
         driver.receive(messages.parse(json.dumps(message)))
-    assert driver.outputs[-4:] == [
+    assert driver.outputs[-6:] == [
         messages.Other("vad_score"),
         messages.Other(""),
         messages.QueueStatus("waiting"),
+        events.AgentQueued(CALL, driver.now, "waiting"),
+        events.AgentPinged(CALL, driver.now, 48),
         messages.Other("user_transcript"),
     ]
     driver.agent_says(ramp(40))

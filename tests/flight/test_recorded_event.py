@@ -26,6 +26,8 @@ EVENTS: list[events.CallEvent] = [
     events.TurnTaken(CALL, 2.0, 900),
     events.AgentSilent(CALL, 5.5, 5_000),
     events.AnswerLate(CALL, 8.5, 3_000),
+    events.AgentQueued(CALL, 8.6, "waiting"),
+    events.AgentPinged(CALL, 8.7, 48.0),
     events.ReplyFinished(CALL, 3.0, 1_400),
     events.CallerSaid(CALL, 2.1, "Hello."),
     events.AgentSaid(CALL, 2.2, "Yes?", corrected=False),
