@@ -7,10 +7,11 @@ import contextlib
 import logging
 import shlex
 import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -32,6 +33,8 @@ from audiosocket_gw.http_api.surface import endpoints
 from audiosocket_gw.ledger.archive import Archive
 from audiosocket_gw.ledger.ledger import Ledger
 from audiosocket_gw.log.text import Sentence
+from audiosocket_gw.metrics.metrics import Metrics
+from audiosocket_gw.metrics.process import ProcessFigures
 from audiosocket_gw.recording.recorder import Recorder
 from audiosocket_gw.runtime.core_time import core_time_of
 from audiosocket_gw.runtime.descriptors import raise_descriptor_limit
@@ -43,10 +46,10 @@ from audiosocket_gw.runtime.proxies import create_http_client_for_tools, warn_of
 from audiosocket_gw.runtime.ticker import Ticker
 from audiosocket_gw.runtime.tls_trust import create_ssl_context
 from audiosocket_gw.server.admission import SPARE_CONNECTIONS
+from audiosocket_gw.server.figures import figures_of
 from audiosocket_gw.server.listener import AudioSocketServer
 from audiosocket_gw.server.settings import ServerSettings
 from audiosocket_gw.settings import GatewaySettings
-from audiosocket_gw.tap import OpenTap
 from audiosocket_gw.tools import ToolRegistry
 from audiosocket_gw.tools.workers import opened_tools
 
@@ -71,6 +74,7 @@ class Gateway:
         self._resources = AsyncExitStack()
         self._server: AudioSocketServer
         self.archive: Archive
+        self.metrics: Metrics
         self._http: HttpServer | None = None
         self.threads = ThreadPoolExecutor(MAX_THREADS)
         self.cut_calls = 0
@@ -122,6 +126,8 @@ class Gateway:
             opened = await open_resources(settings, await stack.enter_async_context(AsyncExitStack()))
             self.archive = opened.archive
             self.ledger.follow(self.archive.follow)
+            self.metrics = Metrics(partial(self._figures, opened), lambda: opened.tools.names)
+            self.ledger.follow(self.metrics.follow)
             if settings.embedded_agent:
                 raise ConfigurationError("AGENT=simulator: the command `serve` alone has an embedded agent")
             http = await stack.enter_async_context(create_http_client(opened.ssl_context))
@@ -131,7 +137,7 @@ class Gateway:
             logger.info("tools: %s", Sentence(", ".join(opened.tools.names)))
             core_time = stack.enter_context(core_time_of(loop))
             load = Load(settings.load.least_frames, settings.load.most_frames, core_time)
-            pbxs = PbxPool(settings.ami.common, settings.ami.listed)
+            pbxs = PbxPool(settings.ami.common, settings.ami.listed, on_action=self.metrics.count_action)
             yield CallContext(
                 settings=settings.call,
                 locator=AgentLocator(settings.agent, http),
@@ -144,7 +150,7 @@ class Gateway:
                 services=Services(settings.control, opened.tools, http_for_tools),
                 pbxs=await stack.enter_async_context(pbxs),
                 observe=self._observe,
-                taps=opened.taps,
+                taps=tuple(recorder.open for recorder in opened.recorders.values()),
             )
 
     async def _listen(self) -> None:
@@ -166,6 +172,10 @@ class Gateway:
                 observer(event)
             except Exception:  # an observer must never harm a call
                 logger.exception("an observer failed on %s", type(event).__name__)
+
+    def _figures(self, opened: Opened) -> ProcessFigures:
+        failures = {name: recorder.failures.count for name, recorder in opened.recorders.items()}
+        return figures_of(self._server, self.ledger.live(), failures)
 
     # Taking down
 
@@ -191,8 +201,9 @@ class Opened:
     ssl_context: ssl.SSLContext
     tools: ToolRegistry
     hold_audio_file: HoldAudioFile | None
-    taps: tuple[OpenTap, ...]
     archive: Archive
+    recorders: Mapping[str, Recorder | FlightRecorder]
+    """By what they write."""
 
 
 async def open_resources(settings: GatewaySettings, stack: AsyncExitStack) -> Opened:
@@ -219,15 +230,14 @@ async def open_resources(settings: GatewaySettings, stack: AsyncExitStack) -> Op
         tools = await stack.enter_async_context(opened_tools(settings.tools, settings.tls_ca_file))
     with faults.collected():
         hold_audio_file = _hold_audio_file(settings.hold_audio)
-    taps = []
-    for recorder in _recorders(settings):
+    recorders = dict(_recorders(settings))
+    for recorder in recorders.values():
         with faults.collected():
             stack.enter_context(recorder)
-            taps.append(recorder.open)
     with faults.collected():
         archive = stack.enter_context(Archive(settings.ledger))
     faults.raise_if_any()
-    return Opened(ssl_context, tools, hold_audio_file, tuple(taps), archive)
+    return Opened(ssl_context, tools, hold_audio_file, archive, recorders)
 
 
 async def find_faults(settings: GatewaySettings) -> list[str]:
@@ -279,13 +289,13 @@ def load_hold_audio(path: Path, gain_db: float = 0.0) -> HoldAudioFile:
         ) from None
 
 
-def _recorders(settings: GatewaySettings) -> Iterator[Recorder | FlightRecorder]:
+def _recorders(settings: GatewaySettings) -> Iterator[tuple[str, Recorder | FlightRecorder]]:
     recording, flight = settings.recording, settings.flight
     if recording.record_dir is not None:
-        yield Recorder(recording.record_dir, recording.limits)
+        yield "recording", Recorder(recording.record_dir, recording.limits)
     if flight.flight_dir is not None:
         keep_all = flight.flight_keep is FlightKeep.ALL
-        yield FlightRecorder(flight.flight_dir, keep_all=keep_all, limits=flight.limits)
+        yield "flight", FlightRecorder(flight.flight_dir, keep_all=keep_all, limits=flight.limits)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ ROOMS = [
     ),
     *(
         "ledger",
+        "metrics",
         "tap",
         "elevenlabs",
         "recording",
@@ -91,9 +92,11 @@ PURE = [
     "control.transfer_policy",
     "ledger.record",
     "ledger.reducer",
+    "metrics.labels",
     "recording.track",
     "runtime.call_cost",
     "runtime.capacity",
+    "runtime.lateness",
     "runtime.load_figures",
     "server.admission",
     "flight.recorded_cause",
@@ -150,6 +153,7 @@ def test_what_is_pure_runs_nothing_that_does_input_or_output(name: str) -> None:
     [
         ("panoramisk", {"ami"}),
         ("pydantic_settings", {"settings"}),
+        ("prometheus_client", {"metrics"}),
         ("websockets", {"elevenlabs", "testing"}),
         ("starlette", {"http_api", "testing"}),
         ("uvicorn", {"http_api", "testing"}),
