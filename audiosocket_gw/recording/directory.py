@@ -7,7 +7,6 @@ import fcntl
 import logging
 import os
 import re
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from pathlib import Path
 from uuid import UUID
 
 from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.log.text import Sentence
+from audiosocket_gw.runtime.permissions import who_else_may_write
 
 logger = logging.getLogger("audiosocket_gw.recording")
 
@@ -42,7 +43,7 @@ def started_on(name: str) -> datetime | None:
 def prepare(directory: Path, setting: str) -> None:
     """Create the directory, for its owner only, if it is missing; check that files can be created in it.
 
-    A directory that is a symbolic link, or writable for every user, gets a warning.
+    A directory that is a symbolic link, or that another user may write to, gets a warning.
 
     Raises:
         ConfigurationError: it can't be used; the message names ``setting``.
@@ -51,7 +52,7 @@ def prepare(directory: Path, setting: str) -> None:
         _make(directory)
         with tempfile.TemporaryFile(dir=directory):
             pass
-        mode = directory.stat().st_mode
+        others = who_else_may_write(directory)
     except OSError as error:
         raise ConfigurationError(
             f"{setting}={str(directory)!r}: files can't be written there: {error.strerror}. "
@@ -59,13 +60,8 @@ def prepare(directory: Path, setting: str) -> None:
         ) from None
     if directory.is_symlink():
         logger.warning("%s=%s is a symbolic link to %s", setting, directory, directory.resolve())
-    if mode & stat.S_IWOTH:
-        logger.warning(
-            "%s=%s: every user of this machine may add or remove files there (mode %03o): chmod 700",
-            setting,
-            directory,
-            stat.S_IMODE(mode),
-        )
+    if others is not None:
+        logger.warning("%s=%s: %s", setting, directory, Sentence(others))
 
 
 def _make(directory: Path) -> None:

@@ -15,6 +15,11 @@ from audiosocket_gw.recording.directory import started_on
 logger = logging.getLogger("audiosocket_gw.recording")
 
 
+MIN_SIZE = 4096
+"""What a file takes at least, in most file systems. Calls that break off at once leave files of a few hundred
+bytes: counted by these, a million would fit, and use up the disk."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much is kept; None: no limit."""
@@ -100,7 +105,7 @@ class Retention:
             status = entry.stat(follow_symlinks=False)
         except FileNotFoundError:  # another process removed it
             return
-        sizes[name] = sizes.get(name, 0) + status.st_size
+        sizes[name] = sizes.get(name, 0) + max(status.st_size, MIN_SIZE)
         dates[name] = max(dates.get(name, started.timestamp()), status.st_mtime)
 
     def _remove(self, name: str) -> bool:

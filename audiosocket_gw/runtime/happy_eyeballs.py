@@ -14,7 +14,7 @@ import asyncio
 import socket
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -22,6 +22,12 @@ from audiosocket_gw.errors import reason_of
 
 ATTEMPT_DELAY_S = 0.25
 """Time that an address has before the next one is tried in parallel (RFC 8305, section 5)."""
+
+_WITH_IPV4 = (ip_network("64:ff9b::/96"), ip_network("::/96"))
+"""NAT64's own prefix, and IPv4-compatible addresses: the last 32 bits are an IPv4 address."""
+
+_LOCAL_NAT64 = ip_network("64:ff9b:1::/48")
+"""NAT64 within an organisation (RFC 8215): nothing says where its address is."""
 
 AddressInfo = tuple[Any, Any, int, str, Any]
 """One answer of ``getaddrinfo``: family, type, protocol, canonical name, address."""
@@ -54,8 +60,21 @@ async def open_socket(
 
 def is_public(address: str) -> bool:
     """Return whether the address is reached through the public internet."""
-    parsed = ip_address(address)
-    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_global
+    ip = ip_address(address)
+    if isinstance(ip, IPv6Address):
+        embedded = _embedded(ip)
+        if embedded is not None:
+            return is_public(str(embedded))
+        if ip.is_site_local or ip in _LOCAL_NAT64:
+            return False
+    return ip.is_global and not ip.is_multicast
+
+
+def _embedded(ip: IPv6Address) -> IPv4Address | None:
+    """Return the IPv4 address that a translator (NAT64, RFC 6052) or a tunnel (6to4) connects to."""
+    if any(ip in network for network in _WITH_IPV4):
+        return IPv4Address(int(ip) & 0xFFFF_FFFF)
+    return ip.ipv4_mapped or ip.sixtofour
 
 
 def interleaved(addresses: Iterable[AddressInfo]) -> list[AddressInfo]:

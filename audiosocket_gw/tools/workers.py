@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 from audiosocket_gw.errors import ConfigurationError, ToolError
 from audiosocket_gw.log.setup import current_format
 from audiosocket_gw.log.text import Sentence
+from audiosocket_gw.runtime.permissions import who_else_may_write
 from audiosocket_gw.tools.builtin import load_tools
 from audiosocket_gw.tools.places import Places, busy
 from audiosocket_gw.tools.registry import ToolRegistry
@@ -41,6 +42,8 @@ async def opened_tools(settings: ToolSettings, ca_file: Path | None) -> AsyncIte
         ConfigurationError: the directory or a file in it is invalid.
     """
     directory = settings.tools_dir
+    if directory is not None:
+        _warn_of_others(directory)
     if directory is None or settings.tools_isolation is ToolsIsolation.INLINE:
         inline = load_tools(settings.tool_timeout, directory, max_running=settings.tool_max_running)
         try:
@@ -60,6 +63,14 @@ async def opened_tools(settings: ToolSettings, ca_file: Path | None) -> AsyncIte
     )
     async with WorkerPool(work, settings.tools_workers).opened(registry):
         yield registry
+
+
+def _warn_of_others(directory: Path) -> None:
+    with suppress(OSError):  # which is told when the tools are loaded
+        others = who_else_may_write(directory)
+        if others is not None:
+            message = "TOOLS_DIR=%s: %s; the files are run with all that the gateway may do"
+            logger.warning(message, directory, Sentence(others))
 
 
 class WorkerPool:

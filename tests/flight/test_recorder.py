@@ -144,10 +144,10 @@ async def test_the_oldest_recordings_go(tmp_path: Path) -> None:
     old = [tmp_path / (call_name(uuid4(), datetime(2020, 1, day, tzinfo=UTC)) + SUFFIX) for day in (1, 2, 3)]
     dead = tmp_path / (call_name(uuid4(), datetime(2020, 1, 4, tzinfo=UTC)) + UNFINISHED)
     for age, path in enumerate(reversed((*old, dead))):
-        path.write_bytes(bytes(1000))
+        path.write_bytes(bytes(10_000))
         os.utime(path, (0, 1_000_000 - age))
     (tmp_path / "notes.txt").write_text("mine")
-    with FlightRecorder(tmp_path, keep_all=False, limits=Limits(max_bytes=2_500)):
+    with FlightRecorder(tmp_path, keep_all=False, limits=Limits(max_bytes=25_000)):
         pass
     assert {path.name for path in recordings(tmp_path)} == {old[2].name, dead.name, "notes.txt"}
 

@@ -28,7 +28,7 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SUFFIXES = (".wav", ".jsonl")
 
 
-def call(directory: Path, *, days: float, wav: int = 900, transcript: int = 100) -> str:
+def call(directory: Path, *, days: float, wav: int = 90_000, transcript: int = 10_000) -> str:
     """Leave the files of a call, as many bytes; return their name."""
     started = NOW - timedelta(days=days)
     name = call_name(uuid4(), started)
@@ -60,17 +60,23 @@ def sweep(directory: Path, limits: Limits, *spared: str) -> list[str]:
 
 def test_the_oldest_go_first_with_both_files(tmp_path: Path) -> None:
     middle, newest, oldest = (call(tmp_path, days=days) for days in (2, 1, 3))
-    assert sweep(tmp_path, Limits(max_bytes=2_000)) == [oldest]
+    assert sweep(tmp_path, Limits(max_bytes=200_000)) == [oldest]
     assert names(tmp_path) == {f"{name}{suffix}" for name in (middle, newest) for suffix in SUFFIXES}
-    assert sweep(tmp_path, Limits(max_bytes=2_000)) == []
-    assert sweep(tmp_path, Limits(max_bytes=999)) == [middle, newest]
+    assert sweep(tmp_path, Limits(max_bytes=200_000)) == []
+    assert sweep(tmp_path, Limits(max_bytes=99_900)) == [middle, newest]
+
+
+def test_a_small_file_counts_as_what_it_takes_on_the_disk(tmp_path: Path) -> None:
+    """Otherwise calls that break off at once would leave a million files."""
+    calls = [call(tmp_path, days=days, wav=44, transcript=1) for days in (4, 3, 2, 1)]
+    assert sweep(tmp_path, Limits(max_bytes=2 * 2 * 4096)) == calls[:2]
 
 
 def test_a_file_alone_is_a_call_too(tmp_path: Path) -> None:
     alone = call(tmp_path, days=3)
     (tmp_path / f"{alone}.wav").unlink()
     call(tmp_path, days=1)
-    assert sweep(tmp_path, Limits(max_bytes=1_000)) == [alone]
+    assert sweep(tmp_path, Limits(max_bytes=100_000)) == [alone]
 
 
 def test_days_are_counted_from_the_start_of_the_call(tmp_path: Path) -> None:
@@ -84,7 +90,7 @@ def test_a_clock_that_was_behind_makes_no_call_old(tmp_path: Path) -> None:
     set_written(tmp_path / f"{behind}.jsonl", NOW - timedelta(days=1))
     middle = call(tmp_path, days=2)
     assert sweep(tmp_path, Limits(max_age=timedelta(days=30))) == [old]
-    assert sweep(tmp_path, Limits(max_bytes=1_500)) == [middle]
+    assert sweep(tmp_path, Limits(max_bytes=150_000)) == [middle]
     assert sweep(tmp_path, Limits(max_age=timedelta(hours=23))) == [behind]
 
 
@@ -162,7 +168,7 @@ class _ListedFile:
 def test_a_large_folder_takes_little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An object for each file would also be work for the garbage collector, which holds Python's lock."""
     count = 20_000
-    retention = Retention(tmp_path, SUFFIXES, Limits(max_bytes=count * 1_000))
+    retention = Retention(tmp_path, SUFFIXES, Limits(max_bytes=count * 4_096))
     monkeypatch.setattr(os, "scandir", lambda directory: _Listing(directory, count))
     tracemalloc.start()
     try:
@@ -355,6 +361,19 @@ def test_a_directory_that_anybody_may_write_to_is_told(
     prepare(tmp_path, "RECORD_DIR")
     expected = f"RECORD_DIR={tmp_path}: every user of this machine may add or remove files there"
     assert [message.startswith(f"{expected} (mode {mode:o})") for message in caplog.messages] == [True] * told
+
+
+def test_a_directory_of_another_user_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.getuid() == 0:
+        os.chown(tmp_path, 4711, 4711)
+    monkeypatch.setattr(os, "geteuid", lambda: 4712)
+    prepare(tmp_path, "RECORD_DIR")
+    owner = tmp_path.stat().st_uid
+    (message,) = caplog.messages
+    assert message.startswith(f"RECORD_DIR={tmp_path}: the user {owner}, whose directory it is, may add or")
+    assert message.endswith("make it the gateway's (user 4712)")
 
 
 def test_a_directory_that_is_a_symbolic_link_is_told(

@@ -255,6 +255,18 @@ def test_families_take_turns() -> None:
         ("::ffff:10.0.0.1", False),
         ("fe80::1%eth0", False),
         ("fd00::1", False),
+        ("fec0::1", False),
+        ("ff02::1", False),
+        ("224.0.0.1", False),
+        # reached by a translator or a tunnel
+        ("64:ff9b::808:808", True),
+        ("64:ff9b::a01:203", False),
+        ("64:ff9b::7f00:1", False),
+        ("64:ff9b:1::808:808", False),
+        ("2002:808:808::1", True),
+        ("2002:a01:203::1", False),
+        ("::10.1.2.3", False),
+        ("2001:0:a01:203::1", False),
     ],
 )
 def test_which_addresses_are_public(address: str, public: bool) -> None:

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -164,6 +165,18 @@ async def test_a_tool_in_a_worker_is_a_tool_as_any_other(
     assert f"call {CALL}: tool crash failed" in written
     assert "RuntimeError" in written
     assert "password=***" in written
+
+
+@pytest.mark.parametrize(("mode", "told"), [(0o755, False), (0o770, False), (0o777, True)])
+@pytest.mark.parametrize("isolation", ToolsIsolation)
+async def test_tools_that_anybody_may_change_are_told(
+    tmp_path: Path, mode: int, told: bool, isolation: ToolsIsolation, caplog: pytest.LogCaptureFixture
+) -> None:
+    os.chmod(tmp_path, mode)  # noqa: PTH101
+    async with opened_tools(replace(settings(tmp_path, workers=1), tools_isolation=isolation), None):
+        pass
+    line = f"TOOLS_DIR={tmp_path}: every user of this machine may add or remove files there (mode 777)"
+    assert [message.startswith(line) for message in caplog.messages] == [True] * told
 
 
 async def test_a_hung_tool_is_killed_with_its_children_and_no_other_tool_notices(
