@@ -129,20 +129,21 @@ async def test_a_caller_who_leaves_while_waiting_leaves_nothing(located: Located
         assert harness.load.waiting == 0
 
 
-async def test_a_hundred_callers_at_once_are_set_up_a_few_at_a_time(located: Located) -> None:
-    async with running_gateway(max_calls=200) as harness, AsyncExitStack() as stack:
-        lines = [await stack.enter_async_context(await harness.line()) for _ in range(100)]
+async def test_many_callers_at_once_are_set_up_a_few_at_a_time(located: Located) -> None:
+    many = 2 * SETUPS_AT_ONCE
+    async with running_gateway(agent_connect_timeout=60) as harness, AsyncExitStack() as stack:
+        lines = [await stack.enter_async_context(await harness.line()) for _ in range(many)]
         for line in lines:
             line.identify()
         await until(
             lambda: len(harness.of(events.AgentConnected)),
-            lambda connected: connected == 100,
-            show=lambda connected: f"{connected} of 100; {harness.load.figures()}",
+            lambda connected: connected == many,
+            show=lambda connected: f"{connected} of {many}; {harness.load.figures()}",
         )
         assert located.most <= SETUPS_AT_ONCE
         await asyncio.sleep(2 * STEP_S)
         figures = harness.load.figures()
-        assert (figures.calls, figures.setups, figures.waiting) == (100, 0, 0)
+        assert (figures.calls, figures.setups, figures.waiting) == (many, 0, 0)
 
 
 async def test_a_stopping_gateway_ends_calls_that_wait(located: Located) -> None:

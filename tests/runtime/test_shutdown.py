@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 from collections.abc import AsyncIterator
@@ -224,7 +225,8 @@ async def test_a_stop_ends_whatever_tools_do(tmp_path: Path, tool: str) -> None:
             assert "ending the process now" in gateway.process.log
             return
         assert gateway.line.hung_up
-        assert "abandoned" in gateway.process.log
+        # The second on a machine so busy that the time limit of the whole stop comes first.
+        assert re.search("abandoned|ending the process now", gateway.process.log)
         (text,) = (tmp_path / "records").glob("*.jsonl")
         assert "drained" in text.read_text().splitlines()[-1]
 
