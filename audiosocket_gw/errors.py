@@ -11,7 +11,8 @@
     ├── CallRejected              the caller hasn't shown what is required, or the gateway is overloaded
     ├── ControlError              Asterisk's manager interface can't do it
     │   └── UnknownCallError      no channel of Asterisk is in the call
-    └── ToolError                 a tool call can't be carried out
+    ├── ToolError                 a tool call can't be carried out
+    └── HistoryError              the history of calls can't answer
 """
 
 from __future__ import annotations
@@ -109,3 +110,7 @@ class UnknownCallError(ControlError):
 
 class ToolError(GatewayError):
     """A tool is unknown, not allowed, or got invalid arguments; the message is meant for the agent."""
+
+
+class HistoryError(GatewayError):
+    """The history of calls can't answer: its disk hangs, or it is locked."""

@@ -1,4 +1,4 @@
-"""Where the records of calls go when they have ended: ``CALL_LOG``."""
+"""Where the records of calls go when they have ended: ``CALL_LOG`` and ``HISTORY_DB``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Self
 from audiosocket_gw.errors import Faults
 from audiosocket_gw.events import CallEvent
 from audiosocket_gw.ledger.call_log import CallLog
+from audiosocket_gw.ledger.history import History
 from audiosocket_gw.ledger.record import CallRecord
 from audiosocket_gw.ledger.settings import LedgerSettings
 
@@ -21,6 +22,9 @@ class Archive:
         self.call_log: CallLog | None = None
         if settings.call_log is not None:
             self.call_log = CallLog(settings.call_log, settings.caller_numbers)
+        self.history: History | None = None
+        if settings.history_db is not None:
+            self.history = History(settings.history_db, settings.history_max_calls, settings.caller_numbers)
 
     def __enter__(self) -> Self:
         """Raises:
@@ -31,6 +35,9 @@ class Archive:
             if self.call_log is not None:
                 with faults.collected():
                     opening.enter_context(self.call_log)
+            if self.history is not None:
+                with faults.collected():
+                    opening.enter_context(self.history)
             faults.raise_if_any()
             self._resources = opening.pop_all()
         return self
@@ -44,6 +51,8 @@ class Archive:
         """Keep a call that has ended: a `Follower`."""
         if self.call_log is not None:
             self.call_log.follow(event, record)
+        if self.history is not None:
+            self.history.follow(event, record)
 
     def reopen(self) -> None:
         """Open the files again that `logrotate` may have moved."""

@@ -67,7 +67,7 @@ class CallLog:
         """Write what waits, for a second at most."""
         self._writer.submit(self._close)
         self._writer.__exit__(kind, error, traceback)
-        self.losses.tell()
+        self.losses.close()
 
     def follow(self, event: CallEvent, record: CallRecord) -> None:
         """Log a call that has ended: a `Follower`."""
@@ -94,7 +94,7 @@ class CallLog:
             no_reader = error.errno == errno.ENXIO
             self.losses.add("no one reads the FIFO" if no_reader else error.strerror or str(error))
         else:
-            self.losses.tell()
+            self.losses.recovered()
 
     def _reopen(self) -> None:
         if self._path == STANDARD_OUTPUT:

@@ -1,4 +1,4 @@
-"""Counts call records that are lost, and warns of them."""
+"""Counts call records that are lost or late, and warns of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WARN_EVERY_S = 10.0
 
 
 class Losses:
-    """The call records that one place couldn't take, with a warning at once and then every 10 s at most.
+    """The call records that one place doesn't take, with a warning at once, and then every 10 s at most.
 
     Its methods may be called from any thread.
     """
@@ -25,23 +25,50 @@ class Losses:
         self._lock = threading.Lock()
         self._warn_at = -float("inf")
         self._untold = 0
+        self._why = ""
+        self._failing = False
         self.total = 0
 
     def add(self, why: str, count: int = 1) -> None:
-        """Count records that are lost, and warn unless that was done a moment ago."""
+        """Count records that are lost."""
         with self._lock:
             self.total += count
             self._untold += count
-            now = self._clock()
-            if now < self._warn_at:
+            self._why = why
+            if not self._may_warn():
                 return
-            self._warn_at = now + WARN_EVERY_S
-            lost, self._untold = self._untold, 0
-        logger.warning("%s: %d call records were lost, no call was harmed: %s", self._place, lost, why)
+        self.close()
 
-    def tell(self) -> None:
-        """Tell the rest, as soon as records are taken again or no more will come."""
+    def delay(self, why: str, waiting: int) -> None:
+        """Say that records wait, unless something was said a moment ago."""
+        with self._lock:
+            if not self._may_warn():
+                return
+        logger.warning("%s: %d call records wait, no call is harmed: %s", self._place, waiting, why)
+
+    def recovered(self) -> None:
+        """Say that records are taken again, unless something was said a moment ago: call it for each."""
+        if not self._failing:
+            return
+        with self._lock:
+            if self._clock() < self._warn_at:
+                return
+            self._failing = False
+        self.close()
+        logger.info("%s: call records are written again", self._place)
+
+    def close(self) -> None:
+        """Tell of the losses that weren't told."""
         with self._lock:
             lost, self._untold = self._untold, 0
         if lost:
-            logger.warning("%s: %d more call records were lost", self._place, lost)
+            what = "1 call record was" if lost == 1 else f"{lost:,} call records were"
+            logger.warning("%s: %s lost, no call was harmed: %s", self._place, what, self._why)
+
+    def _may_warn(self) -> bool:
+        self._failing = True
+        now = self._clock()
+        if now < self._warn_at:
+            return False
+        self._warn_at = now + WARN_EVERY_S
+        return True

@@ -20,3 +20,5 @@ class LedgerSettings:
 
     caller_numbers: CallerNumbers
     call_log: Path | None
+    history_db: Path | None
+    history_max_calls: int

@@ -280,6 +280,12 @@ class Settings(Rules):
         default=None,
         description="File that gets a line of JSON for each call that has ended; -: standard output.",
     )
+    history_db: Path | None = Field(
+        default=None, description="SQLite database of the calls that have ended; unset: they aren't kept."
+    )
+    history_max_calls: int = Field(
+        default=100_000, ge=1, le=10_000_000, description="Calls that HISTORY_DB keeps, the last ones."
+    )
 
     http_port: int | None = Field(
         default=None,

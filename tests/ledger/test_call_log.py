@@ -161,10 +161,9 @@ def test_a_full_disk_costs_records_and_one_warning(caplog: pytest.LogCaptureFixt
         append(log, 100)
     assert log.losses.total == 100
     first, rest = caplog.messages
-    assert first == (
-        "CALL_LOG=/dev/full: 1 call records were lost, no call was harmed: No space left on device"
-    )
-    assert rest == "CALL_LOG=/dev/full: 99 more call records were lost"
+    why = "no call was harmed: No space left on device"
+    assert first == f"CALL_LOG=/dev/full: 1 call record was lost, {why}"
+    assert rest == f"CALL_LOG=/dev/full: 99 call records were lost, {why}"
 
 
 def test_a_disk_that_takes_a_part_of_a_line_leaves_none(path: Path) -> None:
