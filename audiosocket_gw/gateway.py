@@ -31,6 +31,7 @@ from audiosocket_gw.flight.settings import FlightKeep
 from audiosocket_gw.http_api.server import HttpServer, try_to_listen
 from audiosocket_gw.http_api.surface import endpoints
 from audiosocket_gw.ledger.archive import Archive
+from audiosocket_gw.ledger.ended_line import log_ended
 from audiosocket_gw.ledger.ledger import Ledger
 from audiosocket_gw.log.text import Sentence
 from audiosocket_gw.metrics.metrics import Metrics
@@ -69,7 +70,7 @@ class Gateway:
 
     def __init__(self, settings: GatewaySettings, *, observers: Sequence[Observer] = ()) -> None:
         self._settings = settings
-        self.ledger = Ledger()
+        self.ledger = Ledger([log_ended])
         self._observers = (log_event, self.ledger.observe, *observers)
         self._resources = AsyncExitStack()
         self._server: AudioSocketServer

@@ -90,6 +90,7 @@ PURE = [
     "control.key_actions",
     "control.mcp_approval",
     "control.transfer_policy",
+    "ledger.figures",
     "ledger.record",
     "ledger.reducer",
     "metrics.labels",

@@ -18,9 +18,7 @@ from audiosocket_gw.call.outputs import (
 )
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.elevenlabs.messages import ServerMessage
-from audiosocket_gw.end_reasons import NORMAL_ENDS
 from audiosocket_gw.log.limit import ONCE, at_most
-from audiosocket_gw.log.text import Sentence
 
 logger = logging.getLogger("audiosocket_gw.call")
 
@@ -32,16 +30,7 @@ def log_event(event: events.CallEvent) -> None:
     """Write ``event`` to the log."""
     match event:
         case events.CallEnded():
-            level = logging.INFO if event.reason in NORMAL_ENDS else logging.WARNING
-            logger.log(
-                level,
-                "call %s: ended, reason=%s duration_s=%.1f heard_s=%.1f: %s",
-                event.uuid,
-                event.reason,
-                event.duration_ms / 1000,
-                event.heard_ms / 1000,
-                Sentence(event.detail),
-            )
+            pass  # the ledger logs it, with the figures of the call: see `ledger/ended_line.py`
         # Each event has its own template: the rate limit counts the lines of a template, and shows it.
         case events.CallStarted():
             logger.info("call %s: started by %s", event.uuid, event.peer)

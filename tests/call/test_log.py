@@ -12,14 +12,10 @@ from audiosocket_gw import events
 from audiosocket_gw.call.log import log_event, log_notice
 from audiosocket_gw.call.outputs import EventIdsRestarted, Notice, StaleAudioDropped
 from audiosocket_gw.elevenlabs import messages
-from audiosocket_gw.end_reasons import NORMAL_ENDS, CallEnd, EndReason
+from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.log.formatter import LineFormatter
 
 CALL = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
-
-
-def ended(reason: EndReason, detail: str = "why") -> events.CallEnded:
-    return events.CallEnded(CALL, 1.0, CallEnd(reason, detail), duration_ms=61_234, heard_ms=2_040)
 
 
 LOGGED: list[tuple[events.CallEvent, str]] = [
@@ -39,7 +35,6 @@ LOGGED: list[tuple[events.CallEvent, str]] = [
         events.AnswerLate(CALL, 1.0, 3_100),
         "no answer for 3.1 s after the caller spoke (LATE_ANSWER_SECONDS)",
     ),
-    (ended(EndReason.CALLER_HANGUP), "ended, reason=caller-hangup duration_s=61.2 heard_s=2.0: why"),
 ]
 
 SECRET = "my pin is 1234"
@@ -60,7 +55,10 @@ QUIET: list[events.CallEvent] = [
     events.TurnTaken(CALL, 1.0, 900),
     events.TransferRequested(CALL, 1.0, "600@queues", "sales"),
     events.TransferDecided(CALL, 1.0, "600@queues", "sales", events.TransferOutcome.DONE),
+    events.AgentQueued(CALL, 1.0, "waiting"),
+    events.AgentPinged(CALL, 1.0, 61.5),
     events.FrameFigures(CALL, 1.0, 0, 0, 12),
+    events.CallEnded(CALL, 1.0, CallEnd(EndReason.CALLER_HANGUP, "why"), 61_234, 2_040),
 ]
 
 
@@ -115,15 +113,6 @@ def test_the_digit_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     assert "7" not in caplog.messages[0]
 
 
-@pytest.mark.parametrize("reason", EndReason)
-def test_only_a_normal_end_is_no_warning(reason: EndReason, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="audiosocket_gw"):
-        log_event(ended(reason))
-    (record,) = caplog.records
-    assert (record.levelno == logging.INFO) is (reason in NORMAL_ENDS)
-    assert f"reason={reason.value} " in record.getMessage()
-
-
 HOSTILE = "x\n2026-01-01 INFO call forged\x1b[2J\u2028\ud800"
 
 
@@ -136,11 +125,6 @@ def test_no_peer_can_write_lines_into_the_log(
     with caplog.at_level(level):
         log_event(dataclasses.replace(event, **texts))  # type: ignore[arg-type]
     assert all(LineFormatter().format(record).isprintable() for record in caplog.records)
-
-
-def test_the_detail_of_an_end_is_not_cut_as_a_value_is(caplog: pytest.LogCaptureFixture) -> None:
-    log_event(ended(EndReason.AGENT_FAILED, "x" * 1_000_000))
-    assert LineFormatter().format(caplog.records[0]).endswith("x" * 500 + "... (1,000,000 characters)")
 
 
 @pytest.mark.parametrize(
