@@ -131,10 +131,12 @@ class HttpConnection(H11Protocol, asyncio.BufferedProtocol):
         if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # amid the response to an earlier one
             self.transport.close()
             return
-        body = json.dumps(
-            {"error": f"not a request that is served here: {self._requests.fault or msg}"}
-        ).encode()
-        headers = [("content-type", "application/json"), ("connection", "close")]
+        body = json.dumps({"error": f"no valid request: {self._requests.fault or msg}"}).encode()
+        headers = [
+            ("content-type", "application/json"),
+            ("content-length", str(len(body))),
+            ("connection", "close"),
+        ]
         for event in (
             h11.Response(status_code=self._requests.fault_status, headers=headers),
             h11.Data(data=body),

@@ -41,9 +41,7 @@ class Health:
     async def _alive(self, _: Request) -> Response:
         overdue_s = self._server.context.ticker.overdue_s
         if overdue_s > STUCK_S:
-            return error_response(
-                503, f"the clock of the calls has stopped {overdue_s:.1f} s ago: restart it"
-            )
+            return error_response(503, f"the clock of the calls stopped {overdue_s:.1f} s ago: restart it")
         return json_response({"status": "alive"})
 
     async def _ready(self, _: Request) -> Response:

@@ -13,6 +13,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.http_api import unix_socket
 from audiosocket_gw.http_api.access import Access
 from audiosocket_gw.http_api.application import create_application
 from audiosocket_gw.http_api.connection import HttpConnection
@@ -154,11 +155,13 @@ class HttpServer:
 
 
 async def try_to_listen(settings: HttpSettings) -> None:
-    """Check that the port can be listened on.
+    """Check that the port and the Unix socket can be listened on.
 
     Raises:
-        ConfigurationError: it can't; no connection was accepted.
+        ConfigurationError: one of them can't; no connection was accepted.
     """
+    if settings.http_socket is not None:
+        unix_socket.check(settings.http_socket)
     if settings.http_port is not None:
         acceptor = Acceptor(lambda *_: False, lambda *_: asyncio.Protocol())
         await _listen(acceptor, settings.http_host, settings.http_port)
