@@ -53,9 +53,11 @@ class EventView:
             case events.SetupStepDone(step=step, ms=ms):
                 return {"step": step.value, "ms": round(ms)}
             case events.TurnTaken(latency_ms=latency_ms):
-                return {"latency_ms": latency_ms}
-            case events.AgentSilent(waited_ms=waited_ms) | events.AnswerLate(waited_ms=waited_ms):
+                return {"latency_ms": latency_ms, "turn_count": len(record.turns)}
+            case events.AgentSilent(waited_ms=waited_ms):
                 return {"waited_ms": waited_ms}
+            case events.AnswerLate(waited_ms=waited_ms):
+                return {"waited_ms": waited_ms, "late_answers": record.late_answers}
             case events.CallerSaid(text=text) if self.transcripts:
                 return {"text": _masked(text)}
             case events.AgentSaid(text=text, corrected=corrected) if self.transcripts:

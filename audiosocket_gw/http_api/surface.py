@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from audiosocket_gw.http_api import dashboard_files
 from audiosocket_gw.http_api.calls import CallViews
 from audiosocket_gw.http_api.endpoint import Endpoint
 from audiosocket_gw.http_api.event_json import EventView
@@ -28,3 +29,4 @@ def endpoints(
     view = EventView(ledger_settings.caller_numbers, http_settings.http_transcripts)
     yield from EventStreams(ledger, view).endpoints
     yield from OperatorActions(server.calls).endpoints
+    yield from dashboard_files.endpoints()
