@@ -12,7 +12,10 @@ from audiosocket_gw.audio.frame_timing import GAP_MS, FrameTiming
 from audiosocket_gw.elevenlabs.messages import DEFAULT_FORMAT
 from audiosocket_gw.flight.call_trace import CallTrace
 from audiosocket_gw.flight.format import AgentMessage, Event, GatewayMessage
+from audiosocket_gw.flight.recorded_call import has_turns, record_of
 from audiosocket_gw.flight.timing import gaps, timing
+from audiosocket_gw.ledger.figures import median
+from audiosocket_gw.ledger.record import CallRecord
 from audiosocket_gw.log.text import escape
 
 WIDTH = 200
@@ -36,6 +39,7 @@ def summarize(trace: CallTrace) -> Iterator[str]:
         yield f"{at_us / 1e6:9.3f} s  {line}"
     yield ""
     yield from _figures(trace)
+    yield from map(_cut, _course(record_of(trace), has_turns=has_turns(trace)))
     yield how_it_ended(trace)
 
 
@@ -141,6 +145,42 @@ def _figures(trace: CallTrace) -> Iterator[str]:
     yield _cut(f"messages         {kinds or 'none'}")
     yield f"from Asterisk    {figures_line(timing(trace.said, trace.caller_format))}"
     yield f"to Asterisk      {figures_line(timing(trace.heard, trace.heard_format))}"
+
+
+def _course(record: CallRecord, *, has_turns: bool) -> Iterator[str]:
+    """Yield what is known of how the call went."""
+    if record.setup_ms is not None:
+        steps = "".join(f", {step} {ms}" for step, ms in record.setup_steps.items())
+        yield f"set-up           {record.setup_ms} ms{steps}"
+    if record.first_audio_ms is not None:
+        yield f"first audio      {record.first_audio_ms} ms after the start"
+    if record.silent_ms is not None:
+        yield f"silent agent     the caller heard nothing for {record.silent_ms} ms"
+    if has_turns:
+        yield f"turns            {_turns(record)}"
+        frames = record.frames
+        yield f"frames           {frames.late} late, {frames.skipped} skipped, {frames.missing} missing"
+    if record.interruptions:
+        heard = [f"{one.silence_ms} ms" for one in record.interruptions if one.silence_ms is not None]
+        silence = f"; silence after {', '.join(heard)}" if heard else ""
+        yield f"interruptions    {len(record.interruptions)}, {record.discarded_ms} ms discarded{silence}"
+    for tool in record.tools:
+        ms = "" if tool.ms is None else f" after {tool.ms} ms"
+        yield f"tool             {escape(tool.name)}: {tool.outcome}{ms}"
+    for transfer in record.transfers:
+        why = f": {escape(transfer.detail)}" if transfer.detail else ""
+        where = escape(transfer.name or transfer.destination)
+        yield f"transfer         to {where}, {transfer.outcome or 'not decided'}{why}"
+
+
+def _turns(record: CallRecord) -> str:
+    """Return how long the caller waited for answers."""
+    latencies = [turn.latency_ms for turn in record.turns]
+    late = f", {record.late_answers} late" if record.late_answers else ""
+    if not latencies:
+        return f"0{late}"
+    waits = ", ".join(map(str, latencies))
+    return f"{len(latencies)}{late}; p50 {median(latencies)}, max {max(latencies)} ms: {waits}"
 
 
 def figures_line(figures: FrameTiming) -> str:

@@ -15,6 +15,7 @@ from audiosocket_gw.commands.replay import run_replay, run_replay_into, run_summ
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.flight.call_trace import load_trace
+from audiosocket_gw.flight.capture import event_record
 from audiosocket_gw.flight.format import AgentMessage, Event, HeardFrame, Record
 from audiosocket_gw.protocol.audiosocket import Kind, encode_dtmf
 from audiosocket_gw.settings import GatewaySettings, load_settings
@@ -34,6 +35,7 @@ from tests.flight.records import (
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.audio import ramp
 from tests.harness.gateway import GatewayHarness, running_gateway
+from tests.ledger.calls import WHOLE_CALL
 
 pytestmark = pytest.mark.virtual_time
 
@@ -314,6 +316,40 @@ async def test_a_summary_tells_what_happened(tmp_path: Path) -> None:
         "agent-protocol: the agent sent something that is not JSON",
     ):
         assert told in text
+
+
+def test_a_summary_has_the_figures_of_the_call(tmp_path: Path) -> None:
+    write(tmp_path / "a.flight", [event_record(round((e.at - 100) * 1e6), e) for e in WHOLE_CALL[1:]])
+    shown = io.StringIO()
+    run_summary(tmp_path / "a.flight", stream=shown)
+    text = shown.getvalue()
+    for told in (
+        "set-up           200 ms, caller_data 12, connect 80\n",
+        "first audio      500 ms after the start\n",
+        "silent agent     the caller heard nothing for 5000 ms\n",
+        "turns            2, 1 late; p50 900, max 2100 ms: 900, 2100\n",
+        "frames           3 late, 0 skipped, 12 missing\n",
+        "interruptions    2, 1600 ms discarded; silence after 240 ms\n",
+        "tool             order_status: ok after 250 ms\n",
+        "tool             slow: running\n",
+        "transfer         to ##########@out, refused: ##########@out isn't allowed\n",
+        "transfer         to sales, done\n",
+    ):
+        assert told in text
+    assert not any(hidden in text for hidden in ("30123", "Ann", "30111"))
+
+
+def test_a_summary_of_an_older_recording_says_only_what_that_one_knows(tmp_path: Path) -> None:
+    connected = Event(200_000, "AgentConnected", {"conversation_id": "conv_1", "setup_ms": 200.4})
+    unknown = Event(300_000, "SomethingNew", {"turns": 7})
+    interrupted = Event(400_000, "Interrupted", {"discarded_ms": 300})
+    write(tmp_path / "a.flight", [connected, unknown, interrupted])
+    shown = io.StringIO()
+    run_summary(tmp_path / "a.flight", stream=shown)
+    figures = shown.getvalue().partition("to Asterisk")[2]
+    assert "set-up           200 ms\n" in figures
+    assert "interruptions    1, 300 ms discarded\n" in figures
+    assert not any(name in figures for name in ("turns", "frames   ", "first audio", "silent"))
 
 
 def test_a_summary_tells_of_gaps_and_breaks_no_terminal(tmp_path: Path) -> None:
