@@ -244,8 +244,7 @@ def _interruption(message: Json) -> Interruption:
 def _ping(message: Json) -> Ping:
     event = _object(message, "ping_event")
     event_id, rtt_ms = event.get("event_id"), event.get("ping_ms")
-    if isinstance(rtt_ms, bool) or not _is_time(rtt_ms):
-        rtt_ms = None
+    rtt_ms = None if isinstance(rtt_ms, bool) or not _is_time(rtt_ms) else float(rtt_ms)
     if isinstance(event_id, str):
         return Ping(event_id if len(event_id) <= MAX_NAME else None, rtt_ms)
     return Ping(event_id if _is_id(event_id) else None, rtt_ms)
