@@ -233,7 +233,7 @@ def _is_character(value: object) -> bool:
     return isinstance(value, str) and len(value) <= MAX_CHARACTER
 
 
-def _is_time(value: object) -> bool:
+def _is_time(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and 0 <= value < MAX_TIME_MS
 
 
@@ -244,7 +244,7 @@ def _interruption(message: Json) -> Interruption:
 def _ping(message: Json) -> Ping:
     event = _object(message, "ping_event")
     event_id, rtt_ms = event.get("event_id"), event.get("ping_ms")
-    rtt_ms = None if isinstance(rtt_ms, bool) or not _is_time(rtt_ms) else float(rtt_ms)
+    rtt_ms = float(rtt_ms) if _is_time(rtt_ms) and not isinstance(rtt_ms, bool) else None
     if isinstance(event_id, str):
         return Ping(event_id if len(event_id) <= MAX_NAME else None, rtt_ms)
     return Ping(event_id if _is_id(event_id) else None, rtt_ms)
