@@ -176,7 +176,8 @@ class Gateway:
 
     def _figures(self, opened: Opened) -> ProcessFigures:
         failures = {name: recorder.failures.count for name, recorder in opened.recorders.items()}
-        return figures_of(self._server, self.ledger.live(), failures)
+        plan_concurrency = self._settings.metrics.plan_concurrency
+        return figures_of(self._server, self.ledger.live(), failures, plan_concurrency)
 
     # Taking down
 

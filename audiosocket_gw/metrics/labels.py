@@ -52,7 +52,7 @@ class Places:
     def __init__(self) -> None:
         self._pbx = CappedLabel()
         self._agent = CappedLabel()
-        self._pairs: set[tuple[str, str]] = set()
+        self._pairs: dict[tuple[str, str], None] = {}
 
     def __call__(self, record: CallRecord) -> tuple[str, str]:
         """Return the values for a call."""
@@ -60,8 +60,13 @@ class Places:
         if pair not in self._pairs:
             if len(self._pairs) >= MAX_PLACES:
                 return (OTHER, OTHER)
-            self._pairs.add(pair)
+            self._pairs[pair] = None
         return pair
+
+    @property
+    def known(self) -> tuple[tuple[str, str], ...]:
+        """All pairs that there were."""
+        return tuple(self._pairs)
 
 
 def is_name(value: str) -> bool:

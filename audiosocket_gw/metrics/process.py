@@ -68,8 +68,10 @@ class ProcessCollector(Collector):
 
     def _gauges(self, figures: ProcessFigures) -> Iterator[Metric]:
         active = _gauge("calls_active", "Calls that are up.", ["pbx", "agent"])
-        for place, calls in Counter(map(self._places, figures.calls)).items():
-            active.add_metric(place, calls)
+        calls = Counter(map(self._places, figures.calls))
+        # With 0 where there are no calls now: a series that goes away keeps its last value for minutes.
+        for place in dict.fromkeys((*self._places.known, *calls)):
+            active.add_metric(place, calls[place])
         yield active
         if figures.plan_concurrency is not None:
             yield _value("plan_concurrency_limit", "PLAN_CONCURRENCY.", figures.plan_concurrency)

@@ -12,14 +12,17 @@ from audiosocket_gw.server.listener import AudioSocketServer
 
 
 def figures_of(
-    server: AudioSocketServer, calls: Sequence[CallRecord], recorder_failures: Mapping[str, int]
+    server: AudioSocketServer,
+    calls: Sequence[CallRecord],
+    recorder_failures: Mapping[str, int],
+    plan_concurrency: int | None,
 ) -> ProcessFigures:
     """Return the figures; ``calls``: those that are up."""
     context = server.context
     return ProcessFigures(
         calls=calls,
         calls_max=server.max_calls,
-        plan_concurrency=None,
+        plan_concurrency=plan_concurrency,
         ready=not server.is_stopping and server.calls.rejection_reason is None,
         draining=server.is_stopping,
         pbxs=context.pbxs.connected_by_host,

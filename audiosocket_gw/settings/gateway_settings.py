@@ -14,6 +14,7 @@ from audiosocket_gw.elevenlabs.settings import AgentSettings
 from audiosocket_gw.flight.settings import FlightSettings
 from audiosocket_gw.http_api.settings import HttpSettings
 from audiosocket_gw.ledger.settings import LedgerSettings
+from audiosocket_gw.metrics.settings import MetricsSettings
 from audiosocket_gw.recording.settings import RecordingSettings
 from audiosocket_gw.runtime.settings import LoadSettings
 from audiosocket_gw.server.settings import ServerSettings
@@ -48,6 +49,7 @@ class GatewaySettings:
     flight: FlightSettings
     ledger: LedgerSettings
     http: HttpSettings
+    metrics: MetricsSettings
     tls_ca_file: Path | None
 
     @classmethod
@@ -67,6 +69,7 @@ class GatewaySettings:
             flight=_room(FlightSettings, settings),
             ledger=_room(LedgerSettings, settings),
             http=_room(HttpSettings, settings),
+            metrics=_room(MetricsSettings, settings),
             tls_ca_file=settings.tls_ca_file,
         )
 

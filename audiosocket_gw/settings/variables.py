@@ -307,6 +307,11 @@ class Settings(Rules):
     http_transcripts: bool = Field(
         default=False, description="Show over HTTP what is said in calls, with numbers and secrets masked."
     )
+    plan_concurrency: int | None = Field(
+        default=None,
+        ge=1,
+        description="Conversations that ElevenLabs' plan allows at once, for metrics; it limits nothing.",
+    )
 
     log_level: Annotated[LogLevel, AnyCase] = Field(
         default=LogLevel.INFO, description="debug, info, warning or error."

@@ -22,6 +22,14 @@ async def test_the_calls_that_are_up() -> None:
     assert found.value("calls_active", agent="b", pbx="unknown") == 1
 
 
+async def test_a_place_without_calls_has_none_instead_of_its_last_value() -> None:
+    up = [ended_call(uuid4(), agent="a", pbx="p")]
+    metrics = metrics_of(calls=up)
+    assert (await scrape(metrics)).value("calls_active", agent="a", pbx="p") == 1
+    up.clear()
+    assert (await scrape(metrics)).value("calls_active", agent="a", pbx="p") == 0
+
+
 async def test_the_process() -> None:
     metrics = metrics_of(
         ready=False,
