@@ -14,8 +14,9 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.gateway import Gateway, find_faults
+from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.protocol.audiosocket import Hangup
+from audiosocket_gw.resources import find_faults
 from audiosocket_gw.runtime.descriptors import ROOM
 from audiosocket_gw.settings import AgentKind, GatewaySettings, Settings
 from tests.harness.asterisk_peer import AsteriskPeer

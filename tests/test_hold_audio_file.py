@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.gateway import Gateway, load_hold_audio
+from audiosocket_gw.gateway import Gateway
+from audiosocket_gw.resources import load_hold_audio
 from audiosocket_gw.settings import GatewaySettings, Settings
 from tests.audio.signals import db, rms
 

@@ -39,6 +39,7 @@ ROOMS = [
         "server",
         "http_api",
         "settings",
+        "resources",
         "gateway",
     ),
     *("testing", "testing.softphone", "testing.simulator", "testing.replay", "testing.demo", "commands"),

@@ -6,18 +6,25 @@ import asyncio
 import gc
 import logging
 import re
-from collections.abc import AsyncIterator, Sequence
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from audiosocket_gw.commands.call_lines import log_calls
+from audiosocket_gw.commands.reload import Reload
 from audiosocket_gw.errors import ConfigurationError, GatewayError
-from audiosocket_gw.gateway import Gateway, find_faults
+from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.log.printed import print_to_log
 from audiosocket_gw.log.setup import set_format, set_level
+from audiosocket_gw.resources import find_faults
 from audiosocket_gw.runtime.event_loop import GatewayEventLoop
-from audiosocket_gw.runtime.shutdown import end_with_nothing_left, stop_signals
-from audiosocket_gw.settings import GatewaySettings, read_settings
+from audiosocket_gw.runtime.one_at_a_time import OneAtATime
+from audiosocket_gw.runtime.shutdown import end_with_nothing_left
+from audiosocket_gw.runtime.signals import Action, Signals, handled_signals
+from audiosocket_gw.settings import GatewaySettings, Settings, read_settings
 from audiosocket_gw.testing.simulator import Simulator, load_scenario
 
 logger = logging.getLogger("audiosocket_gw.gateway")
@@ -33,14 +40,14 @@ def run_serve(**overrides: Any) -> int:
         ConfigurationError: the gateway can't be started with these settings; a line for each fault.
     """
     settings, faults = read_settings(**overrides)
-    rooms = GatewaySettings.of(settings)
     if faults:
-        raise ConfigurationError("\n".join([*faults, *_others(faults, asyncio.run(find_faults(rooms)))]))
+        others = asyncio.run(find_faults(GatewaySettings.of(settings)))
+        raise ConfigurationError("\n".join([*faults, *_others(faults, others)]))
     set_level(settings.log_level.upper())
     set_format(settings.log_format)
     try:
         with print_to_log(), asyncio.Runner(loop_factory=GatewayEventLoop) as runner:
-            return runner.run(serve(rooms))
+            return runner.run(serve(settings, overrides))
     except GatewayError:
         raise
     except Exception:  # logged: Python would print it, and block on standard error
@@ -58,16 +65,17 @@ def _variables(lines: Sequence[str]) -> set[str]:
     return {name for line in lines for name in re.findall(r"\b([A-Z_0-9]+)=", line.partition(": ")[0])}
 
 
-async def serve(settings: GatewaySettings) -> int:
-    """Run the gateway until a signal stops it (`shutdown`); return the exit status of `run_serve`."""
-    with stop_signals(settings.server.drain_timeout) as stop:
-        async with _with_embedded_agent(settings) as settings:
-            gateway = Gateway(settings)
+async def serve(settings: Settings, overrides: Mapping[str, Any]) -> int:
+    """Run the gateway until a signal stops it (`signals`); return the exit status of `run_serve`."""
+    rooms = GatewaySettings.of(settings)
+    with handled_signals(rooms.server.drain_timeout) as signals:
+        async with _with_embedded_agent(rooms) as rooms:
+            gateway = Gateway(rooms)
             async with gateway:
                 # Modules and tables live as long as the process. With a few hundred calls, each full
                 # collection that visited them would block all calls for 30 ms.
                 gc.freeze()
-                await stop.wait()
+                await _until_stopped(gateway, signals, Reload(gateway, settings, overrides))
         status = 1 if gateway.cut_calls else 0
         if status:
             logger.warning("stopped; %d calls were cut off", gateway.cut_calls)
@@ -76,6 +84,15 @@ async def serve(settings: GatewaySettings) -> int:
         gateway.threads.shutdown(wait=False, cancel_futures=True)
         await end_with_nothing_left(status)
     return status
+
+
+async def _until_stopped(gateway: Gateway, signals: Signals, reload: Reload) -> None:
+    reloads, reports = OneAtATime(reload.run), OneAtATime(partial(log_calls, gateway))
+    actions: dict[int, Action] = {signal.SIGHUP: reloads.request, signal.SIGUSR1: reports.request}
+    with signals.acting(actions):
+        await signals.stop.wait()
+    await reloads.close()
+    await reports.close()
 
 
 @asynccontextmanager

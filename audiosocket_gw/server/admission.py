@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import lru_cache
 
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.server.guests import Guests, guest_name
-from audiosocket_gw.server.settings import ServerSettings
+from audiosocket_gw.server.settings import IpNetwork, ServerSettings
 from audiosocket_gw.server.signed_uuid import SignedUuids
 
 SPARE_CONNECTIONS = 100
@@ -67,13 +67,21 @@ class Admission:
         """Connections and calls that were refused."""
         self.is_stopping = False
         """Set when the gateway stops: then no connection is admitted."""
-        self.knows_pbxs = is_pbx is not None or settings.lists_addresses
-        """Whether there are known PBXs, for which places are reserved."""
         self.guests = Guests(settings.max_calls, reserves=self.knows_pbxs)
         self.signed_uuids: SignedUuids | None = None
         if settings.uuid_secret is not None:
             self.signed_uuids = SignedUuids(settings.uuid_secret.get_secret_value(), settings.uuid_max_age)
-        self._elsewhere = f"its address is not in ALLOWED_PEERS={','.join(map(str, settings.allowed_peers))}"
+
+    @property
+    def knows_pbxs(self) -> bool:
+        """Whether there are known PBXs, for which places are reserved."""
+        return self._is_pbx is not None or self._settings.lists_addresses
+
+    def admit_peers(self, allowed_peers: Sequence[IpNetwork]) -> None:
+        """Replace ``ALLOWED_PEERS``. Calls in progress go on, from every address."""
+        self._settings = replace(self._settings, allowed_peers=tuple(allowed_peers))
+        self._peer_at.cache_clear()
+        self.guests.reserves = self.knows_pbxs
 
     def reject_connection(self, host: str, open_connections: int, now: float) -> str | None:
         """Return why a connection from ``host`` is rejected, or None: it is admitted.
@@ -82,7 +90,8 @@ class Admission:
         """
         if not self._peer_at(host).may_connect:
             self.refused[Refusal.PEER] += 1
-            return self._elsewhere
+            peers = ",".join(map(str, self._settings.allowed_peers))
+            return f"its address is not in ALLOWED_PEERS={peers}"
         if open_connections >= self._settings.max_calls + SPARE_CONNECTIONS:
             self.refused[Refusal.FULL] += 1
             return f"{open_connections} connections are open already (MAX_CALLS={self._settings.max_calls})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from uuid import UUID
@@ -55,6 +55,10 @@ class Calls:
     def __len__(self) -> int:
         """Return the number of calls in progress or still closing their agent's connection."""
         return len(self._calls)
+
+    def __iter__(self) -> Iterator[Call]:
+        """Iterate over the same calls, the oldest first."""
+        return iter(tuple(self._calls.values()))
 
     @property
     def callers(self) -> int:
@@ -122,6 +126,11 @@ class Calls:
         # An earlier call with this UUID may still be closing.
         return next((call for call in reversed(self._calls.values()) if call.uuid == uuid), None)
 
+    def renew(self, context: CallContext) -> Coroutine[None, None, None]:
+        """Start further calls with ``context``; the result waits until those in progress now are over."""
+        self._context = context
+        return _ended(set(self._calls))
+
     def caller_of(self, uuid: UUID) -> asyncio.Future[None] | None:
         """Return the ``caller_gone`` of the call with this UUID, if it has a caller."""
         return self._callers.get(uuid)
@@ -174,6 +183,11 @@ class Calls:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self.wait()
+
+
+async def _ended(calls: set[asyncio.Task[None]]) -> None:
+    if calls:
+        await asyncio.wait(calls)
 
 
 async def _run(call: Call) -> None:

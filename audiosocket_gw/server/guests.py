@@ -43,9 +43,9 @@ class Guests:
     """Counts the calls and connections of the guests. Times are in seconds, of any monotonic clock."""
 
     def __init__(self, max_calls: int, *, reserves: bool) -> None:
-        """``reserves``: half of the places are the known PBXs'. Otherwise there are none."""
         self._max_calls = max_calls
-        self._reserves = reserves
+        self.reserves = reserves
+        """Whether half of the places are the known PBXs'. Otherwise there are none."""
         self._calls: Counter[str] = Counter()
         self._connection_rates: dict[str, Rate] = {}  # of the last one to connect last
         self._all_connections = Rate(ALL_CONNECTIONS_PER_S, ALL_CONNECTIONS_AT_ONCE)
@@ -62,7 +62,7 @@ class Guests:
 
     def places(self, capacity: int) -> int:
         """Return how many calls all guests together may have; ``capacity``: as many calls as fit."""
-        return min(self._max_calls, capacity) // 2 if self._reserves else self._max_calls
+        return min(self._max_calls, capacity) // 2 if self.reserves else self._max_calls
 
     def reject_connection(self, guest: str, now: float) -> str | None:
         """Return why a connection of this guest is rejected, or None: it is admitted, and counted."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 
 from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.log.limit import at_most
@@ -16,7 +16,7 @@ from audiosocket_gw.server.admission import Admission
 from audiosocket_gw.server.calls import Calls
 from audiosocket_gw.server.connection import AudioSocketConnection
 from audiosocket_gw.server.connections import Connections
-from audiosocket_gw.server.settings import ServerSettings
+from audiosocket_gw.server.settings import IpNetwork, ServerSettings
 
 logger = logging.getLogger("audiosocket_gw.server")
 
@@ -51,6 +51,12 @@ class AudioSocketServer:
         await self._acceptor.listen(self._settings.host, self._settings.port)
         if self._settings.allowed_peers and not self._admission.knows_pbxs:
             logger.info(_NO_KNOWN_PBX)
+
+    def renew(self, allowed_peers: Sequence[IpNetwork], context: CallContext) -> Coroutine[None, None, None]:
+        """Use these for new connections and calls; the result waits until present calls are over."""
+        self.context = context
+        self._admission.admit_peers(allowed_peers)
+        return self.calls.renew(context)
 
     def _admits(self, host: str, port: int) -> bool:
         is_open = len(self._connections) + self._acceptor.opening

@@ -6,9 +6,10 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Mapping
+from importlib.machinery import SourceFileLoader
 from inspect import isfunction
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Protocol
 
 from audiosocket_gw.errors import ConfigurationError, ToolError
@@ -162,17 +163,31 @@ class ToolRegistry:
 
 
 def _import(path: Path) -> ModuleType:
-    """Import a file under a unique module name, so that it shadows no module and none shadows it."""
-    spec = importlib.util.spec_from_file_location(f"tools_dir.{path.stem}", path)
-    assert spec is not None and spec.loader is not None, "the suffix is .py"
+    """Import a file under a unique module name, so that it shadows no module and none shadows it.
+
+    A file that has been imported before is imported again.
+    """
+    name = f"tools_dir.{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path, loader=_SourceLoader(name, str(path)))
+    assert spec is not None and spec.loader is not None, "there is a loader"
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up there
+    before = sys.modules.get(name)
+    sys.modules[name] = module  # dataclasses look their module up there
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[spec.name]
+        del sys.modules[name]
+        if before is not None:
+            sys.modules[name] = before
         raise
     return module
+
+
+class _SourceLoader(SourceFileLoader):
+    """Compiles the source each time: cached bytecode is out of date for a second after a change."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def _public_functions(module: ModuleType) -> dict[str, FunctionType]:

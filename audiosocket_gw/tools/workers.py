@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,12 @@ LONG_LIFE_S = 30.0
 
 
 @asynccontextmanager
-async def opened_tools(settings: ToolSettings, ca_file: Path | None) -> AsyncIterator[ToolRegistry]:
+async def opened_tools(
+    settings: ToolSettings, ca_file: Path | None, *, in_thread: bool = False
+) -> AsyncIterator[ToolRegistry]:
     """Yield the built-in tools and those of ``TOOLS_DIR``, in this process or in workers, as set.
+
+    ``in_thread``: import them there, since calls are up.
 
     Raises:
         ConfigurationError: the directory or a file in it is invalid.
@@ -45,7 +50,8 @@ async def opened_tools(settings: ToolSettings, ca_file: Path | None) -> AsyncIte
     if directory is not None:
         _warn_of_others(directory)
     if directory is None or settings.tools_isolation is ToolsIsolation.INLINE:
-        inline = load_tools(settings.tool_timeout, directory, max_running=settings.tool_max_running)
+        load = partial(load_tools, settings.tool_timeout, directory, max_running=settings.tool_max_running)
+        inline = await asyncio.to_thread(load) if in_thread else load()
         try:
             yield inline
         finally:

@@ -13,9 +13,10 @@ import httpx
 import pytest
 
 from audiosocket_gw.errors import ConfigurationError
-from audiosocket_gw.gateway import Gateway, find_faults
+from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.http_api import connection, server
 from audiosocket_gw.http_api.bounded_requests import MAX_BODY_BYTES, MAX_HEADER_LINES
+from audiosocket_gw.resources import find_faults
 from audiosocket_gw.settings import GatewaySettings, Settings
 from tests.harness.gateway import GatewayHarness, running_gateway
 from tests.harness.waiting import until

@@ -23,7 +23,7 @@ from tests.harness.waiting import until
 STOPPING = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGPWR]
 
 IGNORED = [
-    *(signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF),
+    *(signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF),
     *(signal.SIGIO, signal.SIGXCPU, signal.SIGRTMIN, signal.SIGRTMAX),
 ]
 
