@@ -35,6 +35,7 @@ ROOMS = [
         "recording",
         "control",
         "flight",
+        "call_page",
         "call",
         "server",
         "http_api",
@@ -102,14 +103,39 @@ PURE = [
     "runtime.load_figures",
     "server.admission",
     "flight.recorded_cause",
+    "call_page.advice",
+    "call_page.build",
+    "call_page.direction",
+    "call_page.figures",
+    "call_page.findings",
+    "call_page.labels",
+    "call_page.marks",
+    "call_page.markup",
+    "call_page.measure",
+    "call_page.model",
+    "call_page.sections",
+    "call_page.strips",
+    "call_page.svg",
+    "call_page.transcript",
 ]
 """Modules and folders that do no I/O, nor does anything that runs when they are imported."""
 
 PURE_LIBRARIES = [
     *("__future__", "abc", "array", "base64", "binascii", "bisect", "collections", "contextlib", "copy"),
-    *("dataclasses", "enum", "functools", "heapq", "hmac", "hashlib", "ipaddress", "itertools", "json"),
-    *("math", "numpy", "operator", "re", "shlex", "string", "struct", "types", "typing", "urllib.parse"),
-    "uuid",
+    *(
+        "dataclasses",
+        "enum",
+        "functools",
+        "heapq",
+        "hmac",
+        "hashlib",
+        "html",
+        "ipaddress",
+        "itertools",
+        "json",
+    ),
+    *("math", "numpy", "operator", "re", "shlex", "statistics", "string", "struct", "types", "typing"),
+    *("unicodedata", "urllib.parse", "uuid"),
 ]
 """What they may import: libraries without files, sockets, clocks, threads or logging."""
 

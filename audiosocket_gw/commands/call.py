@@ -11,9 +11,9 @@ from pathlib import Path
 from uuid import UUID
 
 from audiosocket_gw.audio.frame_timing import GAP_MS, TimedFrame
+from audiosocket_gw.audio.level import SPEECH_DBFS, is_speech, level_dbfs
 from audiosocket_gw.commands.address import parse_address
 from audiosocket_gw.testing.softphone.asterisk_peer import Ending
-from audiosocket_gw.testing.softphone.level import SPEECH_DBFS, is_speech, level_dbfs
 from audiosocket_gw.testing.softphone.record import CallRecord
 from audiosocket_gw.testing.softphone.softphone import Softphone
 from audiosocket_gw.testing.softphone.wav import read_wav, write_wav

@@ -13,6 +13,7 @@ from uuid import UUID
 from audiosocket_gw import __version__
 from audiosocket_gw.commands.call import run_call
 from audiosocket_gw.commands.originate import OutboundCall, chosen_pbx, run_originate
+from audiosocket_gw.commands.page import run_page
 from audiosocket_gw.commands.replay import run_replay, run_replay_into, run_summary
 from audiosocket_gw.commands.serve import run_serve
 from audiosocket_gw.commands.signed_uuid import run_uuid
@@ -60,6 +61,7 @@ def create_parser() -> argparse.ArgumentParser:
     _add_call(commands)
     _add_originate(commands)
     _add_replay(commands)
+    _add_page(commands)
     _add_tools(commands)
     _add_uuid(commands)
     return parser
@@ -187,6 +189,7 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument("file", type=Path, metavar="FILE")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--summary", action="store_true", help="print a summary instead of replaying")
+    how.add_argument("--html", type=Path, metavar="OUT", help="write the call's page instead: see `page`")
     how.add_argument("--gateway", metavar="HOST:PORT", help="play its caller into this gateway instead")
     parser.add_argument(
         "--tools", action="store_true", help="also run the tools of TOOLS_DIR, with real effects"
@@ -197,10 +200,30 @@ def _add_replay(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def _replay(options: argparse.Namespace) -> int:
     if options.summary:
         return run_summary(options.file)
+    if options.html is not None:
+        return run_page(options.file, options.html)
     if options.gateway is not None:
         return asyncio.run(run_replay_into(options.file, options.gateway))
     settings = _settings_without_agent()
     return asyncio.run(run_replay(options.file, GatewaySettings.of(settings), run_tools=options.tools))
+
+
+def _add_page(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "page",
+        help="show what happened in a call as a web page",
+        description="Write one HTML file that shows what happened in a call: of a flight recording "
+        "(FLIGHT_DIR), a recording (RECORD_DIR), or call records (CALL_LOG).",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE")
+    parser.add_argument(
+        "--output", type=Path, metavar="OUT.html", help="where to write it; - is standard output"
+    )
+    parser.add_argument("--call", type=UUID, metavar="UUID", help="which of the records in FILE (the last)")
+    parser.add_argument("--audio", action="store_true", help="with both voices, to listen to")
+    parser.set_defaults(
+        command=lambda o: run_page(o.file, o.output, uuid=o.call, with_audio=o.audio),
+    )
 
 
 def _add_tools(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -80,13 +80,18 @@ def load_trace(path: Path) -> CallTrace:
         FlightError: the file can't be read, is not a flight recording, or is too large; the message
             doesn't name the file.
     """
-    records = tuple(_read(path))
+    records = tuple(read_records(path))
     if not records or not isinstance(records[0], Start):
         raise FlightError("it breaks off before its first record, or doesn't begin with the start")
     return CallTrace(records[0], records, _end_of(records))
 
 
-def _read(path: Path) -> Iterator[Record]:
+def read_records(path: Path) -> Iterator[Record]:
+    """Yield the records of a recording; an incomplete one is read as far as it goes.
+
+    Raises:
+        FlightError: see `load_trace`.
+    """
     decoder = Decoder()
     try:
         with path.open("rb") as file:

@@ -3,8 +3,8 @@
 `place_call` plays a recording; `Softphone` is for a conversation that reacts. Both return a `CallRecord`.
 """
 
+from audiosocket_gw.audio.level import SPEECH_DBFS, is_speech, level_dbfs
 from audiosocket_gw.testing.softphone.asterisk_peer import AsteriskPeer, Ending
-from audiosocket_gw.testing.softphone.level import SPEECH_DBFS, is_speech, level_dbfs
 from audiosocket_gw.testing.softphone.record import CallRecord
 from audiosocket_gw.testing.softphone.softphone import KeyPress, Softphone, place_call
 from audiosocket_gw.testing.softphone.wav import read_wav, write_wav

@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 
 from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.audio.frame_timing import TimedFrame
+from audiosocket_gw.audio.level import is_speech
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Kind, encode_dtmf
 from audiosocket_gw.testing.softphone.asterisk_peer import IDLE_TIMEOUT_MS, PAYLOAD_DEADLINE_MS, AsteriskPeer
-from audiosocket_gw.testing.softphone.level import is_speech
 from audiosocket_gw.testing.softphone.record import CallRecord
 
 

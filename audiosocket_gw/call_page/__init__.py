@@ -1,0 +1,1 @@
+"""The call page: what happened in one call, as one self-contained HTML file."""
