@@ -23,7 +23,14 @@ from audiosocket_gw.ledger.record import (
 T = TypeVar("T")
 
 MAX_LISTED = 1_000
-"""Turns, interruptions, tools and transfers of a call that its record lists, each; the oldest go first."""
+"""Turns, and interruptions, of a call that its record lists; the oldest go first."""
+
+MAX_TOOLS = 200
+MAX_TRANSFERS = 20
+"""The same of tools and transfers, whose texts come from the agent."""
+
+MAX_TEXT = 200
+"""Characters of such a text."""
 
 
 def begin(started: events.CallStarted, started_at: float) -> CallRecord:
@@ -82,17 +89,16 @@ def reduce(record: CallRecord, event: events.CallEvent, started: float) -> CallR
         case events.DigitPressed():
             return replace(record, digits=record.digits + 1)
         case events.ToolCalled(name=name, tool_call_id=tool_call_id):
-            return replace(record, tools=_add(record.tools, ToolRun(name, tool_call_id, at_ms)))
+            run = ToolRun(name[:MAX_TEXT], tool_call_id, at_ms)
+            return replace(record, tools=_add(record.tools, run, MAX_TOOLS))
         case events.ToolAnswered():
             return replace(record, tools=_answered(record.tools, event, at_ms))
         case events.TransferRequested(destination=destination, name=name):
-            return replace(
-                record,
-                state=CallState.TRANSFERRING,
-                transfers=_add(record.transfers, Transfer(destination, name, at_ms)),
-            )
+            transfer = Transfer(destination[:MAX_TEXT], name, at_ms)
+            transfers = _add(record.transfers, transfer, MAX_TRANSFERS)
+            return replace(record, state=CallState.TRANSFERRING, transfers=transfers)
         case events.TransferDecided(outcome=events.TransferOutcome.REFUSED):  # another one may be under way
-            return replace(record, transfers=_add(record.transfers, _refused(event, at_ms)))
+            return replace(record, transfers=_add(record.transfers, _over(event, at_ms), MAX_TRANSFERS))
         case events.TransferDecided():
             return replace(
                 record, state=CallState.TALKING, transfers=_decided(record.transfers, event, at_ms)
@@ -112,8 +118,8 @@ def reduce(record: CallRecord, event: events.CallEvent, started: float) -> CallR
             return record
 
 
-def _add(listed: tuple[T, ...], item: T) -> tuple[T, ...]:
-    return (*listed, item)[-MAX_LISTED:]
+def _add(listed: tuple[T, ...], item: T, limit: int = MAX_LISTED) -> tuple[T, ...]:
+    return (*listed, item)[-limit:]
 
 
 def _unless(speaker: Speaker | None, finished: Speaker) -> Speaker | None:
@@ -134,11 +140,15 @@ def _decided(
     transfers: tuple[Transfer, ...], event: events.TransferDecided, at_ms: int
 ) -> tuple[Transfer, ...]:
     """Decide the transfer that waits for it."""
-    if transfers and transfers[-1].outcome is None:
-        decided = replace(transfers[-1], outcome=event.outcome, detail=event.detail)
-        return (*transfers[:-1], decided)
-    return _add(transfers, _refused(event, at_ms))
+    for place in range(len(transfers) - 1, -1, -1):
+        if transfers[place].outcome is None:
+            detail = event.detail[:MAX_TEXT]
+            decided = replace(transfers[place], outcome=event.outcome, detail=detail)
+            return (*transfers[:place], decided, *transfers[place + 1 :])
+    return _add(transfers, _over(event, at_ms), MAX_TRANSFERS)
 
 
-def _refused(event: events.TransferDecided, at_ms: int) -> Transfer:
-    return Transfer(event.destination, event.name, at_ms, event.outcome, event.detail)
+def _over(event: events.TransferDecided, at_ms: int) -> Transfer:
+    """Return a transfer that was decided without having been requested."""
+    destination, detail = event.destination[:MAX_TEXT], event.detail[:MAX_TEXT]
+    return Transfer(destination, event.name, at_ms, event.outcome, detail)

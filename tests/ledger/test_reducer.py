@@ -8,7 +8,7 @@ from audiosocket_gw import events
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.events import SetupStep, TransferOutcome
 from audiosocket_gw.ledger.record import CallRecord, CallState, Speaker, ToolOutcome
-from audiosocket_gw.ledger.reducer import MAX_LISTED, begin, reduce
+from audiosocket_gw.ledger.reducer import MAX_LISTED, MAX_TEXT, MAX_TOOLS, MAX_TRANSFERS, begin, reduce
 
 CALL = uuid4()
 STARTED = events.CallStarted(CALL, 100.0, "192.0.2.1:40000")
@@ -95,12 +95,23 @@ def test_a_refused_transfer_decides_no_other() -> None:
     )
     assert record.state is CallState.TRANSFERRING
     assert [transfer.outcome for transfer in record.transfers] == [None, TransferOutcome.REFUSED]
+    decided = events.TransferDecided(CALL, 103.0, "600@queues", "sales", TransferOutcome.DONE)
+    outcomes = [transfer.outcome for transfer in reduce(record, decided, STARTED.at).transfers]
+    assert outcomes == [TransferOutcome.DONE, TransferOutcome.REFUSED]
 
 
 def test_the_lists_are_bounded() -> None:
     record = record_of(*(events.TurnTaken(CALL, 101.0, ms) for ms in range(MAX_LISTED + 5)))
     assert len(record.turns) == MAX_LISTED
     assert record.turns[-1].latency_ms == MAX_LISTED + 4
+    record = record_of(
+        *(events.ToolCalled(CALL, 101.0, "x" * 1_000, str(number)) for number in range(MAX_TOOLS + 5)),
+        *(events.TransferDecided(CALL, 102.0, "x" * 1_000, "", TransferOutcome.REFUSED, "y" * 1_000),)
+        * (MAX_TRANSFERS + 5),
+    )
+    assert (len(record.tools), len(record.transfers)) == (MAX_TOOLS, MAX_TRANSFERS)
+    transfer = record.transfers[0]
+    assert {len(text) for text in (record.tools[0].name, transfer.destination, transfer.detail)} == {MAX_TEXT}
 
 
 def test_an_answer_without_its_call_changes_nothing() -> None:
