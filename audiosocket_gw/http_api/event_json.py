@@ -41,10 +41,11 @@ class EventView:
             "at_ms": at_ms,
             "state": record.state.value,
             "speaker": record.speaker and record.speaker.value,
-            **self._details(event, record, age_ms),
+            **self.details(event, record, age_ms),
         }
 
-    def _details(self, event: events.CallEvent, record: CallRecord, age_ms: int | None) -> dict[str, Any]:
+    def details(self, event: events.CallEvent, record: CallRecord, age_ms: int | None) -> dict[str, Any]:
+        """Return what an event of its kind has beyond the others."""
         match event:
             case events.CallStarted() | events.CallerIdentified() | events.AgentConnected():
                 return {"call": summary(record, self.numbers, age_ms=age_ms)}

@@ -13,6 +13,7 @@ from audiosocket_gw.http_api.health import Health
 from audiosocket_gw.http_api.load import LoadView
 from audiosocket_gw.http_api.operator_actions import OperatorActions
 from audiosocket_gw.http_api.settings import HttpSettings
+from audiosocket_gw.http_api.transcripts import Transcripts
 from audiosocket_gw.ledger.ledger import Ledger
 from audiosocket_gw.ledger.settings import LedgerSettings
 from audiosocket_gw.server.listener import AudioSocketServer
@@ -28,5 +29,6 @@ def endpoints(
     yield from CallViews(ledger, ledger_settings.caller_numbers).endpoints
     view = EventView(ledger_settings.caller_numbers, http_settings.http_transcripts)
     yield from EventStreams(ledger, view).endpoints
+    yield from Transcripts(ledger, view).endpoints
     yield from OperatorActions(server.calls).endpoints
     yield from dashboard_files.endpoints()

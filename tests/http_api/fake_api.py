@@ -126,6 +126,7 @@ class FakeApi:
     token: str = ""
     calls: dict[str, Json] = field(default_factory=dict)
     history: list[Json] = field(default_factory=list)
+    lines: dict[str, list[Json]] = field(default_factory=dict)
     load: Json = field(default_factory=load)
     fails: int = 0
     refusal: tuple[int, str] | None = None
@@ -155,6 +156,9 @@ class FakeApi:
         else:
             self.calls.pop(summary["uuid"], None)
             self.history.insert(0, summary)
+        self.lines.setdefault(summary["uuid"], []).append(
+            {"type": kind, "at_ms": summary["duration_ms"]} | details
+        )
         shared = {name: summary[name] for name in ("uuid", "state", "speaker")}
         event = {"type": kind, "at_ms": summary["duration_ms"], **shared, **details}
         if kind in ("call_started", "caller_identified", "agent_connected", "call_ended"):
@@ -185,6 +189,7 @@ class FakeApi:
                 Route("/load", self._answer(lambda _: self.load)),
                 Route("/events", self._events),
                 Route("/calls/{uuid}", self._answer(self._whole)),
+                Route("/calls/{uuid}/transcript", self._answer(self._transcript)),
                 Route(
                     "/calls/{uuid}/hangup", self._answer(lambda _: {"accepted": "hangup"}), methods=["POST"]
                 ),
@@ -199,6 +204,9 @@ class FakeApi:
     def _whole(self, request: Request) -> Json:
         uuid = request.path_params["uuid"]
         return whole(self.calls.get(uuid) or next(each for each in self.history if each["uuid"] == uuid))
+
+    def _transcript(self, request: Request) -> Json:
+        return {"texts": True, "lines": self.lines.get(request.path_params["uuid"], [])}
 
     def _refuse(self, request: Request) -> Response | None:
         if self.fails:

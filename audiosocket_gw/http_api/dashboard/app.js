@@ -21,7 +21,7 @@ const filter = byId("filter"), troubleOnly = byId("only-trouble");
 let announced = [];
 
 const confirm = new Confirm(model, {done: announce});
-const actions = {hangUp: uuid => confirm.hangUp(uuid), transfer: uuid => confirm.transfer(uuid), open: uuid => panel.open(uuid), onSort: () => redraw()};
+const actions = {hangUp: uuid => confirm.hangUp(uuid), transfer: uuid => confirm.transfer(uuid), open: record => panel.open(record), onSort: () => redraw()};
 const live = new LiveCalls(model, actions);
 const ended = new EndedCalls(model, actions);
 const panel = new CallPanel(model, actions);
@@ -46,7 +46,7 @@ function draw() {
   const words = filter.value.trim().toLowerCase();
   live.draw(words, troubleOnly.checked, drawsAll ? null : model.changed);
   ended.draw(words, troubleOnly.checked, drawsAll);
-  if (drawsAll || model.changed.has(panel.uuid)) panel.draw();
+  if (drawsAll || model.changed.has(panel.uuid)) panel.refresh();
   confirm.draw();
   model.changed.clear();
   drawsAll = false;
@@ -95,7 +95,7 @@ setInterval(() => {
   if (document.hidden) return;
   if (model.connection.state === "open") {
     live.tick();
-    panel.tick();
+    panel.refresh();
   }
   drawConnection();
 }, 1_000);

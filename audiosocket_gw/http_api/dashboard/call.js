@@ -1,11 +1,12 @@
 // One call beside the list: its figures, and the transcript as it comes.
 
-import {json} from "./api.js";
+import {ApiError, json} from "./api.js";
 import {badge, drawMarks, framesText} from "./cells.js";
 import {byId, element, keyed, setAttribute, setHidden, setText} from "./dom.js";
 import {caller, clean, duration, latency, median} from "./format.js";
 import {activity} from "./lists.js";
-import {ageOf, troubles} from "./model.js";
+import {troubles} from "./model.js";
+import {linesOf} from "./transcript.js";
 
 const SHOWN_TURNS = 30;
 const SIDE = matchMedia("(min-width: 1180px)"); // room beside the lists; narrower, it covers them
@@ -49,19 +50,21 @@ export class CallPanel {
     });
   }
 
-  open(uuid) {
+  open(record) {
     this.opener = document.activeElement;
-    this.uuid = uuid;
+    this.uuid = record.uuid;
+    this.record = record;
     this.whole = null;
     for (const list of [this.lines, this.turns, this.facts]) {
       list.replaceChildren();
       list.keyed = new Map();
+      setHidden(list, true);
     }
-    this.readWhole();
+    setHidden(this.silence, true);
     if (!this.dialog.open) this.show();
     document.body.classList.add("with-call");
     this.draw();
-    this.lines.scrollTop = this.lines.scrollHeight;
+    this.read();
     this.dialog.querySelector(".close").focus();
   }
 
@@ -84,70 +87,62 @@ export class CallPanel {
     if (this.opener?.isConnected) this.opener.focus();
   }
 
-  // The call that the panel shows: a live one, or what it was when it ended.
-  shown() {
-    const call = this.model.calls.get(this.uuid);
-    if (call) return (this.last = call);
-    const record = this.model.endings.find(ended => ended.uuid === this.uuid);
-    return record ? {record, receivedAt: performance.now(), lines: this.last?.record.uuid === this.uuid ? this.last.lines : []} : null;
+  // Read what the lists don't have: the whole record, and the transcript. While the call is up, again and again.
+  async read() {
+    const {uuid} = this;
+    if (this.isReading === uuid) return;
+    this.isReading = uuid;
+    const path = `calls/${encodeURIComponent(uuid)}`;
+    try {
+      const [record, transcript] = await Promise.all([json(path), json(`${path}/transcript`)]);
+      if (this.uuid !== uuid || record.started_at !== this.record.started_at) return;
+      this.whole = record;
+      this.drawLines(linesOf(transcript.lines), transcript.texts);
+      this.drawTurns(record.turns);
+      this.drawFacts(record);
+    } catch (error) {
+      // A lost connection is said elsewhere.
+      if (this.uuid === uuid && error instanceof ApiError && !this.whole) {
+        setHidden(this.silence, false);
+        setText(this.silence, error.message);
+      }
+    } finally {
+      if (this.isReading === uuid) this.isReading = null;
+    }
   }
 
-  // Read the whole record, which the lists don't have; while the call changes once a second at most.
-  async readWhole() {
-    const {uuid} = this;
-    if (this.isReading || uuid === null) return;
-    this.isReading = true;
-    try {
-      const record = await json(`calls/${encodeURIComponent(uuid)}`);
-      if (this.uuid === uuid) {
-        this.whole = {record, receivedAt: performance.now()};
-        this.drawWhole();
-      }
-    } catch {
-      // The list stays as it is; it says when the connection is lost.
-    } finally {
-      this.isReading = false;
-    }
+  get isOver() {
+    return Boolean(this.whole?.end);
+  }
+
+  // After an event of the call, and once a second.
+  refresh() {
+    if (this.uuid === null) return;
+    this.draw();
+    if (!this.isOver) this.read();
   }
 
   draw() {
     if (this.uuid === null) return;
-    const call = this.shown();
-    if (!call) return;
-    const {record, lines} = call;
+    this.record = this.model.find(this.record);
+    const {record} = this;
     setText(this.title, `${caller(record)}${record.dialled_number ? ` to ${clean(record.dialled_number)}` : ""}`);
     if (record.end) badge(this.state, record.is_bad ? "bad" : "ok", `ended: ${record.end.reason}`, clean(record.end.detail));
     else badge(this.state, ...activity(record));
-    drawMarks(this.marks, troubles(record));
+    drawMarks(this.marks, troubles(record).filter(found => found.text !== record.end?.reason));
     setHidden(this.transfer, Boolean(record.end) || !this.model.load?.destinations?.length);
     setHidden(this.hangUp, Boolean(record.end));
-    this.drawLines(lines);
-    this.drawWhole();
   }
 
-  // Once a second.
-  tick() {
-    if (this.uuid === null) return;
-    if (this.model.calls.has(this.uuid) || !this.whole?.record.end) this.readWhole();
-    this.draw();
-  }
-
-  drawWhole() {
-    if (this.whole?.record.uuid !== this.uuid) return;
-    this.drawTurns(this.whole.record.turns);
-    this.drawFacts(this.whole);
-  }
-
-  drawLines(lines) {
+  drawLines(lines, hasTexts) {
     const list = this.lines;
     const follows = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+    setHidden(list, !lines.length);
     keyed(list, lines, line => line.key, line => lineElement(line), updateLine);
     if (follows) list.scrollTop = list.scrollHeight;
-    setHidden(list, !lines.length);
-    setHidden(this.silence, lines.some(line => line.by !== "note") || (lines.length > 0 && !this.model.hidesTexts));
-    setText(this.silence, this.model.hidesTexts
-      ? "What is said isn't sent to this page. HTTP_TRANSCRIPTS=true sends it, with numbers masked."
-      : "Nothing has been said since this page was opened.");
+    setHidden(this.silence, hasTexts && lines.length > 0);
+    setText(this.silence, hasTexts ? "Nothing has been said."
+      : "What is said isn't sent to this page: HTTP_TRANSCRIPTS=true sends it, with numbers masked.");
   }
 
   drawTurns(turns) {
@@ -164,12 +159,12 @@ export class CallPanel {
       : "no answer yet");
   }
 
-  drawFacts({record, receivedAt}) {
+  drawFacts(record) {
     const all = record.turns.map(turn => turn.latency_ms);
     const steps = Object.entries(record.setup_steps).map(([step, ms]) => `${STEPS[step] ?? step} ${latency(ms)}`);
     const silences = record.interruptions.map(one => one.silence_ms).filter(ms => ms != null);
     const facts = [
-      [record.end ? "Length" : "Age", duration(record.end ? record.duration_ms : ageOf({record, receivedAt}, performance.now()))],
+      [record.end ? "Length" : "Age", duration(record.duration_ms)],
       record.end && ["Ended", `${record.end.reason}: ${clean(record.end.detail)}`],
       ["Answers", all.length ? `last ${latency(all.at(-1))}, median ${latency(median(all))}, worst ${latency(Math.max(...all))}, of ${all.length}` : "none yet"],
       ["First audio", latency(record.first_audio_ms)],
@@ -186,6 +181,7 @@ export class CallPanel {
       record.channel && ["Channel", clean(record.channel)],
       ["UUID", record.uuid],
     ].filter(Boolean);
+    setHidden(this.facts, false);
     keyed(this.facts, facts, ([name]) => name,
       ([name]) => element("div", {}, element("dt", {text: name}), element("dd")),
       (row, [, value]) => setText(row.lastChild, value));

@@ -1,7 +1,7 @@
 // What both lists show in a cell. A cell's elements are made once, and get other text when that changes.
 
 import {element, setAttribute, setHidden, setText} from "./dom.js";
-import {clean, latency, named} from "./format.js";
+import {caller, clean, latency, named} from "./format.js";
 import {troubles} from "./model.js";
 
 function parts(cell, make) {
@@ -23,11 +23,12 @@ export function twoLines(cell, first, second) {
 
 export function callerCell(cell, record, open) {
   const {name, sub, marks} = parts(cell, () => ({
-    name: element(open ? "button" : "span", {class: "caller", ...(open && {type: "button", onclick: open})}),
+    name: element("button", {class: "caller", type: "button", onclick: open}),
     sub: element("span", {class: "sub"}),
     marks: element("span", {class: "marks"}),
   }));
   setText(name, clean(record.caller_number) || named(record.caller_name) || "unknown caller");
+  setAttribute(name, "aria-label", `Details of ${caller(record)}`);
   const known = [record.caller_number && named(record.caller_name), record.dialled_number && `to ${clean(record.dialled_number)}`];
   setText(sub, known.filter(Boolean).join(" · ") || `call ${record.uuid.slice(0, 8)}`);
   drawMarks(marks, record.end ? [] : troubles(record));

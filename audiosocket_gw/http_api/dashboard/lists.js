@@ -27,10 +27,7 @@ export class LiveCalls {
     const of = call => call.record;
     this.table = new Table(byId("calls"), [
       {id: "caller", title: "Caller", isHeader: true, value: call => clean(of(call).caller_number),
-        update: (cell, call) => {
-          callerCell(cell, of(call), () => open(cell.parentElement.item.record.uuid));
-          setAttribute(cell.firstChild, "aria-label", `Details of ${caller(of(call))}`);
-        }},
+        update: (cell, call) => callerCell(cell, of(call), () => open(cell.parentElement.item.record))},
       {id: "agent", title: "Agent", value: call => clean(of(call).agent), update: (cell, call) => agentCell(cell, of(call))},
       {id: "age", title: "Age", downFirst: true, value: call => -startOf(of(call)), update: (cell, call) => setText(cell, duration(ageOf(call, performance.now())))},
       {id: "state", title: "Now", value: call => activity(of(call))[1], update: (cell, call) => badge(cell, ...activity(of(call)))},
@@ -82,11 +79,11 @@ export class LiveCalls {
 }
 
 export class EndedCalls {
-  constructor(model, {onSort}) {
+  constructor(model, {open, onSort}) {
     this.model = model;
     this.table = new Table(byId("endings"), [
       {id: "at", title: "Ended", downFirst: true, value: endOf, update: (cell, record) => setText(cell, time(new Date(endOf(record))))},
-      {id: "caller", title: "Caller", isHeader: true, value: record => clean(record.caller_number), update: (cell, record) => callerCell(cell, record)},
+      {id: "caller", title: "Caller", isHeader: true, value: record => clean(record.caller_number), update: (cell, record) => callerCell(cell, record, () => open(cell.parentElement.item))},
       {id: "agent", title: "Agent", value: record => clean(record.agent), update: (cell, record) => agentCell(cell, record)},
       {id: "age", title: "Length", downFirst: true, value: record => record.duration_ms, update: (cell, record) => setText(cell, duration(record.duration_ms))},
       {id: "reason", title: "Reason", value: record => record.end.reason, update: (cell, record) => this.reason(cell, record)},

@@ -1,32 +1,33 @@
-// What the page knows. It keeps the gateway's summaries of calls ("records" here) as they come, and adds what only
-// events tell: the transcript.
+// What the page knows: the gateway's summaries of calls ("records" here), as lists and events bring them.
 
 import {clean, plural} from "./format.js";
 
-const MAX_LINES = 200; // of a call's transcript
 const MAX_ENDINGS = 200;
 
 export class Model {
-  calls = new Map(); // uuid -> {record, receivedAt, lines}
+  calls = new Map(); // uuid -> {record, receivedAt}
   endings = []; // records, the latest first
   load = null;
   connection = {state: "connecting"}; // or "open", "lost", "token"
-  hidesTexts = false; // the gateway doesn't send what is said (HTTP_TRANSCRIPTS)
   asOf = null; // when the last word of the gateway came
   changed = new Set(); // uuids of calls that look otherwise than they are drawn
 
   // All calls, as the gateway lists them: what isn't among them has ended unseen.
   replaceCalls(records, now) {
     const before = this.calls;
-    this.calls = new Map(records.map(record => [record.uuid, {
-      record, receivedAt: now, lines: before.get(record.uuid)?.lines ?? [],
-    }]));
+    this.calls = new Map(records.map(record => [record.uuid, {record, receivedAt: now}]));
     for (const uuid of before.keys()) this.changed.add(uuid);
     for (const uuid of this.calls.keys()) this.changed.add(uuid);
   }
 
   replaceEndings(records) {
     this.endings = records.slice(0, MAX_ENDINGS);
+  }
+
+  // The record of the same call as it is known now.
+  find(record) {
+    const live = this.calls.get(record.uuid)?.record;
+    return [live, ...this.endings].find(other => other && isSame(other, record)) ?? record;
   }
 
   // Enter what happened in a call; return its record if that was its end.
@@ -41,11 +42,8 @@ export class Model {
     }
     if (!known && !event.call) throw new UnknownCall(event.uuid);
     this.changed.add(event.uuid);
-    const lines = known?.lines ?? [];
-    addLine(lines, event);
-    if (/_said$/.test(event.type)) this.hidesTexts = event.text === undefined;
-    const call = event.call ? {record: event.call, receivedAt: now, lines}
-      : {record: reduce(known.record, event), receivedAt: known.receivedAt, lines};
+    const call = event.call ? {record: event.call, receivedAt: now}
+      : {record: reduce(known.record, event), receivedAt: known.receivedAt};
     this.calls.set(event.uuid, call);
     return null;
   }
@@ -86,40 +84,6 @@ function reduce(record, event) {
 const isSame = (one, other) => one.uuid === other.uuid && one.started_at === other.started_at;
 
 export const ageOf = (call, now) => (call.record.duration_ms ?? 0) + (now - call.receivedAt);
-
-export function addLine(lines, event) {
-  const line = lineOf(event);
-  const last = lines.findLast(other => other.by === "agent");
-  if (event.type === "reply_heard") {
-    const heard = clean(event.heard);
-    const said = lines.findLast(other => other.by === "agent" && other.heard === undefined && other.text.startsWith(heard));
-    if (said && event.interrupted && event.heard !== undefined) said.heard = heard;
-  } else if (line && event.corrected && last) {
-    last.text = line.text;
-  } else if (line) {
-    lines.push({...line, at_ms: event.at_ms, key: (lines.at(-1)?.key ?? 0) + 1});
-    if (lines.length > MAX_LINES) lines.splice(0, lines.length - MAX_LINES);
-  }
-}
-
-const seconds = (ms, digits = 0) => `${(ms / 1000).toFixed(digits)} s`;
-
-function lineOf(event) {
-  const {name, destination, outcome} = event;
-  switch (event.type) {
-    case "caller_said": return event.text === undefined ? null : {by: "caller", text: clean(event.text)};
-    case "agent_said": return event.text === undefined ? null : {by: "agent", text: clean(event.text)};
-    case "interrupted": return {by: "note", text: `The caller interrupted; ${seconds(event.discarded_ms, 1)} discarded.`};
-    case "digit_pressed": return {by: "note", text: "The caller pressed a key."};
-    case "tool_called": return {by: "note", text: `The agent calls the tool ${clean(name)}.`};
-    case "tool_answered": return {by: "note", bad: event.is_error, text: `The tool ${clean(name)} ${event.is_error ? "failed" : "answered"}.`};
-    case "transfer_requested": return {by: "note", text: `Transfer to ${clean(destination)} …`};
-    case "transfer_decided": return {by: "note", bad: outcome === "failed" || outcome === "refused", text: `Transfer to ${clean(destination)}: ${clean(outcome)}.`};
-    case "agent_silent": return {by: "note", bad: true, text: `Nothing heard of the agent for ${seconds(event.waited_ms)}.`};
-    case "answer_late": return {by: "note", bad: true, text: `No answer for ${seconds(event.waited_ms)}.`};
-    default: return null;
-  }
-}
 
 // What somebody should look at in a call, in words; `bad` ones make the call a bad one.
 export function troubles(record) {
