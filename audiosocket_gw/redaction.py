@@ -62,6 +62,16 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_]{1,40}")
 
 _PERSONAL_KEY = re.compile(r"caller|called|dialled|phone|number|channel|msisdn", re.IGNORECASE)
 
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
+_PORT = r"(?:(?::|', )\d{1,5}(?!\d))?"
+
+_ADDRESS = re.compile(
+    rf"(?<![\w.:-]){_OCTET}(?:\.{_OCTET}){{3}}(?!\d|[.-]\d){_PORT}"  # 192.0.2.7:5001, ('192.0.2.7', 5001)
+    rf"|\[[0-9a-f:]{{2,39}}(?:%\w{{1,15}})?\]{_PORT}",  # [2001:db8::7]:5001
+    re.IGNORECASE,
+)
+"""An IP address, with or without a port. A telephone number is hardly ever four numbers up to 255."""
+
 _UUID = re.compile(r"(\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b)", re.IGNORECASE)
 
 ESCAPED = r"(?:%[0-9A-Fa-f]{2}|\\[nrt]|\\x[0-9a-f]{2}|\\u[0-9A-Fa-f]{4}|&#?[0-9A-Za-z]{1,8};|<br\s?/?>)"
@@ -127,6 +137,16 @@ def mask_text(text: str) -> str:
         return mask_numbers(mask_secrets(text))
     # Without the last part: the cut may have removed the half that identifies a secret.
     return mask_numbers(mask_secrets(text[: MAX_TEXT + OVERLAP])[:-OVERLAP]) + CUT
+
+
+def mask_own_text(text: str) -> str:
+    """Return a sentence of the gateway as `mask_text` does, but with its network addresses, which aren't
+    telephone numbers.
+    """
+    if len(text) > MAX_NUMBERS:
+        return mask_text(text)
+    text = mask_secrets(text)
+    return _replace_between(text, (match.span() for match in _ADDRESS.finditer(text)), mask_numbers)
 
 
 def mask_secrets(text: str) -> str:
@@ -249,6 +269,16 @@ def _replace(text: str, spans: Iterable[Span], replacement: Callable[[str], str]
         parts += text[kept:start], replacement(text[start:end])
         kept = end
     return "".join((*parts, text[kept:]))
+
+
+def _replace_between(text: str, spans: Iterable[Span], replacement: Callable[[str], str]) -> str:
+    """Replace all but the parts at ``spans``."""
+    parts: list[str] = []
+    replaced = 0
+    for start, end in spans:
+        parts += replacement(text[replaced:start]), text[start:end]
+        replaced = end
+    return "".join((*parts, replacement(text[replaced:])))
 
 
 def _mask_digits(text: str) -> str:

@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from audiosocket_gw.elevenlabs import client_messages, messages
 from audiosocket_gw.errors import RemoteProtocolError
 from audiosocket_gw.flight.agent_message import give_message, take_message
-from audiosocket_gw.redaction import CUT, MAX_TEXT, OVERLAP, PIECE, mask_json, mask_numbers, mask_text
+from audiosocket_gw.redaction import (
+    CUT,
+    MAX_NUMBERS,
+    MAX_TEXT,
+    OVERLAP,
+    PIECE,
+    mask_json,
+    mask_numbers,
+    mask_own_text,
+    mask_text,
+)
 
 separators = st.sampled_from(
     [
@@ -152,6 +162,26 @@ def test_no_number_survives_in_a_message(number: str, key: str) -> None:
 )
 def test_a_text_is_masked(text: str, masked: str) -> None:
     assert mask_text(text) == masked
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("127.0.0.1:5001", "127.0.0.1:5001"),
+        ("('127.0.0.1', 45001) refused", "('127.0.0.1', 45001) refused"),
+        ("[2001:db8::7]:50010, [::1]:5001.", "[2001:db8::7]:50010, [::1]:5001."),
+        ("https://user:pw@192.0.2.7:8080/?token=abc", "https://***@192.0.2.7:8080/?token=***"),
+        ("+49 171 1234567 at 192.0.2.7:40112", "+## ### ####### at 192.0.2.7:40112"),
+        ("192.0.2.7 0171 12345", "192.0.2.7 #### #####"),
+        ("030.123.456.78", "###.###.###.##"),
+        ("1.2.3.4.5.6", "#.#.#.#.#.#"),
+        ("192.0.2.7-12345", "###.#.#.#-#####"),
+        ("192.0.2.7:123456", "192.0.2.7:######"),
+        ("x" * MAX_NUMBERS + "127.0.0.1", "x" * MAX_NUMBERS + "###.#.#.#"),
+    ],
+)
+def test_a_sentence_of_the_gateway_keeps_addresses(text: str, masked: str) -> None:
+    assert mask_own_text(text) == masked
 
 
 def test_a_long_text_loses_all_digits() -> None:

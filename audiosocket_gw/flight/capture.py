@@ -33,7 +33,7 @@ from audiosocket_gw.flight.recorded_cause import cause_fields
 from audiosocket_gw.protocol.audiosocket import HEADER, Kind
 from audiosocket_gw.recording.directory import call_name
 from audiosocket_gw.recording.failures import Failures
-from audiosocket_gw.redaction import mask_json
+from audiosocket_gw.redaction import mask_json, mask_own_text
 
 logger = logging.getLogger("audiosocket_gw.flight")
 
@@ -156,6 +156,10 @@ def _write_whole(file: IO[bytes], data: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
+OF_SERVERS = frozenset({"peer", "pbx", "detail", "cause"})
+"""Fields of events that name servers: their addresses stay."""
+
+
 def event_record(at_us: int, event: CallEvent) -> Event:
     """Record an event, masked."""
     content = {
@@ -164,4 +168,15 @@ def event_record(at_us: int, event: CallEvent) -> Event:
     if isinstance(event, CallEnded):
         end: CallEnd = content.pop("end")
         content |= {"reason": end.reason, "detail": end.detail, "cause": cause_fields(end.cause)}
-    return Event(at_us, type(event).__name__, mask_json(content))
+    of_servers = {name: _mask_own(content.pop(name)) for name in OF_SERVERS & content.keys()}
+    return Event(at_us, type(event).__name__, mask_json(content) | of_servers)
+
+
+def _mask_own(value: Any) -> Any:
+    match value:
+        case str():
+            return mask_own_text(value)
+        case dict():
+            return {key: _mask_own(member) for key, member in value.items()}
+        case _:
+            return value

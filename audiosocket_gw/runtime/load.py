@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 
 from audiosocket_gw.audio import FRAME_MS
+from audiosocket_gw.log.limit import ONCE
 from audiosocket_gw.runtime.capacity import Capacity, Window
 from audiosocket_gw.runtime.core_time import CoreTime, ReadCoreTime, stolen_s
 from audiosocket_gw.runtime.lateness import Lateness
@@ -43,8 +44,11 @@ LATE_SHARE = 0.05
 BUSY_WINDOWS = 2
 """Consecutive busy windows, 0.5 s, before audio is batched."""
 
-QUIET_WINDOWS = 4
-"""Consecutive quiet windows, 1 s, before a step is reversed."""
+WORTH_BATCHING = 0.1
+"""Below this share of a core, batching saves next to nothing: late ticks then have another cause."""
+
+QUIET_WINDOWS = 20
+"""Consecutive quiet windows, 5 s, before a step is reversed: what comes again within that stays batched."""
 
 HOLD_WINDOWS = 4
 """Consecutive windows without room for one more call, and those that wait, 1 s, before calls are rejected."""
@@ -175,7 +179,8 @@ class Load:
         return self._capacity.bottleneck(calls, ADMIT_BELOW if self.overloaded else REJECT_ABOVE)
 
     def _decide(self, window: Window) -> None:
-        is_busy = window.busy > BATCH_ABOVE or window.late > LATE_SHARE
+        is_late = window.late > LATE_SHARE and window.busy > WORTH_BATCHING
+        is_busy = window.busy > BATCH_ABOVE or is_late
         is_full = self._bottleneck(self.on_clock) is not Bottleneck.NONE
         self._quiet_windows = 0 if is_busy else self._quiet_windows + 1
         self._busy_windows = self._busy_windows + 1 if is_busy else 0
@@ -201,7 +206,10 @@ class Load:
         self.batch_frames = frames
         self._capacity.cost.doubt()
         logger.info(
-            "caller audio is now sent to agents in batches of %d ms: %s", FRAME_MS * frames, self.figures()
+            "caller audio is now sent to agents in batches of %d ms: %s",
+            FRAME_MS * frames,
+            self.figures(),
+            extra=ONCE,
         )
 
     def _set_overloaded(self, overloaded: bool) -> None:
@@ -214,9 +222,10 @@ class Load:
                 "overloaded: new calls are rejected unless REFUSE_OVERLOAD=false: %s: %s",
                 ADVICE[figures.bottleneck],
                 figures,
+                extra=ONCE,
             )
         else:
-            logger.warning("no longer overloaded: %s", figures)
+            logger.warning("no longer overloaded: %s", figures, extra=ONCE)
 
     def figures(self) -> LoadFigures:
         """Return what was measured, and what follows from it."""

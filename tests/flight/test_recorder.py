@@ -22,10 +22,11 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.audio import ULAW_8000
+from audiosocket_gw.causes import ConnectFailed
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.flight.call_trace import CallTrace, load_trace
-from audiosocket_gw.flight.capture import SUFFIX, UNFINISHED, FlightFile
+from audiosocket_gw.flight.capture import SUFFIX, UNFINISHED, FlightFile, event_record
 from audiosocket_gw.flight.format import CallerFormat, FlightError, GatewayMessage, HeardFrame
 from audiosocket_gw.flight.recorder import Blocks, FlightRecorder
 from audiosocket_gw.protocol.audiosocket import Audio, Kind, encode_audio, encode_dtmf
@@ -138,6 +139,18 @@ async def test_numbers_and_secrets_never_reach_the_file(tmp_path: Path) -> None:
     ]
     assert calls[0]["client_tool_call"]["parameters"] == {"phone": "***", "id": 0, "note": "x"}
     assert calls[0]["client_tool_call"]["tool_call_id"] == results[0]["tool_call_id"]
+
+
+def test_addresses_of_servers_stay() -> None:
+    uuid = uuid4()
+    started = event_record(0, events.CallStarted(uuid, 0.0, "127.0.0.1:45001"))
+    assert started.fields == {"peer": "127.0.0.1:45001"}
+    cause = ConnectFailed("192.0.2.7", "[Errno 111] Connect call failed ('192.0.2.7', 45001), 01711234567")
+    ended = event_record(1, events.CallEnded(uuid, 1.0, CallEnd(EndReason.AGENT_UNREACHABLE, cause), 1, 1))
+    assert "'192.0.2.7', 45001), ###########" in ended.fields["detail"]
+    assert ended.fields["cause"]["why"].endswith("('192.0.2.7', 45001), ###########")
+    said = event_record(2, events.CallerSaid(uuid, 2.0, "my number is 192.0.2.7"))
+    assert said.fields == {"text": "my number is ###.#.#.#"}
 
 
 async def test_the_oldest_recordings_go(tmp_path: Path) -> None:

@@ -98,7 +98,25 @@ def test_at_the_end_of_its_strength_it_refuses_until_it_is_calm(
 def test_lateness_that_is_not_its_own_fault_refuses_no_one() -> None:
     load = Load(1, 3)
     BusyProcess(load).windows(LONG, busy=0.05, late_s=0.03, late_share=0.5)
-    assert (load.batch_frames, load.overloaded) == (3, False)
+    assert (load.batch_frames, load.overloaded) == (1, False)
+
+
+def test_late_ticks_that_come_and_go_do_not_change_the_batches_again_and_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    load = Load(1, 3)
+    process = BusyProcess(load)
+    with caplog.at_level(logging.INFO, logger="audiosocket_gw.runtime"):
+        for _ in range(20):
+            process.windows(3, busy=0.2, late_s=0.006, late_share=0.2)
+            process.windows(QUIET_WINDOWS - 1, busy=0.2)
+    assert len(caplog.records) == 2, "20 and 40 ms more, and never back"
+
+
+def test_one_call_is_not_batched_because_the_machine_is_late() -> None:
+    load = Load(1, 3)
+    BusyProcess(load).windows(LONG, busy=0.02, late_s=0.03)
+    assert (load.batch_frames, load.overloaded) == (1, False)
 
 
 def test_it_recovers_though_a_few_ticks_are_late() -> None:
