@@ -8,12 +8,16 @@ page in the operator's browser: its requests come from this machine, too. A page
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 """Methods that change nothing (RFC 9110)."""
+
+
+_AUTHORITY = re.compile(r"(?:\[(?P<bracketed>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:@/\[\]]+))(?::[0-9]*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +62,20 @@ def _check_browser(method: str, headers: Mapping[str, str]) -> Refusal | None:
     origin = headers.get("origin")
     if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
         return Refusal(403, "the request comes from a page of another site (Origin)")
-    if method not in SAFE_METHODS and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not _is_link(method, headers):
         return Refusal(403, "the request comes from a page of another site (Sec-Fetch-Site)")
     return None
 
 
+def _is_link(method: str, headers: Mapping[str, str]) -> bool:
+    """Return whether the browser opens the answer as a page, which the other site can't read."""
+    return method in SAFE_METHODS and headers.get("sec-fetch-mode") == "navigate"
+
+
 def host_of(authority: str) -> str:
-    """Return the host of ``host:port`` or ``[host]:port``, without brackets."""
-    if authority.startswith("["):
-        return authority[1:].partition("]")[0]
-    return authority.rpartition(":")[0] if authority.count(":") == 1 else authority
+    """Return the host of ``host:port`` or ``[host]:port``, without brackets; empty if it has another form."""
+    found = _AUTHORITY.fullmatch(authority)
+    return (found["bracketed"] or found["host"] or "") if found else ""
 
 
 def is_loopback(host: str) -> bool:

@@ -25,11 +25,13 @@ def create_application(endpoints: Iterable[Endpoint], access: Access) -> ASGIApp
     """Return the application that serves the endpoints."""
     endpoints = tuple(endpoints)
     public = frozenset(endpoint.path for endpoint in endpoints if endpoint.is_public)
-    return Starlette(
+    application = Starlette(
         routes=[Route(each.path, each.handler, methods=[each.method]) for each in endpoints],
         middleware=[Middleware(_Guard, access=access, public=public)],
         exception_handlers={ApiError: _answer, HTTPException: _answer_unknown, Exception: _answer_defect},
     )
+    application.router.redirect_slashes = False  # to the host that the request names
+    return application
 
 
 class _Guard:
@@ -46,13 +48,18 @@ class _Guard:
             refusal = self._access.refuse(scope["method"], Headers(scope=scope))
             if refusal is not None:
                 logger.warning(
-                    "%s: HTTP request refused (%d): %s", scope["client"], refusal.status, refusal.message
+                    "%s: HTTP request refused (%d): %s", _client(scope), refusal.status, refusal.message
                 )
                 headers = {"WWW-Authenticate": "Bearer"} if refusal.status == 401 else None
                 await error_response(refusal.status, refusal.message, headers)(scope, receive, send)
                 return
             connection.is_trusted = True
         await self._app(scope, receive, send)
+
+
+def _client(scope: Scope) -> str:
+    host, port = scope["client"] or ("", 0)
+    return f"{host}:{port}"
 
 
 async def _answer(_: Request, error: Exception) -> Response:

@@ -46,6 +46,7 @@ class HttpConnection(H11Protocol, asyncio.BufferedProtocol):
         self.is_local = local
         self.is_trusted = local
         """Whether a request had the right to pass: what is trusted never makes room for strangers."""
+        self.is_dropped = False
         self._budget = budget
         self._buffer = bytearray(RECEIVE_BYTES)
         self._is_deferred = False
@@ -78,6 +79,7 @@ class HttpConnection(H11Protocol, asyncio.BufferedProtocol):
 
     def drop(self) -> None:
         """Close at once, for a newer connection."""
+        self.is_dropped = True
         self.transport.abort()
 
     # Called by asyncio

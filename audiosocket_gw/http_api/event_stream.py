@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
 
@@ -59,31 +59,31 @@ class EventStreams:
     def _stream(self, uuid: UUID | None) -> Response:
         if self._open >= MAX_STREAMS:
             raise ApiError(503, f"{MAX_STREAMS} streams of events are open already: close one")
-        return _EventStream(self._events(uuid))
+        self._open += 1  # at once: many requests may come before the first of them gets its stream
+        return _EventStream(self._events(uuid), self._end)
+
+    def _end(self) -> None:
+        self._open -= 1
 
     async def _events(self, uuid: UUID | None) -> AsyncIterator[bytes]:
         """Yield what is to be sent, heartbeats included."""
-        self._open += 1
-        try:
-            with self._ledger.subscribe(uuid) as updates:
-                number, dropped = 0, 0
-                yield b": every event has its call's uuid; a gap in the ids are events that were too many\n\n"
-                while True:
-                    batch = await self._next(updates)
-                    if batch is None:
-                        yield b": still here\n\n"
-                        continue
-                    if not batch:
-                        return
-                    number += updates.dropped - dropped
-                    dropped = updates.dropped
-                    shown = await map_in_steps(self._show, batch)
-                    yield b"".join(_encode(number + place, each) for place, each in enumerate(shown, 1))
-                    number += len(batch)
-                    if uuid is not None and isinstance(batch[-1].event, CallEnded):
-                        return
-        finally:
-            self._open -= 1
+        with self._ledger.subscribe(uuid) as updates:
+            number, dropped = 0, 0
+            yield b": every event has its call's uuid; a gap in the ids are events that were too many\n\n"
+            while True:
+                batch = await self._next(updates)
+                if batch is None:
+                    yield b": still here\n\n"
+                    continue
+                if not batch:
+                    return
+                number += updates.dropped - dropped
+                dropped = updates.dropped
+                shown = await map_in_steps(self._show, batch)
+                yield b"".join(_encode(number + place, each) for place, each in enumerate(shown, 1))
+                number += len(batch)
+                if uuid is not None and isinstance(batch[-1].event, CallEnded):
+                    return
 
     async def _next(self, updates: Subscription) -> list[Update] | None:
         """Return the next updates; none: the gateway stops; None: nothing has happened for a while."""
@@ -106,10 +106,11 @@ class _EventStream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, content: AsyncIterator[bytes]) -> None:
+    def __init__(self, content: AsyncIterator[bytes], on_end: Callable[[], None]) -> None:
         super().__init__()
         del self.headers["content-length"]
         self._content = content
+        self._on_end = on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send(send))
@@ -121,6 +122,7 @@ class _EventStream(Response):
         finally:
             for task in (sending, leaving):
                 task.cancel()
+            self._on_end()
             await asyncio.gather(sending, leaving, return_exceptions=True)
 
     async def _send(self, send: Send) -> None:

@@ -38,8 +38,14 @@ CHECK_S = 1.0
 CLOSE_S = 1.0
 """Time for requests in progress to finish at the end."""
 
-HEADERS = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
-"""Sent with every response."""
+HEADERS = [
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+]
+"""Sent with every response: no page of another site shows it in a frame, or loads it as something else."""
 
 
 class HttpServer:
@@ -133,7 +139,8 @@ class HttpServer:
     def _has_room(self, *, local: bool) -> bool:
         """Return whether another connection may be opened; close a stranger's or an idle one for it."""
         acceptor = self._local if local else self._port
-        open_ones = [each for each in self._connections if each.is_local is local]
+        # Those that were dropped in this step of the loop are closed in the next one.
+        open_ones = [each for each in self._connections if each.is_local is local and not each.is_dropped]
         if len(open_ones) + acceptor.opening < MAX_CONNECTIONS:
             return True
         dispensable = [each for each in open_ones if not (each.is_trusted and each.is_busy)]

@@ -64,6 +64,7 @@ def test_this_machine_needs_no_token(host: str) -> None:
             "0.0.0.0:8080",
         ),
         *("[::]:8080", "[::ffff:127.0.0.1]:8080", "127.0.0.1.nip.io", "localhost@evil.example", "::1"[:2]),
+        *("localhost:80@evil.example", "[::1]evil.example", "[::1]:80@evil.example", "127.0.0.1:80:90"),
     ],
 )
 def test_a_name_that_is_made_to_point_here_is_refused(host: str) -> None:
@@ -79,13 +80,20 @@ def test_a_page_of_another_site_is_refused(origin: str, method: str) -> None:
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_a_form_of_another_site_is_refused_though_it_hides_its_origin(site: str) -> None:
+def test_what_another_site_loads_is_refused_though_it_hides_its_origin(site: str) -> None:
     assert status("POST", LOCAL | {"sec-fetch-site": site}) == 403
+    assert status("POST", LOCAL | {"sec-fetch-site": site, "sec-fetch-mode": "navigate"}) == 403
+    for mode in ("no-cors", "cors", "same-origin", "websocket", ""):
+        assert status("GET", LOCAL | {"sec-fetch-site": site, "sec-fetch-mode": mode}) == 403
+
+
+def test_a_link_on_another_site_works() -> None:
+    assert status("GET", LOCAL | {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}) is None
 
 
 def test_hosts_and_ports() -> None:
-    hosts = ["a", "a:1", "[::1]", "[::1]:1", "::1", "127.0.0.1:1"]
-    assert list(map(host_of, hosts)) == ["a", "a", "::1", "::1", "::1", "127.0.0.1"]
+    hosts = ["a", "a:1", "[::1]", "[::1]:1", "127.0.0.1:1", "::1", "a:1:2", "a:b", "[::1]a", "a@b", ""]
+    assert list(map(host_of, hosts)) == ["a", "a", "::1", "::1", "127.0.0.1", *[""] * 6]
     assert not is_loopback("")
 
 

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
+
+import httpx
+import pytest
 
 from audiosocket_gw import events
+from audiosocket_gw.http_api import event_stream
 from tests.harness.audio import ramp
 from tests.harness.waiting import until
 from tests.http_api.served import EventReader, served
@@ -54,6 +59,23 @@ async def test_what_is_said_is_shown_only_where_the_operator_allows_it_and_maske
             said = await EventReader(response).until("caller_said")
             assert said.get("text") == ("My number is ##########" if transcripts else None)
             await line.__aexit__()
+
+
+async def test_many_streams_at_once_are_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "MAX_STREAMS", 3)
+    async with served() as (_, client), AsyncExitStack() as stack:
+        opened = await asyncio.gather(
+            *(stack.enter_async_context(client.stream("GET", "/events")) for _ in range(12))
+        )
+        assert sorted(response.status_code for response in opened) == [200] * 3 + [503] * 9
+        await stack.aclose()
+        while (await status_of_stream(client)) != 200:  # they have ended, and left room
+            await asyncio.sleep(0.01)
+
+
+async def status_of_stream(client: httpx.AsyncClient) -> int:
+    async with client.stream("GET", "/events") as response:
+        return response.status_code
 
 
 async def test_a_stream_ends_with_the_gateway() -> None:

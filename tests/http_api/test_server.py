@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import httpx
@@ -99,8 +99,25 @@ async def test_unknown_paths_and_methods_are_answered_in_json() -> None:
     async with served() as (_, client):
         assert "openapi.json" in (await client.get("/nothing")).json()["error"]
         wrong = await client.delete("/calls")
-        assert (wrong.status_code, wrong.headers["allow"]) == (405, "GET, HEAD")
+        assert (wrong.status_code, set(wrong.headers["allow"].split(", "))) == (405, {"GET", "HEAD"})
         assert "GET" in wrong.json()["error"]
+
+
+async def test_no_answer_leads_to_a_host_that_the_request_names() -> None:
+    async with served(http_token=TOKEN) as (_, client):
+        headers = {"Authorization": f"Bearer {TOKEN}", "Host": "evil.example"}
+        for path in ("/calls/", "/healthz/", "//evil.example/", "/calls//"):
+            answer = await client.get(f"{str(client.base_url).rstrip('/')}{path}", headers=headers)
+            assert (answer.status_code, answer.headers.get("location")) == (404, None)
+
+
+async def test_no_page_of_another_site_may_frame_or_load_an_answer() -> None:
+    async with served() as (_, client):
+        for path in ("/calls", "/nothing"):
+            headers = (await client.get(path)).headers
+            assert headers["x-frame-options"] == "DENY"
+            assert headers["cross-origin-resource-policy"] == "same-origin"
+            assert headers["x-content-type-options"] == "nosniff"
 
 
 # Where it listens
@@ -249,6 +266,26 @@ async def test_strangers_make_room_for_one_another_and_none_for_a_stream(
         await line.__aexit__()
         for each in (first, *others):
             await each.__aexit__()
+
+
+async def test_many_connections_at_once_are_no_more_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are accepted in one step of the event loop: none of those that make room has gone then."""
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 4)
+    async with served() as (harness, _):
+        http, address = harness.gateway._http, harness.gateway.http_address
+        assert http is not None and address is not None
+        many = [socket.socket() for _ in range(50)]
+        for each in many:
+            each.setblocking(False)
+            with suppress(BlockingIOError):
+                each.connect(address)
+        await until(lambda: http._connections)
+        async with await connect(harness) as last:  # after all others
+            assert len(http._connections) <= 4
+            last.send(GET)
+            assert (await last.answer())[0] == 200
+        for each in many:
+            each.close()
 
 
 async def test_a_reader_that_stops_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
