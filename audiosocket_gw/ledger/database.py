@@ -51,6 +51,9 @@ STEPS = 10_000
 
 MAX_PAGE = 200
 
+_FIRST_SINCE = "SELECT min(id) FROM calls INDEXED BY calls_by_start WHERE started_at >= ?"
+"""Ids are in the order of ends, not of starts."""
+
 _PASSING = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 """Errors that don't come from the path: calls are answered although the history has to wait."""
 
@@ -156,7 +159,7 @@ class Database:
             "id < ?": query.before,
             "reason = ?": query.reason,
             "agent = ?": query.agent,
-            "id >= (SELECT min(id) FROM calls WHERE started_at >= ?)": query.since,
+            f"id >= ifnull(({_FIRST_SINCE}), 1 << 62)": query.since,
             "started_at >= ?": query.since,
         }
         chosen = {text: value for text, value in conditions.items() if value is not None}

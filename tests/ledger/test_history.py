@@ -137,6 +137,17 @@ async def test_what_is_wanted_can_be_narrowed_down(path: Path) -> None:
         assert await found(history, agent="'; DROP TABLE calls; --") == []
 
 
+async def test_a_long_call_that_ended_later_does_not_hide_what_started_since(path: Path) -> None:
+    with opened(path) as history:
+        (short,) = keep(history, started_at=2_060.0)
+        (long,) = keep(history, started_at=2_000.0)
+        (older,) = keep(history, started_at=1_000.0)
+        await settled(history)
+        assert await found(history, since=2_000.0) == [long, short]
+        assert await found(history, since=2_001.0) == [short]
+        assert await found(history, since=0.0) == [older, long, short]
+
+
 async def test_a_page_is_json(path: Path) -> None:
     with opened(path) as history:
         assert json.loads((await history.find(Query())).json) == {"calls": [], "before": None}
