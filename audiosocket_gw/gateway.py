@@ -204,7 +204,7 @@ class Gateway:
         """Serve HTTP, if it is on, until the calls have ended: a drain can be watched."""
         settings = self._settings
         if settings.http.is_on:
-            served = endpoints(self._server, self.ledger, settings.ledger, settings.http)
+            served = endpoints(self._server, self.ledger, self.metrics, settings.ledger, settings.http)
             self._http = await stack.enter_async_context(HttpServer(settings.http, served))
             stack.callback(self.ledger.close)  # first, so that streams of events end
 

@@ -11,16 +11,22 @@ from audiosocket_gw.http_api.event_json import EventView
 from audiosocket_gw.http_api.event_stream import EventStreams
 from audiosocket_gw.http_api.health import Health
 from audiosocket_gw.http_api.load import LoadView
+from audiosocket_gw.http_api.metrics import MetricsView
 from audiosocket_gw.http_api.operator_actions import OperatorActions
 from audiosocket_gw.http_api.settings import HttpSettings
 from audiosocket_gw.http_api.transcripts import Transcripts
 from audiosocket_gw.ledger.ledger import Ledger
 from audiosocket_gw.ledger.settings import LedgerSettings
+from audiosocket_gw.metrics.metrics import Metrics
 from audiosocket_gw.server.listener import AudioSocketServer
 
 
 def endpoints(
-    server: AudioSocketServer, ledger: Ledger, ledger_settings: LedgerSettings, http_settings: HttpSettings
+    server: AudioSocketServer,
+    ledger: Ledger,
+    metrics: Metrics,
+    ledger_settings: LedgerSettings,
+    http_settings: HttpSettings,
 ) -> Iterator[Endpoint]:
     """Yield the endpoints for the calls of ``server``, which ``ledger`` knows."""
     health = Health(server)
@@ -30,5 +36,6 @@ def endpoints(
     view = EventView(ledger_settings.caller_numbers, http_settings.http_transcripts)
     yield from EventStreams(ledger, view).endpoints
     yield from Transcripts(ledger, view).endpoints
+    yield from MetricsView(metrics).endpoints
     yield from OperatorActions(server.calls).endpoints
     yield from dashboard_files.endpoints()
