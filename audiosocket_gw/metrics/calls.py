@@ -34,6 +34,9 @@ TOOL_OUTCOMES = (ToolOutcome.OK, ToolOutcome.ERROR)
 UNNAMED = "unnamed"
 """A destination without a name in ``TRANSFER_DESTINATIONS``."""
 
+UNDERRUN_S = 2.0
+"""A longer pause within a reply is the agent's own, such as for a tool."""
+
 HANG_UP_TOOL = "avr_hangup"
 
 
@@ -46,6 +49,8 @@ class _Progress:
     silent: bool = False
     held: bool = False
     """The reply is held: the caller seems to speak."""
+    ran_dry_at: float | None = None
+    """When the reply that may continue had all been heard."""
     leaves_since: float | None = None
     """When a transfer or hang-up was requested."""
 
@@ -77,6 +82,9 @@ class CallMetrics:
         self._silent = counter("silent_calls", "Calls whose agent said nothing for too long.", "agent")
         self._late = counter("late_answers", "Answers that came later than LATE_ANSWER_SECONDS.", "agent")
         self._turns = counter("turns", "Replies of the agent that the caller began to hear.", "agent")
+        self._underruns = counter(
+            "underruns", "Gaps within a reply that the caller heard: its audio came too late."
+        )
         self._interruptions = counter(
             "interruptions", "Replies that the caller interrupted, by who noticed it first.", "by"
         )
@@ -129,7 +137,11 @@ class CallMetrics:
             case events.AgentPinged(rtt_ms=rtt_ms):
                 self._rtt.observe(rtt_ms / 1000)
             case events.ReplyStarted():
-                self._count_reply(record)
+                self._count_reply(event, record)
+            case events.ReplyFinished():
+                self._progress(record).ran_dry_at = event.at
+            case events.ReplyHeard():
+                self._progress(record).ran_dry_at = None
             case events.TurnTaken(latency_ms=latency_ms):
                 self._turn.labels(self._agent(record)).observe(latency_ms / 1000)
             case events.ReplyHeld():
@@ -176,9 +188,14 @@ class CallMetrics:
             for counter in (self._silent, self._late, self._turns, self._conversation):
                 counter.labels(agent)
 
-    def _count_reply(self, record: CallRecord) -> None:
-        self._turns.labels(self._agent(record)).inc()
+    def _count_reply(self, event: events.ReplyStarted, record: CallRecord) -> None:
         progress = self._progress(record)
+        # Had another reply begun, the end of this one would have been reported (`ReplyHeard`).
+        if progress.ran_dry_at is not None and event.at - progress.ran_dry_at <= UNDERRUN_S:
+            self._underruns.inc()
+        else:
+            self._turns.labels(self._agent(record)).inc()
+        progress.ran_dry_at = None
         if not progress.heard and record.first_audio_ms is not None:
             progress.heard = True
             self._first_audio.observe(record.first_audio_ms / 1000)
@@ -195,6 +212,7 @@ class CallMetrics:
         if progress.held:
             progress.held = False
             self._holds.labels("confirmed").inc()
+        progress.ran_dry_at = None
         self._discarded.inc(event.discarded_ms / 1000)
         if event.silence_ms is not None:
             self._barge_in.observe(event.silence_ms / 1000)

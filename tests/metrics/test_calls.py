@@ -89,6 +89,25 @@ def test_a_silent_agent_is_counted_once_a_call_and_its_first_audio_too() -> None
     assert found.value("turns_total", agent="unknown") == 3
 
 
+def test_a_gap_within_a_reply_is_no_turn() -> None:
+    heard = events.ReplyHeard(CALL, 106.0, 1, "words", "words", 900, 900, interrupted=False)
+    found = after(
+        (
+            STARTED,
+            events.ReplyStarted(CALL, 101.0),
+            events.ReplyFinished(CALL, 102.0, 1_000),
+            events.ReplyStarted(CALL, 102.4),  # the same reply goes on
+            events.ReplyFinished(CALL, 103.0, 1_600),
+            events.ReplyStarted(CALL, 105.5),  # after a pause of its own, such as for a tool
+            events.ReplyFinished(CALL, 106.0, 2_000),
+            heard,
+            events.ReplyStarted(CALL, 106.5),  # the next one
+        )
+    )
+    assert found.value("underruns_total") == 1
+    assert found.value("turns_total", agent="unknown") == 3
+
+
 def test_a_hang_up_by_the_agent_is_timed() -> None:
     found = after(
         (
