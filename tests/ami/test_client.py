@@ -26,6 +26,7 @@ from audiosocket_gw.ami.address import AmiAddress
 from audiosocket_gw.ami.client import AmiClient, AmiTiming
 from audiosocket_gw.ami.connection import ACTION_ID_PREFIX, TURN_BUDGET, AmiActionError, AmiConnection
 from audiosocket_gw.ami.framing import GREETING, MAX_MESSAGE_BYTES
+from audiosocket_gw.ami.outcome import ActionOutcome
 from audiosocket_gw.ami.registry import Headers
 from audiosocket_gw.errors import ControlError, LocalProtocolError
 from tests.ami.recorded import CALL
@@ -124,6 +125,37 @@ async def test_refusal_is_in_asterisks_words() -> None:
             AmiActionError, match=r"rejected Originate: Permission denied .*needs write=originate"
         ):
             await client.perform("Originate", {})
+
+
+async def test_what_became_of_each_action_is_reported() -> None:
+    seen: list[tuple[str, ActionOutcome]] = []
+
+    def count(name: str, outcome: ActionOutcome, seconds: float) -> None:
+        assert 0 <= seconds < 60
+        seen.append((name, outcome))
+
+    async with fake_asterisk() as fake, AmiClient(fake.address, TIMING, count) as client:
+        await connected(client)
+        assert seen[0] == ("Login", ActionOutcome.OK)
+        assert ("Filter", ActionOutcome.REJECTED) in seen
+        seen.clear()
+        fake.replies["Getvar"] = "Response: Success"
+        await client.perform("Getvar", {})
+        fake.replies["Redirect"] = "Response: Error\nMessage: Channel does not exist: PJSIP/1"
+        with pytest.raises(AmiActionError):
+            await client.perform("Redirect", {})
+        fake.unanswered = {"Hangup"}
+        with pytest.raises(ControlError, match="no answer"):
+            await client.perform("Hangup", {}, 0.01)
+        fake.cut_at = {"Status"}
+        with pytest.raises(ControlError, match="unanswered"):
+            await client.perform("Status", {})
+    assert [found for found in seen if found[0] in ("Getvar", "Redirect", "Hangup", "Status")] == [
+        ("Getvar", ActionOutcome.OK),
+        ("Redirect", ActionOutcome.REJECTED),
+        ("Hangup", ActionOutcome.TIMED_OUT),
+        ("Status", ActionOutcome.LOST),
+    ]
 
 
 # What is lost

@@ -250,7 +250,7 @@ async def test_a_full_disk_costs_the_recording_and_one_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(FlightFile, "_write", failing(OSError(28, "No space left on device")))
-    await _three_blocks(tmp_path)
+    assert await _three_blocks(tmp_path) == 1
     (warning,) = caplog.records
     assert warning.levelno == logging.WARNING
     assert "recording stopped, the call continues" in warning.getMessage()
@@ -321,13 +321,15 @@ async def test_a_defect_costs_the_recording_and_one_error(
     assert recordings(tmp_path) == []
 
 
-async def _three_blocks(directory: Path) -> None:
+async def _three_blocks(directory: Path) -> int:
+    """Record a call; return how many recordings failed."""
     with _recorder(directory, AT_ONCE) as recorder:
         begun = started()
         tap = recorder.open(begun)
         for _ in range(3):
             tap.on_frame_sent(FRAME)
         tap.on_event(end(begun.uuid))
+    return recorder.failures.count
 
 
 async def test_a_disk_that_is_too_slow_costs_the_recording_and_one_warning(
@@ -344,6 +346,7 @@ async def test_a_disk_that_is_too_slow_costs_the_recording_and_one_warning(
         is_over.set()
     (warning,) = caplog.records
     assert f"call {begun.uuid}: the disk is too slow" in warning.getMessage()
+    assert recorder.failures.count == 1
     assert recordings(tmp_path) == []
 
 

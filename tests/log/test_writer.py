@@ -102,6 +102,7 @@ def test_logging_never_waits_and_lost_lines_are_reported(pipe: Pipe, start: Star
     *lines, notice = kept
     assert lines == [LINE] * len(lines)
     assert MAX_WAITING // 1_000 <= len(lines) <= MAX_WAITING // 1_000 + pipe.capacity // 1_000 + 50
+    assert writer.dropped_lines == 5_000 - len(lines)
     assert notice == dropped(5_000 - len(lines), "the reader of standard error is too slow")
     writer.put("it goes again")
     assert pipe.lines("it goes again") == ["it goes again"]
@@ -149,6 +150,7 @@ def test_a_disk_that_is_full_costs_the_lines_and_how_many_is_told(tmp_path: Path
     writer.put("there is room")
     assert writer.close()
     notice, line = (tmp_path / "log").read_text().splitlines()
+    assert writer.dropped_lines == 3
     assert notice == dropped(3, "standard error failed: No space left on device")
     assert line == "there is room"
 

@@ -277,6 +277,7 @@ async def test_a_full_disk_is_told_once_and_ends_that_recording(
             call.on_event(events.CallerSaid, "lost, too")
         with OneCall(recorder) as later:
             await audio(later, 2)
+    assert recorder.failures.count == 1
     assert warnings(caplog) == [
         f"call {call.uuid}: recording stopped, the call continues: No space left on device. "
         f"Check the disk of RECORD_DIR={tmp_path}"
@@ -405,6 +406,7 @@ async def test_while_the_disk_hangs_no_new_recording_waits_for_it(
             with OneCall(recorder) as refused:
                 assert type(refused.tap) is Tap
         disk.repair()
+    assert recorder.failures.count == 1
     assert warnings(caplog) == [f"call {refused.uuid}: not recorded: the disk of RECORD_DIR={tmp_path} hangs"]
 
 
