@@ -62,12 +62,13 @@ def _check_browser(method: str, headers: Mapping[str, str]) -> Refusal | None:
     origin = headers.get("origin")
     if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
         return Refusal(403, "the request comes from a page of another site (Origin)")
-    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none") and not _is_link(method, headers):
+    is_foreign = headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
+    if is_foreign and not _is_navigation(method, headers):
         return Refusal(403, "the request comes from a page of another site (Sec-Fetch-Site)")
     return None
 
 
-def _is_link(method: str, headers: Mapping[str, str]) -> bool:
+def _is_navigation(method: str, headers: Mapping[str, str]) -> bool:
     """Return whether the browser opens the answer as a page, which the other site can't read."""
     return method in SAFE_METHODS and headers.get("sec-fetch-mode") == "navigate"
 

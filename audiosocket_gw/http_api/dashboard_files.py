@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from audiosocket_gw.http_api.endpoint import Endpoint, Handler
 
-HEADERS: Mapping[str, str] = {
+HEADERS: Mapping[str, str] = {  # besides `server.HEADERS`
     "Content-Security-Policy": "; ".join(
         (
             "default-src 'none'",
@@ -31,10 +31,7 @@ HEADERS: Mapping[str, str] = {
         )
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    "Referrer-Policy": "no-referrer",
-    "X-Frame-Options": "DENY",
 }
 
 _TYPES = {

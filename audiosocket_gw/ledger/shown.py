@@ -11,7 +11,7 @@ from typing import Any
 
 from audiosocket_gw.ledger.record import CallRecord, Interruption, ToolRun, Transfer, Turn
 from audiosocket_gw.ledger.settings import CallerNumbers
-from audiosocket_gw.log.text import SENTENCE_LIMIT, escape, fit
+from audiosocket_gw.log.text import NUMBER, SENTENCE_LIMIT, escape, fit
 from audiosocket_gw.redaction import MASK
 
 SHOWN_DIGITS = 3
@@ -20,7 +20,6 @@ SHOWN_DIGITS = 3
 MAX_SHORT = 6
 """Digits of a number that isn't masked: an extension."""
 
-_NUMBER = re.compile(r"\d(?:[ ().-]{0,3}\d){%d,}" % MAX_SHORT)  # noqa: UP031 (braces)
 _SUFFIX = re.compile(r"-[0-9a-f]{8}(?:;[12])?\Z")
 """The end of a channel's name, which isn't a part of a number."""
 
@@ -64,7 +63,7 @@ def mask_channel(channel: str) -> str:
     """Mask the numbers in the name of a channel, such as ``PJSIP/+49301234567-0000000a``."""
     suffix = _SUFFIX.search(channel)
     name = channel[: suffix.start()] if suffix else channel
-    return _mask_numbers(name) + channel[len(name) :]
+    return "/".join(map(_mask_numbers, name.split("/"))) + channel[len(name) :]
 
 
 def iso(seconds: float) -> str:
@@ -162,4 +161,4 @@ def _masked_text(text: str) -> str:
 
 
 def _mask_numbers(text: str) -> str:
-    return _NUMBER.sub(lambda found: mask_number(found[0]), text)
+    return NUMBER.sub(lambda found: mask_number(found[0]), text)

@@ -36,7 +36,7 @@ def fit(text: str, limit: int = VALUE_LIMIT, *, numbers: bool = False) -> str:
     fractions, and channels except for a number that is their name.
     """
     shown = mask_secrets(text[: limit + WINDOW])
-    if not numbers and _NUMBER.search(shown):
+    if not numbers and NUMBER.search(shown):
         shown = _DIGITS.sub(_masked, shown)
     shown = escape(shown)
     if len(shown) <= limit and len(text) <= limit + WINDOW:
@@ -52,7 +52,7 @@ def escape(text: str) -> str:
 _BETWEEN = r"(?:[\s()/.+_\u00ad\u2010-\u2015\u2022\u200b-\u200f\u2060\ufeff-]" rf"|{ESCAPED})"
 """Between the digits of a number. Commas and colons are not: lists of figures, times, IPv6 addresses."""
 
-_NUMBER = re.compile(rf"\d(?:{_BETWEEN}{{0,3}}\d){{6,}}")
+NUMBER = re.compile(rf"\d(?:{_BETWEEN}{{0,3}}\d){{6,}}")
 """What may be a telephone number: seven digits or more, with or without separators."""
 
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?![0-9])"
@@ -68,7 +68,7 @@ _DIGITS = re.compile(
     rf"|{_OCTET}(?:\.{_OCTET}){{3}}(?!\.)(?::\d{{1,5}}(?!\d)|/\d{{1,2}}(?!\d))?"  # 192.168.100.200:40000
     r"|(?P<channel>(?:PJSIP|SIP|IAX2|DAHDI|SCCP|Local)/[\w.@+-]{1,80}-)0[0-9a-f]{7}(?:;[12])?(?!@)"
     r"|(?:0|1\d{9})\.\d{1,9}(?![.\d])"  # a fraction, Asterisk's id of a channel
-    rf")(?![0-9A-Za-z])|(?P<number>{_NUMBER.pattern})"
+    rf")(?![0-9A-Za-z])|(?P<number>{NUMBER.pattern})"
 )
 """Numbers that an operator needs, which stay, or what may be a telephone number, whose digits become
 ``#``."""
@@ -78,7 +78,7 @@ def _masked(found: re.Match[str]) -> str:
     if found["number"]:
         return _hidden(found)
     if found["channel"]:  # PJSIP/trunk-00000007: the name may be a number, the suffix isn't
-        return _NUMBER.sub(_hidden, found["channel"]) + found[0].removeprefix(found["channel"])
+        return NUMBER.sub(_hidden, found["channel"]) + found[0].removeprefix(found["channel"])
     return found[0]
 
 

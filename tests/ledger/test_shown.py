@@ -95,6 +95,8 @@ def test_the_last_three_digits_of_a_number_stay(number: str, seen: str) -> None:
         ("Local/0301234567@out-0000000a;1", "Local/#######567@out-0000000a;1"),
         ("DAHDI/i1/0301234567-1", "DAHDI/i1/########67-1"),
         ("0301234567", "#######567"),
+        ("PJSIP/030_123_4567-0000000a", "PJSIP/###_###_#567-0000000a"),
+        ("IAX2/030+123\u20114567-0000000a", "IAX2/###+###\u2011#567-0000000a"),
     ],
 )
 def test_the_number_in_a_channel_is_masked_and_its_suffix_is_not(channel: str, seen: str) -> None:
