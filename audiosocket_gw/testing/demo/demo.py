@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
 from audiosocket_gw import __version__, events
+from audiosocket_gw.call_page.page import render
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.gateway import Gateway
 from audiosocket_gw.settings import GatewaySettings, Settings
-from audiosocket_gw.testing.demo.page import render_page
+from audiosocket_gw.testing.demo.callers_end import model_at_callers_end, stereo
 from audiosocket_gw.testing.demo.show import Show
-from audiosocket_gw.testing.demo.timeline import Timeline, build_timeline, stereo
 from audiosocket_gw.testing.simulator import Simulator, load_scenario
 from audiosocket_gw.testing.softphone import CallRecord, Ending, Softphone, read_wav, write_wav
 
@@ -46,13 +47,15 @@ async def run_demo(output: Path, *, stream: TextIO | None = None, limit_s: float
     """
     _make_folder(output)
     show = Show(stream or sys.stdout)
-    timeline = await _hold_call(show, limit_s)
-    show.summary(timeline)
+    started_at = time.time()
+    record, happened = await _hold_call(show, limit_s)
+    model = model_at_callers_end(record, happened, started_at=started_at, gateway=__version__)
+    show.summary(model)
     audio, page = output / "call.wav", output / "call.html"
-    write_wav(audio, stereo(timeline), channels=2)
-    _write_page(page, timeline, audio.read_bytes())
+    write_wav(audio, stereo(record), channels=2)
+    _write_page(page, render(model, title="A call through audiosocket-gw", wav=audio.read_bytes()))
     show.headline("", f"  {audio}   caller left, agent right", f"  {page}  open it in a browser")
-    return _status(timeline.record, show)
+    return _status(record, show)
 
 
 def _make_folder(output: Path) -> None:
@@ -62,7 +65,8 @@ def _make_folder(output: Path) -> None:
         raise ConfigurationError(f"--output {output}: can't make this folder: {error.strerror}") from None
 
 
-async def _hold_call(show: Show, limit_s: float) -> Timeline:
+async def _hold_call(show: Show, limit_s: float) -> tuple[CallRecord, list[events.CallEvent]]:
+    """Return the call at the caller's end, and what the gateway said of it."""
     happened: list[events.CallEvent] = []
 
     def observe(event: events.CallEvent) -> None:
@@ -83,8 +87,7 @@ async def _hold_call(show: Show, limit_s: float) -> Timeline:
                 "",
             )
             record = await _call(host, port, show, limit_s)
-        sent = [message for conversation in simulator.conversations for message in conversation.log.sent]
-    return build_timeline(record, happened, [at for at, message in sent if message["type"] == "interruption"])
+    return record, happened
 
 
 async def _call(host: str, port: int, show: Show, limit_s: float) -> CallRecord:
@@ -130,16 +133,9 @@ async def _say(caller: Softphone, prompt: str) -> None:
     await caller.say(read_wav(PROMPTS / f"{prompt}.wav"))
 
 
-def _write_page(path: Path, timeline: Timeline, audio: bytes) -> None:
-    text = render_page(
-        timeline,
-        audio,
-        title="A call through audiosocket-gw",
-        subtitle=f"{timeline.duration:.1f} s of 8 kHz audio each way, over real sockets on one machine;"
-        " the caller and the agent are simulated",
-    )
+def _write_page(path: Path, page: bytes) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(page)
     except OSError as error:
         raise ConfigurationError(f"{path}: {error.strerror}") from None
 

@@ -6,13 +6,13 @@ import os
 import shutil
 import textwrap
 from collections.abc import Sequence
-from statistics import median
 from typing import TextIO
 
 from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.audio.frame_timing import TimedFrame
-from audiosocket_gw.testing.demo.timeline import Timeline
+from audiosocket_gw.call_page.figures import Verdict, figures
+from audiosocket_gw.call_page.model import CallModel
 from audiosocket_gw.testing.softphone import level_dbfs
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -85,11 +85,13 @@ class Show:
         self._meters = []
         self._stream.flush()
 
-    def summary(self, timeline: Timeline) -> None:
-        """Print the call's figures."""
+    def summary(self, model: CallModel) -> None:
+        """Print the call's figures, as its page has them."""
         self._print("")
-        for name, figure in _figures(timeline):
-            self._print(f"  {name:<22} {self._paint(figure, _STRONG)}")
+        for figure in figures(model):
+            value = f"{figure.value} {figure.unit}".strip()
+            known = f"{figure.verdict}: {figure.target}" if figure.verdict is not Verdict.NONE else ""
+            self._print(f"  {figure.name:<26} {self._paint(f'{value:<10}', _STRONG)} {known or figure.note}")
 
     def _entry(self, event: events.CallEvent, who: str, what: str, style: str) -> None:
         assert self._started_at is not None
@@ -129,35 +131,3 @@ def _bar(frames: Sequence[TimedFrame]) -> str:
     level = level_dbfs(b"".join(frame.payload for frame in frames))
     height = (level - QUIETEST_DBFS) / (LOUDEST_DBFS - QUIETEST_DBFS)
     return BARS[min(len(BARS) - 1, max(0, int(height * len(BARS))))]
-
-
-def _figures(timeline: Timeline) -> list[tuple[str, str]]:
-    timing = timeline.record.timing
-    figures = [
-        (
-            "frame lateness",
-            f"p50 {timing.p50_ms:.1f}, p99 {timing.p99_ms:.1f}, max {timing.max_ms:.1f} ms"
-            f" over {timing.frames} frames; {timing.gaps} gaps over 60 ms",
-        )
-    ]
-    figures += [
-        (
-            "barge-in",
-            f"silence at the caller's end {barge_in.message_to_silence_ms:.0f} ms after the agent's message,"
-            f" {barge_in.speech_to_silence_ms:.0f} ms after the caller's first audio",
-        )
-        for barge_in in timeline.barge_ins
-    ]
-    if timeline.responses:
-        latencies = [response.latency_ms for response in timeline.responses]
-        figures.append(
-            (
-                "response latency",
-                f"median {median(latencies):.0f} ms ({', '.join(f'{each:.0f}' for each in latencies)})",
-            )
-        )
-    if timeline.first_speech_ms is not None:
-        figures.append(("first word heard", f"{timeline.first_speech_ms:.0f} ms after the start"))
-    if timeline.setup_ms is not None:
-        figures.append(("agent connected", f"{timeline.setup_ms:.0f} ms after the start"))
-    return figures[::-1]
