@@ -38,4 +38,5 @@ def endpoints(
     yield from Transcripts(ledger, view).endpoints
     yield from MetricsView(metrics).endpoints
     yield from OperatorActions(server.calls).endpoints
+    yield from MetricsView(metrics).endpoints
     yield from dashboard_files.endpoints()
