@@ -217,6 +217,7 @@ class Gateway:
 
     def _figures(self, opened: Opened) -> ProcessFigures:
         failures = {name: recorder.failures.count for name, recorder in opened.recorders.items()}
+        failures |= opened.archive.losses
         plan_concurrency = self._settings.metrics.plan_concurrency
         return figures_of(self._server, self.ledger.live(), failures, plan_concurrency)
 

@@ -71,6 +71,12 @@ class Archive:
         if self.history is not None:
             self.history.follow(event, record)
 
+    @property
+    def losses(self) -> dict[str, int]:
+        """The records that were lost since the start, by what doesn't have them."""
+        places = {"call_log": self.call_log, "history": self.history}
+        return {name: place.losses.total for name, place in places.items() if place is not None}
+
     def reopen(self) -> None:
         """Open the files again that `logrotate` may have moved."""
         if self.call_log is not None:

@@ -88,6 +88,10 @@ class GatewaySettings:
                 "REQUIRE_AMI_MATCH=true: no call could be checked without a manager interface: set AMI_HOST "
                 "and AMI_PASSWORD"
             )
+        if self.ledger.call_log is not None and self.ledger.call_log == self.ledger.history_db:
+            yield (
+                f"CALL_LOG={str(self.ledger.call_log)!r} and HISTORY_DB name the same file: give each its own"
+            )
         for key, action in control.dtmf_actions.items():
             if action.kind == "transfer" and not control.transfer_policy.allows(action.target):
                 yield (

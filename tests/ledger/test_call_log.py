@@ -107,6 +107,22 @@ async def test_the_gateway_names_the_setting(tmp_path: Path) -> None:
             pass
 
 
+async def test_it_is_not_the_history(path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"CALL_LOG=.* and HISTORY_DB name the same file"):
+        async with running_gateway(call_log=path, history_db=path):
+            pass
+
+
+async def test_lost_records_are_in_the_metrics() -> None:
+    async with running_gateway(call_log=Path("/dev/full")) as harness:
+        line, _ = await harness.call()
+        await line.__aexit__()
+        await harness.wait_for(CallEnded)
+        await until(lambda: harness.gateway.archive.losses, lambda lost: lost == {"call_log": 1})
+        exposed = await harness.gateway.metrics.exposition()
+    assert b'recorder_failures_total{recorder="call_log"} 1.0' in exposed
+
+
 # logrotate
 
 
