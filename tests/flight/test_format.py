@@ -87,9 +87,11 @@ def test_a_byte_that_changed_is_noticed_or_cuts_the_file_off(
         found = list(decoder.receive(bytes(whole)))
     except FlightError:
         return
-    # A length that changed makes a block longer than the file; the checksum guards everything else.
-    assert decoder.pending > 0
-    assert found == [record for block in content for record in block][: len(found)]
+    # A length that changed makes a block longer than the file; the checksum guards everything else, but the
+    # unused bits in the last byte of a deflate stream (RFC 1951, 3.2.3), which change nothing.
+    written = [record for block in content for record in block]
+    assert decoder.pending > 0 or found == written
+    assert found == written[: len(found)]
 
 
 @given(st.binary())
