@@ -15,7 +15,7 @@ from audiosocket_gw.call.settings import HoldAudioSettings
 from audiosocket_gw.errors import ConfigurationError, Faults
 from audiosocket_gw.flight.recorder import FlightRecorder
 from audiosocket_gw.flight.settings import FlightKeep
-from audiosocket_gw.http_api.server import try_to_listen
+from audiosocket_gw.http_api.server import MAX_CONNECTIONS, try_to_listen
 from audiosocket_gw.ledger.archive import Archive
 from audiosocket_gw.recording.recorder import Recorder
 from audiosocket_gw.runtime.descriptors import raise_descriptor_limit
@@ -170,7 +170,8 @@ def _raise_descriptor_limit(settings: GatewaySettings) -> None:
     each = 2 + (agent.elevenlabs_api_key is not None) + (agent.elevenlabs_agent_url is not None)
     each += 2 * (settings.recording.record_dir is not None) + (settings.flight.flight_dir is not None)
     max_calls = settings.server.max_calls
-    others = SPARE_CONNECTIONS + OTHER_DESCRIPTORS
+    http_ports = (settings.http.http_port is not None) + (settings.http.http_socket is not None)
+    others = SPARE_CONNECTIONS + OTHER_DESCRIPTORS + MAX_CONNECTIONS * http_ports
     raise_descriptor_limit(
         each * max_calls + others, f"MAX_CALLS={max_calls}, {each} open files a call and {others} others"
     )

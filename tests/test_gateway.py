@@ -158,6 +158,17 @@ async def test_every_socket_and_file_of_a_call_is_counted(
     assert f"MAX_CALLS=1000, {each} open files a call and 184 others: needs {each * 1_000 + 184} " in fault
 
 
+@pytest.mark.parametrize(("more", "others"), [({"http_port": 0}, 248), ({"http_socket": "gw.sock"}, 248)])
+async def test_the_connections_of_http_are_counted(
+    more: dict[str, Any], others: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, 600))
+    settings = GatewaySettings.of(Settings(elevenlabs_agent_id="agent", port=0, **more))
+    faults = await find_faults(settings)
+    assert [f"{others} others: needs" in fault for fault in faults] == [True]
+
+
 @pytest.mark.parametrize(
     ("hard", "wanted"), [(4_096, 4_096), (1_048_576, ROOM), (resource.RLIM_INFINITY, ROOM)]
 )

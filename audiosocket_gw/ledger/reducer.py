@@ -30,7 +30,7 @@ MAX_TRANSFERS = 20
 """The same of tools and transfers, whose texts come from the agent."""
 
 MAX_TEXT = 200
-"""Characters of such a text."""
+"""Characters of a text of others: the agent, the agent URL, Asterisk, a telephone."""
 
 
 def begin(started: events.CallStarted, started_at: float) -> CallRecord:
@@ -46,14 +46,14 @@ def reduce(record: CallRecord, event: events.CallEvent, started: float) -> CallR
             return replace(
                 record,
                 pbx=event.pbx,
-                caller_number=event.caller_number,
-                caller_name=event.caller_name,
-                dialled_number=event.dialled_number,
-                channel=event.channel,
+                caller_number=event.caller_number[:MAX_TEXT],
+                caller_name=event.caller_name[:MAX_TEXT],
+                dialled_number=event.dialled_number[:MAX_TEXT],
+                channel=event.channel[:MAX_TEXT],
             )
         case events.SetupStepDone(step=step, ms=ms, agent=agent):
             steps = MappingProxyType({**record.setup_steps, step: round(ms)})
-            return replace(record, setup_steps=steps, agent=agent or record.agent)
+            return replace(record, setup_steps=steps, agent=agent[:MAX_TEXT] or record.agent)
         case events.AgentConnected():
             setup_ms = round(event.setup_ms)
             return replace(

@@ -116,3 +116,13 @@ def test_the_lists_are_bounded() -> None:
 
 def test_an_answer_without_its_call_changes_nothing() -> None:
     assert record_of(events.ToolAnswered(CALL, 101.0, "x", "t9", is_error=True)).tools == ()
+
+
+def test_texts_of_others_are_bounded() -> None:
+    """A channel of Asterisk may have a name of 60 KB."""
+    long = "x" * 60_000
+    record = begin(events.CallStarted(CALL, 100.0, "192.0.2.1:1"), 0.0)
+    record = reduce(record, events.CallerIdentified(CALL, 100.0, "", long, long, long, long), 100.0)
+    record = reduce(record, events.SetupStepDone(CALL, 100.0, events.SetupStep.AGENT_URL, 1, long), 100.0)
+    texts = (record.caller_number, record.caller_name, record.dialled_number, record.channel, record.agent)
+    assert {len(text) for text in texts} == {MAX_TEXT}
