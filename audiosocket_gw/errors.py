@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 
 from audiosocket_gw.causes import Cause
 from audiosocket_gw.end_reasons import CallEnd, EndReason
@@ -108,8 +109,27 @@ class UnknownCallError(ControlError):
     """Asterisk answered: none of its channels is in the call."""
 
 
+class ToolFault(StrEnum):
+    """Why a tool call has no result."""
+
+    ERROR = "error"
+    """The tool says so itself, such as a transfer that isn't allowed."""
+    ARGUMENTS = "bad-arguments"
+    UNKNOWN = "unknown-tool"
+    BUSY = "busy"
+    FAILED = "failed"
+    """It raised an exception, or its worker process died."""
+    TIMED_OUT = "timed-out"
+    CANCELLED = "cancelled"
+    """The call ended first."""
+
+
 class ToolError(GatewayError):
     """A tool is unknown, not allowed, or got invalid arguments; the message is meant for the agent."""
+
+    def __init__(self, message: str = "", fault: ToolFault = ToolFault.ERROR) -> None:
+        super().__init__(message)
+        self.fault = fault
 
 
 class HistoryError(GatewayError):

@@ -27,7 +27,7 @@ from audiosocket_gw.http_api.surface import endpoints
 from audiosocket_gw.ledger.archive import Archive
 from audiosocket_gw.ledger.ended_line import log_ended
 from audiosocket_gw.ledger.ledger import Ledger
-from audiosocket_gw.log.text import Sentence
+from audiosocket_gw.ledger.minute import MinuteLines
 from audiosocket_gw.metrics.metrics import Metrics
 from audiosocket_gw.metrics.process import ProcessFigures
 from audiosocket_gw.resources import Opened, naming_address, open_resources
@@ -42,6 +42,7 @@ from audiosocket_gw.runtime.ticker import Ticker
 from audiosocket_gw.server.figures import figures_of
 from audiosocket_gw.server.listener import AudioSocketServer
 from audiosocket_gw.settings import GatewaySettings
+from audiosocket_gw.settings.start_report import start_report
 from audiosocket_gw.tools import ToolRegistry
 from audiosocket_gw.tools.workers import opened_tools
 
@@ -170,13 +171,15 @@ class Gateway:
             self.ledger.follow(self.archive.follow)
             self.metrics = Metrics(partial(self._figures, opened), lambda: self.tool_names)
             self.ledger.follow(self.metrics.follow)
+            minutes = MinuteLines(lambda: self.calls, self.load_figures)
+            self.ledger.follow(minutes.follow)
+            stack.callback(minutes.close)
             if settings.embedded_agent:
                 raise ConfigurationError("AGENT=simulator: the command `serve` alone has an embedded agent")
             http = await stack.enter_async_context(create_http_client(opened.ssl_context))
             # A separate client: slow tools must not delay the connections to agents.
             http_for_tools = await stack.enter_async_context(create_http_client_for_tools(opened.ssl_context))
             warn_of_unused_proxy(settings.agent.elevenlabs_base_url, settings.agent.elevenlabs_agent_url)
-            logger.info("tools: %s", Sentence(", ".join(opened.tools.names)))
             core_time = stack.enter_context(core_time_of(loop))
             load = Load(settings.load.least_frames, settings.load.most_frames, core_time)
             pbxs = PbxPool(settings.ami.common, settings.ami.listed, on_action=self.metrics.count_action)
@@ -198,6 +201,8 @@ class Gateway:
     async def _listen(self) -> None:
         with naming_address(self._settings.server):
             await self._server.start()
+        for line in start_report(self._settings, self.tool_names):
+            logger.info(line)
         logger.info("listening for Asterisk on %s:%d", *self.address)
 
     async def _serve_http(self, stack: AsyncExitStack) -> None:

@@ -13,6 +13,7 @@ from audiosocket_gw.control.controlled_call import ControlledCall
 from audiosocket_gw.control.handover import Handover
 from audiosocket_gw.control.mcp_approval import McpApproval
 from audiosocket_gw.elevenlabs import client_messages, messages
+from audiosocket_gw.errors import ToolFault
 from audiosocket_gw.log.current_call import enter_call
 from audiosocket_gw.tools import ToolRegistry
 from audiosocket_gw.tools.builtin import CallActions, CallToolContext
@@ -24,6 +25,10 @@ MAX_TOOLS_AT_ONCE = 8
 
 MAX_REMEMBERED = 1_000
 """Ids of tool calls: one that comes again after so many others is a new call."""
+
+
+_FAULTS_OF_THE_TOOL = (ToolFault.FAILED, ToolFault.TIMED_OUT, ToolFault.BUSY)
+"""Outcomes that its operator should look at."""
 
 
 class ToolCalls:
@@ -60,6 +65,7 @@ class ToolCalls:
             self._remember(message.tool_call_id)
         if self._running >= MAX_TOOLS_AT_ONCE:
             self._answer(message, "Too many tools are running. Wait for their results.", is_error=True)
+            self._log_end(message.name, ToolFault.BUSY, self._loop.time())
             return
         self._running += 1
         self._tasks.create_task(self._run(message))
@@ -87,11 +93,20 @@ class ToolCalls:
         context = CallToolContext(
             uuid=self._call.uuid, http=self._http, caller=self.caller, call=self._actions
         )
+        began_at = self._loop.time()
+        outcome: str = ToolFault.CANCELLED
         try:
             result = await self._tools.call(message.name, message.parameters, context)
+            outcome = result.outcome
         finally:
             self._running -= 1
+            self._log_end(message.name, outcome, began_at)
         self._answer(message, result.text, is_error=result.is_error)
+
+    def _log_end(self, name: str, outcome: str, began_at: float) -> None:
+        level = logging.WARNING if outcome in _FAULTS_OF_THE_TOOL else logging.INFO
+        ms = (self._loop.time() - began_at) * 1000
+        logger.log(level, "call %s: tool=%.64s ended, outcome=%s ms=%.0f", self._call.uuid, name, outcome, ms)
 
     def _answer(self, message: messages.ClientToolCall, text: str, *, is_error: bool) -> None:
         call = self._call

@@ -75,8 +75,6 @@ class FlightRecorder:
         """
         self._claim = self._resources.enter_context(claim(self._directory, "FLIGHT_DIR"))
         self._resources.enter_context(self._writer)
-        which = "every call" if self._keep_all else "every call that ends badly"
-        logger.info("%s is kept in %s (FLIGHT_DIR), voices included", which, self._directory)
         return self
 
     def __exit__(

@@ -57,8 +57,6 @@ class CallLog:
                     "Name a file in a folder that the gateway's user may write to, or - for standard output."
                 ) from None
         self._writer.__enter__()
-        where = "standard output" if self._path == STANDARD_OUTPUT else self._path
-        logger.info("each call is logged as a line of JSON to %s (CALL_LOG)", where)
         return self
 
     def __exit__(

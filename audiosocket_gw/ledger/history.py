@@ -101,7 +101,6 @@ class History:
             self._opened.result(self._limits.open_s)
         except TimeoutError:
             self.losses.delay(HANGS, 0)
-        logger.info("the last %d calls are kept in %s (HISTORY_DB)", self._max_calls, self._path)
         return self
 
     def __exit__(

@@ -59,7 +59,6 @@ class Recorder:
         """
         self._claim = self._resources.enter_context(claim(self._directory, "RECORD_DIR"))
         self._resources.enter_context(self._writer)
-        logger.info("every call is recorded in %s (RECORD_DIR)", self._directory)
         return self
 
     def __exit__(

@@ -1,4 +1,4 @@
-"""What SIGHUP can change while calls are up, and what only a restart can. Pure."""
+"""What SIGHUP can change while calls are up, and what only a restart can."""
 
 from __future__ import annotations
 

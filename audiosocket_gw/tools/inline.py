@@ -12,7 +12,7 @@ from types import coroutine
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
-from audiosocket_gw.errors import ToolError
+from audiosocket_gw.errors import ToolError, ToolFault
 from audiosocket_gw.runtime.bulkhead import Bulkhead
 from audiosocket_gw.tools.blocking import BlockingWatch
 from audiosocket_gw.tools.places import UNSURE, Places, busy
@@ -94,8 +94,10 @@ class InlineTool:
             raise
         finally:
             del running  # its error knows this frame: a cycle that would keep the call alive
-        logger.warning("call %s: tool %s stopped after %g s", context.uuid, tool.name, tool.timeout_s)
-        raise ToolError(f"{tool.name} took longer than {tool.timeout_s:g} seconds and was stopped. {UNSURE}")
+        raise ToolError(
+            f"{tool.name} took longer than {tool.timeout_s:g} seconds and was stopped. {UNSURE}",
+            ToolFault.TIMED_OUT,
+        )
 
     async def _attempt(self, parameters: Mapping[str, Any], context: ToolContext, steps: _Steps) -> str:
         tool = self._tool
@@ -111,7 +113,9 @@ class InlineTool:
             if _is_ours_to_obey(error):
                 raise
             logger.exception("call %s: tool %s failed", context.uuid, tool.name)
-            raise ToolError(f"{tool.name} failed for a technical reason. {UNSURE}") from error
+            raise ToolError(
+                f"{tool.name} failed for a technical reason. {UNSURE}", ToolFault.FAILED
+            ) from error
 
     async def _stop(self, running: asyncio.Task[str], steps: _Steps, call: UUID) -> None:
         if running.done():

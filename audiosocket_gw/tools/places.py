@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from audiosocket_gw.errors import ToolError
+from audiosocket_gw.errors import ToolError, ToolFault
 from audiosocket_gw.log.limit import ONCE
 from audiosocket_gw.log.text import Sentence
 
@@ -46,4 +46,4 @@ class Places:
 def busy(name: str, call: UUID, why: str) -> ToolError:
     """Log why a tool isn't started; return the error for the agent."""
     logger.warning("call %s: tool %s was not started: %s", call, name, Sentence(why), extra=ONCE)
-    return ToolError(f"{name} is busy. {UNSURE}")
+    return ToolError(f"{name} is busy. {UNSURE}", ToolFault.BUSY)

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, Protocol
 
-from audiosocket_gw.errors import ConfigurationError, ToolError
+from audiosocket_gw.errors import ConfigurationError, ToolError, ToolFault
 from audiosocket_gw.tools.blocking import BlockingWatch
 from audiosocket_gw.tools.inline import InlineTool
 from audiosocket_gw.tools.result import ToolResult, agent_text
@@ -131,7 +131,8 @@ class ToolRegistry:
         try:
             text = await self._named(name).run(parameters, context)
         except ToolError as error:
-            return ToolResult(agent_text(str(error), f"{name} failed, and gave no reason."), is_error=True)
+            text = agent_text(str(error), f"{name} failed, and gave no reason.")
+            return ToolResult(text, is_error=True, fault=error.fault)
         return ToolResult(agent_text(text, f"{name} is done. It had nothing to report."), is_error=False)
 
     def _named(self, name: str) -> RunnableTool:
@@ -140,7 +141,8 @@ class ToolRegistry:
         except KeyError:
             known = f"The tools are: {', '.join(self._tools)}" if self._tools else "There are no tools"
             raise ToolError(
-                f"There is no tool named {name!r:.80}. {known}. Use one of these, or continue without a tool."
+                f"There is no tool named {name!r:.80}. {known}. Use one of these, or continue without one.",
+                ToolFault.UNKNOWN,
             ) from None
 
     def _add_function(self, function: ToolFunction, origin: str, max_running: int) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from audiosocket_gw.errors import ToolError
+from audiosocket_gw.errors import ToolError, ToolFault
 
 MAX_RESULT_CHARS = 8_000
 """About 2,000 tokens; longer results mainly slow the agent down."""
@@ -31,6 +31,13 @@ class ToolResult:
 
     text: str
     is_error: bool
+    fault: ToolFault = field(default=ToolFault.ERROR, compare=False)
+    """Of an error: which."""
+
+    @property
+    def outcome(self) -> str:
+        """What became of the tool call, in a word, for the log."""
+        return self.fault.value if self.is_error else "ok"
 
 
 def text_of(name: str, result: object) -> str:

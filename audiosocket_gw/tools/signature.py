@@ -11,7 +11,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 from typing_extensions import TypedDict  # pydantic rejects typing's before Python 3.12
 
-from audiosocket_gw.errors import ConfigurationError, ToolError
+from audiosocket_gw.errors import ConfigurationError, ToolError, ToolFault
 from audiosocket_gw.tools.docstring import parse_docstring
 from audiosocket_gw.tools.schema import Schema, parameter_schema
 
@@ -50,7 +50,7 @@ class Signature:
         try:
             arguments = self._arguments.validate_python(sent)
         except ValidationError as error:
-            raise ToolError(self._explain(error)) from None
+            raise ToolError(self._explain(error), ToolFault.ARGUMENTS) from None
         return arguments | dict.fromkeys(self.context_parameters, context)
 
     def _explain(self, error: ValidationError) -> str:

@@ -154,7 +154,8 @@ class _Runs:
             raise
         finally:
             del self._tasks[number]
-        _send(self._writer, {"result": number, "text": result.text, "is_error": result.is_error})
+        report = {"result": number, "text": result.text, "is_error": result.is_error, "fault": result.fault}
+        _send(self._writer, report)
 
     async def _act(self, run: int, action: str, arguments: tuple[str | None, ...]) -> str:
         """Let the gateway act on the call."""

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from audiosocket_gw.errors import ConfigurationError, ToolError
+from audiosocket_gw.errors import ConfigurationError, ToolError, ToolFault
 from audiosocket_gw.tools.builtin import CallToolContext
 from audiosocket_gw.tools.inline import STOP_S
 from audiosocket_gw.tools.places import UNSURE
@@ -143,7 +143,8 @@ class WorkerProcess:
         for run in self._runs.values():
             run.overdue.cancel()
             if not run.result.done():
-                run.result.set_result(ToolResult(f"{run.tool} failed for a technical reason. {UNSURE}", True))
+                text = f"{run.tool} failed for a technical reason. {UNSURE}"
+                run.result.set_result(ToolResult(text, True, ToolFault.FAILED))
         return why
 
     def kill(self, why: str = "") -> None:
@@ -214,7 +215,8 @@ class WorkerProcess:
         message = "call %s: tool %s hangs: its worker process %d is killed"
         logger.error(message, run.context.uuid, run.tool, self.pid)
         if not run.result.done():
-            run.result.set_result(ToolResult(f"{run.tool} took too long and was stopped. {UNSURE}", True))
+            text = f"{run.tool} took too long and was stopped. {UNSURE}"
+            run.result.set_result(ToolResult(text, True, ToolFault.TIMED_OUT))
         self.kill(f"the tool {run.tool} hung")
 
     def _take(self, report: dict[str, Any]) -> None:
@@ -228,7 +230,8 @@ class WorkerProcess:
                 for action in run.actions:
                     action.cancel()
                 if not run.result.done():
-                    run.result.set_result(ToolResult(text, bool(is_error)))
+                    fault = ToolFault(report.get("fault", ToolFault.ERROR))
+                    run.result.set_result(ToolResult(text, bool(is_error), fault))
             case {"action": number, "run": run_number, "name": name, "arguments": list(arguments)}:
                 if run_number in self._runs:
                     self._act(self._runs[run_number], number, name, arguments)

@@ -129,7 +129,7 @@ class WorkerPool:
                 if await worker.is_alive():
                     result = await worker.run(tool.name, tool.timeout_s, parameters, context)
                     if result.is_error:
-                        raise ToolError(result.text)
+                        raise ToolError(result.text, result.fault)
                     return result.text
         why = f"none of the {self._count} worker processes answers (TOOLS_WORKERS)"
         raise busy(tool.name, context.uuid, why)

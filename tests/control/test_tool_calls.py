@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -17,7 +19,8 @@ from audiosocket_gw.control.mcp_approval import McpApproval
 from audiosocket_gw.control.tool_calls import MAX_REMEMBERED, MAX_TOOLS_AT_ONCE, ToolCalls
 from audiosocket_gw.control.transfer_policy import TransferPolicy
 from audiosocket_gw.elevenlabs import messages
-from audiosocket_gw.tools import ToolRegistry
+from audiosocket_gw.errors import ToolError
+from audiosocket_gw.tools import ToolRegistry, tool
 from audiosocket_gw.tools.builtin import CallToolContext, avr_hangup
 from tests.control.fake_call import FakeCall, call_tasks
 from tests.harness.waiting import until
@@ -37,7 +40,7 @@ async def never_end() -> str:
 @asynccontextmanager
 async def tool_calls(mcp_approval: str = "clock") -> AsyncIterator[tuple[FakeCall, Handover, ToolCalls]]:
     tools = ToolRegistry()
-    for function in (say_goodbye, never_end, avr_hangup):
+    for function in (say_goodbye, never_end, avr_hangup, fail, refuse, dawdle, add):
         tools.register(function)
     async with httpx.AsyncClient(trust_env=False) as http, call_tasks() as tasks:
         call = FakeCall()
@@ -63,6 +66,66 @@ async def test_tool_of_the_users_own_acts_on_its_call() -> None:
         assert answer["result"].startswith("100: Accepted.")
         assert handover.state is State.LAST_WORDS
         assert [type(event) for event in call.events] == [events.ToolCalled, events.ToolAnswered]
+
+
+async def fail() -> str:
+    """Fail."""
+    raise KeyError("defect")
+
+
+async def refuse() -> str:
+    """Say no."""
+    raise ToolError("Closed today.")
+
+
+@tool(timeout_s=0.05)
+async def dawdle() -> str:
+    """Take too long."""
+    await asyncio.Event().wait()
+    return ""
+
+
+async def add(a: int) -> int:
+    """Add.
+
+    Args:
+        a: A number.
+    """
+    return a + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "outcome", "level"),
+    [
+        ("say_goodbye", "failed", logging.WARNING),
+        ("fail", "failed", logging.WARNING),
+        ("refuse", "error", logging.INFO),
+        ("dawdle", "timed-out", logging.WARNING),
+        ("add", "bad-arguments", logging.INFO),
+        ("avr_hangup", "ok", logging.INFO),
+        ("missing", "unknown-tool", logging.INFO),
+    ],
+)
+async def test_the_end_of_a_tool_is_a_line(
+    name: str, outcome: str, level: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="audiosocket_gw.control")
+    async with tool_calls() as (call, _, calls):
+        calls.receive(asked(name))
+        await answers(call, 1)
+    (record,) = [record for record in caplog.records if "outcome=" in record.message]
+    assert record.levelno == level
+    assert re.fullmatch(
+        rf"call {call.uuid}: tool={name} ended, outcome={outcome} ms=\d+", record.getMessage()
+    )
+
+
+async def test_a_tool_whose_call_ends_is_cancelled(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="audiosocket_gw.control")
+    async with tool_calls() as (_, _, calls):
+        calls.receive(asked("never_end"))
+        await asyncio.sleep(0)
+    assert "tool=never_end ended, outcome=cancelled ms=" in caplog.text
 
 
 async def test_hang_up_is_built_in() -> None:

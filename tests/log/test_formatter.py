@@ -209,17 +209,17 @@ def as_json(message: object, *values: object, error: BaseException | None = None
 
 
 def test_a_line_of_a_call_is_an_object_with_the_values_that_it_names() -> None:
-    ended = "call %s: ended, reason=%s duration_s=%.1f heard_s=%.1f turn_p50_ms=%s tools=%d: %s"
+    ended = "call %s: ended, reason=%s duration_s=%.1f heard_s=%.1f turn_ms_p50=%s tools=%d: %s"
     why = Sentence("Asterisk closed the connection")
     assert as_json(ended, CALL, EndReason.CALLER_HANGUP, 77.123, 41.6, None, 3, why) == {
         "logger": "audiosocket_gw.call",
         "call": str(CALL),
-        "message": "ended, reason=caller-hangup duration_s=77.1 heard_s=41.6 turn_p50_ms=None tools=3: "
+        "message": "ended, reason=caller-hangup duration_s=77.1 heard_s=41.6 turn_ms_p50=None tools=3: "
         "Asterisk closed the connection",
         "reason": "caller-hangup",
         "duration_s": 77.1,
         "heard_s": 41.6,
-        "turn_p50_ms": None,
+        "turn_ms_p50": None,
         "tools": 3,
     }
 

@@ -643,7 +643,7 @@ async def test_an_unknown_tool_is_answered_with_the_known_ones() -> None:
     answer = await _registry(everything).call("everithing", {}, _context())
     assert answer == ToolResult(
         "There is no tool named 'everithing'. The tools are: everything. "
-        "Use one of these, or continue without a tool.",
+        "Use one of these, or continue without one.",
         is_error=True,
     )
     assert "There are no tools." in (await ToolRegistry().call("x" * 100_000, {}, _context())).text
@@ -678,12 +678,9 @@ async def test_a_tool_is_stopped_at_its_deadline(caplog: pytest.LogCaptureFixtur
     )
     assert loop.time() - began_at == pytest.approx(10)
     assert cleaned_up == [True]
+    assert answer.outcome == "timed-out"
     assert "3 seconds" in (await registry.call("short", {}, _context())).text
     assert loop.time() - began_at == pytest.approx(13)
-    assert [record.getMessage() for record in _logged(caplog, "stopped after")] == [
-        f"call {CALL}: tool forever stopped after 10 s",
-        f"call {CALL}: tool short stopped after 3 s",
-    ]
 
 
 @pytest.mark.virtual_time
