@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -289,6 +290,22 @@ async def test_a_call_of_a_gateway_is_in_its_call_log(path: Path) -> None:
     assert (logged["uuid"], logged["state"]) == (str(ended.uuid), "ended")
     assert logged["end"] == {"reason": "caller-hangup", "detail": ended.detail}
     assert logged["duration_ms"] == ended.duration_ms
+
+
+async def test_sighup_opens_the_file_again(path: Path) -> None:
+    moved = path.with_suffix(".1")
+    async with gateway_process("--agent", "simulator", CALL_LOG=str(path)) as gateway:
+        for count, place in ((1, moved), (2, path)):
+            async with await AsteriskPeer.open(gateway.address) as line:
+                line.identify()
+                await gateway.logs("agent connected", count)
+            await until(lambda: uuids(path))
+            assert uuids(path) == [str(line.uuid)]
+            if place is moved:
+                shutil.move(path, moved)
+                gateway.send(signal.SIGHUP)
+                await until(path.exists)
+    assert len(uuids(moved)) == len(uuids(path)) == 1
 
 
 async def test_a_gateway_that_is_killed_leaves_whole_lines(path: Path) -> None:
