@@ -83,7 +83,9 @@ class ProcessCollector(Collector):
         yield _value("ready", "Whether a new call would be answered.", figures.ready)
         yield _value("draining", "Whether the gateway is stopping.", figures.draining)
         yield _value("loop_busy_ratio", "Share of a core that the event loop uses.", figures.load.busy)
-        yield _value("audio_batch_ms", "Caller audio that shares a message.", figures.load.batch_ms)
+        yield _value(
+            "audio_batch_seconds", "Caller audio that shares a message.", figures.load.batch_ms / 1000
+        )
         yield _value(
             "playout_queue_seconds", "The longest queue of audio for a caller.", figures.queued_ms / 1000
         )

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
+from prometheus_client.values import MutexValue
 
 from audiosocket_gw import events
 from audiosocket_gw.end_reasons import EndReason
@@ -172,3 +173,27 @@ async def test_peers_without_a_call_are_refused_by_what_is_wrong_with_them() -> 
             await until(lambda: same.hung_up)
         found = await scraped(harness)
     assert found.value("calls_refused_total", reason=Refusal.HANDSHAKE) == 3
+
+
+async def test_frames_touch_no_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only events do: here the agent's pings, each with the sum and a bucket of a histogram."""
+    changes = 0
+    change: Callable[[MutexValue, float], None] = MutexValue.inc
+
+    def count(value: MutexValue, amount: float) -> None:
+        nonlocal changes
+        changes += 1
+        change(value, amount)
+
+    async with running_gateway() as harness:
+        line, _ = await harness.call()
+        async with line:
+            await line.receives(5)
+            monkeypatch.setattr(MutexValue, "inc", count)
+            seen = len(harness.events)
+            for _ in range(50):
+                line.say(ramp(20))
+            await line.receives(100)
+            happened = harness.events[seen:]
+            assert changes == 2 * len(happened)
+            assert {type(event) for event in happened} <= {events.AgentPinged}

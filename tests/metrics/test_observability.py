@@ -184,6 +184,10 @@ def test_the_data_source_is_the_one_that_is_chosen() -> None:
 # Prometheus' own opinion
 
 
+async def test_promtool_accepts_the_names_types_and_units_of_a_scrape() -> None:
+    promtool("check", "metrics", cwd=PROJECT, text=(await everything()).text)
+
+
 def test_promtool_accepts_the_alerts_and_the_configuration() -> None:
     promtool("check", "rules", "alerts.yml", cwd=FOLDER)
     promtool("check", "config", "prometheus.yml", cwd=FOLDER)

@@ -52,7 +52,7 @@ async def test_the_process() -> None:
     assert found.value("ami_connected", pbx="pbx-2") == 0
     assert found.value("playout_queue_seconds") == 1.5
     assert found.value("loop_busy_ratio") == 0
-    assert found.value("audio_batch_ms") == 20
+    assert found.value("audio_batch_seconds") == 0.02
     assert found.value("stalls_total") == 2
     assert found.value("stall_silence_seconds_total") == 0.38
     assert found.value("calls_refused_total", reason="full") == 3
