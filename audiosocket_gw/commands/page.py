@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from uuid import UUID
@@ -33,8 +34,14 @@ def run_page(
         return 0
     output = output or Path(f"{path.stem}.html")
     try:
-        output.write_bytes(page)
+        with open(output, "wb", opener=_for_its_owner) as file:  # noqa: PTH123 (Path.open has no opener)
+            file.write(page)
     except OSError as error:
         raise ConfigurationError(f"{output}: {error.strerror}") from None
     print(f"{output}  open it in a browser")
     return 0
+
+
+def _for_its_owner(path: str, flags: int) -> int:
+    """Create a file as private as the one that the page is made of: it has what was said, and voices."""
+    return os.open(path, flags, 0o600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,16 @@ def test_a_page_is_written_beside_nothing_else(
     assert written.name == f"{flight.stem}.html"
     assert written.read_bytes() == page_of_file(flight)
     assert str(written.name) in capsys.readouterr().out
+
+
+def test_a_page_is_for_its_owner_alone(tmp_path: Path) -> None:
+    out = tmp_path / "out.html"
+    before = os.umask(0)
+    try:
+        main(["page", str(write_flight(tmp_path, conversation())), "--output", str(out)])
+    finally:
+        os.umask(before)
+    assert out.stat().st_mode & 0o777 == 0o600
 
 
 def test_replay_html_writes_the_same_page(tmp_path: Path) -> None:
