@@ -34,7 +34,7 @@ def run_page(
         return 0
     output = output or Path(f"{path.stem}.html")
     try:
-        with open(output, "wb", opener=_for_its_owner) as file:  # noqa: PTH123 (Path.open has no opener)
+        with open(output, "wb", opener=_for_its_owner) as file:
             file.write(page)
     except OSError as error:
         raise ConfigurationError(f"{output}: {error.strerror}") from None
