@@ -19,7 +19,7 @@ from typing import Any, Self
 
 from audiosocket_gw.audio import AudioFormat
 from audiosocket_gw.end_reasons import NORMAL_ENDS, EndReason
-from audiosocket_gw.events import CallEnded, CallEvent, CallStarted
+from audiosocket_gw.events import AgentPinged, CallEnded, CallEvent, CallStarted
 from audiosocket_gw.flight.capture import SUFFIX, UNFINISHED, FlightFile, Note
 from audiosocket_gw.flight.format import RecordKind
 from audiosocket_gw.protocol.audiosocket import Audio
@@ -165,8 +165,8 @@ class _FlightTap(Tap):
         self._note(RecordKind.GATEWAY_MESSAGE, message, len(message))
 
     def on_event(self, event: CallEvent) -> None:
-        if isinstance(event, CallStarted):
-            return  # the file begins with it
+        if isinstance(event, CallStarted | AgentPinged):
+            return  # the file begins with the one, and has the other as a message
         self._note(RecordKind.EVENT, event, 0)
         if isinstance(event, CallEnded):
             self._hand_on()

@@ -36,7 +36,6 @@ def endpoints(
     view = EventView(ledger_settings.caller_numbers, http_settings.http_transcripts)
     yield from EventStreams(ledger, view).endpoints
     yield from Transcripts(ledger, view).endpoints
-    yield from MetricsView(metrics).endpoints
     yield from OperatorActions(server.calls).endpoints
     yield from MetricsView(metrics).endpoints
     yield from dashboard_files.endpoints()

@@ -7,7 +7,7 @@ from collections import deque
 from typing import NamedTuple, Self
 from uuid import UUID
 
-from audiosocket_gw.events import CallEvent
+from audiosocket_gw.events import AgentPinged, CallEvent
 from audiosocket_gw.ledger.record import CallRecord
 
 
@@ -35,6 +35,8 @@ class Subscription:
     def add(self, event: CallEvent, record: CallRecord) -> None:
         """Add an update, if it is of interest."""
         if self._uuid is not None and event.uuid != self._uuid:
+            return
+        if isinstance(event, AgentPinged):  # every other second in each call, and the record doesn't change
             return
         if len(self._waiting) == self._waiting.maxlen:
             self.dropped += 1

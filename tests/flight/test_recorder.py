@@ -350,6 +350,18 @@ async def test_a_disk_that_is_too_slow_costs_the_recording_and_one_warning(
     assert recordings(tmp_path) == []
 
 
+async def test_a_ping_is_in_the_recording_once_as_the_message_that_it_is(tmp_path: Path) -> None:
+    with _recorder(tmp_path, AT_ONCE) as recorder:
+        begun = started()
+        tap = recorder.open(begun)
+        tap.on_agent_message(b'{"type":"ping","ping_event":{"event_id":1,"ping_ms":48}}')
+        tap.on_event(events.AgentPinged(begun.uuid, begun.at + 1, 48))
+        tap.on_event(end(begun.uuid))
+    found = only(tmp_path)
+    assert [event.name for event in found.events] == ["CallEnded"]
+    assert len(found.agent_messages) == 1
+
+
 async def test_a_burst_does_not_wait_for_its_time(tmp_path: Path) -> None:
     with _recorder(tmp_path, Blocks(seconds=3_600, size=10_000)) as recorder:
         tap = recorder.open(started())

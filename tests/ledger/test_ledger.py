@@ -166,6 +166,18 @@ async def test_a_subscriber_of_one_call_gets_no_other(ledger: Ledger) -> None:
         assert [update.event.uuid async for update in updates] == [CALL]
 
 
+async def test_pings_are_for_followers_alone(ledger: Ledger) -> None:
+    followed: list[events.CallEvent] = []
+    ledger.follow(lambda event, _: followed.append(event))
+    ping = events.AgentPinged(CALL, 104.0, 48.0)
+    with ledger.subscribe() as updates:
+        ledger.observe(START)
+        ledger.observe(ping)
+        ledger.close()
+        assert [update.event async for update in updates] == [START]
+    assert followed == [START, ping]
+
+
 async def test_a_slow_subscriber_loses_the_oldest_and_is_told_how_many(ledger: Ledger) -> None:
     with ledger.subscribe(limit=4) as slow, ledger.subscribe() as fast:
         for event in WHOLE_CALL:
