@@ -84,7 +84,6 @@ async def up(tmp_path: Path, **settings: str) -> AsyncIterator[Gateway]:
             "ELEVENLABS_BASE_URL": simulator.base_url,
             "ELEVENLABS_AGENT_ID": "agent",
             "TOOLS_DIR": "tools",
-            "REFUSE_OVERLOAD": "false",
         }
         prefix = ("env", "-C", str(tmp_path))
         async with gateway_process(prefix=prefix, **(environment | settings)) as process:

@@ -70,7 +70,8 @@ async def gateway_process(
         # Under `nohup`, or in the background of a script, some signals are ignored from the beginning.
         *(*prefix, "env", "--default-signal", sys.executable, "-m", "audiosocket_gw", "serve", *arguments),
         stderr=asyncio.subprocess.PIPE,
-        env={"PATH": os.environ["PATH"], "PORT": "0"} | environment,
+        # REFUSE_OVERLOAD: a call isn't rejected for what else the machine does.
+        env={"PATH": os.environ["PATH"], "PORT": "0", "REFUSE_OVERLOAD": "false"} | environment,
     )
     gateway = GatewayProcess(process)
     reading = asyncio.ensure_future(gateway.read_log())

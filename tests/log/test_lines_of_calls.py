@@ -39,7 +39,6 @@ async def gateway(scenario: Scenario, **settings: str) -> AsyncIterator[tuple[Ga
             "ELEVENLABS_BASE_URL": simulator.base_url,
             "ELEVENLABS_AGENT_ID": "agent",
             "LOG_FORMAT": "json",
-            "REFUSE_OVERLOAD": "false",  # whatever else the machine does
         }
         async with gateway_process(prefix=(), **(environment | settings)) as process:
             yield process, simulator

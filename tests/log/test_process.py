@@ -28,8 +28,12 @@ sys.exit(main())
 """
 
 
+HOST = f"127.{64 + os.getpid() // 65_536 % 64}.{os.getpid() // 256 % 256}.{os.getpid() % 256}"
+"""An address of this test process alone: no other takes a port there between `free_port` and the gateway."""
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server((HOST, 0)) as listener:
         port: int = listener.getsockname()[1]
         return port
 
@@ -49,17 +53,24 @@ async def gateway(
         *(sys.executable, *program, "serve", "--agent", "simulator", "--port", str(port)),
         stdout=stdout,
         stderr=stderr,
-        env={"PATH": os.environ["PATH"], "DRAIN_TIMEOUT": "0.5", **environment},
+        env={
+            "PATH": os.environ["PATH"],
+            "DRAIN_TIMEOUT": "0.5",
+            "REFUSE_OVERLOAD": "false",  # whatever else the machine does
+            "HOST": HOST,
+            **environment,
+        },
         start_new_session=True,
     )
     try:
         async with asyncio.timeout(60):
             while process.returncode is None:
                 with suppress(OSError):
-                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                    _, writer = await asyncio.open_connection(HOST, port)
                     writer.close()
                     break
                 await asyncio.sleep(0.05)
+        assert process.returncode is None, "the gateway did not start"
         yield process, port
     finally:
         if process.returncode is None:
@@ -70,7 +81,7 @@ async def gateway(
 async def garbage(port: int, connections: int) -> None:
     """Connect again and again, and be no Asterisk: a line in the log each time."""
     for _ in range(connections):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection(HOST, port)
         writer.write(b"who are you, and what do you want?")
         with suppress(ConnectionError):
             await reader.read()
@@ -114,7 +125,7 @@ def fill(pipe: int) -> None:
 
 async def test_a_log_that_no_one_reads_disturbs_no_call() -> None:
     with unread_pipe() as (_, writing):
-        async with gateway(writing) as (process, port), Softphone("127.0.0.1", port) as caller:
+        async with gateway(writing) as (process, port), Softphone(HOST, port) as caller:
             await hears(caller)
             fill(writing)
             await garbage(port, 700)
@@ -134,7 +145,7 @@ async def test_how_many_lines_were_dropped_is_told_when_somebody_reads_again() -
     with unread_pipe() as (reading, writing):
         async with (
             gateway(writing, program=("-c", SHORT_OF_MEMORY), LOG_LEVEL="debug") as (process, port),
-            Softphone("127.0.0.1", port) as caller,
+            Softphone(HOST, port) as caller,
         ):
             fill(writing)
             await probes(port, 1_000)
@@ -150,7 +161,7 @@ async def test_how_many_lines_were_dropped_is_told_when_somebody_reads_again() -
 async def probes(port: int, connections: int) -> None:
     """Connect, and say nothing: at the level debug, which has no limit, a line each time."""
     for _ in range(connections):
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        _, writer = await asyncio.open_connection(HOST, port)
         writer.close()
         await writer.wait_closed()
 
@@ -163,7 +174,7 @@ def read_until(descriptor: int, words: bytes) -> bytes:
 
 
 async def works(process: Process, port: int) -> None:
-    async with Softphone("127.0.0.1", port) as caller:
+    async with Softphone(HOST, port) as caller:
         await garbage(port, 5)
         await hears(caller)
     await garbage(port, 5)
@@ -203,7 +214,7 @@ async def test_standard_error_whose_terminal_is_gone() -> None:
 
 async def test_a_terminal_that_is_held_by_ctrl_s() -> None:
     terminal, end = pty.openpty()
-    async with gateway(end) as (process, port), Softphone("127.0.0.1", port) as caller:
+    async with gateway(end) as (process, port), Softphone(HOST, port) as caller:
         os.write(terminal, b"\x13")
         await garbage(port, 100)
         await hears(caller)
@@ -259,7 +270,7 @@ async def test_an_error_that_ends_the_gateway_is_logged() -> None:
     script = """
 import sys
 from audiosocket_gw.commands import cli, serve
-async def fail(settings):
+async def fail(*_):
     raise RuntimeError("defect\\x1b of 01711234567")
 serve.serve = fail
 sys.exit(cli.main())
