@@ -92,6 +92,8 @@ def uuids_named_by(application: str, data: str) -> tuple[UUID, ...]:
     if application == "AudioSocket":
         found = _FIRST_ARGUMENT.match(data)
         return (UUID(found[1]),) if found else ()
+    if application == "Dial":  # what it dials is its first argument; others may have what a caller chose
+        data = data.partition(",")[0]
     if application in _CALLING:
         return tuple(UUID(text) for text in _IN_DIAL_OR_EXEC.findall(data))
     return ()

@@ -22,6 +22,9 @@ NONCE_BITS = 28
 MAX_REMEMBERED = 100_000
 """Used UUIDs that are still valid. Only the owner of the secret can reach it."""
 
+SET_BACK_S = 600
+"""Used UUIDs are remembered for so much longer: they would be valid again if the clock was set back."""
+
 _SIGNED_CHARACTERS = 18
 
 
@@ -57,7 +60,9 @@ class SignedUuids:
             return f"its UUID was made {when} (UUID_MAX_AGE={self._max_age_s:g}; compare the clocks)"
         if uuid in self._used:
             return "its UUID was used before; make a new one for each call"
-        self._forget(now)
+        self._forget(now, SET_BACK_S)
+        if len(self._used) >= MAX_REMEMBERED:
+            self._forget(now, 0)
         if len(self._used) >= MAX_REMEMBERED:
             return f"{MAX_REMEMBERED} UUIDs were used within UUID_MAX_AGE; lower it"
         return None
@@ -70,9 +75,9 @@ class SignedUuids:
         """Return how many used UUIDs are remembered."""
         return len(self._used)
 
-    def _forget(self, now: float) -> None:
-        """Drop used UUIDs that are too old, from the first to one that isn't."""
-        while self._used and now - _made_at(oldest := next(iter(self._used))) > self._max_age_s:
+    def _forget(self, now: float, margin_s: float) -> None:
+        """Drop used UUIDs that are too old by so much, from the first to one that isn't."""
+        while self._used and now - _made_at(oldest := next(iter(self._used))) > self._max_age_s + margin_s:
             del self._used[oldest]
 
 

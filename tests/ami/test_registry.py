@@ -109,6 +109,8 @@ def test_local_channel_that_was_optimised_out_is_replaced_by_the_list() -> None:
         ("NoOp", f"AudioSocket({CALL},host:5001)", False),
         ("Set", f"X=AudioSocket/host:5001/{CALL}", False),
         ("Dial", f"PJSIP/{CALL}", False),
+        ("Dial", f"PJSIP/100,30,b(x^s^1(AudioSocket({CALL},host:5001)))", False),
+        ("Dial", f"PJSIP/100,30,U(x^AudioSocket/host:5001/{CALL})", False),
         ("AudioSocket", "not-a-uuid,host:5001", False),
         ("AudioSocket", "", False),
     ],

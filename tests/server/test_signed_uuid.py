@@ -81,7 +81,18 @@ def test_only_the_last_minutes_are_remembered() -> None:
         uuid = sign(SECRET, NOW + second, second)
         assert uuids.reject(uuid, NOW + second) is None
         uuids.use(uuid)
-    assert len(uuids) <= 62
+    assert len(uuids) <= 62 + signed_uuid.SET_BACK_S
+
+
+@pytest.mark.parametrize("back_s", [1, 60, 300, 600])
+def test_a_clock_that_is_set_back_makes_no_used_uuid_valid(back_s: int) -> None:
+    uuids, used = SignedUuids(SECRET, 60), sign(SECRET, NOW, 1)
+    uuids.use(used)
+    later = NOW + back_s + 60
+    other = sign(SECRET, later, 2)
+    assert uuids.reject(other, later) is None
+    uuids.use(other)
+    assert uuids.reject(used, later - back_s) == "its UUID was used before; make a new one for each call"
 
 
 def test_what_can_not_be_remembered_is_rejected(monkeypatch: pytest.MonkeyPatch) -> None:
