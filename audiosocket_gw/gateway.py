@@ -22,6 +22,7 @@ from audiosocket_gw.control.actions import Services
 from audiosocket_gw.elevenlabs.agent import AgentLocator
 from audiosocket_gw.errors import ConfigurationError, Faults
 from audiosocket_gw.events import CallEvent, Observer
+from audiosocket_gw.http_api.call_pages import PageSources
 from audiosocket_gw.http_api.server import HttpServer
 from audiosocket_gw.http_api.surface import endpoints
 from audiosocket_gw.ledger.archive import Archive
@@ -209,7 +210,13 @@ class Gateway:
         """Serve HTTP, if it is on, until the calls have ended: a drain can be watched."""
         settings = self._settings
         if settings.http.is_on:
-            served = endpoints(self._server, self.ledger, self.metrics, settings.ledger, settings.http)
+            pages = PageSources(
+                settings.flight.flight_dir,
+                settings.recording.record_dir,
+                settings.ledger.caller_numbers,
+                settings.http.http_transcripts,
+            )
+            served = endpoints(self._server, self.ledger, self.metrics, settings.ledger, settings.http, pages)
             self._http = await stack.enter_async_context(HttpServer(settings.http, served))
             stack.callback(self.ledger.close)  # first, so that streams of events end
 

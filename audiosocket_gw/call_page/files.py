@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -12,13 +14,21 @@ from audiosocket_gw.call_page.audio import wav_of_flight, wav_of_recording
 from audiosocket_gw.call_page.from_flight import model_of_flight
 from audiosocket_gw.call_page.from_record import RecordError, model_of_record
 from audiosocket_gw.call_page.from_recording import RecordingError, model_of_recording
+from audiosocket_gw.call_page.model import CallModel
 from audiosocket_gw.call_page.page import render
 from audiosocket_gw.errors import GatewayError
 from audiosocket_gw.flight.capture import SUFFIX, UNFINISHED
 from audiosocket_gw.flight.format import SIGNATURE, FlightError
+from audiosocket_gw.ledger.record import CallRecord
+from audiosocket_gw.recording.directory import started_on
 
 MAX_LINE = 2**20
 """Bytes of a call record."""
+
+WITHOUT_WORDS = "What was said is left out: HTTP_TRANSCRIPTS shows it."
+
+SAME_CALL_S = 5.0
+"""A record and a file of one call agree on its start, within this time."""
 
 
 class PageError(GatewayError):
@@ -37,40 +47,88 @@ def page_of_file(path: Path, uuid: UUID | None = None, *, with_audio: bool = Fal
     """
     try:
         kind = _kind_of(path)
-        if kind == "flight":
-            return render(model_of_flight(path), wav=_audio(wav_of_flight(path)) if with_audio else None)
-        if kind == "recording":
-            return render(
-                model_of_recording(path), wav=_audio(wav_of_recording(path)) if with_audio else None
-            )
-        if with_audio:
-            raise PageError("a call record has no audio: name a file of FLIGHT_DIR or RECORD_DIR")
-        return page_of_record(_record_in(path, uuid))
+        model = _model_of(path, kind, uuid)
+        return render(model, wav=_audio_of(path, kind) if with_audio else None)
     except (FlightError, RecordingError, RecordError) as error:
         raise PageError(str(error)) from None
     except OSError as error:
         raise PageError(f"it can't be read: {error.strerror}") from None
 
 
-def page_of_record(shown: dict[str, Any]) -> bytes:
-    """Return the page of a call from its record alone, as `ledger.shown` returns it.
+def page_of_call(path: Path | None, record: Mapping[str, Any] | None, *, with_words: bool) -> bytes:
+    """Return the page of a call from its file and its record; either may be None.
+
+    ``record``: as `ledger.shown` returns it. The caller is shown as the record has it, since a flight
+    recording has it masked. Without ``with_words`` what was said isn't shown.
 
     Raises:
-        RecordError: it isn't a call record.
+        PageError: there is neither, or they can't be read.
     """
-    return render(model_of_record(shown))
+    try:
+        known = model_of_record(record) if record is not None else None
+        model = known
+        if path is not None:
+            try:
+                model = _model_of(path, _kind_of(path), None)
+            except (FlightError, RecordingError, OSError):  # it was removed, or is damaged
+                if known is None:
+                    raise
+    except (FlightError, RecordingError, RecordError) as error:
+        raise PageError(str(error)) from None
+    except OSError as error:
+        raise PageError(f"its file can't be read: {error.strerror}") from None
+    if model is None:
+        raise PageError("there is nothing known of the call")
+    if known is not None and model is not known:
+        model = replace(model, record=_with_caller(model.record, known.record))
+    return render(model) if with_words else render(replace(model, words=()), note=WITHOUT_WORDS)
 
 
-def find_call(uuid: UUID, flight_dir: Path | None, record_dir: Path | None) -> Path | None:
+def find_call(
+    uuid: UUID, flight_dir: Path | None, record_dir: Path | None, record: Mapping[str, Any] | None = None
+) -> Path | None:
     """Return the best file on a call: its flight recording, else its recording; None if there is neither.
 
-    A UUID may have come twice; the later call counts.
+    A UUID may have come twice: with a ``record`` the file is that of a call that began at the same time,
+    without one that of the last.
     """
     for directory, suffixes in ((flight_dir, (SUFFIX, UNFINISHED)), (record_dir, (".wav", ".jsonl"))):
         for suffix in suffixes:
-            if directory and (found := sorted(directory.glob(f"*-{uuid}{suffix}"))):
-                return found[-1]
+            found = sorted(directory.glob(f"*-{uuid}{suffix}")) if directory else []
+            if matching := [path for path in found if record is None or _began_at(path, record)]:
+                return matching[-1]
     return None
+
+
+def _began_at(path: Path, record: Mapping[str, Any]) -> bool:
+    began = started_on(path.stem)
+    if began is None:
+        return False
+    try:
+        recorded = datetime.fromisoformat(record["started_at"])
+        return abs((began - recorded).total_seconds()) < SAME_CALL_S
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _model_of(path: Path, kind: str, uuid: UUID | None) -> CallModel:
+    if kind == "flight":
+        return model_of_flight(path)
+    if kind == "recording":
+        return model_of_recording(path)
+    return model_of_record(_record_in(path, uuid))
+
+
+def _with_caller(record: CallRecord, known: CallRecord) -> CallRecord:
+    return replace(
+        record,
+        caller_number=known.caller_number,
+        caller_name=known.caller_name,
+        dialled_number=known.dialled_number,
+        channel=known.channel,
+        pbx=known.pbx or record.pbx,
+        agent=record.agent or known.agent,
+    )
 
 
 def _kind_of(path: Path) -> str:
@@ -115,7 +173,10 @@ def _object(line: bytes) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _audio(wav: bytes | None) -> bytes:
+def _audio_of(path: Path, kind: str) -> bytes:
+    if kind == "records":
+        raise PageError("a call record has no audio: name a file of FLIGHT_DIR or RECORD_DIR")
+    wav = wav_of_flight(path) if kind == "flight" else wav_of_recording(path)
     if wav is None:
         raise PageError("the call is too long to be played by a page, or its audio is missing")
     return wav

@@ -42,8 +42,11 @@ OUTCOMES = {
 }
 
 
-def render(model: CallModel, *, title: str = "", wav: bytes | None = None) -> bytes:
-    """Return the page in UTF-8. ``title``: instead of what the call's end says; ``wav``: audio to play."""
+def render(model: CallModel, *, title: str = "", note: str = "", wav: bytes | None = None) -> bytes:
+    """Return the page in UTF-8.
+
+    ``title``: instead of what the call's end says; ``note``: at its foot; ``wav``: audio to play.
+    """
     laid_out = lay_out(model)
     found = head(model)
     css, script = _asset("page.css"), _asset("player.js") if wav else ""
@@ -62,7 +65,7 @@ def render(model: CallModel, *, title: str = "", wav: bytes | None = None) -> by
         setup=_setup(model),
         facts=_table(_facts(model)),
         frames=_table(_frames(model)),
-        source=plain(MADE_OF[model.source]),
+        source=plain(f"{MADE_OF[model.source]} {note}".strip()),
         script=f"<script>{script}</script>" if script else "",
     )
     return page.encode()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from audiosocket_gw.http_api import dashboard_files
+from audiosocket_gw.http_api.call_pages import CallPages, PageSources
 from audiosocket_gw.http_api.calls import CallViews
 from audiosocket_gw.http_api.endpoint import Endpoint
 from audiosocket_gw.http_api.event_json import EventView
@@ -27,12 +28,14 @@ def endpoints(
     metrics: Metrics,
     ledger_settings: LedgerSettings,
     http_settings: HttpSettings,
+    page_sources: PageSources,
 ) -> Iterator[Endpoint]:
     """Yield the endpoints for the calls of ``server``, which ``ledger`` knows."""
     health = Health(server)
     yield from health.endpoints
     yield from LoadView(server, health, ()).endpoints
     yield from CallViews(ledger, ledger_settings.caller_numbers).endpoints
+    yield from CallPages(ledger, page_sources).endpoints
     view = EventView(ledger_settings.caller_numbers, http_settings.http_transcripts)
     yield from EventStreams(ledger, view).endpoints
     yield from Transcripts(ledger, view).endpoints

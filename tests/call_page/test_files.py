@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from audiosocket_gw.call_page.audio import stereo_wav
 from audiosocket_gw.call_page.build import record_of
-from audiosocket_gw.call_page.files import PageError, find_call, page_of_file, page_of_record
+from audiosocket_gw.call_page.files import PageError, find_call, page_of_call, page_of_file
 from audiosocket_gw.call_page.from_flight import model_of_flight, model_of_records
 from audiosocket_gw.call_page.from_record import RecordError, model_of_record, read_record
 from audiosocket_gw.call_page.from_recording import model_of_recording
@@ -191,7 +191,7 @@ def test_a_record_comes_back_from_its_json() -> None:
 def test_the_page_of_a_record_has_its_turns_tools_and_end() -> None:
     model = model_of_record(record_json())
     assert model.source is Source.RECORD
-    page = page_of_record(record_json()).decode()
+    page = page_of_call(None, record_json(), with_words=True).decode()
     for text in ("700 ms", "look_up 500 ms", "transfer done", "barge-in 300 ms", "transferred", "signed url"):
         assert text in page
     assert "Caller</text>" not in page
@@ -204,7 +204,7 @@ def test_the_record_of_a_call_that_is_up_has_a_page() -> None:
     model = model_of_record(up)
     assert model.is_up
     assert model.record.state is CallState.TALKING
-    assert b"Still up" in page_of_record(up)
+    assert b"Still up" in page_of_call(None, up, with_words=True)
 
 
 def test_a_silent_agent_is_marked_from_the_record_alone() -> None:
@@ -275,3 +275,38 @@ def test_the_best_file_of_a_call_is_found(tmp_path: Path) -> None:
     write_flight(flights, calls.conversation(), name=f"20260303T123000.000Z-{OTHER}")
     assert find_call(CALL, flights, recordings) == later != earlier
     assert find_call(CALL, None, recordings) == recording
+
+
+def test_a_uuid_that_came_twice_gets_the_file_of_the_right_call(tmp_path: Path) -> None:
+    first = write_flight(tmp_path, calls.conversation())
+    second = write_flight(tmp_path, calls.conversation(), name=f"20260302T123000.000Z-{CALL}")
+    record = record_json()
+    assert record["started_at"] == "2026-03-01T12:30:00.000Z"
+    assert find_call(CALL, tmp_path, None, record) == first
+    assert find_call(CALL, tmp_path, None, record | {"started_at": "2026-03-02T12:30:01Z"}) == second
+    assert find_call(CALL, tmp_path, None, record | {"started_at": "2026-03-03T12:30:01Z"}) is None
+    assert find_call(CALL, tmp_path, None, record | {"started_at": 5}) is None
+
+
+def test_a_page_of_file_and_record_shows_the_caller_as_the_record_does(tmp_path: Path) -> None:
+    path = write_flight(tmp_path, calls.conversation())
+    record = record_json() | {"caller_number": "+########567", "agent": "other"}
+    page = page_of_call(path, record, with_words=True).decode()
+    assert "+########567" in page
+    assert "We are open" in page
+    assert "front desk" in page
+    without = page_of_call(path, record, with_words=False).decode()
+    assert "We are open" not in without
+    assert "700 ms" in without
+
+
+def test_a_file_that_is_damaged_leaves_the_record(tmp_path: Path) -> None:
+    path = tmp_path / f"{NAME}.flight"
+    path.write_bytes(b"nonsense")
+    assert b"its call record alone" in page_of_call(path, record_json(), with_words=True)
+    with pytest.raises(PageError, match="not a flight recording"):
+        page_of_call(path, None, with_words=True)
+    with pytest.raises(PageError, match="nothing known"):
+        page_of_call(None, None, with_words=True)
+    with pytest.raises(PageError, match="isn't a call record"):
+        page_of_call(None, {}, with_words=True)
