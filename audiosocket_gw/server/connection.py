@@ -242,7 +242,7 @@ class AudioSocketConnection(FrameReader):
                 self.hang_up()
             else:
                 self._open_connections.begin_call(self)
-        elif self._calls.can_report(self.host, self._guest):
+        elif self._calls.caller_of(uuid) is None and self._calls.can_report(self.host, self._guest):
             self._calls.run(self._report_and_reject(uuid, rejection), f"rejection of {uuid}")
         else:
             self._reject(rejection)

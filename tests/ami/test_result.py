@@ -56,6 +56,16 @@ async def test_a_call_that_is_up_has_failed_if_nothing_more_is_said() -> None:
         assert len(call.pbx.received) == asked, "it is said once"
 
 
+async def test_a_second_call_with_its_uuid_that_is_rejected_changes_nothing() -> None:
+    """Anyone who has seen the UUID could send it, and the dialplan would believe that its call was rejected."""
+    async with controlled(max_calls=1) as call, await call.harness.line() as second:
+        await comes_to(call.pbx, LOST)
+        second.identify(call.line.uuid)
+        await until(lambda: second.hung_up)
+        await call.still_talks()
+        assert told(call.pbx) == LOST
+
+
 async def test_a_channel_that_somebody_redirected_learns_that_the_caller_left() -> None:
     async with controlled() as call:
         await comes_to(call.pbx, LOST)
