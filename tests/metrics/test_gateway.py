@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import httpx
@@ -197,3 +198,16 @@ async def test_frames_touch_no_metric(monkeypatch: pytest.MonkeyPatch) -> None:
             happened = harness.events[seen:]
             assert changes == 2 * len(happened)
             assert {type(event) for event in happened} <= {events.AgentPinged}
+
+
+async def test_a_drain_can_be_watched_until_its_last_call() -> None:
+    async with running_gateway(drain_timeout=30) as harness:
+        line, _ = await harness.call()
+        stopping = asyncio.ensure_future(harness.gateway._drain())
+        await until(lambda: harness.gateway._server.is_stopping)
+        found = await scraped(harness)
+        assert (found.value("draining"), found.value("ready")) == (1, 0)
+        assert found.value("calls_active", **PLACE) == 1
+        await line.__aexit__()
+        await stopping
+        assert (await scraped(harness)).value("calls_active", **PLACE) == 0
