@@ -216,7 +216,15 @@ class Gateway:
                 settings.ledger.caller_numbers,
                 settings.http.http_transcripts,
             )
-            served = endpoints(self._server, self.ledger, self.metrics, settings.ledger, settings.http, pages)
+            served = endpoints(
+                self._server,
+                self.ledger,
+                self.metrics,
+                settings.ledger,
+                settings.http,
+                settings.metrics.plan_concurrency,
+                pages,
+            )
             self._http = await stack.enter_async_context(HttpServer(settings.http, served))
             stack.callback(self.ledger.close)  # first, so that streams of events end
 

@@ -17,17 +17,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from audiosocket_gw.http_api.access import Access
 from audiosocket_gw.http_api.connection import HttpConnection
 from audiosocket_gw.http_api.endpoint import ApiError, Endpoint, error_response
+from audiosocket_gw.http_api.tickets import Tickets
 
 logger = logging.getLogger("audiosocket_gw.http")
 
 
 def create_application(endpoints: Iterable[Endpoint], access: Access) -> ASGIApp:
     """Return the application that serves the endpoints."""
-    endpoints = tuple(endpoints)
+    tickets = Tickets()
+    endpoints = (*endpoints, *tickets.endpoints)
     public = frozenset(endpoint.path for endpoint in endpoints if endpoint.is_public)
     application = Starlette(
         routes=[Route(each.path, each.handler, methods=[each.method]) for each in endpoints],
-        middleware=[Middleware(_Guard, access=access, public=public)],
+        middleware=[Middleware(_Guard, access=access, tickets=tickets, public=public)],
         exception_handlers={ApiError: _answer, HTTPException: _answer_unknown, Exception: _answer_defect},
     )
     application.router.redirect_slashes = False  # to the host that the request names
@@ -37,16 +39,17 @@ def create_application(endpoints: Iterable[Endpoint], access: Access) -> ASGIApp
 class _Guard:
     """Refuses the requests that may not pass. Those to the Unix socket may: its mode is their permission."""
 
-    def __init__(self, app: ASGIApp, access: Access, public: frozenset[str]) -> None:
+    def __init__(self, app: ASGIApp, access: Access, tickets: Tickets, public: frozenset[str]) -> None:
         self._app = app
         self._access = access
+        self._tickets = tickets
         self._public = public
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         connection: HttpConnection = scope["state"]["connection"]
         if not connection.is_local and scope["path"] not in self._public:
             refusal = self._access.refuse(scope["method"], Headers(scope=scope))
-            if refusal is not None:
+            if refusal is not None and not self._has_ticket(scope):
                 logger.warning(
                     "%s: HTTP request refused (%d): %s", _client(scope), refusal.status, refusal.message
                 )
@@ -55,6 +58,12 @@ class _Guard:
                 return
             connection.is_trusted = True
         await self._app(scope, receive, send)
+
+    def _has_ticket(self, scope: Scope) -> bool:
+        # Without a token none is needed, and a foreign site must not use one.
+        return self._access.token is not None and self._tickets.redeem(
+            scope["method"], scope["path"], scope["query_string"]
+        )
 
 
 def _client(scope: Scope) -> str:

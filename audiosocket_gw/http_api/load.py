@@ -17,12 +17,19 @@ from audiosocket_gw.server.listener import AudioSocketServer
 
 
 class LoadView:
-    """The figures of the process. ``off``: what the settings leave off, in words."""
+    """The figures of the process.
 
-    def __init__(self, server: AudioSocketServer, health: Health, off: Iterable[str]) -> None:
+    ``off``: what the settings leave off, in words. ``plan_concurrency``: conversations that ElevenLabs' plan
+    allows at once.
+    """
+
+    def __init__(
+        self, server: AudioSocketServer, health: Health, off: Iterable[str], plan_concurrency: int | None
+    ) -> None:
         self._server = server
         self._health = health
         self._off = tuple(off)
+        self._plan_concurrency = plan_concurrency
         self._started_at = asyncio.get_running_loop().time()
         self.endpoints = (Endpoint("GET", "/load", self._answer),)
 
@@ -40,6 +47,7 @@ class LoadView:
             "reasons": reasons,
             "calls": server.calls.callers,
             "max_calls": server.max_calls,
+            "plan_concurrency": self._plan_concurrency,
             "max_call_seconds": context.settings.max_call_seconds,
             "load": asdict(context.load.figures()),
             "ami": [

@@ -28,12 +28,13 @@ def endpoints(
     metrics: Metrics,
     ledger_settings: LedgerSettings,
     http_settings: HttpSettings,
+    plan_concurrency: int | None,
     page_sources: PageSources,
 ) -> Iterator[Endpoint]:
     """Yield the endpoints for the calls of ``server``, which ``ledger`` knows."""
     health = Health(server)
     yield from health.endpoints
-    yield from LoadView(server, health, ()).endpoints
+    yield from LoadView(server, health, (), plan_concurrency).endpoints
     yield from CallViews(ledger, ledger_settings.caller_numbers).endpoints
     yield from CallPages(ledger, page_sources).endpoints
     view = EventView(ledger_settings.caller_numbers, http_settings.http_transcripts)

@@ -17,7 +17,7 @@ from uuid import UUID, uuid5
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from audiosocket_gw.http_api import dashboard_files
@@ -111,6 +111,7 @@ def load(**members: Any) -> Json:
         "reasons": [],
         "calls": 0,
         "max_calls": 200,
+        "plan_concurrency": 50,
         "max_call_seconds": 0,
         "load": figures | members.pop("load", {}),
         "ami": [{"pbx": "pbx-1", "connected": True}, {"pbx": "pbx-2", "connected": True}],
@@ -189,6 +190,8 @@ class FakeApi:
                 Route("/load", self._answer(lambda _: self.load)),
                 Route("/events", self._events),
                 Route("/calls/{uuid}", self._answer(self._whole)),
+                Route("/calls/{uuid}/page", self._page),
+                Route("/calls/{uuid}/page", self._answer(self._ticket), methods=["POST"]),
                 Route("/calls/{uuid}/transcript", self._answer(self._transcript)),
                 Route(
                     "/calls/{uuid}/hangup", self._answer(lambda _: {"accepted": "hangup"}), methods=["POST"]
@@ -204,6 +207,14 @@ class FakeApi:
     def _whole(self, request: Request) -> Json:
         uuid = request.path_params["uuid"]
         return whole(self.calls.get(uuid) or next(each for each in self.history if each["uuid"] == uuid))
+
+    async def _page(self, request: Request) -> Response:
+        if self.token and request.query_params.get("ticket") != "once":
+            return JSONResponse({"error": "no ticket"}, 401)
+        return HTMLResponse(f"<!doctype html><title>Call {request.path_params['uuid']}</title>")
+
+    def _ticket(self, request: Request) -> Json:
+        return {"page": f"calls/{request.path_params['uuid']}/page?ticket=once"}
 
     def _transcript(self, request: Request) -> Json:
         return {"texts": True, "lines": self.lines.get(request.path_params["uuid"], [])}

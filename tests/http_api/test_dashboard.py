@@ -333,6 +333,29 @@ async def test_everything_can_be_done_by_keyboard() -> None:
         assert await tab.page.evaluate(focused) == "Details of +49########001"
 
 
+@pytest.mark.parametrize("token", ["", "open sesame"])
+async def test_the_page_of_a_call_opens_in_a_tab_of_its_own(token: str) -> None:
+    api = FakeApi(token=token, history=[ended(1)])
+    async with fake_api(api), open_url(api.url) as tab:
+        if token:
+            await tab.page.get_by_role("textbox", name="Token").fill(token)
+            await tab.page.keyboard.press("Enter")
+        link = tab.page.get_by_role("link", name="Call page of +49########001")
+        await expect(link).to_be_visible()
+        async with tab.page.context.expect_page() as opening:
+            await link.click()
+        page = await opening.value
+        await expect(page).to_have_title(f"Call {ended(1)['uuid']}")
+        assert token not in page.url or not token
+        assert await page.evaluate("window.opener") is None
+        if token:
+            tab.expect("401")
+            api.refusal = (404, "nothing is known of it")
+            await link.click()
+            await expect(tab.page.locator("#toast")).to_have_text("No call page: nothing is known of it")
+            tab.expect("404")
+
+
 # The token and the connection
 
 

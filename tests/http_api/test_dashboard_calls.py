@@ -57,7 +57,7 @@ async def test_a_call_appears_speaks_and_ends() -> None:
         await expect(tab.page.locator("#calls-empty")).to_contain_text("No call is up")
         line, agent = await harness.call()
         row = row_of(tab, line.uuid)
-        await expect(row).to_contain_text("agent silent so far")
+        await expect(row).to_contain_text("no word yet")
         await agent.send_audio(ramp(60_000))
         await expect(row).to_contain_text("agent speaks")
         await agent.interrupt()

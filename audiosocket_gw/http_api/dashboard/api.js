@@ -49,3 +49,17 @@ export async function failure(response) {
 export const hangUp = uuid => json(`calls/${encodeURIComponent(uuid)}/hangup`, {method: "POST"});
 export const transfer = (uuid, destination) =>
   json(`calls/${encodeURIComponent(uuid)}/transfer`, {method: "POST", body: {destination}});
+
+// Open a call's page in a tab. A tab can't send the token: it gets a ticket that is good once.
+export async function openCallPage(uuid) {
+  const tab = open("about:blank", "_blank"); // at once: after a wait the browser would take it for an advertisement
+  if (!tab) throw new Error("the browser opens no tab");
+  try {
+    const {page} = await json(`calls/${encodeURIComponent(uuid)}/page`, {method: "POST"});
+    tab.opener = null;
+    tab.location.replace(new URL(page, document.baseURI));
+  } catch (error) {
+    tab.close();
+    throw error;
+  }
+}

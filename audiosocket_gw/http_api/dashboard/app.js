@@ -13,6 +13,7 @@ import {BackOff, read} from "./stream.js";
 const DRAW_MS = 200; // between two drawings; a reader sees no difference, a telephone's battery does
 const LOAD_MS = 2_000;
 const ANNOUNCE_MS = 3_000;
+const TOAST_MS = 6_000;
 const HISTORY = 100;
 
 const model = new Model();
@@ -20,8 +21,8 @@ const backOff = new BackOff();
 const filter = byId("filter"), troubleOnly = byId("only-trouble");
 let announced = [];
 
-const confirm = new Confirm(model, {done: announce});
-const actions = {hangUp: uuid => confirm.hangUp(uuid), transfer: uuid => confirm.transfer(uuid), open: record => panel.open(record), onSort: () => redraw()};
+const confirm = new Confirm(model, {done: say});
+const actions = {hangUp: uuid => confirm.hangUp(uuid), transfer: uuid => confirm.transfer(uuid), open: record => panel.open(record), say, onSort: () => redraw()};
 const live = new LiveCalls(model, actions);
 const ended = new EndedCalls(model, actions);
 const panel = new CallPanel(model, actions);
@@ -73,6 +74,17 @@ function drawConnection() {
   setText(byId("freshness"), state === "open" && model.asOf ? clock(model.asOf) : "");
   const calls = model.calls.size;
   document.title = state === "lost" ? "Disconnected · audiosocket-gw" : `${model.asOf ? `(${calls}) ` : ""}Calls · audiosocket-gw`;
+}
+
+// Say what came of something that was asked for: seen for a while, and announced.
+let toastTimer;
+
+function say(text) {
+  announce(text);
+  setText(byId("toast"), text);
+  setHidden(byId("toast"), false);
+  clearTimeout(toastTimer);
+  toastTimer = setTimeout(() => setHidden(byId("toast"), true), TOAST_MS);
 }
 
 // A screen reader is told of endings and of what was asked for, some at a time; never of every change.

@@ -21,18 +21,16 @@ function gauges(answer) {
     {name: "Core", value: percent(load.busy), unit: "busy", below: `${percent(load.stolen)} taken by others`, share: load.busy, kind: load.busy > 0.9 ? "bad" : load.busy > 0.7 || load.stolen > 0.1 ? "warn" : "ok"},
     {name: "Frame timing", value: percent(load.late), unit: "late", below: `over 10 ms; batches of ${load.batch_ms} ms`, kind: load.late > 0.1 ? "bad" : load.late > 0.01 ? "warn" : "ok"},
   ];
-  if (answer.plan) found.push(plan(answer.plan));
+  const limit = answer.plan_concurrency;
+  if (limit != null) {
+    found.push({name: "Plan", value: `${calls}`, unit: `of ${limit} at once`, below: "PLAN_CONCURRENCY; beyond it ElevenLabs queues or refuses", share: calls / limit, kind: calls >= limit ? "bad" : calls > 0.8 * limit ? "warn" : "ok"});
+  }
   const ami = answer.ami ?? [];
   const down = ami.filter(({connected}) => !connected);
   found.push(ami.length
     ? {name: "AMI", value: `${ami.length - down.length}`, unit: `of ${plural(ami.length, "PBX", "PBXs")}`, below: down.length ? `no connection to ${down.map(({pbx}) => clean(pbx)).join(", ")}` : `connected: ${ami.map(({pbx}) => clean(pbx)).join(", ")}`, kind: down.length ? "bad" : "ok"}
     : {name: "AMI", value: "off", unit: "", below: "no caller data, no transfers", kind: "off"});
   return found;
-}
-
-function plan({calls, limit}) {
-  const known = limit != null;
-  return {name: "Plan", value: known ? `${calls}` : "–", unit: known ? `of ${limit} at once` : "", below: "ElevenLabs' limit of conversations", share: known ? calls / limit : null, kind: known && calls >= limit ? "bad" : known && calls > 0.8 * limit ? "warn" : "ok"};
 }
 
 const KINDS = {bad: "trouble", warn: "attention"};

@@ -1,5 +1,6 @@
 // The two lists: the live calls, and those that have ended.
 
+import {openCallPage, token} from "./api.js";
 import {agentCell, answersCell, badge, callerCell, framesText, twoLines} from "./cells.js";
 import {byId, element, setAttribute, setHidden, setText} from "./dom.js";
 import {caller, clean, duration, time} from "./format.js";
@@ -15,7 +16,7 @@ export function activity(record) {
   }
   if (record.speaker === "agent") return ["agent", "agent speaks"];
   if (record.speaker === "caller") return ["caller", "caller speaks"];
-  return ["quiet", record.first_audio_ms == null ? "agent silent so far" : "agent listens"];
+  return ["quiet", record.first_audio_ms == null ? "no word yet" : "agent listens"];
 }
 
 const endOf = record => startOf(record) + record.duration_ms;
@@ -79,8 +80,9 @@ export class LiveCalls {
 }
 
 export class EndedCalls {
-  constructor(model, {open, onSort}) {
+  constructor(model, {open, say, onSort}) {
     this.model = model;
+    this.say = say;
     this.table = new Table(byId("endings"), [
       {id: "at", title: "Ended", downFirst: true, value: endOf, update: (cell, record) => setText(cell, time(new Date(endOf(record))))},
       {id: "caller", title: "Caller", isHeader: true, value: record => clean(record.caller_number), update: (cell, record) => callerCell(cell, record, () => open(cell.parentElement.item))},
@@ -107,8 +109,13 @@ export class EndedCalls {
 
   link(cell, record) {
     if (!cell.firstChild) {
-      cell.append(element("a", {class: "act", href: `calls/${encodeURIComponent(record.uuid)}/page`, target: "_blank", rel: "noopener", text: "Call page"}));
+      cell.append(element("a", {class: "act", target: "_blank", rel: "noopener", text: "Call page", onclick: event => {
+        if (token.get() === null) return;
+        event.preventDefault();
+        openCallPage(cell.parentElement.item.uuid).catch(error => this.say(`No call page: ${error.message}`));
+      }}));
     }
+    setAttribute(cell.firstChild, "href", `calls/${encodeURIComponent(record.uuid)}/page`);
     setAttribute(cell.firstChild, "aria-label", `Call page of ${caller(record)}`);
   }
 
