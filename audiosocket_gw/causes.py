@@ -175,6 +175,16 @@ class NotReading:
 
 
 @dataclass(frozen=True, slots=True)
+class NothingSaid:
+    """The agent has said nothing for ``seconds`` after it connected."""
+
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"the agent said nothing for {self.seconds:.1f} s (SILENT_AGENT_SECONDS)"
+
+
+@dataclass(frozen=True, slots=True)
 class Flooding:
     """The agent sent more than any conversation has. ``what``: such as ``10,000 messages``."""
 
@@ -283,6 +293,7 @@ StructuredCause = (
     | BadFrame
     | Silent
     | NotReading
+    | NothingSaid
     | Flooding
     | ConnectionBroken
     | ConnectionClosed

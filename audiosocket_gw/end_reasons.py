@@ -45,6 +45,9 @@ class EndReason(StrEnum):
     AGENT_LOST = "agent-lost"
     """The connection to the agent broke without a closing handshake (1006), or was silent."""
 
+    SILENT_AGENT = "silent-agent"
+    """The agent connected, and said nothing for ``SILENT_AGENT_SECONDS``."""
+
     CALLER_STALLED = "caller-stalled"
     """Asterisk stopped accepting audio."""
     CALLER_SILENT = "caller-silent"
@@ -93,6 +96,7 @@ _RESULTS = {
     EndReason.OVERLOADED: "busy",
     EndReason.PEER_LIMIT: "busy",
     EndReason.DRAINED: "draining",
+    EndReason.SILENT_AGENT: "agent-unavailable",
 }
 
 

@@ -47,6 +47,11 @@ class AgentSpeech:
         self.has_spoken = False
         """Whether the agent has spoken since the caller last did."""
 
+    @property
+    def in_doubt(self) -> bool:
+        """Whether what now counts as a reply may prove to be background audio."""
+        return self._endpointer.in_doubt
+
     # What the agent sends
 
     def receive_audio(self, message: messages.Audio, now: float) -> None:
@@ -101,18 +106,19 @@ class AgentSpeech:
 
     # What the caller does
 
-    def tick(self, now: float) -> None:
-        """Detect the end of a reply. Call it after each frame to the caller, until `is_over`."""
+    def tick(self, now: float) -> bool:
+        """Return whether the reply ends here. Call it after each frame to the caller, until `is_over`."""
         endpointer = self._endpointer
         if not self._audio.is_heard:
             endpointer.ran_dry()
         elif endpointer.over_at_ms is None or self._playout.heard_ms < endpointer.over_at_ms:
-            return
+            return False
         self._audio.is_speech = False
         self.is_over = True
         heard_ms = self._playout.heard_ms
         self._report_heard(self._replies.close_earlier(heard_ms, now))
         self._outputs.append(events.ReplyFinished(self._uuid, now, heard_ms))
+        return True
 
     def caller_spoke(self, now: float) -> None:
         """Record that the caller has spoken: it is the agent's turn to answer."""
@@ -125,9 +131,9 @@ class AgentSpeech:
         return event_id is None or event_id >= self._filter.last_event_id
 
     def interrupt(
-        self, event_id: int | None, now: float, *, drop_own: bool
+        self, event_id: int | None, now: float, *, drop_own: bool, silence_ms: int | None
     ) -> list[events.ReplyHeard] | None:
-        """Stop at once; later audio plays, and only older audio is stale.
+        """Stop at once, ``silence_ms`` after the caller began to speak; only older audio is stale.
 
         Return what the caller had heard of the replies, if the caller interrupted the agent's speech.
         """
@@ -135,7 +141,7 @@ class AgentSpeech:
         discarded_ms, heard = self._fall_silent(now)
         if event_id is not None:
             self._filter.interrupted(event_id, drop_own=drop_own)
-        self._outputs.append(events.Interrupted(self._uuid, now, discarded_ms))
+        self._outputs.append(events.Interrupted(self._uuid, now, discarded_ms, silence_ms))
         self._report_heard(heard)
         return heard if cuts_in and discarded_ms else None
 

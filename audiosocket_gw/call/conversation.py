@@ -5,26 +5,38 @@ Its owner (`Call`) feeds it input (`receive_frame`, `receive_digit`, `receive_me
 the caller's audio for the agent (`audio_to_agent`), other messages to the agent (`messages_to_send`), and
 events, notices and messages for others (`events`). All times are seconds of one clock, passed as ``now``.
 
-`Lifecycle` has the state of the conversation and its end; `repr` shows it.
+`Lifecycle` has the state of the conversation and its end; `repr` shows it. The limits of its watchdogs are in
+`limits`; `Turns` watches for a silent or slow agent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.audio.hold_audio import HoldAudio
+from audiosocket_gw.audio.speech_times import SENT_TICKS
 from audiosocket_gw.call.agent_audio import AgentAudio, agent_format
 from audiosocket_gw.call.agent_speech import AgentSpeech
 from audiosocket_gw.call.audio_to_agent import AudioToAgent
 from audiosocket_gw.call.barge_in import LocalBargeIn
 from audiosocket_gw.call.caller_audio import MIN_AUDIO_BYTES, CallerAudio, Clock
 from audiosocket_gw.call.lifecycle import Lifecycle, State
+from audiosocket_gw.call.limits import (
+    DIGIT_FRAMES,
+    MAX_AHEAD_FRAMES,
+    MAX_QUEUED_BYTES,
+    MIN_FRAMES_COUNTED,
+    RATE_CHANGE_FRAMES,
+    STALL_S,
+    STALL_TICKS,
+)
+from audiosocket_gw.call.options import ConversationOptions
 from audiosocket_gw.call.outputs import CallerAudioBegan, CallerFormatChanged, Output
 from audiosocket_gw.call.replies import interruption_notice
-from audiosocket_gw.causes import Flooding, NoInput, Stalled, TooFast, UnfinishedFrame
+from audiosocket_gw.call.turns import LOOK_TICKS, Turns
+from audiosocket_gw.causes import Flooding, NoInput, NothingSaid, Stalled, TooFast, UnfinishedFrame
 from audiosocket_gw.elevenlabs import client_messages, messages
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.protocol.audiosocket import Audio
@@ -32,45 +44,6 @@ from audiosocket_gw.protocol.audiosocket import Audio
 CALLER_GAP_TICKS = 200 // FRAME_MS
 """After this long without audio from the caller (hold, mute, silence suppression), the agent gets silence:
 without audio it never ends a turn, and hangs up after 60 s."""
-
-STALL_S = 5
-"""A peer that accepts no audio, or leaves a frame unfinished, for this long has failed."""
-
-STALL_TICKS = STALL_S * 1000 // FRAME_MS
-
-MAX_AHEAD_FRAMES = 30_000 // FRAME_MS
-"""A caller can't speak faster than real time; a peer that is this far ahead is not a telephone. But after a
-network failure the audio of that time arrives at once."""
-
-MIN_FRAMES_COUNTED = 1 / 8
-"""2.5 ms, the shortest packet: empty frames count as this much, since their number would be unlimited
-otherwise."""
-
-DIGIT_FRAMES = 5
-"""A key counts as 100 ms of audio: people don't press keys faster."""
-
-RATE_CHANGE_FRAMES = 3_000 // FRAME_MS
-"""Another rate counts as 3 s of audio: Asterisk changes it once or twice in a call."""
-
-MAX_QUEUED_BYTES = 32 * 2**20
-"""An agent that is this far ahead has failed; without a limit it could exhaust the memory of all calls. It is
-70 minutes of mu-law, 35 of linear audio at 8 kHz, and 6 at 48 kHz."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationOptions:
-    """``barge_in_deadline_s``: hold the agent's reply for this long when the caller begins to speak.
-
-    ``interruptible``: obey the agent's interruptions. ``drop_interrupted_audio``: audio with the
-    interruption's own event id is stale. ``report_heard``: report to an interrupted agent what was heard.
-    ``no_input_s``: end the conversation when no audio has come from the caller for this long.
-    """
-
-    interruptible: bool = True
-    barge_in_deadline_s: float | None = None
-    drop_interrupted_audio: bool = False
-    report_heard: bool = False
-    no_input_s: float | None = None
 
 
 class Conversation:
@@ -87,6 +60,8 @@ class Conversation:
         "_options",
         "_started_at",
         "_ticks_since_frame",
+        "_ticks_to_look",
+        "_turns",
         "_unfinished_ticks",
         "_uuid",
         "agent_audio",
@@ -123,6 +98,8 @@ class Conversation:
         self._barge_in: LocalBargeIn | None = None
         if options.barge_in_deadline_s is not None:
             self._barge_in = LocalBargeIn(self.caller_audio, self.agent_audio, options.barge_in_deadline_s)
+        self._turns = Turns(started, options, self.caller_audio, self.agent_audio, self.speech, self.outputs)
+        self._ticks_to_look = LOOK_TICKS
         self._messages: list[bytes] = []
         self._has_heard_caller = False
         self._is_over = False  # `events.CallEnded` is out
@@ -161,8 +138,8 @@ class Conversation:
         if not self.lifecycle.caller_present:
             return b""
         frame = self.agent_audio.next_frame()
-        if not self.speech.is_over:
-            self.speech.tick(now)
+        if not self.speech.is_over and self.speech.tick(now):
+            self._turns.reply_ended(now)
         if self._barge_in is not None:
             self._tick_barge_in(self._barge_in, now)
         if self.lifecycle.is_waiting:
@@ -170,10 +147,22 @@ class Conversation:
         self._blocked_ticks = 0
         self.ticks_since_caller += 1
         self._ticks_since_frame += 1
+        ticks = self._ticks_to_look = self._ticks_to_look - 1
+        if not ticks % SENT_TICKS:
+            self._turns.sent.append(self.agent_audio.audio)
+            if not ticks:
+                self._look_back(now)
         # Two frames per tick are allowed: clocks differ, and a late network catches up.
         ahead = self._ahead - 2
         self._ahead = ahead if ahead > 0 else 0.0
         return frame
+
+    def _look_back(self, now: float) -> None:
+        self._ticks_to_look = LOOK_TICKS
+        talking = self.lifecycle.state is State.TALKING
+        silent_s = self._turns.look(now, self.ticks_since_caller, talking=talking)
+        if silent_s is not None and self._options.end_silent_agent:
+            self.lifecycle.end(CallEnd(EndReason.SILENT_AGENT, NothingSaid(silent_s)), now)
 
     def tick_blocked(self, now: float) -> None:
         """Count a tick in which Asterisk accepted no audio: the socket is full."""
@@ -225,7 +214,9 @@ class Conversation:
             if audio is not frame.payload:
                 frame = Audio(frame.kind, audio)
         self.ticks_since_caller = 0
+        self._turns.heard.append(audio)
         if self._barge_in is not None and self._barge_in.caller_said(audio):
+            self._turns.held_at = now
             self.outputs.append(events.ReplyHeld(self._uuid, now))
         self.audio_to_agent.write(audio)
         return frame
@@ -281,7 +272,7 @@ class Conversation:
         match message:
             case messages.Audio():
                 if self.lifecycle.caller_present:  # else it would change what was heard
-                    self.speech.receive_audio(message, now)
+                    self._receive_audio(message, now)
                 if self.agent_audio.playout.kept_bytes > MAX_QUEUED_BYTES:
                     self.speech.silence(now)
                     why = f"the agent is {MAX_QUEUED_BYTES >> 20} MiB of audio ahead of what the caller hears"
@@ -301,9 +292,16 @@ class Conversation:
             case messages.Ping(_, rtt_ms) if rtt_ms is not None:
                 self.outputs.append(events.AgentPinged(self._uuid, now, rtt_ms))
             case messages.QueueStatus(status):
+                self._turns.agent_queued(status, now)
                 self.outputs += (message, events.AgentQueued(self._uuid, now, status))
             case _:
                 self.outputs.append(message)
+
+    def _receive_audio(self, message: messages.Audio, now: float) -> None:
+        was_over, queued_ms = self.speech.is_over, self.agent_audio.playout.queued_ms
+        self.speech.receive_audio(message, now)
+        if was_over and not self.speech.is_over:
+            self._turns.reply_began(now, self.ticks_since_caller, queued_ms)
 
     def agent_gone(self, end: CallEnd, now: float) -> None:
         """Record the end of the agent's connection: it ends the call, unless a hand-over is in progress."""
@@ -325,6 +323,7 @@ class Conversation:
             return
         self.caller_audio.set_agent_format(agent_input)
         self.agent_audio.set_format(agent_output)
+        self._turns.agent_connected(now)
         setup_ms = (now - self._started_at) * 1000
         self.outputs.append(events.AgentConnected(self._uuid, now, metadata.conversation_id, setup_ms))
 
@@ -332,7 +331,10 @@ class Conversation:
         options = self._options
         if not options.interruptible and self.speech.is_cut_by(message.event_id):
             return
-        heard = self.speech.interrupt(message.event_id, now, drop_own=options.drop_interrupted_audio)
+        silence_ms = self._turns.silence_ms(message.event_id, now, self.ticks_since_caller)
+        heard = self.speech.interrupt(
+            message.event_id, now, drop_own=options.drop_interrupted_audio, silence_ms=silence_ms
+        )
         if heard is None:
             return
         self.lifecycle.caller_interrupted()

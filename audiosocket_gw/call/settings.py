@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from audiosocket_gw.audio.hold_audio import HoldAudioMode
-from audiosocket_gw.call.conversation import ConversationOptions
+from audiosocket_gw.call.options import ConversationOptions
 
 
 class BargeInMode(StrEnum):
@@ -22,11 +22,20 @@ class BargeInMode(StrEnum):
     """Interruptions are ignored: replies are played to their end."""
 
 
+class SilentAgentAction(StrEnum):
+    """What happens to a call whose agent says nothing."""
+
+    WARN = "warn"
+    END = "end"
+    """The call ends (``silent-agent``), so that the dialplan can do something else."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallSettings:
     """The settings that a call uses; each has the name of its environment variable, times are in seconds.
 
-    ``max_call_seconds`` and ``no_input_timeout`` are 0 for no limit. ``call_variables`` are the channel
+    ``max_call_seconds``, ``no_input_timeout``, ``silent_agent_seconds`` and ``late_answer_seconds`` are 0 for
+    no limit. ``call_variables`` are the channel
     variables for the agent, by name, with the value for a channel that lacks it.
     """
 
@@ -42,6 +51,9 @@ class CallSettings:
     barge_in_deadline: float
     drop_interrupted_audio: bool
     report_heard: bool
+    silent_agent_seconds: float
+    late_answer_seconds: float
+    silent_agent_action: SilentAgentAction
     hold_audio_mode: HoldAudioMode
 
     @property
@@ -54,6 +66,9 @@ class CallSettings:
             drop_interrupted_audio=self.drop_interrupted_audio,
             report_heard=self.report_heard,
             no_input_s=self.no_input_timeout or None,
+            silent_agent_s=self.silent_agent_seconds or None,
+            late_answer_s=self.late_answer_seconds or None,
+            end_silent_agent=self.silent_agent_action is SilentAgentAction.END,
         )
 
 

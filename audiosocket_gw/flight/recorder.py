@@ -19,7 +19,14 @@ from typing import Any, Self
 
 from audiosocket_gw.audio import AudioFormat
 from audiosocket_gw.end_reasons import NORMAL_ENDS, EndReason
-from audiosocket_gw.events import AgentPinged, CallEnded, CallEvent, CallStarted
+from audiosocket_gw.events import (
+    AgentPinged,
+    AgentSilent,
+    AnswerLate,
+    CallEnded,
+    CallEvent,
+    CallStarted,
+)
 from audiosocket_gw.flight.capture import SUFFIX, UNFINISHED, FlightFile, Note
 from audiosocket_gw.flight.format import RecordKind
 from audiosocket_gw.protocol.audiosocket import Audio
@@ -54,7 +61,7 @@ class FlightRecorder:
     def __init__(
         self, directory: Path, *, keep_all: bool, limits: Limits, blocks: Blocks | None = None
     ) -> None:
-        """``keep_all``: also keep calls that ended normally."""
+        """``keep_all``: also keep calls that ended normally, whose agent was neither silent nor slow."""
         self._directory = directory
         self._keep_all = keep_all
         self._retention = Retention(directory, (SUFFIX, UNFINISHED), limits)
@@ -141,7 +148,7 @@ class _FlightTap(Tap):
         self._now = asyncio.get_running_loop().time
         self._recorder = recorder
         self._file = file
-        self._given_up = False
+        self._given_up = self._is_bad = False
         self._uuid = started.uuid
         self._notes: list[Note] = []
         self._size = 0
@@ -168,9 +175,12 @@ class _FlightTap(Tap):
         if isinstance(event, CallStarted | AgentPinged):
             return  # the file begins with the one, and has the other as a message
         self._note(RecordKind.EVENT, event, 0)
-        if isinstance(event, CallEnded):
+        if isinstance(event, AgentSilent | AnswerLate):
+            self._is_bad = True
+        elif isinstance(event, CallEnded):
             self._hand_on()
-            self._recorder.finish(self._file, keep=self._recorder.is_kept(event.reason))
+            keep = self._is_bad or self._recorder.is_kept(event.reason)
+            self._recorder.finish(self._file, keep=keep)
 
     def _note(self, kind: RecordKind, noted: Any, size: int) -> None:
         if self._given_up:

@@ -14,7 +14,7 @@ from pydantic_settings import NoDecode
 
 from audiosocket_gw.audio.hold_audio import HoldAudioMode
 from audiosocket_gw.call.caller_data import parse_call_variables
-from audiosocket_gw.call.settings import BargeInMode
+from audiosocket_gw.call.settings import BargeInMode, SilentAgentAction
 from audiosocket_gw.control.key_actions import KeyAction, parse_key_actions
 from audiosocket_gw.control.mcp_approval import McpApproval
 from audiosocket_gw.control.transfer_policy import Destination, TransferPolicy
@@ -51,6 +51,23 @@ class Settings(Rules):
         ge=0,
         le=2_592_000,
         description="Seconds after which a call ends in order; 0: no limit.",
+    )
+    silent_agent_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        le=60,
+        description="Warn of an agent that has said nothing for this many seconds after it connected; "
+        "0: never.",
+    )
+    late_answer_seconds: float = Field(
+        default=3.0,
+        ge=0,
+        le=25,
+        description="Warn of an answer that hasn't begun this many seconds after the caller spoke; 0: never.",
+    )
+    silent_agent_action: SilentAgentAction = Field(
+        default=SilentAgentAction.WARN,
+        description="What happens to a call whose agent says nothing: warn, or end.",
     )
     no_input_timeout: float = Field(
         default=600.0,

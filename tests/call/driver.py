@@ -8,8 +8,9 @@ from uuid import UUID
 from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.audio.hold_audio import HoldAudio
-from audiosocket_gw.call.conversation import CALLER_GAP_TICKS, Conversation, ConversationOptions
+from audiosocket_gw.call.conversation import CALLER_GAP_TICKS, Conversation
 from audiosocket_gw.call.lifecycle import TRANSITIONS, State
+from audiosocket_gw.call.options import ConversationOptions
 from audiosocket_gw.call.outputs import Drained, EndDecided, LastWordsOver, Output
 from audiosocket_gw.causes import Cause
 from audiosocket_gw.elevenlabs import messages

@@ -8,8 +8,8 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.audio import linear_to_alaw, linear_to_ulaw, ulaw_to_linear
 from audiosocket_gw.call.audio_to_agent import PIECE_FRAMES
-from audiosocket_gw.call.conversation import MAX_AHEAD_FRAMES, STALL_TICKS
 from audiosocket_gw.call.lifecycle import State
+from audiosocket_gw.call.limits import MAX_AHEAD_FRAMES, STALL_TICKS
 from audiosocket_gw.call.outputs import CallerFormatChanged
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.end_reasons import EndReason

@@ -6,8 +6,8 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.call.agent_queue import CHUNK_OVERHEAD
-from audiosocket_gw.call.conversation import MAX_QUEUED_BYTES
 from audiosocket_gw.call.lifecycle import LAST_REPLY_S, State
+from audiosocket_gw.call.limits import MAX_QUEUED_BYTES
 from audiosocket_gw.call.outputs import Drained, EndDecided
 from audiosocket_gw.causes import Flooding
 from audiosocket_gw.elevenlabs import messages

@@ -10,8 +10,8 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_MS, PCM_8000, AudioFormat, Converter
-from audiosocket_gw.call.conversation import STALL_TICKS
 from audiosocket_gw.call.lifecycle import State
+from audiosocket_gw.call.limits import STALL_TICKS
 from audiosocket_gw.call.outputs import LastWordsOver, StaleAudioDropped
 from audiosocket_gw.elevenlabs import client_messages, messages
 from audiosocket_gw.end_reasons import CallEnd, EndReason

@@ -13,7 +13,7 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.audio import FRAME_MS
 from audiosocket_gw.call.call import Call
-from audiosocket_gw.call.conversation import MAX_AHEAD_FRAMES
+from audiosocket_gw.call.limits import MAX_AHEAD_FRAMES
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.protocol.audiosocket import (
     HANGUP_FRAME,
