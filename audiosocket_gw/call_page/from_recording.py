@@ -19,6 +19,7 @@ from audiosocket_gw.call_page.model import CallModel, Source
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import GatewayError
 from audiosocket_gw.ledger.reducer import begin
+from audiosocket_gw.log.text import SENTENCE_LIMIT, fit
 from audiosocket_gw.recording.directory import started_on
 from audiosocket_gw.recording.stereo import LEAD_IN_S
 
@@ -135,7 +136,7 @@ def _read_event(line: dict[str, Any], uuid: UUID, at: float) -> events.CallEvent
                 uuid, at, str(line["tool"]), str(line["tool_call_id"]), bool(line["is_error"])
             )
         case "end":
-            end = CallEnd(EndReason(line["reason"]), str(line["detail"]))
+            end = CallEnd(EndReason(line["reason"]), fit(str(line["detail"]), SENTENCE_LIMIT))
             return events.CallEnded(uuid, at, end, int(line["duration_ms"]), int(line["heard_ms"]))
         case _:
             return None

@@ -69,8 +69,9 @@ def _check_browser(method: str, headers: Mapping[str, str]) -> Refusal | None:
 
 
 def _is_navigation(method: str, headers: Mapping[str, str]) -> bool:
-    """Return whether the browser opens the answer as a page, which the other site can't read."""
-    return method in SAFE_METHODS and headers.get("sec-fetch-mode") == "navigate"
+    """Return whether the browser opens the answer in a tab, as a page that the other site can't read."""
+    mode, destination = headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")
+    return method in SAFE_METHODS and (mode, destination) == ("navigate", "document")
 
 
 def host_of(authority: str) -> str:

@@ -57,7 +57,7 @@ async def test_a_call_that_is_up_has_failed_if_nothing_more_is_said() -> None:
 
 
 async def test_a_second_call_with_its_uuid_that_is_rejected_changes_nothing() -> None:
-    """Anyone who has seen the UUID could send it, and the dialplan would believe that its call was rejected."""
+    """Anyone who has seen the UUID could send it: the dialplan would take its call for rejected."""
     async with controlled(max_calls=1) as call, await call.harness.line() as second:
         await comes_to(call.pbx, LOST)
         second.identify(call.line.uuid)

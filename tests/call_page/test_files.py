@@ -143,6 +143,17 @@ def test_a_recording_without_one_of_its_files_has_a_page(tmp_path: Path) -> None
     assert b"Thank you" in page_of_file(transcript)
 
 
+def test_numbers_and_secrets_in_the_end_of_a_recording_are_masked(tmp_path: Path) -> None:
+    """A recording has what was said as it was said; its page is for all who may see the calls."""
+    path = write_recording(tmp_path)
+    end = {"detail": "closed with 1008 password: hunter2, call +41 79 123 45 67", "reason": "agent-rejected"}
+    lines = [line | end if line["type"] == "end" else line for line in LINES]
+    path.with_suffix(".jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    page = page_of_call(path, None, with_words=False).decode()
+    assert "password: ***, call +## ## ### ## ##" in page
+    assert "hunter2" not in page
+
+
 def test_a_recording_plays(tmp_path: Path) -> None:
     path = write_recording(tmp_path)
     assert b"data:audio/wav;base64," in page_of_file(path, with_audio=True)

@@ -83,12 +83,15 @@ def test_a_page_of_another_site_is_refused(origin: str, method: str) -> None:
 def test_what_another_site_loads_is_refused_though_it_hides_its_origin(site: str) -> None:
     assert status("POST", LOCAL | {"sec-fetch-site": site}) == 403
     assert status("POST", LOCAL | {"sec-fetch-site": site, "sec-fetch-mode": "navigate"}) == 403
+    frame = {"sec-fetch-site": site, "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"}
+    assert status("GET", LOCAL | frame) == 403
     for mode in ("no-cors", "cors", "same-origin", "websocket", ""):
         assert status("GET", LOCAL | {"sec-fetch-site": site, "sec-fetch-mode": mode}) == 403
 
 
 def test_a_link_on_another_site_works() -> None:
-    assert status("GET", LOCAL | {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}) is None
+    opened = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"}
+    assert status("GET", LOCAL | opened) is None
 
 
 def test_hosts_and_ports() -> None:
