@@ -24,7 +24,7 @@ from audiosocket_gw.errors import ConfigurationError, Faults
 from audiosocket_gw.events import CallEvent, Observer
 from audiosocket_gw.http_api.call_pages import PageSources
 from audiosocket_gw.http_api.server import HttpServer
-from audiosocket_gw.http_api.surface import endpoints
+from audiosocket_gw.http_api.surface import Surface, endpoints
 from audiosocket_gw.ledger.archive import Archive
 from audiosocket_gw.ledger.ended_line import log_ended
 from audiosocket_gw.ledger.ledger import Ledger
@@ -216,16 +216,17 @@ class Gateway:
                 settings.ledger.caller_numbers,
                 settings.http.http_transcripts,
             )
-            served = endpoints(
-                self._server,
-                self.ledger,
-                self.metrics,
-                settings.ledger,
-                settings.http,
-                settings.metrics.plan_concurrency,
-                pages,
+            surface = Surface(
+                server=self._server,
+                ledger=self.ledger,
+                archive=self.archive,
+                metrics=self.metrics,
+                caller_numbers=settings.ledger.caller_numbers,
+                settings=settings.http,
+                pages=pages,
+                plan_concurrency=settings.metrics.plan_concurrency,
             )
-            self._http = await stack.enter_async_context(HttpServer(settings.http, served))
+            self._http = await stack.enter_async_context(HttpServer(settings.http, endpoints(surface)))
             stack.callback(self.ledger.close)  # first, so that streams of events end
 
     def _observe(self, event: CallEvent) -> None:

@@ -32,25 +32,24 @@ class EventView:
     numbers: CallerNumbers
     transcripts: bool
 
-    def show(self, event: events.CallEvent, record: CallRecord, age_ms: int | None) -> dict[str, Any]:
-        """Return an event. ``record``: after it; ``age_ms``: of the call then, None: it has ended."""
-        at_ms = age_ms if age_ms is not None else record.duration_ms
+    def show(self, event: events.CallEvent, record: CallRecord, at_ms: int) -> dict[str, Any]:
+        """Return an event. ``record``: of its call after it; ``at_ms``: since the start of the call."""
         return {
             "type": type_of(event),
             "uuid": str(event.uuid),
             "at_ms": at_ms,
             "state": record.state.value,
             "speaker": record.speaker and record.speaker.value,
-            **self.details(event, record, age_ms),
+            **self.details(event, record, at_ms),
         }
 
-    def details(self, event: events.CallEvent, record: CallRecord, age_ms: int | None) -> dict[str, Any]:
+    def details(self, event: events.CallEvent, record: CallRecord, at_ms: int | None) -> dict[str, Any]:
         """Return what an event of its kind has beyond the others."""
         match event:
             case events.CallStarted() | events.CallerIdentified() | events.AgentConnected():
-                return {"call": summary(record, self.numbers, age_ms=age_ms)}
+                return {"call": summary(record, self.numbers, age_ms=at_ms)}
             case events.CallEnded():
-                return {"call": summary(record, self.numbers, age_ms=age_ms)}
+                return {"call": summary(record, self.numbers, age_ms=at_ms)}
             case events.SetupStepDone(step=step, ms=ms):
                 return {"step": step.value, "ms": round(ms)}
             case events.TurnTaken(latency_ms=latency_ms):

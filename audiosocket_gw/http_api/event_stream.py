@@ -79,7 +79,7 @@ class EventStreams:
                     return
                 number += updates.dropped - dropped
                 dropped = updates.dropped
-                shown = await map_in_steps(self._show, batch)
+                shown = await map_in_steps(lambda update: self._view.show(*update), batch)
                 yield b"".join(_encode(number + place, each) for place, each in enumerate(shown, 1))
                 number += len(batch)
                 if uuid is not None and isinstance(batch[-1].event, CallEnded):
@@ -96,9 +96,6 @@ class EventStreams:
             return []
         await asyncio.sleep(GATHER_S)
         return [first, *updates.take()]
-
-    def _show(self, update: Update) -> dict[str, Any]:
-        return self._view.show(update.event, update.record, self._ledger.age_ms(update.event.uuid))
 
 
 class _EventStream(Response):

@@ -84,8 +84,9 @@ class Ledger:
             entry.record = reduce(entry.record, event, entry.started)
             if isinstance(event, CallEnded):
                 self._end(entry, event.reason)
+        at_ms = round((event.at - entry.started) * 1000)
         for subscription in self._subscriptions:
-            subscription.add(event, entry.record)
+            subscription.add(event, entry.record, at_ms)
         for follower in self._followers:
             try:
                 follower(event, entry.record)

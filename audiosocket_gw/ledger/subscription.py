@@ -12,10 +12,11 @@ from audiosocket_gw.ledger.record import CallRecord
 
 
 class Update(NamedTuple):
-    """An event, and the record of its call after it."""
+    """An event, the record of its call after it, and when it was, in ms since the start of the call."""
 
     event: CallEvent
     record: CallRecord
+    at_ms: int
 
 
 class Subscription:
@@ -32,7 +33,7 @@ class Subscription:
         self._waiter: asyncio.Future[None] | None = None
         self._closed = False
 
-    def add(self, event: CallEvent, record: CallRecord) -> None:
+    def add(self, event: CallEvent, record: CallRecord, at_ms: int) -> None:
         """Add an update, if it is of interest."""
         if self._uuid is not None and event.uuid != self._uuid:
             return
@@ -40,7 +41,7 @@ class Subscription:
             return
         if len(self._waiting) == self._waiting.maxlen:
             self.dropped += 1
-        self._waiting.append(Update(event, record))
+        self._waiting.append(Update(event, record, at_ms))
         self._wake()
 
     def close(self) -> None:

@@ -31,7 +31,7 @@ async def test_a_call_that_has_ended_is_history() -> None:
         await harness.wait_for(events.CallEnded)
         ended = (await client.get("/history")).json()["calls"]
         assert [call["end"]["reason"] for call in ended] == ["caller-hangup"]
-        assert (await client.get("/history?bad=true")).json() == {"calls": []}
+        assert (await client.get("/history?bad=true")).json() == {"calls": [], "before": None}
         assert (await client.get(f"/calls/{line.uuid}")).json()["end"]["reason"] == "caller-hangup"
 
 

@@ -143,7 +143,8 @@ async def test_a_subscriber_gets_what_happens_from_now_on(ledger: Ledger) -> Non
             loop.call_soon(ledger.observe, event)
         loop.call_soon(ledger.close)
         assert [update async for update in updates] == [
-            (event, record_of_first(index + 2)) for index, event in enumerate((*MIDDLE, END))
+            (event, record_of_first(index + 2), round((event.at - START.at) * 1000))
+            for index, event in enumerate((*MIDDLE, END))
         ]
 
 

@@ -1,4 +1,4 @@
-"""``docs/call-record.schema.json`` and ``docs/call-record.md`` say what records are."""
+"""``audiosocket_gw/ledger/call-record.schema.json`` and ``docs/call-record.md`` say what records are."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ from audiosocket_gw.ledger.settings import CallerNumbers
 from audiosocket_gw.ledger.shown import shown
 from tests.ledger.calls import WHOLE_CALL, record_of
 
-DOCS = Path(__file__).parents[2] / "docs"
-SCHEMA: dict[str, Any] = json.loads((DOCS / "call-record.schema.json").read_text())
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+SCHEMA: dict[str, Any] = json.loads((ROOT / "audiosocket_gw/ledger/call-record.schema.json").read_text())
 VALIDATOR = Draft202012Validator(SCHEMA, format_checker=Draft202012Validator.FORMAT_CHECKER)
 MEMBERS = SCHEMA["properties"]
 
