@@ -60,7 +60,8 @@ def make_page_apart(wanted: Wanted) -> bytes | None:
     """
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "audiosocket_gw.call_page"],
+            # -P: import nothing from the working directory, which may be one that others write to.
+            [sys.executable, "-P", "-m", "audiosocket_gw.call_page"],
             input=_encode(wanted),
             capture_output=True,
             timeout=LIMIT_S,

@@ -60,7 +60,8 @@ class Work:
 
 def command(work: Work, descriptor: int) -> list[str]:
     """Return the command that starts a worker; ``descriptor`` is its end of the socket."""
-    return [sys.executable, "-m", __name__, str(descriptor), json.dumps(asdict(work))]
+    # -P: import nothing from the working directory, which may be one that others write to.
+    return [sys.executable, "-P", "-m", __name__, str(descriptor), json.dumps(asdict(work))]
 
 
 def main() -> NoReturn:

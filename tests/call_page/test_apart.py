@@ -31,6 +31,14 @@ def test_there_is_a_page_of_whatever_is_known(tmp_path: Path) -> None:
     assert make_page_apart(Wanted(OTHER, None, tmp_path, tmp_path, with_words=True)) is None
 
 
+def test_nothing_is_imported_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "numpy.py").write_text("raise SystemExit('planted')")
+    monkeypatch.chdir(tmp_path)
+    assert make_page_apart(Wanted(CALL, record_json(), None, None, with_words=True)) is not None
+
+
 def test_what_is_wrong_with_a_file_is_said(tmp_path: Path) -> None:
     (tmp_path / f"{NAME}.flight").write_bytes(b"nonsense")
     with pytest.raises(PageError, match="it is not a flight recording"):

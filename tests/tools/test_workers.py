@@ -167,6 +167,19 @@ async def test_a_tool_in_a_worker_is_a_tool_as_any_other(
     assert "password=***" in written
 
 
+async def test_a_worker_imports_nothing_from_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which others may be able to write to, such as /tmp."""
+    directory, work = tmp_path / "tools", tmp_path / "work"
+    directory.mkdir()
+    work.mkdir()
+    (work / "httpx.py").write_text("raise SystemExit('planted')")
+    monkeypatch.chdir(work)
+    async with tools(directory, workers=1) as registry:
+        assert (await call(registry, "double", number=1)).text == "2"
+
+
 @pytest.mark.parametrize(("mode", "told"), [(0o755, False), (0o770, False), (0o777, True)])
 @pytest.mark.parametrize("isolation", ToolsIsolation)
 async def test_tools_that_anybody_may_change_are_told(
