@@ -48,8 +48,8 @@ class Line:
     traceback: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, record: logging.LogRecord) -> Line:
-        """Make a line of a record.
+    def of(cls, record: logging.LogRecord, *, with_fields: bool = True) -> Line:
+        """Make a line of a record; ``with_fields``: they cost a third more.
 
         In a record of this package the template is trusted and the values are not. Numbers, UUIDs,
         enumerations and paths stay, strings are cut at `VALUE_LIMIT`, other objects (errors, events,
@@ -61,7 +61,7 @@ class Line:
             traceback += traceback_lines(record.exc_info[1])
         if record.stack_info:
             traceback += record.stack_info.splitlines()
-        message, fields = _message(record)
+        message, fields = _message(record, with_fields)
         return cls(
             record.created, record.levelname, record.name, message, call_of(record), fields, tuple(traceback)
         )
@@ -99,7 +99,7 @@ class LineFormatter(logging.Formatter):
         self.log_format = log_format
 
     def format(self, record: logging.LogRecord) -> str:
-        return self.write(Line.of(record))
+        return self.write(Line.of(record, with_fields=self.log_format is LogFormat.JSON))
 
     def write(self, line: Line) -> str:
         """Return the line in the format that is set."""
@@ -131,7 +131,7 @@ def _first_value(record: logging.LogRecord) -> object:
     return record.args[0] if isinstance(record.args, tuple) and record.args else None
 
 
-def _message(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:
+def _message(record: logging.LogRecord, with_fields: bool) -> tuple[str, Mapping[str, Any]]:
     """Return the message without the call's UUID, and the values that it names."""
     if not is_ours(record.name):
         return fit(f"{record.name}: {record.getMessage()}", SENTENCE_LIMIT), {}
@@ -144,7 +144,8 @@ def _message(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:
     if isinstance(args[0], UUID) and _names_call(record):
         template, args = template.removeprefix(CALL_PREFIX), args[1:]
     values = [_shown(value, numbers) for value in args]
-    fields = {name: _field(how, values[place]) for name, place, how in named_values(template)}
+    named = named_values(template) if with_fields else ()
+    fields = {name: _field(how, values[place]) for name, place, how in named}
     return escape(template % tuple(values)), fields
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import json
 import logging
 import os
 import re
@@ -18,8 +19,9 @@ from uuid import UUID
 
 import pytest
 
+from audiosocket_gw.log.formatter import LogFormat
 from audiosocket_gw.log.handler import LogHandler
-from audiosocket_gw.log.limit import BURST, WINDOW_S
+from audiosocket_gw.log.limit import BURST, ONCE, WINDOW_S, at_most
 from audiosocket_gw.log.writer import DRAIN_S, MAX_WAITING, LineWriter
 from tests.harness.clock import Clock
 from tests.harness.waiting import PATIENCE, WAIT_LIMIT_S
@@ -246,6 +248,41 @@ def test_a_flood_is_counted(pipe: Pipe, clock: Clock, logger: logging.Logger) ->
     )
     logger.warning("call %s: the agent reports: %s", CALL, "again")
     assert len(pipe.lines("again")) == 1
+
+
+def test_what_repeats_is_said_once_with_a_count(pipe: Pipe, clock: Clock, logger: logging.Logger) -> None:
+    for number in range(34):
+        logger.warning("the process was blocked for %.0f ms", number, extra=ONCE)
+        for pbx in ("10.0.0.5:5038", "10.0.0.6:5038"):
+            logger.warning("%s: no connection: %s", pbx, number, extra=at_most(1, pbx))
+    clock.now = WINDOW_S
+    lines = pipe.lines("10.0.0.6:5038: no connection: ... .*more like this")
+    assert [line[25:] for line in lines] == [
+        "WARNING the process was blocked for 0 ms",
+        "WARNING 10.0.0.5:5038: no connection: 0",
+        "WARNING 10.0.0.6:5038: no connection: 0",
+        "WARNING the process was blocked for ... ms ... and 33 more like this in 10 s",
+        "WARNING 10.0.0.5:5038: no connection: ... ... and 33 more like this in 10 s",
+        "WARNING 10.0.0.6:5038: no connection: ... ... and 33 more like this in 10 s",
+    ]
+
+
+def test_counts_are_objects_too(
+    pipe: Pipe, handler: LogHandler, clock: Clock, logger: logging.Logger
+) -> None:
+    handler.log_format = LogFormat.JSON
+    for _ in range(3):
+        logger.warning("call %s: key pressed", CALL, extra=ONCE)
+    clock.now = WINDOW_S
+    *_, held_back = map(json.loads, pipe.lines("more like this"))
+    del held_back["time"]
+    assert held_back == {
+        "level": "WARNING",
+        "logger": "audiosocket_gw.for_tests",
+        "call": str(CALL),
+        "message": "key pressed ... and 2 more like this in 10 s",
+        "more": 2,
+    }
 
 
 def test_what_was_held_back_is_told_at_the_end(
