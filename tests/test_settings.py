@@ -387,6 +387,34 @@ def test_bounds_of_a_batch(chunk: str, longest: str, bounds: tuple[int, int]) ->
     assert (load.least_frames, load.most_frames) == bounds
 
 
+@pytest.mark.parametrize(
+    ("mode", "is_foreign", "is_refused"),
+    [
+        (0o777, True, True),
+        (0o1777, True, True),
+        (0o755, True, False),
+        (0o775, True, False),
+        (0o777, False, False),
+    ],
+)
+def test_an_env_file_that_another_user_may_have_planted_is_refused(
+    tmp_path: Path, mode: int, is_foreign: bool, is_refused: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.chmod(mode)
+    file = tmp_path / ".env"
+    file.write_text("PORT=1\n")
+    if os.getuid() == 0:
+        os.chown(file, 4711, 4711)
+    monkeypatch.setattr(os, "geteuid", lambda: 4712 if is_foreign else file.stat().st_uid)
+    if is_refused:
+        assert refusal().startswith(
+            f"{file} belongs to another user (uid {file.stat().st_uid}), in a directory"
+        )
+    else:
+        assert load_settings().port == 1
+
+
 def test_only_load_settings_reads_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", "1")
     Path(".env").write_text("HOST=::1\n")

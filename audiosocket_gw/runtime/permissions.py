@@ -1,4 +1,4 @@
-"""Which other users may change what is in a directory of the gateway's."""
+"""Which other users may change what the gateway reads and writes."""
 
 from __future__ import annotations
 
@@ -25,3 +25,13 @@ def who_else_may_write(directory: Path) -> str | None:
             f"gateway's (user {os.geteuid()})"
         )
     return None
+
+
+def may_be_planted(file: Path) -> bool:
+    """Return whether another user, but root, owns the file, in a directory that every user may write to.
+
+    Raises:
+        OSError: it can't be looked at; there is no such file, for instance.
+    """
+    is_foreign = file.stat().st_uid not in (os.geteuid(), 0)
+    return is_foreign and bool(file.absolute().parent.stat().st_mode & stat.S_IWOTH)

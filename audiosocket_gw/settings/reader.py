@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -10,14 +12,17 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from audiosocket_gw.errors import ConfigurationError
+from audiosocket_gw.runtime.permissions import may_be_planted
 from audiosocket_gw.settings.gateway_settings import GatewaySettings
 from audiosocket_gw.settings.variables import Settings
+
+ENV_FILE = ".env"
 
 
 class _Environment(BaseSettings, Settings):
     """The settings; fields without an argument are read from the environment."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_ignore_empty=True, extra="ignore")
+    model_config = SettingsConfigDict(env_file=ENV_FILE, env_ignore_empty=True, extra="ignore")
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -40,8 +45,9 @@ def read_settings(**overrides: Any) -> tuple[Settings, list[str]]:
     The caller can then look for other faults, and report all at the same time.
 
     Raises:
-        ConfigurationError: ``.env`` can't be read.
+        ConfigurationError: ``.env`` can't be read, or another user may have put it there.
     """
+    _check_owner(Path(ENV_FILE))
     try:
         return _Environment(**overrides), []
     except ValidationError as error:
@@ -50,6 +56,16 @@ def read_settings(**overrides: Any) -> tuple[Settings, list[str]]:
         raise ConfigurationError(f".env can't be read: {error}. Save it as UTF-8 text.") from None
     defaults = {name: Settings.model_fields[name].get_default() for name in map(_name, faults)}
     return _Environment(**overrides | defaults), list(map(_explain, faults))
+
+
+def _check_owner(file: Path) -> None:
+    """``TOOLS_DIR`` names code that is run, so ``.env`` of another user could run theirs."""
+    with suppress(OSError):  # there is none, or it can't be read, which is told
+        if may_be_planted(file):
+            raise ConfigurationError(
+                f"{file.absolute()} belongs to another user (uid {file.stat().st_uid}), in a directory that "
+                "everyone can write to: start in another directory, or remove it"
+            )
 
 
 def _name(fault: ErrorDetails) -> str:
