@@ -7,9 +7,8 @@ record (`docs/call-record.md`).
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -54,19 +53,20 @@ class CallViews:
         record = self._ledger.find(uuid)
         if record is not None:
             return json_response(shown(record, self._numbers, age_ms=self._ledger.age_ms(uuid)))
-        if self._history is not None:
-            with _unavailable():
-                found = await self._history.get(uuid)
-            if found is not None:
-                return _json(found.encode())
+        found = await past_record(self._history, uuid)
+        if found is not None:
+            return _json(found.encode())
         raise ApiError(404, f"no call {uuid}: GET /calls and GET /history list those that are known")
 
     async def _ended(self, request: Request) -> Response:
         query = read_query(request.query_params)
         if self._history is not None:
-            with _unavailable():
-                page = await self._history.find(query)
-            return _json(page.json.encode())
+            try:
+                return _json((await self._history.find(query)).json.encode())
+            except HistoryError as error:
+                if query.before is not None:
+                    raise ApiError(503, str(error)) from None
+        # Also while the disk of the history hangs: a dashboard must go on.
         records = [record for record in self._ledger.recent() if _matches(record, query)][: query.limit]
         encoded = await map_in_steps(lambda record: _encode(shown(record, self._numbers)), records)
         return _json(b'{"calls":[' + b",".join(encoded) + b'],"before":null}')
@@ -79,10 +79,16 @@ class CallViews:
         return _encode(summary(record, self._numbers, age_ms=self._ledger.age_ms(record.uuid)))
 
 
-@contextmanager
-def _unavailable() -> Iterator[None]:
+async def past_record(history: History | None, uuid: UUID) -> str | None:
+    """Return the record of a call of the past as JSON, if it is known.
+
+    Raises:
+        ApiError: the disk of the history doesn't answer.
+    """
+    if history is None:
+        return None
     try:
-        yield
+        return await history.get(uuid)
     except HistoryError as error:
         raise ApiError(503, str(error)) from None
 

@@ -46,7 +46,7 @@ def endpoints(gateway: Surface) -> Iterator[Endpoint]:
     yield from health.endpoints
     yield from LoadView(server, health, (), gateway.plan_concurrency).endpoints
     yield from CallViews(gateway.ledger, gateway.archive.history, numbers).endpoints
-    yield from CallPages(gateway.ledger, gateway.pages).endpoints
+    yield from CallPages(gateway.ledger, gateway.archive.history, gateway.pages).endpoints
     view = EventView(numbers, gateway.settings.http_transcripts)
     yield from EventStreams(gateway.ledger, view).endpoints
     yield from Transcripts(gateway.ledger, view).endpoints

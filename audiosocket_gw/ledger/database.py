@@ -7,7 +7,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,9 @@ BUSY_S = 0.25
 STEPS = 10_000
 """Instructions of SQLite between two looks at the deadline: about a millisecond."""
 
-MAX_PAGE = 200
+MAX_PAGE = 500
+MAX_PAGE_CHARACTERS = 2**20
+"""Limits of a page; one that is full of long calls has fewer."""
 
 _FIRST_SINCE = "SELECT min(id) FROM calls INDEXED BY calls_by_start WHERE started_at >= ?"
 """Ids are in the order of ends, not of starts."""
@@ -172,10 +174,8 @@ class Database:
             rows = self._connection.execute(
                 f"SELECT id, record, is_masked FROM calls {where}ORDER BY id DESC LIMIT ?",
                 (*chosen.values(), limit + 1),
-            ).fetchall()
-        page = rows[:limit]
-        before = page[-1][0] if len(rows) > limit else None
-        return Found([(record, bool(is_masked)) for _, record, is_masked in page], before)
+            )
+            return _page(rows, limit)
 
     def get(self, uuid: UUID, deadline: float) -> Found:
         """Return the last call with this UUID, if there is one."""
@@ -232,6 +232,17 @@ class Database:
             yield
         finally:
             self._connection.set_progress_handler(None, 0)
+
+
+def _page(rows: Iterable[tuple[int, str, int]], limit: int) -> Found:
+    found: list[tuple[str, bool]] = []
+    size, before = 0, None
+    for identity, record, is_masked in rows:
+        if len(found) == limit or size > MAX_PAGE_CHARACTERS:
+            return Found(found, before)
+        found.append((record, bool(is_masked)))
+        size, before = size + len(record), identity
+    return Found(found, None)
 
 
 def is_damage(error: sqlite3.Error) -> bool:

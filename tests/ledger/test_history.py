@@ -26,6 +26,7 @@ from audiosocket_gw.events import CallEnded
 from audiosocket_gw.ledger import database
 from audiosocket_gw.ledger.database import APPLICATION_ID, MIGRATIONS, Database, Query
 from audiosocket_gw.ledger.history import History, HistoryLimits
+from audiosocket_gw.ledger.record import Turn
 from audiosocket_gw.ledger.settings import CallerNumbers
 from audiosocket_gw.ledger.shown import shown
 from tests.harness.asterisk_peer import AsteriskPeer
@@ -118,6 +119,20 @@ async def test_pages_are_stable_while_calls_end(path: Path) -> None:
             keep(history)
             await settled(history)
         assert (seen, before) == (calls[::-1], None)
+
+
+async def test_a_page_of_long_calls_is_shorter(path: Path) -> None:
+    turns = tuple(Turn(10_000_000 + number, 1_000) for number in range(1_000))
+    with opened(path) as history:
+        calls = keep(history, 60, turns=turns)
+        await settled(history)
+        page = await history.find(Query(limit=60))
+        assert 20 < len(page.calls) < 40
+        seen = [*page.calls]
+        while page.before is not None:
+            page = await history.find(Query(limit=60, before=page.before))
+            seen += page.calls
+        assert [json.loads(call)["uuid"] for call in seen] == calls[::-1]
 
 
 async def test_what_is_wanted_can_be_narrowed_down(path: Path) -> None:
