@@ -152,6 +152,31 @@ async def test_a_page_that_is_opened_amid_calls_agrees_with_the_gateway() -> Non
             await line.__aexit__()
 
 
+async def test_the_page_of_a_call_that_has_ended() -> None:
+    async with watched(http_token=SecretStr(TOKEN)) as (harness, tab):
+        await tab.page.get_by_role("textbox", name="Token").fill(TOKEN)
+        await tab.page.keyboard.press("Enter")
+        await shows_calls(tab)
+        tab.expect("401")
+        line, agent = await harness.call()
+        await agent.send(user_transcript("Good morning", 1))
+        await harness.wait_for(events.CallerSaid)
+        await line.__aexit__()
+        ending = tab.page.locator("#endings tbody tr")
+        await ending.locator("button.caller").click()
+        panel = tab.page.locator("#call")
+        await expect(panel.get_by_role("log", name="Transcript")).to_contain_text("Good morning")
+        await expect(panel).to_contain_text("ended: caller-hangup")
+        async with tab.page.context.expect_page() as opening:
+            await ending.get_by_role("link").click()
+        page = await opening.value
+        await expect(page.locator("h1")).to_be_visible(timeout=60_000)
+        await expect(page.locator("main")).to_contain_text(str(line.uuid))
+        again = await page.reload()
+        assert again is not None
+        assert again.status == 401, "a ticket is good once"
+
+
 async def test_the_page_survives_a_gateway_that_stops() -> None:
     async with running_gateway(http_port=0) as harness:
         opening = open_url(url_of(harness.gateway))

@@ -188,9 +188,12 @@ async function run() {
   }
 }
 
+// fetch has one TypeError for all that keeps it from an answer.
+const reason = error => (error instanceof TypeError ? "it can't be reached" : error.message.replace(/\.$/, ""));
+
 async function wait(error) {
   const ms = backOff.next();
-  model.connection = {state: "lost", message: error.message.replace(/\.$/, ""), retryAt: performance.now() + ms};
+  model.connection = {state: "lost", message: reason(error), retryAt: performance.now() + ms};
   redraw();
   const again = new AbortController();
   const wake = () => again.abort();
