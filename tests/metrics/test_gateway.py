@@ -211,3 +211,13 @@ async def test_a_drain_can_be_watched_until_its_last_call() -> None:
         await line.__aexit__()
         await stopping
         assert (await scraped(harness)).value("calls_active", **PLACE) == 0
+
+
+async def test_a_silent_agent_is_counted_while_its_call_is_up() -> None:
+    async with running_gateway(silent_agent_seconds=0.2) as harness:
+        line, _ = await harness.call()
+        async with line:
+            await harness.wait_for(events.AgentSilent)
+            found = await scraped(harness)
+    assert found.value("silent_calls_total", agent="agent") == 1
+    assert found.value("calls_active", **PLACE) == 1
