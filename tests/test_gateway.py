@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import resource
 import signal
 from functools import partial
@@ -15,6 +16,7 @@ from audiosocket_gw import events
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import ConfigurationError
 from audiosocket_gw.gateway import Gateway
+from audiosocket_gw.ledger import minute
 from audiosocket_gw.protocol.audiosocket import Hangup
 from audiosocket_gw.resources import find_faults
 from audiosocket_gw.runtime.descriptors import ROOM
@@ -178,3 +180,17 @@ async def test_the_file_limit_is_raised(hard: int, wanted: int, monkeypatch: pyt
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: raised.append(limits))
     async with Gateway(GatewaySettings.of(Settings(elevenlabs_agent_id="agent", port=0))):
         assert raised == [(wanted, hard)]
+
+
+async def test_a_line_a_minute_tells_how_it_goes(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(minute, "PERIOD_S", 0.2)
+    caplog.set_level(logging.INFO, logger="audiosocket_gw.ledger")
+    async with running_gateway() as harness:
+        line, _ = await harness.call()
+        async with line:
+            await until(lambda: "calls=1 started=1 ended=0 turns=0" in caplog.text)
+        await harness.wait_for_calls(0)
+        await until(lambda: "calls=0 started=0 ended=1" in caplog.text)
+    assert "ended: caller-hangup 1; 0 calls, " in caplog.text

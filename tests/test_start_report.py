@@ -25,7 +25,7 @@ def test_of_the_defaults() -> None:
     assert lines == [
         "agent: agent_1; host: api.elevenlabs.io; region: global; API key: no",
         "limits: MAX_CALLS=500, MAX_CALL_SECONDS=7200, NO_INPUT_TIMEOUT=600, DRAIN_TIMEOUT=30, "
-        "ALLOWED_PEERS=this machine only",
+        "SILENT_AGENT_SECONDS=5, LATE_ANSWER_SECONDS=3, ALLOWED_PEERS=this machine only",
         f"transfers: no names; extensions {lines[2].split('extensions ')[1].split(' in ')[0]} "
         "in transfer-targets; keys: none",
         "tools: avr_transfer, avr_hangup",
@@ -55,12 +55,13 @@ def test_of_everything() -> None:
         http_token="secret5-secret5-secret5",
         http_port=8080,
         uuid_secret="secret6-" * 4,
+        plan_concurrency=30,
     )[1:]
     assert lines == [
         "agent: router.example names it for each call (ELEVENLABS_AGENT_URL); "
         "host: api.eu.residency.elevenlabs.io; region: EU; API key: yes",
-        "limits: MAX_CALLS=500, MAX_CALL_SECONDS=7200, NO_INPUT_TIMEOUT=600, DRAIN_TIMEOUT=30, "
-        "ALLOWED_PEERS=10.0.0.0/24,192.0.2.7/32",
+        "limits: MAX_CALLS=500, PLAN_CONCURRENCY=30, MAX_CALL_SECONDS=7200, NO_INPUT_TIMEOUT=600, "
+        "DRAIN_TIMEOUT=30, SILENT_AGENT_SECONDS=5, LATE_ANSWER_SECONDS=3, ALLOWED_PEERS=10.0.0.0/24,192.0.2.7/32",
         "AMI: gateway at pbx1:5038 by TLS, gateway at pbx2:5039 by TLS",
         "transfers: Sales, support; keys: 0=transfer:sales, *=hangup",
         "tools: avr_transfer, avr_hangup; TOOLS_DIR in 4 worker processes",

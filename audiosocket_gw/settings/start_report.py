@@ -48,13 +48,18 @@ def _agent(settings: GatewaySettings) -> str:
 
 
 def _limits(settings: GatewaySettings) -> str:
-    server, call = settings.server, settings.call
+    server, call, plan = settings.server, settings.call, settings.metrics.plan_concurrency
     peers = ",".join(map(str, server.allowed_peers)) or "this machine only"
-    return (
-        f"MAX_CALLS={server.max_calls}, MAX_CALL_SECONDS={call.max_call_seconds:g}, "
-        f"NO_INPUT_TIMEOUT={call.no_input_timeout:g}, DRAIN_TIMEOUT={server.drain_timeout:g}, "
-        f"ALLOWED_PEERS={peers}"
-    )
+    limits = {
+        "MAX_CALLS": server.max_calls,
+        **({"PLAN_CONCURRENCY": plan} if plan is not None else {}),
+        "MAX_CALL_SECONDS": call.max_call_seconds,
+        "NO_INPUT_TIMEOUT": call.no_input_timeout,
+        "DRAIN_TIMEOUT": server.drain_timeout,
+        "SILENT_AGENT_SECONDS": call.silent_agent_seconds,
+        "LATE_ANSWER_SECONDS": call.late_answer_seconds,
+    }
+    return ", ".join([*(f"{name}={value:g}" for name, value in limits.items()), f"ALLOWED_PEERS={peers}"])
 
 
 def _pbx(address: AmiAddress) -> str:

@@ -102,3 +102,17 @@ def test_half_of_the_places_are_reserved_if_there_are_known_pbxs(
     allowed_peers: str, is_pbx: Callable[[str], bool] | None, places: int
 ) -> None:
     assert admission(allowed_peers, is_pbx).guests.places(1_000) == places
+
+
+def test_allowed_peers_can_be_replaced() -> None:
+    subject = admission("192.0.2.0/24")
+    assert subject.reject_connection("192.0.2.7", 0, 0.0) is None
+    assert subject.guest_at("192.0.2.7") == "192.0.2.7"
+    assert not subject.knows_pbxs
+    subject.admit_peers(parse_networks("192.0.2.7,198.51.100.0/24"))
+    assert subject.reject_connection("192.0.2.7", 0, 0.0) is None
+    assert subject.guest_at("192.0.2.7") is None, "its address is listed by itself now"
+    assert subject.guest_at("198.51.100.1") == "198.51.100.1"
+    assert (subject.knows_pbxs, subject.guests.places(3)) == (True, 1)
+    rejection = subject.reject_connection("192.0.2.8", 0, 0.0)
+    assert rejection == "its address is not in ALLOWED_PEERS=192.0.2.7/32,198.51.100.0/24"
