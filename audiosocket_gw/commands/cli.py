@@ -12,14 +12,17 @@ from uuid import UUID
 
 from audiosocket_gw import __version__
 from audiosocket_gw.commands.call import run_call
+from audiosocket_gw.commands.calls import run_calls
 from audiosocket_gw.commands.originate import OutboundCall, chosen_pbx, run_originate
 from audiosocket_gw.commands.page import run_page
 from audiosocket_gw.commands.replay import run_replay, run_replay_into, run_summary
 from audiosocket_gw.commands.serve import run_serve
 from audiosocket_gw.commands.signed_uuid import run_uuid
 from audiosocket_gw.commands.simulator import run_simulator
+from audiosocket_gw.commands.status import run_status
 from audiosocket_gw.commands.tools import run_tools
 from audiosocket_gw.errors import EXIT_CONFIGURATION, ConfigurationError
+from audiosocket_gw.http_api.settings import HttpSettings
 from audiosocket_gw.log.setup import log_to_stderr
 from audiosocket_gw.settings import AgentKind, GatewaySettings, Settings, load_settings
 from audiosocket_gw.testing.demo import run_demo
@@ -56,6 +59,8 @@ def create_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
+    _add_status(commands)
+    _add_calls(commands)
     _add_demo(commands)
     _add_simulator(commands)
     _add_call(commands)
@@ -83,6 +88,41 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _serve(options: argparse.Namespace) -> int:
     given = {name: getattr(options, name) for name in ("agent", "host", "port")}
     return run_serve(**{name: value for name, value in given.items() if value is not None})
+
+
+def _add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "status",
+        help="show what the gateway and its calls do now",
+        description="Show load, limits, calls and recent bad ends of the running gateway, refreshed every "
+        "second; over HTTP (HTTP_SOCKET or HTTP_PORT). Exit status 1: it doesn't answer.",
+    )
+    parser.add_argument("--once", action="store_true", help="print it once")
+    parser.add_argument("--json", action="store_true", help="print it once, as JSON")
+    parser.set_defaults(command=lambda o: run_status(_http_settings(), once=o.once, as_json=o.json))
+
+
+def _add_calls(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "calls",
+        help="list the calls, show one, hang it up or transfer it",
+        description="List the calls of the running gateway, show one, hang it up or transfer it; over HTTP "
+        "(HTTP_SOCKET or HTTP_PORT).",
+    )
+    parser.add_argument("uuid", nargs="?", metavar="UUID", help="a call; the beginning is enough")
+    parser.add_argument("action", nargs="?", choices=["hangup", "transfer"], help="what to do to it")
+    parser.add_argument("destination", nargs="?", metavar="DESTINATION", help="a name, or extension@context")
+    parser.add_argument("--yes", action="store_true", help="don't ask for confirmation")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(
+        command=lambda o: run_calls(
+            _http_settings(), o.uuid, o.action, o.destination, yes=o.yes, as_json=o.json
+        )
+    )
+
+
+def _http_settings() -> HttpSettings:
+    return GatewaySettings.of(_settings_without_agent()).http
 
 
 def _add_demo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -1,0 +1,112 @@
+"""Calls and load as text, for a terminal of any width. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Json = Mapping[str, Any]
+
+SHORT_UUID = 8
+"""Characters that tell calls apart, and that `audiosocket-gw calls` accepts."""
+
+WIDTHS = {
+    "CALL": 8,
+    "AGE": 7,
+    "STATE": 12,
+    "UP": 6,
+    "TURN": 8,
+    "CALLER": 16,
+    "AGENT": 22,
+    "TURNS": 5,
+    "PBX": 16,
+}
+"""The columns, the most important first: a narrow terminal shows those that fit."""
+
+
+def status_text(load: Json, calls: Sequence[Json], bad: Sequence[Json], width: int) -> str:
+    """Return all that ``audiosocket-gw status`` shows."""
+    lines = [*_head(load), "", *call_table(calls, width)]
+    if bad:
+        lines += ["", "The last calls that somebody should look at:", *(_bad_line(call) for call in bad)]
+    return "\n".join(line[:width].rstrip() for line in lines)
+
+
+def call_table(calls: Sequence[Json], width: int) -> list[str]:
+    """Return a line for each call, under a head."""
+    if not calls:
+        return ["No call is in progress."]
+    names: list[str] = []
+    left = width
+    for name, size in WIDTHS.items():
+        if size > left:
+            break
+        names.append(name)
+        left -= size + 2
+    rows = [names, *([_cell(name, call) for name in names] for call in calls)]
+    return [
+        "  ".join(cell[: WIDTHS[name]].ljust(WIDTHS[name]) for name, cell in zip(names, row, strict=True))
+        for row in rows
+    ]
+
+
+def clean(text: object) -> str:
+    """Return a text without what a terminal would act on: names and words come from others."""
+    return "".join(character if character.isprintable() else "?" for character in str(text))
+
+
+def duration(ms: int | None) -> str:
+    """Return a duration as ``3:12`` or ``1:02:03``."""
+    if ms is None:
+        return ""
+    minutes, seconds = divmod(ms // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def _head(load: Json) -> list[str]:
+    figures = load["load"]
+    state = "ready" if load["ready"] else "NOT READY: " + "; ".join(map(clean, load["reasons"]))
+    plan = f", the plan allows {load['plan_concurrency']}" if load.get("plan_concurrency") else ""
+    waiting = f", {figures['waiting']} waiting" if figures["waiting"] else ""
+    lines = [
+        f"audiosocket-gw {clean(load['version'])}, up {duration(round(load['uptime_s'] * 1000))}: {state}",
+        f"Calls     {load['calls']} of {load['max_calls']}{waiting}; about {figures['capacity']} fit{plan}",
+        f"Load      {figures['busy']:.0%} of a core, {figures['stolen']:.0%} taken by others, "
+        f"{figures['late']:.0%} of ticks late; audio in batches of {figures['batch_ms']} ms",
+    ]
+    lines += [
+        f"AMI       {clean(each['pbx'])}: {'connected' if each['connected'] else 'NOT CONNECTED'}"
+        for each in load["ami"]
+    ]
+    if load["destinations"]:
+        lines.append(f"Transfer  {', '.join(map(clean, load['destinations']))}")
+    lines += [f"Off       {clean(each)}" for each in load["off"]]
+    return lines
+
+
+def _cell(name: str, call: Json) -> str:
+    latency = call["last_turn_ms"]
+    cells = {
+        "CALL": call["uuid"][:SHORT_UUID],
+        "AGE": duration(call["duration_ms"]),
+        "STATE": call["state"] + ("!" if call["is_bad"] else ""),
+        "UP": call["speaker"] or "",
+        "TURN": "" if latency is None else f"{latency} ms",
+        "CALLER": call["caller_number"],
+        "AGENT": call["agent"],
+        "TURNS": str(call["turn_count"]),
+        "PBX": call["pbx"],
+    }
+    return clean(cells[name])
+
+
+def _bad_line(call: Json) -> str:
+    end = call["end"] or {"reason": "", "detail": ""}
+    faults = [
+        *(["silent agent"] if call["silent_ms"] is not None else []),
+        *([f"{call['late_answers']} late answers"] if call["late_answers"] else []),
+    ]
+    words = "; ".join([*faults, end["detail"]])
+    started = call["started_at"][:19].replace("T", " ")
+    return clean(f"{started}  {call['uuid'][:SHORT_UUID]}  {end['reason']}: {words}")

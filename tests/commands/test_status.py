@@ -1,0 +1,114 @@
+"""``status`` and ``calls``: a running gateway, asked from the command line."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+from uuid import uuid4
+
+from audiosocket_gw import events
+from audiosocket_gw.commands.call_table import call_table, clean, duration
+from audiosocket_gw.end_reasons import EndReason
+from audiosocket_gw.errors import EXIT_CONFIGURATION
+from tests.http_api.served import served
+
+TOKEN = "0123456789abcdef"
+
+
+async def run(*arguments: str, **environment: str) -> tuple[int, str, str]:
+    """Run a command; return its exit status and what it wrote to both streams."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "audiosocket_gw", *arguments),
+        env={"PATH": os.environ["PATH"], "COLUMNS": "100"} | environment,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, error = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, out.decode(), error.decode()
+
+
+async def test_status_over_the_port_and_over_the_socket(tmp_path: Path) -> None:
+    socket = tmp_path / "http.sock"
+    async with served(http_token=TOKEN, http_socket=socket, transfer_destinations="sales=600@q") as (
+        harness,
+        _,
+    ):
+        assert harness.gateway.http_address is not None
+        port = {"HTTP_PORT": str(harness.gateway.http_address[1]), "HTTP_TOKEN": TOKEN}
+        line, _ = await harness.call()
+        for place in (port, {"HTTP_SOCKET": str(socket)}):
+            status, out, error = await run("status", **place)
+            assert (status, error) == (0, "")
+            assert "ready" in out.splitlines()[0]
+            assert "Transfer  sales" in out
+            assert str(line.uuid)[:8] in out
+        status, out, _ = await run("status", "--json", **port)
+        found = json.loads(out)
+        assert (status, found["load"]["calls"], found["calls"][0]["uuid"]) == (0, 1, str(line.uuid))
+        status, _, error = await run("status", HTTP_PORT=port["HTTP_PORT"])
+        assert (status, "HTTP_TOKEN" in error) == (1, True)
+        await line.__aexit__()
+
+
+async def test_a_call_is_listed_shown_and_hung_up(tmp_path: Path) -> None:
+    place = {"HTTP_SOCKET": str(tmp_path / "http.sock")}
+    async with served(http_socket=tmp_path / "http.sock") as (harness, _):
+        assert await run("calls", **place) == (0, "No call is in progress.\n", "")
+        line, _ = await harness.call()
+        short = str(line.uuid)[:8]
+        status, out, _ = await run("calls", short, **place)
+        assert (status, f"uuid  {line.uuid}" in " ".join(out.split(" "))) == (0, False) or str(
+            line.uuid
+        ) in out
+        status, _, error = await run("calls", short, "hangup", **place)
+        assert (status, "add --yes" in error) == (EXIT_CONFIGURATION, True)
+        status, _, error = await run("calls", short, "transfer", "sales", "--yes", **place)
+        assert (status, "not available on this line" in error or "not allowed" in error) == (1, True)
+        assert await run("calls", short, "hangup", "--yes", **place) == (0, "Accepted.\n", "")
+        await line.ended.wait()
+        await line.__aexit__()
+        assert (await harness.wait_for(events.CallEnded)).reason is EndReason.OPERATOR_HANGUP
+        status, _, error = await run("calls", str(uuid4()), **place)
+        assert (status, "no call" in error) == (1, True)
+
+
+async def test_where_nothing_listens_the_error_says_so(tmp_path: Path) -> None:
+    status, _, error = await run("status")
+    assert (status, "HTTP_PORT and HTTP_SOCKET are not set" in error) == (EXIT_CONFIGURATION, True)
+    status, _, error = await run("calls", HTTP_PORT="9")
+    assert (status, "no gateway answers there" in error) == (1, True)
+    status, _, error = await run("calls", "1", "transfer", HTTP_PORT="9")
+    assert (status, "DESTINATION" in error) == (EXIT_CONFIGURATION, True)
+
+
+CALL = {
+    "uuid": str(uuid4()),
+    "duration_ms": 192_000,
+    "state": "talking",
+    "is_bad": True,
+    "speaker": "agent",
+    "last_turn_ms": 870,
+    "caller_number": "#######567",
+    "agent": "a\x1b[2J",
+    "turn_count": 3,
+    "pbx": "pbx",
+}
+
+
+def test_a_narrow_terminal_shows_what_matters_most() -> None:
+    for width in (20, 40, 80, 200):
+        head, line = call_table([CALL], width)
+        assert max(len(head), len(line)) <= width
+        assert head.startswith("CALL")
+    assert "3:12" in line and "talking!" in line and "870 ms" in line
+    assert "\x1b" not in line
+
+
+def test_texts_for_a_terminal() -> None:
+    assert clean("a\x1b[2J\r\n\u202e") == "a?[2J???"
+    assert list(map(duration, (None, 0, 61_000, 3_723_000))) == ["", "0:00", "1:01", "1:02:03"]
