@@ -140,11 +140,12 @@ class Load:
 
     def _measure(self, wall_s: float, cpu_s: float) -> Window:
         """Return the window that is over, and add it to the averages."""
-        late_s = self._late_s
+        ticks = len(self._late_s)
+        late = [each for each in self._late_s if each > LATE_S]
         window = Window(
             busy=min(1.0, cpu_s / wall_s),
-            late=sum(each > LATE_S for each in late_s) / len(late_s),
-            very_late=sum(each > VERY_LATE_S for each in late_s) / len(late_s),
+            late=len(late) / ticks,
+            very_late=sum(each > VERY_LATE_S for each in late) / ticks,
             stolen=self._stolen_s(wall_s, cpu_s) / wall_s,
         )
         self._count_lateness()
