@@ -60,6 +60,7 @@ def build_model(
         barge_ins=barge_ins,
         marks=tuple(_clip(mark, duration) for mark in sorted(found, key=lambda mark: mark.start)),
         is_up=is_up and record.end is None,
+        round_trips_ms=tuple(event.rtt_ms for event in happened if isinstance(event, events.AgentPinged)),
         to_caller=agent.timing() if agent else None,
         from_caller=caller.timing() if caller else None,
     )
@@ -95,6 +96,7 @@ def _marks(
         marks.hold_marks(happened),
         marks.tool_marks(record, duration),
         marks.transfer_marks(record, happened),
+        marks.queue_marks(happened),
         marks.key_marks(happened),
         marks.gap_marks(agent, caller),
         _end_marks(record, duration),

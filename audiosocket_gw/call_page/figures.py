@@ -105,12 +105,18 @@ def _answers(model: CallModel) -> Iterator[Figure]:
     yield _ms("Slowest answer", max(latencies, default=None), note)
 
 
+SINCE = ("caller's first audio", "agent's message")
+
+
 def _barge_ins(model: CallModel) -> Iterator[Figure]:
-    note = f"slowest of {len(model.barge_ins)}" if model.barge_ins else "the caller never interrupted"
+    if model.barge_ins:
+        ways = [f"slowest of {len(model.barge_ins)}; from the {since}" for since in SINCE]
+    else:
+        ways = ["the caller never interrupted"] * 2
     silence = [each.silence_ms for each in model.barge_ins if each.silence_ms is not None]
     stop = [each.stop_ms for each in model.barge_ins if each.stop_ms is not None]
-    yield _ms("Barge-in to silence", max(silence, default=None), f"{note}; from the caller's first audio")
-    yield _ms("Barge-in, gateway's share", max(stop, default=None), f"{note}; from the agent's message")
+    yield _ms("Barge-in to silence", max(silence, default=None), ways[0])
+    yield _ms("Barge-in, gateway's share", max(stop, default=None), ways[1])
 
 
 def _frames(model: CallModel) -> Iterator[Figure]:

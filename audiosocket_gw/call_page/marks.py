@@ -71,7 +71,7 @@ def answer_marks(
     for answer in answers:
         seconds = answer.latency_ms / 1000
         is_late = seconds > LATE_S or any(abs(answer.asked_at - asked_at) < _SAME_S for asked_at in late)
-        took = f"{answer.latency_ms:.0f} ms" if seconds < 10 else duration_in_words(seconds)
+        took = f"{answer.latency_ms:,.0f} ms" if seconds < 10 else duration_in_words(seconds)
         yield Mark(
             MarkKind.ANSWER,
             answer.asked_at,
@@ -183,6 +183,14 @@ def transfer_marks(record: CallRecord, happened: Sequence[events.CallEvent]) -> 
             f"Transfer to {where}: {outcome}{detail}.",
             is_fault=transfer.outcome in _REFUSED,
         )
+
+
+def queue_marks(happened: Sequence[events.CallEvent]) -> Iterator[Mark]:
+    for event in happened:
+        if isinstance(event, events.AgentQueued):
+            status = name_in_words(event.status)
+            text = f"In ElevenLabs' queue: {status}."
+            yield Mark(MarkKind.QUEUE, event.at, event.at, f"queue: {status}", text)
 
 
 def key_marks(happened: Sequence[events.CallEvent]) -> Iterator[Mark]:

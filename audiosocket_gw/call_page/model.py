@@ -49,6 +49,7 @@ class MarkKind(StrEnum):
     HOLD = "reply held"
     TOOL = "tool"
     TRANSFER = "transfer"
+    QUEUE = "queue"
     KEY = "key"
     GAP = "gap"
     END = "end"
@@ -121,5 +122,7 @@ class CallModel:
     marks: tuple[Mark, ...]
     is_up: bool
     """The call hasn't ended; otherwise, what there is of it breaks off."""
+    round_trips_ms: tuple[float, ...]
+    """Between the agent and the gateway, as the agent measures them."""
     to_caller: FrameTiming | None
     from_caller: FrameTiming | None

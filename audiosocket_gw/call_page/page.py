@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from statistics import median
 from string import Template
 
 from audiosocket_gw.call_page.figures import Figure, Verdict, figures
@@ -193,6 +194,9 @@ def _facts(model: CallModel) -> Iterator[tuple[str, str]]:
     yield from ((name, value) for name, value in known.items() if value)
     yield "Audio heard", f"{record.heard_ms / 1000:.1f} s of the agent"
     yield "Never heard", f"{record.discarded_ms / 1000:.1f} s, discarded at interruptions"
+    if model.round_trips_ms:
+        trips = model.round_trips_ms
+        yield "Round trip to the agent", f"median {median(trips):.0f} ms, longest {max(trips):.0f} ms"
     if record.holds:
         yield "Replies held", f"{record.holds}, of which {record.resumed} resumed"
     if record.digits:
@@ -205,8 +209,8 @@ def _frames(model: CallModel) -> Iterator[tuple[str, str]]:
             yield (
                 name,
                 f"{timing.frames} frames; lateness p50 {timing.p50_ms:.1f}, p99 {timing.p99_ms:.1f}, max"
-                f" {timing.max_ms:.1f} ms; jitter (RFC 3550) {timing.jitter_ms:.1f} ms; {timing.gaps} gaps"
-                f" over 60 ms, the longest pause {timing.longest_gap_ms:.0f} ms",
+                f" {timing.max_ms:.1f} ms; jitter (RFC 3550) {timing.jitter_ms:.1f} ms; gaps over 60 ms:"
+                f" {timing.gaps}, the longest pause {timing.longest_gap_ms:.0f} ms",
             )
     frames = model.record.frames
     if model.to_caller is None or frames.late or frames.skipped or frames.missing:

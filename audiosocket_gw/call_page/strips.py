@@ -47,6 +47,9 @@ LEAST_WORDS = 36
 FAULT = "▲"
 """The sign before the label of a fault."""
 
+GOOD_WORDS = 100
+"""Pixels that words should have: two or three of them."""
+
 QUIETEST_DBFS, LOUDEST_DBFS = -60.0, 0.0
 
 
@@ -250,14 +253,20 @@ def _item(mark: Mark, start: float, seconds: float) -> Item:
 
 
 def _words_by_strip(words: Sequence[Words], seconds: float, count: int) -> list[list[Words]]:
-    """Return the words of each strip; those that have no room at the end of one are in the next."""
-    least = LEAST_WORDS / WIDTH * seconds
+    """Return the words of each strip; those with little room at the end of one are in the next, if they fit
+    there before the speaker's next words.
+    """
+    scale = WIDTH / seconds
     found: list[list[Words]] = [[] for _ in range(count)]
-    for said in words:
-        number = int(said.at / seconds)
-        if (number + 1) * seconds - said.at < least:
-            number += 1
-        if 0 <= number < count:
+    for speaker in Speaker:
+        spoken = [said for said in words if said.speaker is speaker]
+        for order, said in enumerate(spoken):
+            number = min(count - 1, int(said.at / seconds))
+            end = (number + 1) * seconds
+            next_at = spoken[order + 1].at if order + 1 < len(spoken) else count * seconds
+            is_short = (end - said.at) * scale < GOOD_WORDS
+            if is_short and (next_at - end) * scale > LEAST_WORDS and number + 1 < count:
+                number += 1
             found[number].append(said)
     return found
 

@@ -11,8 +11,11 @@ from audiosocket_gw.call_page.direction import Span
 from audiosocket_gw.call_page.model import Speaker, Words
 from audiosocket_gw.redaction import mask_text
 
-MAX_TEXT = 1_000
+MAX_TEXT = 600
 """Characters of an utterance that are shown."""
+
+OVERLAP = 100
+"""Characters beyond them that are also masked: a number may be cut."""
 
 MAX_WORDS = 2_000
 """Utterances that are shown; the first and the last half of them."""
@@ -29,22 +32,35 @@ def transcript(happened: Sequence[events.CallEvent], caller: Sequence[Span]) -> 
     for event in happened:
         match event:
             case events.CallerSaid(text=text):
-                found.append(Words(_last(spoken, event.at), Speaker.CALLER, _shown(text)))
+                found.append(Words(_last(spoken, event.at), Speaker.CALLER, text))
             case events.AgentSaid(text=text, corrected=False):
-                found.append(Words(_nearest(replies, event.at), Speaker.AGENT, _shown(text)))
+                found.append(Words(_nearest(replies, event.at), Speaker.AGENT, text))
             case events.AgentSaid(text=text):
-                _cut(found, _shown(text))
+                _cut(found, text)
             case events.ReplyHeard(text=text, heard=heard, interrupted=True):
-                _cut(found, _shown(heard), of=_shown(text))
+                _cut(found, heard, of=text)
     found.sort(key=lambda words: words.at)
     half = MAX_WORDS // 2
-    return tuple(found if len(found) <= MAX_WORDS else (*found[:half], *found[-half:]))
+    kept = found if len(found) <= MAX_WORDS else [*found[:half], *found[-half:]]
+    return tuple(map(_masked, kept))
 
 
-def _shown(text: str) -> str:
-    """Return a text masked, however it was recorded, and cut."""
-    masked = mask_text(text[: 2 * MAX_TEXT])
-    return masked if len(masked) <= MAX_TEXT else masked[:MAX_TEXT] + " …"
+def _masked(words: Words) -> Words:
+    """Return words masked, however they were recorded, and cut.
+
+    A number may be partly heard: so both parts are masked as one text, whose length mostly stays.
+    """
+    heard, unheard = words.text[: MAX_TEXT + OVERLAP], words.unheard[: MAX_TEXT + OVERLAP]
+    whole = mask_text(f"{heard} {unheard}")
+    if len(whole) == len(heard) + 1 + len(unheard):
+        heard, unheard = whole[: len(heard)], whole[len(heard) + 1 :]
+    else:
+        heard, unheard = mask_text(heard), mask_text(unheard)
+    return replace(words, text=_fitted(heard), unheard=_fitted(unheard))
+
+
+def _fitted(text: str) -> str:
+    return text if len(text) <= MAX_TEXT else text[:MAX_TEXT] + " …"
 
 
 def _last(times: Sequence[float], at: float) -> float:

@@ -29,6 +29,7 @@ def page_of(folder: Path, name: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.limit(300)
 @pytest.mark.parametrize("name", UNKIND)
 async def test_no_label_hides_another_and_nothing_is_wider_than_the_window(name: str, tmp_path: Path) -> None:
     url = page_of(tmp_path, name)
@@ -64,10 +65,12 @@ async def test_a_screen_reader_gets_the_time_line_as_a_table(tmp_path: Path) -> 
         tree = await tab.tree()
     assert 'heading "Look at this call: caller-hangup" [level=1]' in tree
     assert 'table "What happened from 0:00 to 0:20"' in tree
-    assert "The agent answered 4200 ms after the caller stopped speaking, late." in tree
+    assert "The agent answered 4,200 ms after the caller stopped speaking, late." in tree
     assert "bad" in tree
 
 
+@pytest.mark.slow
+@pytest.mark.limit(300)
 async def test_a_long_call_opens_at_what_the_head_points_to(tmp_path: Path) -> None:
     async with open_url(page_of(tmp_path, "two_hours"), width=PHONE) as tab:
         closed = "[...document.querySelectorAll('details:not([open])')].length"
@@ -103,6 +106,8 @@ async def test_the_audio_plays_from_where_one_clicks(tmp_path: Path) -> None:
         await tab.wait_for("document.querySelector('tr.now') !== null")
 
 
+@pytest.mark.slow
+@pytest.mark.limit(300)
 @pytest.mark.parametrize("name", ["conversation", "two_hours"])
 async def test_it_prints_with_all_of_its_parts(name: str, tmp_path: Path) -> None:
     async with open_url(page_of(tmp_path, name), width=DESK) as tab:

@@ -12,6 +12,9 @@ from audiosocket_gw import events
 from audiosocket_gw.call_page.findings import Outcome, head
 from audiosocket_gw.call_page.from_flight import model_of_records
 from audiosocket_gw.call_page.model import CallModel, MarkKind, Source, Speaker, Words
+from audiosocket_gw.call_page.page import render
+from audiosocket_gw.call_page.strips import lay_out
+from audiosocket_gw.call_page.transcript import transcript
 from audiosocket_gw.events import TransferOutcome
 from audiosocket_gw.flight.format import FlightError, Record
 from tests.call_page import calls
@@ -125,7 +128,7 @@ def test_a_silent_agent_is_marked_reported_or_not(hold: bytes) -> None:
 
 def test_late_answers_are_faults_and_those_that_never_came() -> None:
     model = model_of(calls.slow_answers())
-    assert labels(model, MarkKind.ANSWER) == ["late: 4200 ms"]
+    assert labels(model, MarkKind.ANSWER) == ["late: 4,200 ms"]
     assert labels(model, MarkKind.NO_ANSWER) == ["no answer for 9.0 s"]
     assert labels(model, MarkKind.GAP) == ["gap 300 ms"]
     assert len(faults(model)) == 3
@@ -188,3 +191,27 @@ def test_a_recording_that_does_not_begin_is_an_error() -> None:
     with pytest.raises(FlightError, match="doesn't begin"):
         model_of(list(calls.conversation())[1:])
     assert model_of([START]).duration == 0
+
+
+def test_the_queue_and_the_round_trip_to_the_agent_are_shown() -> None:
+    trips = [events.AgentPinged(CALL, 1 + number, 40.0 + number) for number in range(3)]
+    queued = [events.AgentQueued(CALL, 0.2, "queued"), events.AgentQueued(CALL, 0.3, "admitted")]
+    model = model_of(call(frames(5), *queued, *connected(), *trips, ended(5)))
+    assert labels(model, MarkKind.QUEUE) == ["queue: queued", "queue: admitted"]
+    assert list(model.round_trips_ms) == [40, 41, 42]
+    assert b"median 41 ms, longest 42 ms" in render(model)
+
+
+def test_words_with_little_room_at_the_end_of_a_strip_begin_in_the_next() -> None:
+    late = [said(4.9, "At the end of the strip."), said(9.9, "Before more words."), said(10.1, "More words.")]
+    (section,) = lay_out(model_of(call(frames(15), *late, ended(15))))
+    placed = [[(p.words.text, round(p.left)) for p in strip.words] for strip in section.strips]
+    assert placed == [[], [("At the end of the strip.", 0)], [("More words.", 6)]]
+
+
+def test_a_number_that_was_partly_heard_is_masked_in_both_parts() -> None:
+    text = "Call 0301234567 now."
+    heard = events.ReplyHeard(CALL, 1.5, 1, text, "Call 03012", 1, 2, interrupted=True)
+    spoken = [events.AgentSaid(CALL, 1, text, corrected=False), heard]
+    (words,) = transcript(spoken, ())
+    assert (words.text, words.unheard) == ("Call #####", "##### now.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from audiosocket_gw.call_page.model import MarkKind
 from audiosocket_gw.call_page.page import content_security_policy, render
 from audiosocket_gw.call_page.strips import MAX_STRIPS, lay_out, strip_seconds
 from audiosocket_gw.end_reasons import EndReason
+from audiosocket_gw.flight.format import Event
 from tests.call_page import calls
 from tests.call_page.calls import CALL, UNKIND, call, connected, ended, frames, reply, said
 from tests.call_page.html_checker import Checker
@@ -113,19 +115,19 @@ def test_a_call_of_two_hours_has_a_page_of_bounded_size() -> None:
 
 
 def test_a_flood_of_events_has_a_page_of_bounded_size() -> None:
-    happened: list[events.CallEvent] = [*connected()]
-    for number in range(5_000):
-        at = 1 + number / 100
-        happened += [
-            said(at, "x" * 20_000),
-            *reply(at, at + 0.005, "y" * 20_000),
-            events.ToolCalled(CALL, at, "z" * 20_000, str(number)),
-            events.ToolAnswered(CALL, at + 0.001, "z" * 20_000, str(number), is_error=True),
-            events.Interrupted(CALL, at, 1),
-            events.TurnTaken(CALL, at, 10),
-            events.DigitPressed(CALL, at, "1"),
-        ]
-    page = render(model_of_records(call(frames(60), *happened, ended(60))))
+    def flood() -> Iterator[Event]:
+        for at_us in range(1_000_000, 51_000_000, 10_000):
+            tool = {"name": "z" * 20_000, "tool_call_id": str(at_us)}
+            yield Event(at_us, "CallerSaid", {"text": "x" * 20_000})
+            yield Event(at_us, "ReplyStarted", {})
+            yield Event(at_us, "AgentSaid", {"text": "y" * 20_000, "corrected": False})
+            yield Event(at_us, "Interrupted", {"discarded_ms": 1})
+            yield Event(at_us, "ToolCalled", tool)
+            yield Event(at_us + 1_000, "ToolAnswered", {**tool, "is_error": True})
+            yield Event(at_us, "TurnTaken", {"latency_ms": 10})
+            yield Event(at_us, "DigitPressed", {"digit": "1"})
+
+    page = render(model_of_records(call([*frames(60), *flood()], *connected(), ended(60))))
     assert len(page) < 8 * 2**20
 
 
