@@ -31,8 +31,8 @@ ADVICE: Mapping[EndReason, Advice] = {
         "Nothing; this is normal.",
     ),
     EndReason.OPERATOR_HANGUP: Advice(
-        "An operator hung up: `POST /calls/{uuid}/hangup`, the dashboard, or "
-        "`audiosocket-gw calls UUID hangup`.",
+        "An operator hung up: `POST /calls/{uuid}/hangup`, the dashboard, or `audiosocket-gw calls UUID "
+        "hangup`.",
         "Nothing; this is normal.",
     ),
     EndReason.TRANSFERRED: Advice(
@@ -97,6 +97,13 @@ ADVICE: Mapping[EndReason, Advice] = {
         "(1005).",
         "The log line says which. With a code there is nothing to do here, unless the proxy is yours: it "
         "passes. Otherwise check the network.",
+    ),
+    EndReason.SILENT_AGENT: Advice(
+        "The agent connected and said nothing for `SILENT_AGENT_SECONDS`; only with "
+        "`SILENT_AGENT_ACTION=end`.",
+        "Look the conversation up at ElevenLabs by its id: no first message, a voice that can't be used, "
+        "or a model that fails. An agent that waits for the caller's first words needs "
+        "`SILENT_AGENT_SECONDS=0`.",
     ),
     EndReason.CALLER_STALLED: Advice(
         "Asterisk accepted no audio for 5 s, or acknowledged none for 20 s.",
