@@ -10,6 +10,7 @@ import httpx
 
 from audiosocket_gw.errors import ConfigurationError, GatewayError
 from audiosocket_gw.http_api.settings import HttpSettings
+from audiosocket_gw.log.text import escape
 
 ANSWER_S = 5.0
 """Time for an answer."""
@@ -82,7 +83,8 @@ class GatewayClient:
         except httpx.TimeoutException:
             raise NoAnswer(f"{self._place}: no answer in {ANSWER_S:g} s; is the process stuck?") from None
         except httpx.TransportError as error:
-            raise NoAnswer(f"{self._place}: no gateway answers there ({error}); is it running?") from None
+            why = escape(str(error))
+            raise NoAnswer(f"{self._place}: no gateway answers there ({why}); is it running?") from None
         try:
             found = answer.json()
         except json.JSONDecodeError:
@@ -92,4 +94,4 @@ class GatewayClient:
         if answer.is_success:
             return found
         words = found.get("error") if isinstance(found, dict) else None
-        raise NoAnswer(f"{self._place}: {words or answer.reason_phrase}")
+        raise NoAnswer(f"{self._place}: {escape(str(words or answer.reason_phrase))}")

@@ -86,6 +86,19 @@ async def test_where_nothing_listens_the_error_says_so(tmp_path: Path) -> None:
     assert (status, "DESTINATION" in error) == (EXIT_CONFIGURATION, True)
 
 
+async def test_what_another_program_on_the_port_answers_is_no_command_to_the_terminal() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        body = json.dumps({"error": "\x1b[2Jall is well"})
+        writer.write(f"HTTP/1.1 500 \x1b[2J\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as other:
+        status, out, error = await run("status", HTTP_PORT=str(other.sockets[0].getsockname()[1]))
+    assert status == 1
+    assert "\x1b" not in out + error
+
+
 CALL = {
     "uuid": str(uuid4()),
     "duration_ms": 192_000,
