@@ -43,7 +43,7 @@ from audiosocket_gw.runtime.ticker import Ticker
 from audiosocket_gw.server.figures import figures_of
 from audiosocket_gw.server.listener import AudioSocketServer
 from audiosocket_gw.settings import GatewaySettings
-from audiosocket_gw.settings.start_report import start_report
+from audiosocket_gw.settings.start_report import start_report, switched_off
 from audiosocket_gw.tools import ToolRegistry
 from audiosocket_gw.tools.workers import opened_tools
 
@@ -225,6 +225,7 @@ class Gateway:
                 settings=settings.http,
                 pages=pages,
                 plan_concurrency=settings.metrics.plan_concurrency,
+                off=switched_off(settings),
             )
             self._http = await stack.enter_async_context(HttpServer(settings.http, endpoints(surface)))
             stack.callback(self.ledger.close)  # first, so that streams of events end

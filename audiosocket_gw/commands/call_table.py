@@ -81,7 +81,8 @@ def _head(load: Json) -> list[str]:
     ]
     if load["destinations"]:
         lines.append(f"Transfer  {', '.join(map(clean, load['destinations']))}")
-    lines += [f"Off       {clean(each)}" for each in load["off"]]
+    if load["off"]:
+        lines.append(f"Off       {clean(', '.join(load['off']))}")
     return lines
 
 

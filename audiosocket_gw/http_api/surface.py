@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from audiosocket_gw.http_api import dashboard_files
@@ -37,6 +37,7 @@ class Surface:
     settings: HttpSettings
     pages: PageSources
     plan_concurrency: int | None
+    off: Sequence[str]
 
 
 def endpoints(gateway: Surface) -> Iterator[Endpoint]:
@@ -44,7 +45,7 @@ def endpoints(gateway: Surface) -> Iterator[Endpoint]:
     server, numbers = gateway.server, gateway.caller_numbers
     health = Health(server)
     yield from health.endpoints
-    yield from LoadView(server, health, (), gateway.plan_concurrency).endpoints
+    yield from LoadView(server, health, gateway.off, gateway.plan_concurrency).endpoints
     yield from CallViews(gateway.ledger, gateway.archive.history, numbers).endpoints
     yield from CallPages(gateway.ledger, gateway.archive.history, gateway.pages).endpoints
     view = EventView(numbers, gateway.settings.http_transcripts)

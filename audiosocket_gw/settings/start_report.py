@@ -32,8 +32,13 @@ def start_report(settings: GatewaySettings, tools: Sequence[str]) -> Iterator[st
     yield f"tools: {', '.join(tools)}{_workers(settings)}"
     if kept := list(_kept(settings)):
         yield f"kept: {', '.join(kept)}"
-    if off := [name for name, is_on in _switches(settings) if not is_on]:
+    if off := switched_off(settings):
         yield f"off: {', '.join(off)}"
+
+
+def switched_off(settings: GatewaySettings) -> list[str]:
+    """Return what the settings leave off."""
+    return [name for name, is_on in _switches(settings) if not is_on]
 
 
 def _agent(settings: GatewaySettings) -> str:
