@@ -61,7 +61,8 @@ def test_of_everything() -> None:
         "agent: router.example names it for each call (ELEVENLABS_AGENT_URL); "
         "host: api.eu.residency.elevenlabs.io; region: EU; API key: yes",
         "limits: MAX_CALLS=500, PLAN_CONCURRENCY=30, MAX_CALL_SECONDS=7200, NO_INPUT_TIMEOUT=600, "
-        "DRAIN_TIMEOUT=30, SILENT_AGENT_SECONDS=5, LATE_ANSWER_SECONDS=3, ALLOWED_PEERS=10.0.0.0/24,192.0.2.7/32",
+        "DRAIN_TIMEOUT=30, SILENT_AGENT_SECONDS=5, LATE_ANSWER_SECONDS=3, "
+        "ALLOWED_PEERS=10.0.0.0/24,192.0.2.7/32",
         "AMI: gateway at pbx1:5038 by TLS, gateway at pbx2:5039 by TLS",
         "transfers: Sales, support; keys: 0=transfer:sales, *=hangup",
         "tools: avr_transfer, avr_hangup; TOOLS_DIR in 4 worker processes",
