@@ -40,5 +40,5 @@ def _log(call: Call, record: CallRecord, age_ms: int | None) -> None:
         len(record.turns),
         record.turns[-1].latency_ms if record.turns else None,
         len(record.tools),
-        Sentence(repr(call)),
+        Sentence(repr(call).removeprefix(f"<call {call.uuid}: <").removesuffix(">>")),
     )

@@ -64,7 +64,7 @@ def _limits(settings: GatewaySettings) -> str:
         "SILENT_AGENT_SECONDS": call.silent_agent_seconds,
         "LATE_ANSWER_SECONDS": call.late_answer_seconds,
     }
-    return ", ".join([*(f"{name}={value:g}" for name, value in limits.items()), f"ALLOWED_PEERS={peers}"])
+    return ", ".join([*(f"{name}={value:.10g}" for name, value in limits.items()), f"ALLOWED_PEERS={peers}"])
 
 
 def _pbx(address: AmiAddress) -> str:
