@@ -75,7 +75,7 @@ async def measure(folder: Path, calls: int, rounds: int, seconds: float) -> tupl
             os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
             for _ in range(rounds):
                 windows.append(await _window("none", good, gateway.pid, seconds))
-                async with _readers(http_port, answers):
+                async with readers(http_port, answers):
                     windows.append(await _window("readers", good, gateway.pid, seconds))
     return windows, answers
 
@@ -100,7 +100,7 @@ def _cpu_s(pid: int) -> float:
 
 
 @asynccontextmanager
-async def _readers(port: int, answers: Counter[str]) -> AsyncIterator[None]:
+async def readers(port: int, answers: Counter[str]) -> AsyncIterator[None]:
     async with asyncio.TaskGroup() as tasks:
         running = [
             tasks.create_task(_follow(port, answers)),
