@@ -84,7 +84,10 @@ def whole(summary: Json) -> Json:
         "setup_steps": {"signed_url": 80, "connect": 90, "metadata": 70},
         "turns": [{"at_ms": 1000 * at, "latency_ms": ms} for at, ms in enumerate(latencies, 1)],
         "interruptions": [],
-        "tools": [],
+        "tools": [
+            {"name": "hours", "tool_call_id": str(at), "at_ms": at, "outcome": "error", "ms": 100}
+            for at in range(summary["tool_error_count"])
+        ],
         "transfers": [summary["last_transfer"]] if summary["last_transfer"] else [],
     }
 
@@ -186,7 +189,10 @@ class FakeApi:
             routes=[
                 *pages,
                 Route("/calls", self._answer(lambda _: {"calls": list(self.calls.values())})),
-                Route("/history", self._answer(lambda _: {"calls": self.history})),
+                Route(
+                    "/history",
+                    self._answer(lambda _: {"calls": [whole(each) for each in self.history], "before": None}),
+                ),
                 Route("/load", self._answer(lambda _: self.load)),
                 Route("/events", self._events),
                 Route("/calls/{uuid}", self._answer(self._whole)),

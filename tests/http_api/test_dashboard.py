@@ -95,7 +95,8 @@ async def test_trouble_is_told_in_words_and_can_be_picked_out() -> None:
         call(2, silent_ms=5_000, is_bad=True),
         call(3, late_answers=2, is_bad=True, turn_count=4, last_turn_ms=3_400, tool_error_count=1),
     )
-    api.history = [ended(4), ended(5, "agent-busy", "too many calls at once", is_bad=True)]
+    busy = ended(5, "agent-busy", "too many calls at once", is_bad=True, turn_count=2, last_turn_ms=1_200)
+    api.history = [ended(4), busy | {"tool_error_count": 1}]
     async with dashboard(api) as tab:
         await expect(tab.page.locator("#trouble-count")).to_have_text("2")
         await expect(tab.page.locator("#bad-endings")).to_have_text("1 bad")
@@ -106,7 +107,8 @@ async def test_trouble_is_told_in_words_and_can_be_picked_out() -> None:
         await expect(tab.page.locator("#endings tbody tr")).to_have_count(1)
         await tab.page.get_by_role("searchbox").fill("agent-busy")
         await expect(tab.page.locator("#calls-empty")).to_have_text("No live call passes the filter.")
-        await expect(tab.page.locator("#endings")).to_contain_text("too many calls at once")
+        for words in ("too many calls at once", "1 tool error", "slowest 1.20 s of 2"):
+            await expect(tab.page.locator("#endings")).to_contain_text(words)
 
 
 async def test_calls_are_sorted_by_what_is_asked_for() -> None:

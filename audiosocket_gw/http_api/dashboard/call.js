@@ -94,10 +94,10 @@ export class CallPanel {
     this.isReading = uuid;
     const path = `calls/${encodeURIComponent(uuid)}`;
     try {
-      const [record, transcript] = await Promise.all([json(path), json(`${path}/transcript`)]);
+      const [record, transcript] = await Promise.all([json(path), json(`${path}/transcript`, {}, [404])]);
       if (this.uuid !== uuid || record.started_at !== this.record.started_at) return;
       this.whole = record;
-      this.drawLines(linesOf(transcript.lines), transcript.texts);
+      this.drawTranscript(transcript);
       this.drawTurns(record.turns);
       this.drawFacts(record);
     } catch (error) {
@@ -134,15 +134,16 @@ export class CallPanel {
     setHidden(this.hangUp, Boolean(record.end));
   }
 
-  drawLines(lines, hasTexts) {
-    const list = this.lines;
+  // Of calls that ended long ago there is none.
+  drawTranscript({lines: events, texts: hasTexts, error}) {
+    const list = this.lines, lines = linesOf(events ?? []);
     const follows = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
     setHidden(list, !lines.length);
     keyed(list, lines, line => line.key, line => lineElement(line), updateLine);
     if (follows) list.scrollTop = list.scrollHeight;
     setHidden(this.silence, hasTexts && lines.length > 0);
-    setText(this.silence, hasTexts ? "Nothing has been said."
-      : "What is said isn't sent to this page: HTTP_TRANSCRIPTS=true sends it, with numbers masked.");
+    setText(this.silence, error ?? (hasTexts ? "Nothing has been said."
+      : "What is said isn't sent to this page: HTTP_TRANSCRIPTS=true sends it, with numbers masked."));
   }
 
   drawTurns(turns) {

@@ -21,7 +21,7 @@ export class Model {
   }
 
   replaceEndings(records) {
-    this.endings = records.slice(0, MAX_ENDINGS);
+    this.endings = records.slice(0, MAX_ENDINGS).map(summaryOf);
   }
 
   // The record of the same call as it is known now.
@@ -47,6 +47,23 @@ export class Model {
     this.calls.set(event.uuid, call);
     return null;
   }
+}
+
+// The summary of a whole record, as the gateway makes it (http_api/call_summary.py): the history has whole records.
+function summaryOf({turns, interruptions, tools, transfers, setup_steps, ...record}) {
+  const latencies = turns.map(turn => turn.latency_ms).sort((one, other) => one - other);
+  return {
+    ...record,
+    turn_count: turns.length,
+    last_turn_ms: turns.at(-1)?.latency_ms ?? null,
+    median_turn_ms: latencies[latencies.length >> 1] ?? null,
+    slowest_turn_ms: latencies.at(-1) ?? null,
+    interruption_count: interruptions.length,
+    tool_count: tools.length,
+    tool_error_count: tools.filter(tool => tool.outcome === "error").length,
+    transfer_count: transfers.length,
+    last_transfer: transfers.at(-1) ?? null,
+  };
 }
 
 export class UnknownCall extends Error {}
