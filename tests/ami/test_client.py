@@ -29,6 +29,7 @@ from audiosocket_gw.ami.framing import GREETING, MAX_MESSAGE_BYTES
 from audiosocket_gw.ami.outcome import ActionOutcome
 from audiosocket_gw.ami.registry import Headers
 from audiosocket_gw.errors import ControlError, LocalProtocolError
+from audiosocket_gw.log.limit import RateLimit, Topic
 from tests.ami.recorded import CALL
 from tests.harness.fake_asterisk import DENIED, PASSWORD, TIMING, FakeAsterisk, fake_asterisk
 from tests.harness.waiting import until
@@ -665,3 +666,26 @@ async def test_a_user_who_may_not_ask_for_the_release_stays_connected(
             await client.perform("Ping", {})
             assert fake.logins == 1
     assert "this is Asterisk" not in caplog.text
+
+
+async def test_a_connection_that_comes_and_goes_is_logged_once_in_a_window(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, logger="audiosocket_gw.ami")
+    async with fake_asterisk() as fake, connection(fake) as client:
+        for _ in range(5):
+            fake.break_connections()
+            await disconnected(client)
+            await connected(client)
+    limit = RateLimit()
+    flaps = [record for record in caplog.records if "manager interface" in record.message]
+    assert len(flaps) == 1 + 2 * 5
+    about = {vars(record)["about"] for record in flaps}
+    assert about == {str(fake.address)}, "each PBX has its own lines"
+    shown = []
+    for record in flaps:
+        extra = vars(record)
+        topic = Topic(record.name, record.levelno, str(record.msg), extra["about"])
+        if limit.accepts(topic, 0.0, extra["burst"]):
+            shown.append(record.levelno)
+    assert shown == [logging.INFO, logging.WARNING]
