@@ -10,9 +10,10 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audiosocket_gw import events
 from audiosocket_gw.call_page.audio import stereo_wav
 from audiosocket_gw.call_page.build import record_of
 from audiosocket_gw.call_page.files import PageError, find_call, page_of_call, page_of_file
@@ -20,12 +21,17 @@ from audiosocket_gw.call_page.from_flight import model_of_flight, model_of_recor
 from audiosocket_gw.call_page.from_record import RecordError, model_of_record, read_record
 from audiosocket_gw.call_page.from_recording import model_of_recording
 from audiosocket_gw.call_page.model import MarkKind, Source
-from audiosocket_gw.flight.format import PREAMBLE, Record, encode_block
+from audiosocket_gw.call_page.page import render
+from audiosocket_gw.end_reasons import EndReason
+from audiosocket_gw.events import SetupStep, TransferOutcome
+from audiosocket_gw.flight.format import PREAMBLE, Event, Record, encode_block
 from audiosocket_gw.ledger.record import CallState
 from audiosocket_gw.ledger.settings import CallerNumbers
 from audiosocket_gw.ledger.shown import shown
 from tests.call_page import calls
 from tests.call_page.calls import CALL, TONE
+from tests.call_page.html_checker import Checker
+from tests.flight import records
 
 NAME = f"20260301T123000.000Z-{CALL}"
 OTHER = UUID(int=7)
@@ -72,6 +78,27 @@ LINES: list[dict[str, Any]] = [
 ]
 
 
+FIELDS: list[tuple[tuple[str, ...], st.SearchStrategy[Any]]] = [
+    (("ms", "setup_ms", "rtt_ms"), st.floats(-1e9, 1e9)),
+    (("latency_ms", "waited_ms", "heard_ms", "held_ms", "length_ms", "reply"), st.integers(-(10**9), 10**9)),
+    (("discarded_ms", "duration_ms", "late", "skipped", "missing"), st.integers(-(10**9), 10**9)),
+    (("silence_ms",), st.none() | st.integers(-(10**9), 10**9)),
+    (
+        ("text", "heard", "name", "tool_call_id", "destination", "digit", "detail", "status"),
+        st.text(max_size=9),
+    ),
+    (("corrected", "interrupted", "is_error"), st.booleans()),
+    (("step",), st.sampled_from(SetupStep)),
+    (("outcome",), st.sampled_from(TransferOutcome)),
+    (("reason",), st.sampled_from(EndReason)),
+    (
+        ("conversation_id", "pbx", "caller_number", "caller_name", "dialled_number", "channel"),
+        st.text(max_size=9),
+    ),
+]
+"""Values of the fields of events: of the right type, and absurd."""
+
+
 def write_flight(folder: Path, records: Iterable[Record], name: str = NAME, suffix: str = ".flight") -> Path:
     path = folder / f"{name}{suffix}"
     path.write_bytes(PREAMBLE + encode_block(records))
@@ -110,6 +137,26 @@ def test_a_flight_file_that_was_cut_off_has_a_page(tmp_path: Path) -> None:
     path = tmp_path / f"{NAME}.flight"
     path.write_bytes(PREAMBLE + encode_block(records[:400]) + encode_block(records[400:])[:-30])
     assert b"The recording breaks off" in page_of_file(path)
+
+
+named_events = st.builds(
+    Event,
+    records.times,
+    st.sampled_from(sorted(kind.__name__ for kind in events.CallEvent.__subclasses__())),
+    st.fixed_dictionaries(
+        {},
+        optional={name: values for names, values in FIELDS for name in names},
+    ),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(records.records | named_events, max_size=30), st.booleans())
+def test_no_records_make_it_fail(recorded: list[Record], in_order: bool) -> None:
+    if in_order:
+        recorded.sort(key=lambda record: record.at_us)
+    checked = Checker(render(model_of_records([records.START, *recorded])))
+    assert checked.open == []
 
 
 # A recording

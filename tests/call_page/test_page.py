@@ -238,3 +238,17 @@ def test_code_is_marked_and_everything_else_escaped() -> None:
 def test_a_wav_is_stereo() -> None:
     wav = stereo_wav(b"\x01\x00\x02\x00" * 80, 8_000)
     assert wav[:4] == b"RIFF" and wav[22:24] == b"\x02\x00"
+
+
+def test_each_target_is_in_the_document_with_the_same_limits() -> None:
+    table = {row[0]: row[1:3] for row in rows(PROJECT / "docs" / "call-page.md") if row[0] in TARGETS}
+
+    def shown(value: float, unit: str) -> str:
+        if unit != "ms":
+            return f"{value:g}{unit if value else ''}"
+        return f"{value / 1000:g} s" if value >= 200 else f"{value:g} ms"
+
+    assert table == {
+        name: [shown(target.good, target.unit), shown(target.bad, target.unit)]
+        for name, target in TARGETS.items()
+    }

@@ -1,4 +1,5 @@
-"""Flight recordings: the same records however a file is read; a damaged one is said to be damaged."""
+"""Flight recordings: the same records however a file is read; a damaged one is said to be damaged;
+any has a call page."""
 
 from __future__ import annotations
 
@@ -7,6 +8,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 
 from audiosocket_gw.audio import PCM_8000
+from audiosocket_gw.call_page.from_flight import model_of_records
+from audiosocket_gw.call_page.page import render
 from audiosocket_gw.causes import WebSocketClosed
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.flight.call_trace import CallTrace
@@ -25,6 +28,9 @@ from audiosocket_gw.flight.summary import WIDTH, summarize
 from tests.flight.records import AGENT_THERE, START, agent_says, ended, heard, spoken
 from tests.fuzz.choices import Choices
 from tests.fuzz.target import Target
+
+MAX_PAGE = 2**20
+"""Bytes of the call page of so few records."""
 
 KINDS = (*RecordKind, 0, 9, 255)
 KEYS = ("uuid", "started_at", "gateway", "peer", "event", "reason", "detail", "cause", "kind", "code")
@@ -81,6 +87,9 @@ def check(data: bytes) -> None:
         for line in summarize(CallTrace(records[0], tuple(records), None)):
             assert line.isprintable()
             assert len(line) <= WIDTH + 1_000
+        page = render(model_of_records(records))
+        assert b"<script" not in page
+        assert len(page) < MAX_PAGE
 
 
 def comparable(one: Record) -> str:
