@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 Json = Mapping[str, Any]
 
 SHORT_UUID = 8
 """Characters that tell calls apart, and that `audiosocket-gw calls` accepts."""
+
+_INDENT = 10 * " "
 
 WIDTHS = {
     "CALL": 8,
@@ -26,10 +29,10 @@ WIDTHS = {
 
 def status_text(load: Json, calls: Sequence[Json], bad: Sequence[Json], width: int) -> str:
     """Return all that ``audiosocket-gw status`` shows."""
-    lines = [*_head(load), "", *call_table(calls, width)]
+    lines = [*_wrapped(_head(load), width), "", *call_table(calls, width)]
     if bad:
-        lines += ["", "The last calls that somebody should look at:", *(_bad_line(call) for call in bad)]
-    return "\n".join(line[:width].rstrip() for line in lines)
+        lines += ["", "Ended, to look at:", *_wrapped(map(_bad_line, bad), width)]
+    return "\n".join(lines)
 
 
 def call_table(calls: Sequence[Json], width: int) -> list[str]:
@@ -48,6 +51,11 @@ def call_table(calls: Sequence[Json], width: int) -> list[str]:
         "  ".join(cell[: WIDTHS[name]].ljust(WIDTHS[name]) for name, cell in zip(names, row, strict=True))
         for row in rows
     ]
+
+
+def _wrapped(lines: Iterable[str], width: int) -> Iterator[str]:
+    for line in lines:
+        yield from wrap(line, max(width, 2 * len(_INDENT)), subsequent_indent=_INDENT, break_on_hyphens=False)
 
 
 def clean(text: object) -> str:

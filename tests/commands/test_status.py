@@ -10,7 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from audiosocket_gw import events
-from audiosocket_gw.commands.call_table import call_table, clean, duration
+from audiosocket_gw.commands.call_table import call_table, clean, duration, status_text
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.errors import EXIT_CONFIGURATION
 from tests.http_api.served import served
@@ -120,6 +120,42 @@ def test_a_narrow_terminal_shows_what_matters_most() -> None:
         assert head.startswith("CALL")
     assert "3:12" in line and "talking!" in line and "870 ms" in line
     assert "\x1b" not in line
+
+
+LOAD = {
+    "version": "1",
+    "uptime_s": 61.0,
+    "ready": False,
+    "reasons": ["draining: the gateway is stopping"],
+    "calls": 3,
+    "max_calls": 500,
+    "plan_concurrency": 30,
+    "destinations": ["sales"],
+    "off": ["RECORD_DIR"],
+    "load": {"waiting": 1, "capacity": 310, "busy": 0.1, "stolen": 0.0, "late": 0.0, "batch_ms": 20},
+    "ami": [{"pbx": "192.0.2.7:5038", "connected": False}],
+}
+
+BAD = CALL | {
+    "started_at": "2026-11-25T15:45:44.823Z",
+    "silent_ms": 5000,
+    "late_answers": 2,
+    "end": {"reason": "agent-quota", "detail": "the account's quota is used up"},
+}
+
+
+def test_what_is_wrong_is_shown_whole_on_any_terminal() -> None:
+    for width in (40, 200):
+        text = status_text(LOAD, [CALL], [BAD], width)
+        assert max(map(len, text.splitlines())) <= width
+        words = " ".join(text.split())
+        for expected in (
+            "NOT READY: draining: the gateway is stopping",
+            "3 of 500, 1 waiting; about 310 fit, the plan allows 30",
+            "192.0.2.7:5038: NOT CONNECTED",
+            "agent-quota: silent agent; 2 late answers; the account's quota is used up",
+        ):
+            assert expected in words
 
 
 def test_texts_for_a_terminal() -> None:
