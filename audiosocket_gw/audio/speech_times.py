@@ -22,8 +22,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from audiosocket_gw.audio.formats import FRAME_MS
-from audiosocket_gw.audio.level_track import FULL_SCALE, Levels, LevelTrack, levels_of
+from audiosocket_gw.audio.formats import FRAME_MS, PCM_8000, AudioFormat, Encoding
+from audiosocket_gw.audio.level_track import FULL_SCALE, Levels, LevelTrack, extract_of, levels_of
 
 SENT_TICKS = 4
 """Of what the caller is sent, one frame in this many is measured: an echo is as loud in the others."""
@@ -33,6 +33,8 @@ KEPT_S = 30
 
 _LEAST = FULL_SCALE - 58
 """Softer audio isn't speech."""
+_OVER_SOFT_NOISE = FULL_SCALE - 38
+"""Soft noise, a bit in the extract, has 7 dB less."""
 _LEAST_FLOOR = FULL_SCALE - 75
 _OVER_FLOOR = 8
 _FLOOR_SHARE, _PEAK_SHARE = 0.1, 0.95
@@ -43,7 +45,7 @@ _CONTEXT = 5_000 // FRAME_MS
 _PAUSE = 600 // FRAME_MS
 _LEAST_FRAMES = 120 // FRAME_MS
 _LEAST_CHANGES = 4
-_UNEVEN = 1.6
+_UNEVEN = 1.7
 """Noise, tones and breathing change by 1.1 dB at most, bursts of noise seldom by more; speech by 2 to 5."""
 _STEADY_FRAMES = 1_000 // FRAME_MS
 """What is even for this long is noise, and there may be speech in it."""
@@ -75,7 +77,16 @@ class Speech:
 class SpeechTimes:
     """The levels of one call, and the caller's speech in them."""
 
-    __slots__ = ("_began", "_echo_gain", "_heard", "_rest", "_sent", "speech_level")
+    __slots__ = (
+        "_began",
+        "_echo_gain",
+        "_encoding",
+        "_frame_bytes",
+        "_heard",
+        "_rest",
+        "_sent",
+        "speech_level",
+    )
 
     def __init__(self, began: float) -> None:
         """``began``: the loop time (seconds) from which positions count."""
@@ -83,40 +94,47 @@ class SpeechTimes:
         self._heard = LevelTrack(KEPT_S * 1000 // FRAME_MS)
         self._sent = LevelTrack(KEPT_S * 1000 // FRAME_MS // SENT_TICKS)
         self._echo_gain = _WORST_ECHO
-        self._rest = b""
-        self.speech_level: float = _LEAST
+        self.speech_level: float = _OVER_SOFT_NOISE
         """Only above this level audio may be speech, as far as known."""
+        self._rest, self._encoding, self._frame_bytes = b"", Encoding.PCM, 0
+        self.set_format(PCM_8000)
 
-    def take_heard(self, audio: bytes, frame_bytes: int, ended: float) -> float:
-        """Take linear audio from the caller which ended at ``ended``; return the loudest level.
+    def take(self, heard: bytes, ended: float, sent: Sequence[bytes | None], now: float) -> float:
+        """Take what was said since the last time until ``now``; return the caller's loudest level.
 
-        Any length will do; ``frame_bytes`` are 20 ms of it.
+        ``heard``: the extract of the caller's audio, of any length, which ended at ``ended``. ``sent``: that
+        of every `SENT_TICKS`th frame that was sent to the caller, linear; None is silence.
         """
-        audio = self._rest + audio
-        whole = len(audio) // frame_bytes * frame_bytes
-        self._rest = audio[whole:]
-        if not whole:
-            return 0.0
-        return self._heard.put(levels_of(audio[:whole], frame_bytes), self._position(ended))
+        size, encoding = self._frame_bytes, self._encoding
+        extract = self._rest + heard
+        whole = len(extract) // size
+        self._rest = extract[whole * size :]
+        extract = extract[: whole * size]
+        loud = [frame for frame in sent if frame is not None]
+        if len(set(map(len, loud))) > 1:  # the caller's rate has changed
+            loud = []
+        if loud and len(loud[0]) == size and encoding is Encoding.PCM:  # together they cost half as much
+            levels = levels_of(b"".join((extract, *loud)), encoding, size)
+            self._put_sent(sent, levels[whole:], now)
+            levels = levels[:whole]
+        else:
+            levels = levels_of(extract, encoding, size)
+            if loud:
+                self._put_sent(sent, levels_of(b"".join(loud), Encoding.PCM, len(loud[0])), now)
+        return self._heard.put(levels, self._position(ended)) if whole else 0.0
 
-    def take_sent(self, frames: Sequence[bytes | None], ended: float) -> None:
-        """Take every `SENT_TICKS`th linear frame of those that were sent to the caller; None is silence."""
-        loud = [frame for frame in frames if frame is not None]
-        if not loud:
-            return
-        audio, size = b"".join(loud), len(loud[0])
-        if len(audio) != size * len(loud):  # the caller's rate has changed
-            return
-        levels = levels_of(audio, size)
-        if len(loud) < len(frames):
-            places = [place for place, frame in enumerate(frames) if frame is not None]
-            measured, levels = levels, np.zeros(len(frames), np.uint16)
+    def _put_sent(self, sent: Sequence[bytes | None], levels: npt.NDArray[np.uint16], now: float) -> None:
+        if len(levels) < len(sent):
+            places = [place for place, frame in enumerate(sent) if frame is not None]
+            measured, levels = levels, np.zeros(len(sent), np.uint16)
             levels[places] = measured
-        self._sent.put(levels, self._position(ended) // SENT_TICKS)
+        self._sent.put(levels, self._position(now) // SENT_TICKS)
 
-    def change_format(self) -> None:
-        """Discard less than a frame: what follows has another format."""
+    def set_format(self, audio_format: AudioFormat) -> None:
+        """Set the format of the caller's audio from now on."""
         self._rest = b""
+        self._encoding = audio_format.encoding
+        self._frame_bytes = len(range(*extract_of(audio_format).indices(audio_format.frame_bytes)))
 
     def _position(self, at: float) -> int:
         return round((at - self._began) / FRAME_S)
@@ -142,8 +160,9 @@ class SpeechTimes:
 
     def _search(self, heard: Levels, over_echo: Levels, floor: float, peak: float) -> tuple[int, int] | None:
         """Return the first and the last place of the last speech over the noise ``floor``."""
-        self.speech_level = max(floor + _OVER_FLOOR, (floor + peak) / 2, _LEAST)
-        loud = np.flatnonzero((heard > self.speech_level) & (over_echo > 0))
+        threshold = max(floor + _OVER_FLOOR, (floor + peak) / 2, _LEAST)
+        self.speech_level = max(threshold, _OVER_SOFT_NOISE)
+        loud = np.flatnonzero((heard > threshold) & (over_echo > 0))
         for group in reversed(np.split(loud, np.flatnonzero(np.diff(loud) > _PAUSE) + 1)):
             if len(group) < _LEAST_FRAMES:
                 continue

@@ -149,7 +149,7 @@ class Conversation:
         self._ticks_since_frame += 1
         ticks = self._ticks_to_look = self._ticks_to_look - 1
         if not ticks % SENT_TICKS:
-            self._turns.sent.append(self.agent_audio.audio)
+            self._turns.audio_sent(self.agent_audio.audio)
             if not ticks:
                 self._look_back(now)
         # Two frames per tick are allowed: clocks differ, and a late network catches up.
@@ -214,7 +214,8 @@ class Conversation:
             if audio is not frame.payload:
                 frame = Audio(frame.kind, audio)
         self.ticks_since_caller = 0
-        self._turns.heard.append(audio)
+        turns = self._turns
+        turns.heard += audio[turns.extract]
         if self._barge_in is not None and self._barge_in.caller_said(audio):
             self._turns.held_at = now
             self.outputs.append(events.ReplyHeld(self._uuid, now))

@@ -13,13 +13,15 @@ from __future__ import annotations
 from math import inf
 
 from audiosocket_gw import events
-from audiosocket_gw.audio import FRAME_MS
+from audiosocket_gw.audio import FRAME_MS, AudioFormat, Encoding
+from audiosocket_gw.audio.level_track import extract_of
 from audiosocket_gw.audio.speech_times import SENT_TICKS, SpeechTimes
 from audiosocket_gw.call.agent_audio import AgentAudio
 from audiosocket_gw.call.agent_speech import AgentSpeech
 from audiosocket_gw.call.caller_audio import CallerAudio
 from audiosocket_gw.call.options import ConversationOptions
 from audiosocket_gw.call.outputs import Output
+from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES
 
 LOOK_TICKS = 24
 """Ticks between two looks, a multiple of `SENT_TICKS`: their audio is kept until then; fewer cost more."""
@@ -52,6 +54,7 @@ class Turns:
         "_reply_at",
         "_reply_ended",
         "_searched_at",
+        "_sent",
         "_silent_s",
         "_silent_since",
         "_speech",
@@ -59,9 +62,9 @@ class Turns:
         "_turn_ended",
         "_uuid",
         "_was_late",
+        "extract",
         "heard",
         "held_at",
-        "sent",
     )
 
     def __init__(
@@ -73,10 +76,10 @@ class Turns:
         speech: AgentSpeech,
         outputs: list[Output],
     ) -> None:
-        self.heard: list[bytes] = []
-        """The caller's audio since the last look: append each frame."""
-        self.sent: list[bytes | None] = []
-        """Every `SENT_TICKS`th frame that was sent to the caller since then; None is silence."""
+        self.extract = extract_of(caller.format)
+        """The part of the caller's audio that is measured."""
+        self.heard = bytearray()
+        """What the caller said since the last look: add the `extract` of each frame."""
         self.held_at: float | None = None
         """When the reply that plays now was held (``BARGE_IN=local``)."""
         self._uuid = started.uuid
@@ -86,6 +89,7 @@ class Turns:
         self._speech = speech
         self._outputs = outputs
         self._times = SpeechTimes(started.at)
+        self._sent: list[bytes | None] = []
         self._silent_s = options.silent_agent_s
         self._late_s = options.late_answer_s
         self._silent_since: float | None = None  # the agent's first words are awaited since then
@@ -97,6 +101,12 @@ class Turns:
         self._is_asked = False  # which found speech
 
     # What happens
+
+    def audio_sent(self, audio: bytes | None) -> None:
+        """Record the linear audio of every `SENT_TICKS`th frame to the caller; None is silence."""
+        if audio is not None:
+            audio = audio[extract_of(AudioFormat(Encoding.PCM, SAMPLE_RATES[self._agent.kind]))]
+        self._sent.append(audio)
 
     def agent_connected(self, now: float) -> None:
         """Record that the agent may speak from now on."""
@@ -115,6 +125,7 @@ class Turns:
         self._take(now, age_ticks)
         speech = self._times.last_speech(self._reply_ended - OVERLAP_S, now)
         self._turn_ended = speech.ended if speech is not None else None
+        self._searched_at, self._is_asked = now, False
         self._reply_at = now + (queued_ms + FRAME_MS / 2) / 1000  # the next tick is half a frame away
         self.held_at = None
         self._settle(now)
@@ -137,7 +148,7 @@ class Turns:
         if self._speech.in_doubt and self._agent.is_heard:
             self._reply_at = None
             return
-        self._reply_ended = self._active_at = now
+        self._reply_ended = now
 
     def silence_ms(self, event_id: int | None, now: float, age_ticks: int) -> int | None:
         """Return how long the caller has spoken when the interruption of ``event_id`` silences the agent.
@@ -199,17 +210,13 @@ class Turns:
 
     def _take(self, now: float, age_ticks: int) -> float:
         """Measure what was heard and sent since the last time; return the caller's loudest level."""
-        times, heard, sent = self._times, self.heard, self.sent
-        if sent:
-            times.take_sent(sent, now)
-            sent.clear()
-        if not heard:
-            return 0.0
-        audio = self._caller.linear(b"".join(heard))
-        heard.clear()
+        heard = bytes(self.heard)
+        self.heard.clear()
         if self._format is not self._caller.format:  # it may have changed among these frames
             self._format = self._caller.format
-            times.change_format()
-            return 0.0
-        frame_bytes = self._format.rate * FRAME_MS // 1000 * 2
-        return times.take_heard(audio, frame_bytes, now - age_ticks * FRAME_S)
+            self.extract = extract_of(self._format)
+            self._times.set_format(self._format)
+            heard = b""
+        loudest = self._times.take(heard, now - age_ticks * FRAME_S, self._sent, now)
+        self._sent.clear()
+        return loudest

@@ -13,14 +13,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audiosocket_gw.audio import linear_to_ulaw, ulaw_to_linear
-from audiosocket_gw.audio.level_track import FULL_SCALE, LevelTrack, levels_of
+from audiosocket_gw.audio import (
+    ALAW_8000,
+    PCM_8000,
+    ULAW_8000,
+    AudioFormat,
+    Encoding,
+    linear_to_ulaw,
+    ulaw_to_linear,
+)
+from audiosocket_gw.audio.level_track import FULL_SCALE, LevelTrack, extract_of, levels_of
 from audiosocket_gw.audio.speech_times import SENT_TICKS, Speech, SpeechTimes
+from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES
 from tests.audio.signals import SPEECH, Floats, Samples, ideally_resampled, speech, to_samples, tone
 
 RATE = 8_000
 FRAME = RATE // 50
 LOOK = 24
+EXTRACT = extract_of(PCM_8000)
+LINEAR = [AudioFormat(Encoding.PCM, rate) for rate in SAMPLE_RATES.values()]
 SENTENCES = {
     "en-us": "What are your opening hours?",
     "en-gb": "Yes please.",
@@ -71,9 +82,11 @@ def found_in(audio: Floats, sent: Floats | None = None, since: float = 0.0) -> S
     other: list[bytes] = frames_of(sent) if sent is not None else []
     for start in range(0, len(heard), LOOK):
         end = min(start + LOOK, len(heard))
-        times.take_heard(b"".join(heard[start:end]), 2 * FRAME, end / 50)
-        frames = [frame if any(frame) else None for frame in other[start + SENT_TICKS - 1 : end : SENT_TICKS]]
-        times.take_sent(frames, end / 50)
+        frames = [
+            frame[EXTRACT] if any(frame) else None
+            for frame in other[start + SENT_TICKS - 1 : end : SENT_TICKS]
+        ]
+        times.take(b"".join(heard[start:end])[EXTRACT], end / 50, frames, end / 50)
     return times.last_speech(since, len(heard) / 50)
 
 
@@ -91,7 +104,7 @@ def through_g711(audio: Floats) -> Floats:
 
 
 @pytest.mark.parametrize("name", SPEECH)
-@pytest.mark.parametrize("dbfs", [-20, -30, -40])
+@pytest.mark.parametrize("dbfs", [-18, -26, -34])
 def test_the_packages_sentences(name: str, dbfs: float) -> None:
     said = spoken(speech(name), dbfs)
     found = found_in(through_g711(over(noise(len(said) / RATE + 2.2, -70), 1.01, said)))
@@ -219,15 +232,19 @@ def test_an_echo_is_no_speech(gain_db: float, delay_ms: int) -> None:
 
 @given(
     st.lists(st.tuples(st.binary(max_size=2_000), st.floats(0, 3)), max_size=20),
-    st.sampled_from([320, 640, 882, 1_764, 3_840, 7_680]),
+    st.sampled_from([ULAW_8000, ALAW_8000, *LINEAR]),
+    st.sampled_from([40, 45, 60]),
 )
-def test_any_audio_of_any_length_at_any_time(pieces: list[tuple[bytes, float]], frame_bytes: int) -> None:
+def test_any_audio_of_any_length_at_any_time(
+    pieces: list[tuple[bytes, float]], audio_format: AudioFormat, size: int
+) -> None:
     times, now = SpeechTimes(100.0), 100.0
+    times.set_format(audio_format)
     for audio, pause in pieces:
         now += pause
-        times.take_heard(audio, frame_bytes, now)
-        frame = audio[:frame_bytes].ljust(frame_bytes, b"\1")
-        times.take_sent([frame, None, frame], now)
+        frame = audio[:size].ljust(size, b"\1")
+        times.take(audio, now, [frame, None, frame], now)
+        times.take(b"", now, [frame, frame + b"\1"], now)
         found = times.last_speech(100.0, now)
         assert found is None or found.began < found.ended <= now + 0.02
 
@@ -249,9 +266,12 @@ def test_a_track_has_the_latest_levels_where_they_belong(puts: list[tuple[int, i
 
 
 def test_levels_are_decibels_of_full_scale() -> None:
-    loud = tone(1_000, RATE, peak=32_767, s=0.2).tobytes()
+    loud = tone(700, RATE, peak=32_767, s=0.2).tobytes()
     track = LevelTrack(100)
-    assert FULL_SCALE - 3 < track.put(levels_of(loud, 320), 10) < FULL_SCALE + 6
-    assert track.read(0, 10).max() - LevelTrack(9).put(levels_of(loud[:320], 320), 1) < 1
-    assert track.put(levels_of(bytes(320), 320), 11) < 0
+    assert FULL_SCALE - 3 < track.put(levels_of(loud[EXTRACT], Encoding.PCM, 40), 10) < FULL_SCALE + 6
+    coded = linear_to_ulaw(loud)[extract_of(ULAW_8000)]
+    assert track.read(0, 10).max() == pytest.approx(
+        LevelTrack(9).put(levels_of(coded, Encoding.ULAW, 40), 10), abs=1
+    )
+    assert track.put(levels_of(bytes(40), Encoding.PCM, 40), 11) < 0
     assert track.read(10, 11)[0] == 0
