@@ -235,7 +235,8 @@ async def test_a_request_that_does_not_arrive_is_cut(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(server, "CHECK_S", 0.05)
     async with served() as (harness, _), await connect(harness) as idle, await connect(harness) as slow:
         slow.send(GET[:-2])
-        assert await idle.closed() == await slow.closed() == b""
+        # On a busy machine it may be cut before it has sent anything.
+        assert {await idle.closed(), await slow.closed()} <= {b"", b"reset"}
 
 
 async def test_a_body_that_does_not_arrive_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
