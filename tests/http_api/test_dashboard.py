@@ -142,6 +142,7 @@ async def test_the_gateway_is_shown_with_what_it_lacks() -> None:
         max_calls=10,
         ready=False,
         reasons=["full: MAX_CALLS calls are in progress"],
+        off=["recording", "DTMF actions"],
         ami=[{"pbx": "pbx-1", "connected": True}, {"pbx": "pbx-2", "connected": False}],
         load={"bottleneck": "core", "admission": "reject", "busy": 0.95, "stolen": 0.3, "late": 0.2},
     )
@@ -150,6 +151,7 @@ async def test_the_gateway_is_shown_with_what_it_lacks() -> None:
         for words in ("10 of 10", "others keep it from running", "95 % busy", "30 % taken", "20 % late"):
             await expect(gauges).to_contain_text(words)
         await expect(gauges).to_contain_text("no connection to pbx-2")
+        await expect(tab.page.locator("#off")).to_have_text("Off: recording, DTMF actions")
         await expect(tab.page.locator("#readiness")).to_have_text(
             "Not ready: full: MAX_CALLS calls are in progress"
         )
