@@ -52,6 +52,7 @@ class Turns:
         "_late_s",
         "_outputs",
         "_reply_at",
+        "_reply_began",
         "_reply_ended",
         "_searched_at",
         "_sent",
@@ -95,6 +96,7 @@ class Turns:
         self._silent_since: float | None = None  # the agent's first words are awaited since then
         self._reply_ended = started.at
         self._reply_at: float | None = None  # a reply that may prove to be background audio began then
+        self._reply_began = started.at
         self._turn_ended: float | None = None  # the caller's speech before that reply
         self._was_late = False  # the answer that is awaited has been reported
         self._active_at = self._searched_at = started.at  # the last audio that may be speech; the last search
@@ -126,6 +128,7 @@ class Turns:
         speech = self._times.last_speech(self._reply_ended - OVERLAP_S, now)
         self._turn_ended = speech.ended if speech is not None else None
         self._searched_at, self._is_asked = now, False
+        self._reply_began = now
         self._reply_at = now + (queued_ms + FRAME_MS / 2) / 1000  # the next tick is half a frame away
         self.held_at = None
         self._settle(now)
@@ -158,7 +161,8 @@ class Turns:
         if not self._agent.is_speech or not self._speech.is_cut_by(event_id):
             return None
         self._take(now, age_ticks)
-        speech = self._times.last_speech(now - RECENT_S, now)
+        # The question that the reply answers doesn't interrupt it.
+        speech = self._times.last_speech(max(now - RECENT_S, self._reply_began), now)
         if speech is None:
             return None
         silent_at = self.held_at if self.held_at is not None else now + FRAME_S / 2

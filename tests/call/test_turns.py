@@ -212,6 +212,17 @@ def test_an_interruption_without_speech_has_no_time() -> None:
     assert call.driver.of(events.Interrupted)[-1].silence_ms is None
 
 
+def test_the_question_that_the_reply_answers_does_not_interrupt_it() -> None:
+    call = talk()
+    call.caller_is_quiet(1)
+    call.caller_says(QUESTION)
+    call.caller_is_quiet(0.5)
+    call.agent_says(ANSWER * 5)
+    call.caller_is_quiet(1)
+    call.driver.interrupt()  # ElevenLabs has heard something that wasn't heard here
+    assert call.driver.of(events.Interrupted)[-1].silence_ms is None
+
+
 def test_a_turn_follows_an_interruption() -> None:
     call = talk()
     interrupted(call, 0.6)
