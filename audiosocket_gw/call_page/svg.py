@@ -90,7 +90,10 @@ def _parts(strip: Strip, rows: Lanes) -> Iterator[str]:
     if rows.lateness is not None:
         yield from _lateness(strip.lateness, rows.lateness, rows.scale_ms)
     top = rows.marks - GAP
-    yield from (f'<path class="cutline" d="M{number(x)} {RULER}V{rows.height}"/>' for x in strip.cuts)
+    # Across the voices, but not over what was said.
+    first = rows.marks - GAP if rows.caller is None else rows.caller
+    last = rows.height if rows.agent is None else rows.agent + WAVE
+    yield from (f'<path class="cutline" d="M{number(x)} {first}V{last}"/>' for x in strip.cuts)
     yield f'<path class="rule" d="M0 {top}H{WIDTH}"/>'
     yield from (_mark(placed, rows.marks) for placed in strip.marks)
     if strip.hidden:
