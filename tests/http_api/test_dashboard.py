@@ -151,7 +151,7 @@ async def test_the_gateway_is_shown_with_what_it_lacks() -> None:
         for words in ("10 of 10", "others keep it from running", "95 % busy", "30 % taken", "20 % late"):
             await expect(gauges).to_contain_text(words)
         await expect(gauges).to_contain_text("no connection to pbx-2")
-        await expect(tab.page.locator("#off")).to_have_text("Off: recording, DTMF actions")
+        await expect(tab.page.locator("#off")).to_have_text("Off: recording · DTMF actions")
         await expect(tab.page.locator("#readiness")).to_have_text(
             "Not ready: full: MAX_CALLS calls are in progress"
         )

@@ -37,7 +37,7 @@ const KINDS = {bad: "trouble", warn: "attention"};
 
 export function drawGauges(answer) {
   setHidden(byId("off"), !answer.off?.length);
-  setText(byId("off"), `Off: ${clean((answer.off ?? []).join(", "))}`);
+  setText(byId("off"), `Off: ${clean((answer.off ?? []).join(" · "))}`);
   keyed(byId("gauges"), gauges(answer), ({name}) => name, ({name}) => element("div", {class: "gauge card"},
     element("dt", {}, element("span", {class: "mark", "aria-hidden": "true"}), element("span", {text: name}), element("span", {class: "unseen"})),
     element("dd", {}, element("span", {class: "value"}), " ", element("span", {class: "unit"}),
