@@ -1,6 +1,6 @@
 """When did the caller begin and stop speaking? Answered afterwards, from the levels of both directions. Pure.
 
-It runs in every call, so it does almost nothing until someone asks: twice a second the levels of the latest
+It runs in every call, so it does almost nothing until someone asks: once a second the levels of the latest
 audio are measured at once (`LevelTrack`). Looking back, speech and noise are told apart more easily than at
 the moment. Speech is
 

@@ -1,8 +1,8 @@
 """The turns of a conversation: how long the caller waits for the agent, and the agent for its silence. Pure.
 
-Twice a second, and when a reply or an interruption comes, `Turns` looks back at what both sides have said:
-that costs about a hundredth of a call, and nothing per frame but a place in a list. The same look finds an
-agent that says nothing, and an answer that is late.
+Once a second, and when a reply or an interruption comes, `Turns` looks back at what both sides have said.
+`docs/performance.md` has the cost; per frame only a small extract is kept. The same look finds an agent that
+says nothing, and an answer that is late.
 
 A turn begins with the caller's speech, as heard here, and ends with the first frame of the agent's next
 reply. A reply without any speech of the caller's before it, such as the greeting, is none.
@@ -23,7 +23,7 @@ from audiosocket_gw.call.options import ConversationOptions
 from audiosocket_gw.call.outputs import Output
 from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES
 
-LOOK_TICKS = 24
+LOOK_TICKS = 48
 """Ticks between two looks, a multiple of `SENT_TICKS`: their audio is kept until then; fewer cost more."""
 
 assert LOOK_TICKS % SENT_TICKS == 0

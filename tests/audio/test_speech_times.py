@@ -29,7 +29,7 @@ from tests.audio.signals import SPEECH, Floats, Samples, ideally_resampled, spee
 
 RATE = 8_000
 FRAME = RATE // 50
-LOOK = 24
+LOOK = 48
 EXTRACT = extract_of(PCM_8000)
 LINEAR = [AudioFormat(Encoding.PCM, rate) for rate in SAMPLE_RATES.values()]
 SENTENCES = {
