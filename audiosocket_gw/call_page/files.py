@@ -47,8 +47,8 @@ def page_of_file(path: Path, uuid: UUID | None = None, *, with_audio: bool = Fal
     """
     try:
         kind = _kind_of(path)
-        model = _model_of(path, kind, uuid)
-        return render(model, wav=_audio_of(path, kind) if with_audio else None)
+        wav = _audio_of(path, kind) if with_audio else None
+        return render(_model_of(path, kind, uuid), wav=wav)
     except (FlightError, RecordingError, RecordError) as error:
         raise PageError(str(error)) from None
     except OSError as error:
