@@ -214,8 +214,7 @@ class Conversation:
             if audio is not frame.payload:
                 frame = Audio(frame.kind, audio)
         self.ticks_since_caller = 0
-        turns = self._turns
-        turns.heard += audio[turns.extract]
+        self._turns.frames.append(audio)
         if self._barge_in is not None and self._barge_in.caller_said(audio):
             self._turns.held_at = now
             self.outputs.append(events.ReplyHeld(self._uuid, now))

@@ -1,8 +1,8 @@
 """The turns of a conversation: how long the caller waits for the agent, and the agent for its silence. Pure.
 
 Once a second, and when a reply or an interruption comes, `Turns` looks back at what both sides have said.
-`docs/performance.md` has the cost; per frame only a small extract is kept. The same look finds an agent that
-says nothing, and an answer that is late.
+`docs/performance.md` has the cost; of the audio only a small extract is kept. The same look finds an agent
+that says nothing, and an answer that is late.
 
 A turn begins with the caller's speech, as heard here, and ends with the first frame of the agent's next
 reply. A reply without any speech of the caller's before it, such as the greeting, is none.
@@ -47,7 +47,9 @@ class Turns:
         "_active_at",
         "_agent",
         "_caller",
+        "_extract",
         "_format",
+        "_heard",
         "_is_asked",
         "_late_s",
         "_outputs",
@@ -63,8 +65,7 @@ class Turns:
         "_turn_ended",
         "_uuid",
         "_was_late",
-        "extract",
-        "heard",
+        "frames",
         "held_at",
     )
 
@@ -77,10 +78,8 @@ class Turns:
         speech: AgentSpeech,
         outputs: list[Output],
     ) -> None:
-        self.extract = extract_of(caller.format)
-        """The part of the caller's audio that is measured."""
-        self.heard = bytearray()
-        """What the caller said since the last look: add the `extract` of each frame."""
+        self.frames: list[bytes] = []
+        """The caller's audio: append each frame. A few at a time are reduced to what is measured."""
         self.held_at: float | None = None
         """When the reply that plays now was held (``BARGE_IN=local``)."""
         self._uuid = started.uuid
@@ -88,6 +87,8 @@ class Turns:
         self._format = caller.format
         self._agent = agent
         self._speech = speech
+        self._extract = extract_of(caller.format)
+        self._heard = bytearray()  # what the caller said since the last look: the extract
         self._outputs = outputs
         self._times = SpeechTimes(started.at)
         self._sent: list[bytes | None] = []
@@ -109,6 +110,12 @@ class Turns:
         if audio is not None:
             audio = audio[extract_of(AudioFormat(Encoding.PCM, SAMPLE_RATES[self._agent.kind]))]
         self._sent.append(audio)
+        self._reduce()
+
+    def _reduce(self) -> None:
+        """Reduce the frames to their extract: each by itself costs more than twice as much."""
+        self._heard += b"".join(self.frames)[self._extract]
+        self.frames.clear()
 
     def agent_connected(self, now: float) -> None:
         """Record that the agent may speak from now on."""
@@ -214,11 +221,12 @@ class Turns:
 
     def _take(self, now: float, age_ticks: int) -> float:
         """Measure what was heard and sent since the last time; return the caller's loudest level."""
-        heard = bytes(self.heard)
-        self.heard.clear()
+        self._reduce()
+        heard = bytes(self._heard)
+        self._heard.clear()
         if self._format is not self._caller.format:  # it may have changed among these frames
             self._format = self._caller.format
-            self.extract = extract_of(self._format)
+            self._extract = extract_of(self._format)
             self._times.set_format(self._format)
             heard = b""
         loudest = self._times.take(heard, now - age_ticks * FRAME_S, self._sent, now)
