@@ -21,7 +21,7 @@ from audiosocket_gw.call.agent_speech import AgentSpeech
 from audiosocket_gw.call.caller_audio import CallerAudio
 from audiosocket_gw.call.options import ConversationOptions
 from audiosocket_gw.call.outputs import Output
-from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES
+from audiosocket_gw.protocol.audiosocket import SAMPLE_RATES, Kind
 
 LOOK_TICKS = 48
 """Ticks between two looks, a multiple of `SENT_TICKS`: their audio is kept until then; fewer cost more."""
@@ -58,6 +58,8 @@ class Turns:
         "_reply_ended",
         "_searched_at",
         "_sent",
+        "_sent_extract",
+        "_sent_kind",
         "_silent_s",
         "_silent_since",
         "_speech",
@@ -92,6 +94,8 @@ class Turns:
         self._outputs = outputs
         self._times = SpeechTimes(started.at)
         self._sent: list[bytes | None] = []
+        self._sent_kind: Kind | None = None
+        self._sent_extract = slice(None)
         self._silent_s = options.silent_agent_s
         self._late_s = options.late_answer_s
         self._silent_since: float | None = None  # the agent's first words are awaited since then
@@ -108,7 +112,10 @@ class Turns:
     def audio_sent(self, audio: bytes | None) -> None:
         """Record the linear audio of every `SENT_TICKS`th frame to the caller; None is silence."""
         if audio is not None:
-            audio = audio[extract_of(AudioFormat(Encoding.PCM, SAMPLE_RATES[self._agent.kind]))]
+            if self._sent_kind is not self._agent.kind:
+                self._sent_kind = self._agent.kind
+                self._sent_extract = extract_of(AudioFormat(Encoding.PCM, SAMPLE_RATES[self._sent_kind]))
+            audio = audio[self._sent_extract]
         self._sent.append(audio)
         self._reduce()
 
