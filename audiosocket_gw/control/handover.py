@@ -41,6 +41,8 @@ LastWords = asyncio.Future[bool]
 RELEASE_S = 5.0
 """Time for Asterisk to close the connection after it has moved the caller."""
 
+_UNWANTED = (TransferOutcome.REFUSED, TransferOutcome.FAILED)
+"""Outcomes that the operator should look at."""
 
 _AGENT_HANGUP = CallEnd(EndReason.AGENT_HANGUP, "the agent hung up")
 
@@ -117,11 +119,11 @@ class Handover:
             destination = await self._checked(extension, context, priority)
             self._start(partial(self._put_through, destination), silence=silence)
         except ToolError as refusal:
-            self._audit("refused", f"{wanted}: {refusal}")
+            self._audit(TransferOutcome.REFUSED, f"{wanted}: {refusal}")
             self._decide(asked, "", TransferOutcome.REFUSED, str(refusal))
             raise
         except asyncio.CancelledError:
-            self._audit("given up", wanted)
+            self._audit(TransferOutcome.GIVEN_UP, wanted)
             self._decide(asked, "", TransferOutcome.GIVEN_UP, "the call ended")
             raise
         now = asyncio.get_running_loop().time()
@@ -270,8 +272,9 @@ class Handover:
         assert state in TRANSITIONS[self._state], f"from {self._state} to {state}"
         self._state = state
 
-    def _audit(self, outcome: str, detail: str) -> None:
-        audit.info("call %s: transfer %s: %s", self._call.uuid, outcome, detail)
+    def _audit(self, outcome: TransferOutcome, detail: str) -> None:
+        level = logging.WARNING if outcome in _UNWANTED else logging.INFO
+        audit.log(level, "call %s: transfer %s: %s", self._call.uuid, outcome, detail)
 
     def _decide(self, destination: str, name: str, outcome: TransferOutcome, detail: str) -> None:
         now = asyncio.get_running_loop().time()

@@ -16,7 +16,7 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.control.handover import Handover, State
 from audiosocket_gw.control.mcp_approval import McpApproval
-from audiosocket_gw.control.tool_calls import MAX_REMEMBERED, MAX_TOOLS_AT_ONCE, ToolCalls
+from audiosocket_gw.control.tool_calls import MAX_REMEMBERED, MAX_TOOLS_AT_ONCE, SLOW_S, ToolCalls
 from audiosocket_gw.control.transfer_policy import TransferPolicy
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.errors import ToolError
@@ -40,7 +40,7 @@ async def never_end() -> str:
 @asynccontextmanager
 async def tool_calls(mcp_approval: str = "clock") -> AsyncIterator[tuple[FakeCall, Handover, ToolCalls]]:
     tools = ToolRegistry()
-    for function in (say_goodbye, never_end, avr_hangup, fail, refuse, dawdle, add):
+    for function in (say_goodbye, never_end, avr_hangup, fail, refuse, dawdle, look_up, add):
         tools.register(function)
     async with httpx.AsyncClient(trust_env=False) as http, call_tasks() as tasks:
         call = FakeCall()
@@ -85,6 +85,12 @@ async def dawdle() -> str:
     return ""
 
 
+async def look_up() -> str:
+    """Ask a slow service."""
+    await asyncio.sleep(SLOW_S + 0.1)
+    return "nothing"
+
+
 async def add(a: int) -> int:
     """Add.
 
@@ -94,6 +100,7 @@ async def add(a: int) -> int:
     return a + 1
 
 
+@pytest.mark.virtual_time
 @pytest.mark.parametrize(
     ("name", "outcome", "level"),
     [
@@ -101,6 +108,7 @@ async def add(a: int) -> int:
         ("fail", "failed", logging.WARNING),
         ("refuse", "error", logging.INFO),
         ("dawdle", "timed-out", logging.WARNING),
+        ("look_up", "ok", logging.WARNING),
         ("add", "bad-arguments", logging.INFO),
         ("avr_hangup", "ok", logging.INFO),
         ("missing", "unknown-tool", logging.INFO),
