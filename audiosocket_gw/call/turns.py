@@ -5,7 +5,8 @@ Once a second, and when a reply or an interruption comes, `Turns` looks back at 
 that says nothing, and an answer that is late.
 
 A turn begins with the caller's speech, as heard here, and ends with the first frame of the agent's next
-reply. A reply without any speech of the caller's before it, such as the greeting, is none.
+reply. A reply without any speech of the caller's before it, such as the greeting, is none; nor is one that
+begins while the caller speaks, unless it has been reported late.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ OVERLAP_S = 0.5
 SEARCH_S = 4.0
 """Where the line is never quiet, speech is searched for after this long: perhaps it is only noise."""
 
+SPEAKING_S = 0.1
+"""Who was heard so shortly before a reply still speaks: no agent notices the end of speech so soon."""
+
 RECENT_S = 2.0
 """Speech that interrupts ended at most this long before the agent's interruption."""
 
@@ -52,6 +56,7 @@ class Turns:
         "_heard",
         "_is_asked",
         "_late_s",
+        "_late_since",
         "_outputs",
         "_reply_at",
         "_reply_began",
@@ -66,7 +71,6 @@ class Turns:
         "_times",
         "_turn_ended",
         "_uuid",
-        "_was_late",
         "frames",
         "held_at",
     )
@@ -103,7 +107,7 @@ class Turns:
         self._reply_at: float | None = None  # a reply that may prove to be background audio began then
         self._reply_began = started.at
         self._turn_ended: float | None = None  # the caller's speech before that reply
-        self._was_late = False  # the answer that is awaited has been reported
+        self._late_since: float | None = None  # the end of the speech whose answer has been reported late
         self._active_at = self._searched_at = started.at  # the last audio that may be speech; the last search
         self._is_asked = False  # which found speech
 
@@ -140,7 +144,10 @@ class Turns:
         """
         self._take(now, age_ticks)
         speech = self._times.last_speech(self._reply_ended - OVERLAP_S, now)
-        self._turn_ended = speech.ended if speech is not None else None
+        if speech is not None and now - speech.ended < SPEAKING_S:
+            self._turn_ended = self._late_since
+        else:
+            self._turn_ended = speech.ended if speech is not None else None
         self._searched_at, self._is_asked = now, False
         self._reply_began = now
         self._reply_at = now + (queued_ms + FRAME_MS / 2) / 1000  # the next tick is half a frame away
@@ -155,10 +162,10 @@ class Turns:
         if self._turn_ended is not None:
             latency_s = max(0.0, self._reply_at - self._turn_ended)
             if self._late_s is not None and latency_s >= self._late_s:
-                self._report_late(latency_s, now)
+                self._report_late(self._turn_ended, latency_s, now)
             self._outputs.append(events.TurnTaken(self._uuid, now, round(latency_s * 1000)))
         self._reply_at = None
-        self._was_late = False
+        self._late_since = None
 
     def reply_ended(self, now: float) -> None:
         """Record that the caller has heard the reply, or that it proved to be background audio."""
@@ -208,7 +215,7 @@ class Turns:
         return waited_s
 
     def _watch_answer(self, now: float) -> None:
-        if self._late_s is None or self._was_late:
+        if self._late_s is None or self._late_since is not None:
             return
         quiet_s = now - self._active_at
         if quiet_s < self._late_s - LOOK_TICKS * FRAME_S and now - self._searched_at < SEARCH_S:
@@ -219,11 +226,11 @@ class Turns:
         self._searched_at = now
         self._is_asked = speech is not None
         if speech is not None and now - speech.ended >= self._late_s:
-            self._report_late(now - speech.ended, now)
+            self._report_late(speech.ended, now - speech.ended, now)
 
-    def _report_late(self, waited_s: float, now: float) -> None:
-        if not self._was_late:
-            self._was_late = True
+    def _report_late(self, since: float, waited_s: float, now: float) -> None:
+        if self._late_since is None:
+            self._late_since = since
             self._outputs.append(events.AnswerLate(self._uuid, now, round(waited_s * 1000)))
 
     def _take(self, now: float, age_ticks: int) -> float:

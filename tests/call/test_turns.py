@@ -147,6 +147,30 @@ def test_a_second_reply_without_speech_is_no_turn() -> None:
     assert len(call.latencies) == 1
 
 
+def test_a_reply_while_the_caller_speaks_is_no_turn() -> None:
+    """A tool took 9 s, and the caller speaks again when its answer comes."""
+    call = talk()
+    call.caller_is_quiet(0.5)
+    call.caller_says(QUESTION)
+    call.caller_is_quiet(0.8)
+    call.agent_says(event_id=1)
+    call.agent_finishes()
+    call.caller_is_quiet(8)
+    call.caller_says(QUESTION)
+    call.agent_says(event_id=2)
+    assert call.latencies == pytest.approx([810], abs=100)
+    assert call.driver.of(events.AnswerLate) == []
+
+
+def test_a_late_answer_that_comes_while_the_caller_asks_again_counts_from_the_first_question() -> None:
+    call = asked()
+    call.caller_is_quiet(5)
+    call.caller_says(QUESTION)
+    call.agent_says(event_id=2)
+    assert call.latencies == pytest.approx([5_010 + len(QUESTION) / 8], abs=100)
+    assert len(call.driver.of(events.AnswerLate)) == 1
+
+
 def test_an_answer_that_begins_before_the_reply_has_quite_ended_counts() -> None:
     call = talk()
     call.agent_says(ANSWER + bytes(6_400))
