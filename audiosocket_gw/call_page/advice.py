@@ -67,7 +67,8 @@ ADVICE: Mapping[EndReason, Advice] = {
     EndReason.AGENT_BUSY: Advice(
         "More simultaneous conversations than the plan or the agent allows (429, 3008, 4300, or the queue "
         "timed out or took longer than `AGENT_QUEUE_TIMEOUT`).",
-        "Lower `MAX_CALLS` to the plan's concurrency, or raise the plan.",
+        "Lower `MAX_CALLS` to the plan's concurrency, or raise the plan. If the gateway has fewer calls than "
+        "the plan allows, something else uses the account: another gateway, a widget, a test.",
     ),
     EndReason.AGENT_REJECTED: Advice(
         "The agent rejected what it was sent (1008; also 1003, 1007, 1009: a kind, an encoding or a size "
