@@ -124,6 +124,16 @@ class AnswerLate(CallEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class CallerUndecodable(CallEvent):
+    """The caller's audio can't be decoded, which is certain: the agent gets silence. At most once a call.
+
+    ``codec`` is its name in Asterisk; empty if Asterisk didn't say.
+    """
+
+    codec: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReplyFinished(CallEvent):
     """Everything queued has been sent to the caller; ``heard_ms`` counts the whole call so far."""
 
@@ -287,6 +297,8 @@ def describe(event: CallEvent) -> str:
             return f"nothing heard of the agent for {event.waited_ms} ms"
         case AnswerLate():
             return f"no answer for {event.waited_ms} ms"
+        case CallerUndecodable():
+            return f"the caller's audio can't be decoded: {event.codec or 'not G.711':.64}"
         case ReplyStarted():
             return "agent starts to speak"
         case ReplyFinished():

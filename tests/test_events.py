@@ -26,6 +26,8 @@ DESCRIBED: list[tuple[events.CallEvent, str]] = [
     (events.AgentQueued(CALL, 1.0, "waiting"), "in ElevenLabs' queue: waiting"),
     (events.AgentPinged(CALL, 1.0, 48.6), "agent pings, round trip 49 ms"),
     (events.AnswerLate(CALL, 1.0, 3_000), "no answer for 3000 ms"),
+    (events.CallerUndecodable(CALL, 1.0, "g722"), "the caller's audio can't be decoded: g722"),
+    (events.CallerUndecodable(CALL, 1.0, ""), "the caller's audio can't be decoded: not G.711"),
     (events.TransferRequested(CALL, 1.0, "600@queues", "sales"), "transfer to sales requested"),
     (
         events.TransferDecided(CALL, 1.0, "600@queues", "", events.TransferOutcome.GIVEN_UP),

@@ -53,12 +53,11 @@ class Call:
     """A caller and an agent in conversation, from the UUID frame to the last frame."""
 
     def __init__(self, uuid: UUID, leg: CallerLeg, context: CallContext) -> None:
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         started = events.CallStarted(uuid, loop.time(), leg.peer)
         self.uuid = uuid
         self._leg = leg
         self._context = context
-        self._loop = loop
         self._load = context.load
         options, hold_audio = context.settings.conversation_options, context.hold_audio()
         self._conversation = Conversation(started, options, hold_audio, loop.time, context.load.batch_frames)
@@ -71,7 +70,8 @@ class Call:
         self._result = CallResult(self._control, uuid) if self._control is not None else None
         self._end_report = EndReport(self._result)
         self.actions: Actions | None = None  # while it is in progress
-        self._caller_format = CallerFormatReport(uuid, self._conversation.caller_audio, self._tap)
+        audio = self._conversation.caller_audio
+        self._caller_format = CallerFormatReport(uuid, audio, self._tap, self.emit, loop.time)
         self._screening = Screening(context.settings)
         steps = SetupSteps(uuid, self.emit, loop.time)
         lookup = CallerLookup(

@@ -31,6 +31,8 @@ def log_event(event: events.CallEvent) -> None:
     match event:
         case events.CallEnded():
             pass  # the ledger logs it, with the figures of the call: see `ledger/ended_line.py`
+        case events.CallerUndecodable():
+            pass  # `CallerFormatReport` logs it, with what to change
         # Each event has its own template: the rate limit counts the lines of a template, and shows it.
         case events.CallStarted():
             logger.info("call %s: started by %s", event.uuid, event.peer)

@@ -91,6 +91,7 @@ def _marks(
     kinds: tuple[Iterator[Mark], ...] = (
         marks.setup_marks(record, happened),
         marks.silent_marks(record, happened, agent_speech, duration, is_audio_known=agent is not None),
+        marks.undecodable_marks(record, happened),
         marks.answer_marks(answers, happened, duration),
         marks.barge_in_marks(barge_ins),
         marks.hold_marks(happened),

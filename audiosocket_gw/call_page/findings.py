@@ -8,7 +8,9 @@ from enum import StrEnum
 
 from audiosocket_gw.call_page.advice import ADVICE, Advice
 from audiosocket_gw.call_page.figures import Verdict, figures
+from audiosocket_gw.call_page.marks import duration_in_words, name_in_words
 from audiosocket_gw.call_page.model import CallModel, Mark, MarkKind
+from audiosocket_gw.ledger.record import ToolRun
 
 MAX_LISTED = 12
 """Findings that the head lists; the rest is counted."""
@@ -16,8 +18,14 @@ MAX_LISTED = 12
 
 _AGENTS_WAIT = " Such a wait is the agent's own: look at its model, tools and turn settings in ElevenLabs."
 
+_WAITS = (MarkKind.ANSWER, MarkKind.NO_ANSWER)
+
 HINTS = {
     MarkKind.SILENT: " Check the agent's first message, voice and model in ElevenLabs.",
+    MarkKind.UNDECODABLE: (
+        " Name the codec in the dialplan, `Dial(AudioSocket/HOST:PORT/UUID/c(slin))`: a WARNING of this call "
+        "in the log has the line to change, and docs/asterisk.md examples."
+    ),
     MarkKind.ANSWER: _AGENTS_WAIT,
     MarkKind.NO_ANSWER: _AGENTS_WAIT,
     MarkKind.GAP: " The gateway was held up: see `overloaded` in its log, and what else runs on its core.",
@@ -98,16 +106,46 @@ def _why_no_end(model: CallModel) -> str:
 
 
 def _faults(model: CallModel) -> Iterator[Finding]:
-    """Yield the faults of the time line; of those of one sort the longest, and how many there were."""
+    """Yield the faults of the time line; of those of one sort the longest, and how many there were.
+
+    Late answers are sorted by the tool that the agent waited for, if there was one.
+    """
     alike: dict[tuple[MarkKind, str], list[Mark]] = {}
     for mark in model.marks:
         if mark.is_fault and mark.kind is not MarkKind.END:
             name = mark.label if mark.kind in (MarkKind.TOOL, MarkKind.TRANSFER) else ""
+            if mark.kind in _WAITS and (tool := _tool_during(mark, model)):
+                name = tool.name
             alike.setdefault((mark.kind, name), []).append(mark)
     for (kind, _), faults in alike.items():
         longest = max(faults, key=lambda mark: mark.end - mark.start)
         many = f"{len(faults)} times; the longest: " if len(faults) > 1 else ""
-        yield Finding(many + longest.text + HINTS.get(kind, ""), longest.start)
+        tool = _tool_during(longest, model) if kind in _WAITS else None
+        hint = HINTS.get(kind, "") if tool is None else _tools_wait(tool, model)
+        yield Finding(many + longest.text + hint, longest.start)
+
+
+def _tool_during(wait: Mark, model: CallModel) -> ToolRun | None:
+    """Return the tool that ran for most of a wait, if one ran for half of it."""
+
+    def share(tool: ToolRun) -> float:
+        start = tool.at_ms / 1000
+        return min(wait.end, start + _ran_s(tool, model)) - max(wait.start, start)
+
+    longest = max(model.record.tools, key=share, default=None)
+    if longest is None or share(longest) < (wait.end - wait.start) / 2:
+        return None
+    return longest
+
+
+def _tools_wait(tool: ToolRun, model: CallModel) -> str:
+    ran = duration_in_words(_ran_s(tool, model))
+    return f" During it your tool {name_in_words(tool.name, 64)} ran {ran}: look at it before the agent."
+
+
+def _ran_s(tool: ToolRun, model: CallModel) -> float:
+    """Return how long a tool ran; one that wasn't answered ran until the end."""
+    return tool.ms / 1000 if tool.ms is not None else max(0.0, model.duration - tool.at_ms / 1000)
 
 
 def _bad_figures(model: CallModel) -> Iterator[Finding]:

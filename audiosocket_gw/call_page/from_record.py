@@ -89,6 +89,7 @@ def _read(shown: Mapping[str, Any]) -> CallRecord:
         transfers=tuple(map(_transfer, _listed(shown.get("transfers")))),
         silent_ms=_maybe(shown.get("silent_ms")),
         late_answers=_int(shown.get("late_answers") or 0),
+        undecodable=bool(shown.get("undecodable")),
         frames=Frames(*(_int(frames.get(name) or 0) for name in ("late", "skipped", "missing"))),
         heard_ms=_int(shown.get("heard_ms") or 0),
         discarded_ms=_int(shown.get("discarded_ms") or 0),

@@ -17,6 +17,9 @@ SILENT_S = 5.0
 LATE_S = 3.0
 """A later answer is a fault (``LATE_ANSWER_SECONDS``)."""
 
+SLOW_TOOL_S = 3.0
+"""A tool that takes longer is a fault: the caller waits for it."""
+
 MAX_GAPS = 200
 """Gaps of one direction that are shown, the longest."""
 
@@ -116,6 +119,16 @@ def silent_marks(
         yield Mark(MarkKind.SILENT, start, end, label, text, is_fault=True)
 
 
+def undecodable_marks(record: CallRecord, happened: Sequence[events.CallEvent]) -> Iterator[Mark]:
+    """Yield when it became certain that the caller's audio can't be decoded."""
+    if record.undecodable:
+        reports = [(e.at, e.codec) for e in happened if isinstance(e, events.CallerUndecodable)]
+        at, codec = reports[0] if reports else (0.0, "")
+        named = f" ({name_in_words(codec)})" if codec else ""
+        text = f"The caller's audio couldn't be decoded{named}: the agent got silence instead."
+        yield Mark(MarkKind.UNDECODABLE, at, at, "not decoded", text, is_fault=True)
+
+
 def barge_in_marks(barge_ins: Iterable[BargeIn]) -> Iterator[Mark]:
     for barge_in in barge_ins:
         silent_at = barge_in.at + (barge_in.stop_ms or 0) / 1000
@@ -157,6 +170,9 @@ def _tool_mark(tool: ToolRun, start: float, end: float) -> Mark:
     took = duration_in_words(end - start)
     short, name = name_in_words(tool.name), name_in_words(tool.name, 64)
     match tool.outcome:
+        case ToolOutcome.OK if end - start > SLOW_TOOL_S:
+            text = f"Tool {name} answered only after {took}."
+            return Mark(MarkKind.TOOL, start, end, f"{short} slow", text, is_fault=True)
         case ToolOutcome.OK:
             return Mark(MarkKind.TOOL, start, end, f"{short} {took}", f"Tool {name} answered after {took}.")
         case ToolOutcome.ERROR:

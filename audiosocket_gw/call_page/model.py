@@ -45,6 +45,7 @@ class MarkKind(StrEnum):
     ANSWER = "answer"
     NO_ANSWER = "no answer"
     SILENT = "silent agent"
+    UNDECODABLE = "not decoded"
     BARGE_IN = "barge-in"
     HOLD = "reply held"
     TOOL = "tool"

@@ -24,6 +24,7 @@ from audiosocket_gw.events import (
     AgentSilent,
     AnswerLate,
     CallEnded,
+    CallerUndecodable,
     CallEvent,
     CallStarted,
 )
@@ -61,7 +62,7 @@ class FlightRecorder:
     def __init__(
         self, directory: Path, *, keep_all: bool, limits: Limits, blocks: Blocks | None = None
     ) -> None:
-        """``keep_all``: also keep calls that ended normally, whose agent was neither silent nor slow."""
+        """``keep_all``: also keep calls that ended normally, and in which nothing else was wrong either."""
         self._directory = directory
         self._keep_all = keep_all
         self._retention = Retention(directory, (SUFFIX, UNFINISHED), limits)
@@ -175,7 +176,7 @@ class _FlightTap(Tap):
         if isinstance(event, CallStarted | AgentPinged):
             return  # the file begins with the one, and has the other as a message
         self._note(RecordKind.EVENT, event, 0)
-        if isinstance(event, AgentSilent | AnswerLate):
+        if isinstance(event, AgentSilent | AnswerLate | CallerUndecodable):
             self._is_bad = True
         elif isinstance(event, CallEnded):
             self._hand_on()

@@ -156,6 +156,8 @@ def _course(record: CallRecord, *, has_turns: bool) -> Iterator[str]:
         yield f"first audio      {record.first_audio_ms} ms after the start"
     if record.silent_ms is not None:
         yield f"silent agent     the caller heard nothing for {record.silent_ms} ms"
+    if record.undecodable:
+        yield "caller           its audio couldn't be decoded: the agent got silence"
     if has_turns:
         yield f"turns            {_turns(record)}"
         frames = record.frames

@@ -58,6 +58,8 @@ class EventView:
                 return {"waited_ms": waited_ms}
             case events.AnswerLate(waited_ms=waited_ms):
                 return {"waited_ms": waited_ms, "late_answers": record.late_answers}
+            case events.CallerUndecodable(codec=codec):
+                return {"codec": codec[:MAX_NAME]}
             case events.CallerSaid(text=text) if self.transcripts:
                 return {"text": _masked(text)}
             case events.AgentSaid(text=text, corrected=corrected) if self.transcripts:

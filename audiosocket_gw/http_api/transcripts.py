@@ -39,6 +39,7 @@ _KEPT = (
     events.TransferDecided,
     events.AgentSilent,
     events.AnswerLate,
+    events.CallerUndecodable,
 )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from audiosocket_gw.ledger.record import CallRecord
+from audiosocket_gw.events import TransferOutcome
+from audiosocket_gw.ledger.record import CallRecord, ToolOutcome
 
 
 def figures(record: CallRecord) -> dict[str, int]:
@@ -17,6 +18,7 @@ def figures(record: CallRecord) -> dict[str, int]:
         "first_audio_ms": record.first_audio_ms,
         "silent_ms": record.silent_ms,
         "late_answers": record.late_answers or None,
+        "undecodable": 1 if record.undecodable else None,
     }
     if record.setup_ms is not None:
         latencies = [turn.latency_ms for turn in record.turns]
@@ -27,6 +29,12 @@ def figures(record: CallRecord) -> dict[str, int]:
             "interruptions": len(record.interruptions),
             "tools": len(record.tools),
         }
+    outcomes = [transfer.outcome for transfer in record.transfers]
+    found |= {
+        "tool_errors": sum(tool.outcome is ToolOutcome.ERROR for tool in record.tools) or None,
+        "transfers_refused": outcomes.count(TransferOutcome.REFUSED) or None,
+        "transfers_failed": outcomes.count(TransferOutcome.FAILED) or None,
+    }
     found["late_frames"] = record.frames.late
     return {name: value for name, value in found.items() if value is not None}
 

@@ -144,6 +144,8 @@ class CallRecord:
     """The agent was silent: the longest wait for its first word that was reported."""
     late_answers: int = 0
     """Answers that were reported late."""
+    undecodable: bool = False
+    """The caller's audio couldn't be decoded, at least for a while: the agent got silence."""
     frames: Frames = Frames()
     heard_ms: int = 0
     discarded_ms: int = 0
@@ -153,7 +155,12 @@ class CallRecord:
 
     @property
     def is_bad(self) -> bool:
-        """Whether somebody should look at the call: a bad end, a silent agent, a late answer."""
+        """Whether somebody should look at the call: a bad end, a silent agent, a late answer, a caller whose
+        audio couldn't be decoded.
+        """
         return (
-            (self.end is not None and self.end.is_bad) or self.silent_ms is not None or self.late_answers > 0
+            (self.end is not None and self.end.is_bad)
+            or self.silent_ms is not None
+            or self.late_answers > 0
+            or self.undecodable
         )

@@ -75,6 +75,8 @@ def reduce(record: CallRecord, event: events.CallEvent, started: float) -> CallR
             return replace(record, silent_ms=max(waited_ms, record.silent_ms or 0))
         case events.AnswerLate():
             return replace(record, late_answers=record.late_answers + 1)
+        case events.CallerUndecodable():
+            return replace(record, undecodable=True)
         case events.ReplyHeld():
             return replace(record, speaker=Speaker.CALLER, holds=record.holds + 1)
         case events.ReplyResumed():

@@ -98,6 +98,7 @@ def _fields(record: CallRecord, age_ms: int | None) -> Json:
         "transfers": [_transfer(transfer) for transfer in record.transfers],
         "silent_ms": record.silent_ms,
         "late_answers": record.late_answers,
+        "undecodable": record.undecodable,
         "frames": {
             "late": record.frames.late,
             "skipped": record.frames.skipped,

@@ -81,6 +81,7 @@ class CallMetrics:
         )
         self._silent = counter("silent_calls", "Calls whose agent said nothing for too long.", "agent")
         self._late = counter("late_answers", "Answers that came later than LATE_ANSWER_SECONDS.", "agent")
+        self._undecodable = counter("undecodable_calls", "Calls whose caller's audio couldn't be decoded.")
         self._turns = counter("turns", "Replies of the agent that the caller began to hear.", "agent")
         self._underruns = counter(
             "underruns", "Gaps within a reply that the caller heard: its audio came too late."
@@ -160,6 +161,8 @@ class CallMetrics:
                 self._count_silence(record)
             case events.AnswerLate():
                 self._late.labels(self._agent(record)).inc()
+            case events.CallerUndecodable():
+                self._undecodable.inc()
             case events.AgentQueued(status=status):
                 self._queued.labels(status if status in QUEUE_STATUSES else OTHER).inc()
             case events.TransferRequested():

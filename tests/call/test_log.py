@@ -47,6 +47,7 @@ PRIVATE: list[events.CallEvent] = [
 QUIET: list[events.CallEvent] = [
     events.ReplyStarted(CALL, 1.0),
     events.ReplyFinished(CALL, 1.0, 20),
+    events.CallerUndecodable(CALL, 1.0, "g722"),
     events.ReplyHeld(CALL, 1.0),
     events.ReplyResumed(CALL, 1.0, 400),
     events.ToolAnswered(CALL, 1.0, "avr_transfer", "t1", is_error=False),

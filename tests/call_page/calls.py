@@ -221,6 +221,43 @@ def hold_audio() -> list[Record]:
     )
 
 
+def undecodable() -> list[Record]:
+    """The caller's codec can't be decoded: the agent greets, and asks whether anyone is there."""
+    return call(
+        frames(9, [], [(0.5, 1.2), (6, 7)]),
+        events.CallerUndecodable(CALL, 0.2, "g722"),
+        *connected(),
+        *reply(0.5, 1.2, "Hello."),
+        *reply(6, 7, "Are you still there?"),
+        ended(9, EndReason.CALLER_HANGUP, "the caller hung up"),
+    )
+
+
+def slow_tool() -> list[Record]:
+    """Two answers wait for a tool, and one for the agent."""
+    return call(
+        frames(50, [(2, 3), (16, 17), (30, 31)], [(0.5, 1), (13, 14), (25, 26), (36, 37)]),
+        *connected(),
+        *reply(0.5, 1, "Hello."),
+        events.ToolCalled(CALL, 3.8, "price_list", "t1"),
+        events.AnswerLate(CALL, 6.0, 3_000),
+        events.ToolAnswered(CALL, 12.8, "price_list", "t1", is_error=False),
+        events.TurnTaken(CALL, 13, 10_000),
+        *reply(13, 14, "It costs ten euros."),
+        events.ToolCalled(CALL, 18, "price_list", "t2"),
+        events.AnswerLate(CALL, 20.0, 3_000),
+        events.ToolAnswered(CALL, 24.8, "price_list", "t2", is_error=False),
+        events.TurnTaken(CALL, 25, 8_000),
+        *reply(25, 26, "It costs eleven euros."),
+        events.ToolCalled(CALL, 31.2, "price_list", "t3"),
+        events.ToolAnswered(CALL, 31.4, "price_list", "t3", is_error=False),
+        events.AnswerLate(CALL, 34, 3_000),
+        events.TurnTaken(CALL, 36, 5_000),
+        *reply(36, 37, "Twelve."),
+        ended(50),
+    )
+
+
 def slow_answers() -> list[Record]:
     return call(
         frames(20, [(2, 3), (10, 11)], [(0.5, 1), (7.2, 9)], missing=lambda at: 8 < at < 8.3),

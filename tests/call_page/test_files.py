@@ -17,6 +17,7 @@ from audiosocket_gw import events
 from audiosocket_gw.call_page.audio import stereo_wav
 from audiosocket_gw.call_page.build import record_of
 from audiosocket_gw.call_page.files import PageError, find_call, page_of_call, page_of_file
+from audiosocket_gw.call_page.findings import head
 from audiosocket_gw.call_page.from_flight import model_of_flight, model_of_records
 from audiosocket_gw.call_page.from_record import RecordError, model_of_record, read_record
 from audiosocket_gw.call_page.from_recording import model_of_recording
@@ -268,6 +269,14 @@ def test_the_record_of_a_call_that_is_up_has_a_page() -> None:
 def test_a_silent_agent_is_marked_from_the_record_alone() -> None:
     model = model_of_record(record_json(calls.silent_agent))
     assert [mark.label for mark in model.marks if mark.kind is MarkKind.SILENT] == ["silent agent 14.6 s"]
+
+
+def test_a_caller_that_cant_be_decoded_is_a_finding_from_the_record_alone() -> None:
+    recorded = record_json(calls.undecodable)
+    (finding,) = head(model_of_record(recorded)).findings
+    assert "couldn't be decoded: the agent got silence" in finding.text
+    del recorded["undecodable"]  # an older gateway wrote it
+    assert head(model_of_record(recorded)).findings == ()
 
 
 def test_a_file_of_records_has_a_page_of_each_call(tmp_path: Path) -> None:

@@ -126,12 +126,44 @@ def test_a_silent_agent_is_marked_reported_or_not(hold: bytes) -> None:
     assert labels(model_of(spoke), MarkKind.SILENT) == []
 
 
+def test_a_caller_that_cant_be_decoded_is_a_fault_with_its_remedy() -> None:
+    model = model_of(calls.undecodable())
+    assert labels(model, MarkKind.UNDECODABLE) == ["not decoded"]
+    found = head(model)
+    assert found.outcome is Outcome.LOOK
+    (finding,) = found.findings
+    assert "couldn't be decoded (g722): the agent got silence" in finding.text
+    assert "c(slin)" in finding.text
+
+
 def test_late_answers_are_faults_and_those_that_never_came() -> None:
     model = model_of(calls.slow_answers())
     assert labels(model, MarkKind.ANSWER) == ["late: 4,200 ms"]
     assert labels(model, MarkKind.NO_ANSWER) == ["no answer for 9.0 s"]
     assert labels(model, MarkKind.GAP) == ["gap 300 ms"]
     assert len(faults(model)) == 3
+
+
+def test_a_late_answer_that_waited_for_a_tool_is_not_blamed_on_the_agent() -> None:
+    model = model_of(calls.slow_tool())
+    assert labels(model, MarkKind.TOOL) == ["price_list slow", "price_list slow", "price_list 200 ms"]
+    texts = [finding.text for finding in head(model).findings]
+    assert texts[:3] == [
+        "2 times; the longest: The agent answered 10.0 s after the caller stopped speaking, late. During it "
+        "your tool price_list ran 9.0 s: look at it before the agent.",
+        "2 times; the longest: Tool price_list answered only after 9.0 s.",
+        "The agent answered 5,000 ms after the caller stopped speaking, late. Such a wait is the agent's "
+        "own: look at its model, tools and turn settings in ElevenLabs.",
+    ]
+
+
+def test_an_answer_that_never_came_while_a_tool_ran_names_the_tool() -> None:
+    asked = events.ToolCalled(CALL, 3, "price_list", "t1")
+    late = events.AnswerLate(CALL, 5.5, 3_000)
+    model = model_of(call(frames(10, [(1.5, 2.5)]), *connected(), asked, late, ended(10)))
+    texts = [finding.text for finding in head(model).findings]
+    during = "for an answer that didn't come. During it your tool price_list ran 7.0 s"
+    assert [during in text for text in texts].count(True) == 1
 
 
 def test_a_refused_transfer_is_a_fault_each_time_and_said_once() -> None:

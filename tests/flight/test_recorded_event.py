@@ -26,6 +26,7 @@ EVENTS: list[events.CallEvent] = [
     events.TurnTaken(CALL, 2.0, 900),
     events.AgentSilent(CALL, 5.5, 5_000),
     events.AnswerLate(CALL, 8.5, 3_000),
+    events.CallerUndecodable(CALL, 8.5, "g722"),
     events.AgentQueued(CALL, 8.6, "waiting"),
     events.AgentPinged(CALL, 8.7, 48.0),
     events.ReplyFinished(CALL, 3.0, 1_400),

@@ -49,6 +49,7 @@ def call(number: int, *, age_s: float = 60.0, **members: Any) -> Json:
         "digits": 0,
         "silent_ms": None,
         "late_answers": 0,
+        "undecodable": False,
         "frames": {"late": 0, "skipped": 0, "missing": 0},
         "heard_ms": 12_000,
         "discarded_ms": 0,

@@ -28,6 +28,7 @@ WHOLE_CALL: tuple[events.CallEvent, ...] = (
     events.TurnTaken(CALL, 104.0, 900),
     events.TurnTaken(CALL, 105.0, 2_100),
     events.AnswerLate(CALL, 105.0, 3_000),
+    events.CallerUndecodable(CALL, 105.0, "g722"),
     events.ReplyHeld(CALL, 105.0),
     events.ReplyResumed(CALL, 105.5, 500),
     events.Interrupted(CALL, 105.0, 1_500, 240),

@@ -10,7 +10,7 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.end_reasons import NORMAL_ENDS, CallEnd, EndReason
-from audiosocket_gw.events import CallEnded
+from audiosocket_gw.events import CallEnded, TransferOutcome
 from audiosocket_gw.ledger.ended_line import log_ended
 from audiosocket_gw.ledger.figures import median
 from audiosocket_gw.log.formatter import LineFormatter, LogFormat
@@ -40,7 +40,8 @@ def test_a_call_with_everything(lines: pytest.LogCaptureFixture) -> None:
     end(*WHOLE_CALL[1:])
     assert lines.messages == [
         f"call {CALL}: ended, reason=transferred duration_s=9.0 heard_s=4.0 setup_ms=200 first_audio_ms=500 "
-        "silent_ms=5000 late_answers=1 turns=2 turn_ms_p50=900 turn_ms_max=2100 interruptions=2 tools=2 "
+        "silent_ms=5000 late_answers=1 undecodable=1 turns=2 turn_ms_p50=900 turn_ms_max=2100 "
+        "interruptions=2 tools=2 transfers_refused=1 "
         f"late_frames=3: {NUMBER} put through"
     ]
 
@@ -51,6 +52,22 @@ def test_a_call_without_turns(lines: pytest.LogCaptureFixture) -> None:
         f"call {CALL}: ended, reason=caller-hangup duration_s=61.2 heard_s=2.0 setup_ms=200 turns=0 "
         "interruptions=0 tools=0 late_frames=0: why"
     ]
+
+
+def test_what_went_wrong_is_counted(lines: pytest.LogCaptureFixture) -> None:
+    tools = ("t1", "t2", "t3")
+    end(
+        CONNECTED,
+        *(events.ToolCalled(CALL, 101.0, "look_up", tool) for tool in tools),
+        *(events.ToolAnswered(CALL, 102.0, "look_up", tool, is_error=tool != "t1") for tool in tools),
+        events.TransferDecided(CALL, 103.0, "110@out", "", TransferOutcome.REFUSED, "not allowed"),
+        events.TransferDecided(CALL, 104.0, "110@out", "", TransferOutcome.REFUSED, "not allowed"),
+        events.TransferRequested(CALL, 105.0, "600@queues", "sales"),
+        events.TransferDecided(CALL, 106.0, "600@queues", "sales", TransferOutcome.FAILED, "no such channel"),
+        ended(),
+    )
+    figures = " tools=3 tool_errors=2 transfers_refused=2 transfers_failed=1 late_frames=0: "
+    assert figures in lines.messages[0]
 
 
 def test_a_call_whose_agent_never_connected(lines: pytest.LogCaptureFixture) -> None:

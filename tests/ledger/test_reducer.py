@@ -48,9 +48,10 @@ def test_a_call_from_start_to_end() -> None:
     assert (record.duration_ms, record.heard_ms, record.is_bad) == (9_000, 4_000, False)
 
 
-def test_silence_and_late_answers_make_a_call_bad() -> None:
+def test_silence_late_answers_and_a_caller_that_cant_be_understood_make_a_call_bad() -> None:
     assert record_of(events.AgentSilent(CALL, 105.0, 5_000)).is_bad
     assert record_of(events.AnswerLate(CALL, 105.0, 3_000)).is_bad
+    assert record_of(events.CallerUndecodable(CALL, 105.0, "g722")).is_bad
     assert not record_of().is_bad
 
 

@@ -29,6 +29,7 @@ def test_a_call_that_has_seen_everything() -> None:
     assert dict(found.buckets("turn_seconds", agent="agent_1"))["1.0"] == 1
     assert found.value("silent_calls_total", agent="agent_1") == 1
     assert found.value("late_answers_total", agent="agent_1") == 1
+    assert found.value("undecodable_calls_total") == 1
     assert found.value("interruptions_total", by="agent") == 2
     assert found.value("holds_total", outcome="resumed") == 1
     assert found.value("barge_in_seconds_sum") == 0.24
@@ -45,6 +46,7 @@ def test_a_call_that_has_seen_everything() -> None:
 
 def test_what_alerts_watch_is_there_before_the_first_call() -> None:
     found = after((), "order_status")
+    assert found.value("undecodable_calls_total") == 0
     assert {dict(labels)["reason"] for (name, labels) in found.values if name.endswith("ends_total")} == set(
         EndReason
     )

@@ -92,6 +92,7 @@ def test_hostile_calls_add_few_series() -> None:
             events.TurnTaken(uuid, 1.0, number),
             events.AgentSilent(uuid, 1.0, number),
             events.AnswerLate(uuid, 1.0, number),
+            events.CallerUndecodable(uuid, 1.0, f"+4930{number:07}"),
             events.ToolCalled(uuid, 1.0, f"tool{number}", f"t{number}"),
             events.ToolAnswered(uuid, 1.0, f"tool{number}", f"t{number}", is_error=True),
             events.TransferDecided(uuid, 1.0, f"{number}@x", f"name{number}", TransferOutcome.FAILED, "why"),

@@ -86,6 +86,9 @@ function reduce(record, event) {
     case "answer_late":
       Object.assign(after, {late_answers: event.late_answers, is_bad: true});
       break;
+    case "caller_undecodable":
+      Object.assign(after, {undecodable: true, is_bad: true});
+      break;
     case "tool_answered":
       if (event.is_error) after.tool_error_count = (record.tool_error_count ?? 0) + 1;
       break;
@@ -108,6 +111,7 @@ export function troubles(record) {
   if (record.end && record.is_bad) found.push({bad: true, text: record.end.reason});
   if (record.silent_ms != null) found.push({bad: true, text: `agent silent for ${Math.round(record.silent_ms / 1000)} s`});
   if (record.late_answers) found.push({bad: true, text: plural(record.late_answers, "late answer")});
+  if (record.undecodable) found.push({bad: true, text: "caller's audio not decoded"});
   if (record.tool_error_count) found.push({bad: false, text: plural(record.tool_error_count, "tool error")});
   const outcome = record.last_transfer?.outcome;
   if (outcome === "failed" || outcome === "refused") found.push({bad: false, text: `transfer ${outcome}`});

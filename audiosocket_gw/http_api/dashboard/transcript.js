@@ -45,6 +45,7 @@ function lineOf(event) {
     case "transfer_decided": return {by: "note", bad: outcome === "failed" || outcome === "refused", text: `Transfer to ${clean(destination)}: ${clean(outcome)}.`};
     case "agent_silent": return {by: "note", bad: true, text: `Nothing heard of the agent for ${seconds(event.waited_ms)}.`};
     case "answer_late": return {by: "note", bad: true, text: `No answer for ${seconds(event.waited_ms)}.`};
+    case "caller_undecodable": return {by: "note", bad: true, text: `The caller's audio can't be decoded${event.codec ? ` (${clean(event.codec)})` : ""}: the agent gets silence.`};
     default: return null;
   }
 }
