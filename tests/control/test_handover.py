@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -230,10 +231,21 @@ async def test_a_transfer_is_reported_when_it_is_requested_and_when_it_is_done()
         assert outcome(call) == (TransferOutcome.DONE, "")
 
 
-async def test_a_transfer_that_is_refused_was_never_requested() -> None:
+def audited(caplog: pytest.LogCaptureFixture) -> list[tuple[int, str]]:
+    return [
+        (record.levelno, record.getMessage())
+        for record in caplog.records
+        if record.name == "audiosocket_gw.audit"
+    ]
+
+
+async def test_a_transfer_that_is_refused_was_never_requested(caplog: pytest.LogCaptureFixture) -> None:
     async with handover() as (call, subject):
         with pytest.raises(ToolError):
             await subject.transfer("00" * 40, "abroad", None)
+        ((level, line),) = audited(caplog)
+        assert level == logging.WARNING
+        assert line.startswith(f"call {CALL}: transfer refused: '0000")
         (decided,) = told(call)
         assert isinstance(decided, TransferDecided)
         assert decided.destination == "00" * 20 + "@abroad"
@@ -241,7 +253,7 @@ async def test_a_transfer_that_is_refused_was_never_requested() -> None:
         assert "not allowed" in outcome(call)[1]
 
 
-async def test_a_transfer_that_asterisk_refuses_has_failed() -> None:
+async def test_a_transfer_that_asterisk_refuses_has_failed(caplog: pytest.LogCaptureFixture) -> None:
     async with controlled() as (fake, call, subject):
         fake.replies["Redirect"] = DENIED
         await subject.transfer("sales", None, None)
@@ -249,14 +261,17 @@ async def test_a_transfer_that_asterisk_refuses_has_failed() -> None:
         await comes_to(subject, State.IDLE)
         assert outcome(call)[0] is TransferOutcome.FAILED
         assert outcome(call)[1]
+        assert audited(caplog) == [(logging.WARNING, f"call {CALL}: transfer failed: 600@queues")]
 
 
-async def test_a_transfer_that_the_caller_interrupts_is_given_up() -> None:
+async def test_a_transfer_that_the_caller_interrupts_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "audiosocket_gw.audit")
     async with controlled() as (_, call, subject):
         await subject.transfer("sales", None, None)
         call.cuts_in()
         await comes_to(subject, State.IDLE)
         assert outcome(call) == (TransferOutcome.GIVEN_UP, "the caller interrupted")
+        assert audited(caplog) == [(logging.INFO, f"call {CALL}: transfer given up: 600@queues")]
 
 
 async def test_a_transfer_that_the_end_of_the_call_prevents_is_given_up() -> None:

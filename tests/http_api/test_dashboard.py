@@ -111,6 +111,15 @@ async def test_trouble_is_told_in_words_and_can_be_picked_out() -> None:
             await expect(tab.page.locator("#endings")).to_contain_text(words)
 
 
+async def test_a_caller_that_cant_be_decoded_is_trouble_at_once() -> None:
+    api = with_calls(call(1))
+    async with dashboard(api) as tab:
+        await tab.wait_for(f"{ROWS} === 1")
+        api.happens("caller_undecodable", api.calls[call(1)["uuid"]], codec="g722")
+        await expect(tab.page.locator("#calls")).to_contain_text("caller's audio not decoded")
+        await expect(tab.page.locator("#trouble-count")).to_have_text("1")
+
+
 async def test_calls_are_sorted_by_what_is_asked_for() -> None:
     api = with_calls(
         call(1, age_s=10, agent="b", turn_count=1, last_turn_ms=500),
