@@ -9,6 +9,7 @@ import logging
 import random
 import re
 import ssl
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import md5
@@ -99,6 +100,8 @@ class AmiClient:
         self.timing = timing or AmiTiming()
         self._listing = SharedListing(self._list_channels)
         self._connection: AmiConnection | None = None
+        self.lost_at = time.time()
+        """When the last connection was lost, in seconds since the epoch."""
         self._serving: asyncio.Task[None] | None = None
         self._updated = asyncio.Event()
         self._useless_events = 0
@@ -205,6 +208,8 @@ class AmiClient:
             self._announce()
             await self._watch(connection)
         finally:
+            if self._connection is not None:
+                self.lost_at = time.time()
             self._connection = None
             connection.cut("the gateway closed the connection")
             await asyncio.wait([connection.lost])  # which a cancellation doesn't clear

@@ -51,6 +51,11 @@ class PbxPool:
         return [(str(client.address), client.connected) for client in self._clients]
 
     @property
+    def lost_at(self) -> Mapping[str, float]:
+        """The address of each PBX whose manager interface isn't connected, and since when."""
+        return {str(client.address): client.lost_at for client in self._clients if not client.connected}
+
+    @property
     def connected_by_host(self) -> Mapping[str, bool]:
         """Whether each PBX's manager interface is connected, by its host as it is set."""
         return {client.address.host: client.connected for client in self._clients}

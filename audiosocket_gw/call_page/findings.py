@@ -6,28 +6,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from audiosocket_gw.call_page.advice import ADVICE, Advice
 from audiosocket_gw.call_page.figures import Verdict, figures
 from audiosocket_gw.call_page.marks import duration_in_words, name_in_words
 from audiosocket_gw.call_page.model import CallModel, Mark, MarkKind
+from audiosocket_gw.ledger.advice import ADVICE, LATE_ANSWERS, SILENT_AGENT, UNDECODABLE, Advice
 from audiosocket_gw.ledger.record import ToolRun
+from audiosocket_gw.ledger.trouble import is_bad
 
 MAX_LISTED = 12
 """Findings that the head lists; the rest is counted."""
 
 
-_AGENTS_WAIT = " Such a wait is the agent's own: look at its model, tools and turn settings in ElevenLabs."
-
 _WAITS = (MarkKind.ANSWER, MarkKind.NO_ANSWER)
 
 HINTS = {
-    MarkKind.SILENT: " Check the agent's first message, voice and model in ElevenLabs.",
-    MarkKind.UNDECODABLE: (
-        " Name the codec in the dialplan, `Dial(AudioSocket/HOST:PORT/UUID/c(slin))`: a WARNING of this call "
-        "in the log has the line to change, and docs/asterisk.md examples."
-    ),
-    MarkKind.ANSWER: _AGENTS_WAIT,
-    MarkKind.NO_ANSWER: _AGENTS_WAIT,
+    MarkKind.SILENT: f" {SILENT_AGENT}",
+    MarkKind.UNDECODABLE: f" {UNDECODABLE}",
+    MarkKind.ANSWER: f" {LATE_ANSWERS}",
+    MarkKind.NO_ANSWER: f" {LATE_ANSWERS}",
     MarkKind.GAP: " The gateway was held up: see `overloaded` in its log, and what else runs on its core.",
 }
 """What to do about a fault, by its kind."""
@@ -96,7 +92,7 @@ def _outcome(model: CallModel, found: list[Finding]) -> Outcome:
         return Outcome.UP if model.is_up else Outcome.BROKEN_OFF
     if end.is_bad:
         return Outcome.BAD
-    return Outcome.LOOK if found or model.record.is_bad else Outcome.NORMAL
+    return Outcome.LOOK if found or is_bad(model.record) else Outcome.NORMAL
 
 
 def _why_no_end(model: CallModel) -> str:

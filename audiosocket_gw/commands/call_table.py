@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from textwrap import wrap
 from typing import Any
 
@@ -16,22 +17,28 @@ _INDENT = 10 * " "
 WIDTHS = {
     "CALL": 8,
     "AGE": 7,
-    "STATE": 12,
-    "UP": 6,
+    "STATE": 17,
+    "TROUBLE": 30,
     "TURN": 8,
+    "UP": 6,
     "CALLER": 16,
     "AGENT": 22,
     "TURNS": 5,
     "PBX": 16,
 }
-"""The columns, the most important first: a narrow terminal shows those that fit."""
+"""The columns, the most important first: a narrow terminal shows those that fit.
+
+TROUBLE is there if a call has any, and takes what the others leave.
+"""
 
 
 def status_text(load: Json, calls: Sequence[Json], bad: Sequence[Json], width: int) -> str:
     """Return all that ``audiosocket-gw status`` shows."""
-    lines = [*_wrapped(_head(load), width), "", *call_table(calls, width)]
+    wrong = [f"WRONG     {clean(fault['text'])}" for fault in load["wrong_now"]]
+    lines = [*_wrapped([*wrong, *_head(load)], width), "", *call_table(calls, width)]
     if bad:
-        lines += ["", "Ended, to look at:", *_wrapped(map(_bad_line, bad), width)]
+        latest = sorted(bad, key=_ended_at, reverse=True)
+        lines += ["", "Ended, to look at (UTC):", *_wrapped(map(_bad_line, latest), width)]
     return "\n".join(lines)
 
 
@@ -39,18 +46,29 @@ def call_table(calls: Sequence[Json], width: int) -> list[str]:
     """Return a line for each call, under a head."""
     if not calls:
         return ["No call is in progress."]
-    names: list[str] = []
-    left = width
-    for name, size in WIDTHS.items():
-        if size > left:
-            break
-        names.append(name)
-        left -= size + 2
-    rows = [names, *([_cell(name, call) for name in names] for call in calls)]
+    sizes = _sizes(width, {name: [_cell(name, call) for call in calls] for name in WIDTHS})
+    rows = [list(sizes), *([_cell(name, call) for name in sizes] for call in calls)]
     return [
-        "  ".join(cell[: WIDTHS[name]].ljust(WIDTHS[name]) for name, cell in zip(names, row, strict=True))
+        "  ".join(cell[:size].ljust(size) for cell, size in zip(row, sizes.values(), strict=True)).rstrip()
         for row in rows
     ]
+
+
+def _sizes(width: int, cells: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Return the columns that fit, and how wide each is."""
+    found: dict[str, int] = {}
+    left = width + 2
+    for name, size in WIDTHS.items():
+        if name == "TROUBLE" and not any(cells[name]):
+            continue
+        if size + 2 > left:
+            break
+        found[name] = size
+        left -= size + 2
+    if "TROUBLE" in found:
+        longest = max(map(len, cells["TROUBLE"]))
+        found["TROUBLE"] = min(found["TROUBLE"] + left, max(longest, len("TROUBLE")))
+    return found
 
 
 def _wrapped(lines: Iterable[str], width: int) -> Iterator[str]:
@@ -99,7 +117,8 @@ def _cell(name: str, call: Json) -> str:
     cells = {
         "CALL": call["uuid"][:SHORT_UUID],
         "AGE": duration(call["duration_ms"]),
-        "STATE": call["state"] + ("!" if call["is_bad"] else ""),
+        "STATE": _state(call),
+        "TROUBLE": "; ".join(call["trouble"]),
         "UP": call["speaker"] or "",
         "TURN": "" if latency is None else f"{latency} ms",
         "CALLER": call["caller_number"],
@@ -110,12 +129,21 @@ def _cell(name: str, call: Json) -> str:
     return clean(cells[name])
 
 
+def _state(call: Json) -> str:
+    if call["state"] != "talking" or call["silent_ms"] is None or call["first_audio_ms"] is not None:
+        return str(call["state"])
+    seconds = ((call["duration_ms"] or 0) - (call["setup_ms"] or 0)) // 1000
+    return f"agent silent {seconds} s"
+
+
+def _ended_at(call: Json) -> datetime:
+    return datetime.fromisoformat(call["started_at"]) + timedelta(milliseconds=call["duration_ms"] or 0)
+
+
 def _bad_line(call: Json) -> str:
     end = call["end"] or {"reason": "", "detail": ""}
-    faults = [
-        *(["silent agent"] if call["silent_ms"] is not None else []),
-        *([f"{call['late_answers']} late answers"] if call["late_answers"] else []),
-    ]
+    faults = [text for text in call.get("trouble", ()) if text != end["reason"]]  # not in older records
     words = "; ".join([*faults, end["detail"]])
-    started = call["started_at"][:19].replace("T", " ")
-    return clean(f"{started}  {call['uuid'][:SHORT_UUID]}  {end['reason']}: {words}")
+    return clean(
+        f"{_ended_at(call):%Y-%m-%d %H:%M:%S}  {call['uuid'][:SHORT_UUID]}  {end['reason']}: {words}"
+    )

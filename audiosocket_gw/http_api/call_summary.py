@@ -7,7 +7,7 @@ from typing import Any
 
 from audiosocket_gw.ledger.record import CallRecord, ToolOutcome
 from audiosocket_gw.ledger.settings import CallerNumbers
-from audiosocket_gw.ledger.shown import shown
+from audiosocket_gw.ledger.shown import shown, shown_troubles
 
 COUNTED = ("turns", "interruptions", "tools")
 """Lists of a record; a summary has their lengths, as ``turn_count``."""
@@ -22,6 +22,7 @@ def summary(record: CallRecord, numbers: CallerNumbers, *, age_ms: int | None = 
     transfers = members.pop("transfers")
     latencies = sorted(turn.latency_ms for turn in record.turns)
     return members | {
+        **shown_troubles(record, numbers, age_ms=age_ms),
         "turn_count": len(latencies),
         "last_turn_ms": record.turns[-1].latency_ms if latencies else None,
         "median_turn_ms": latencies[len(latencies) // 2] if latencies else None,

@@ -26,6 +26,7 @@ from audiosocket_gw.ledger.ledger import Ledger
 from audiosocket_gw.ledger.record import CallRecord
 from audiosocket_gw.ledger.settings import CallerNumbers
 from audiosocket_gw.ledger.shown import shown
+from audiosocket_gw.ledger.trouble import is_bad
 
 
 class CallViews:
@@ -98,7 +99,7 @@ def _matches(record: CallRecord, query: Query) -> bool:
         record.end is not None
         and query.before is None
         and query.reason in (None, record.end.reason.value)
-        and query.bad in (None, record.is_bad)
+        and query.bad in (None, is_bad(record))
         and query.agent in (None, record.agent)
         and (query.since is None or record.started_at >= query.since)
     )

@@ -13,7 +13,7 @@ from audiosocket_gw import events
 from audiosocket_gw.http_api.call_summary import summary
 from audiosocket_gw.ledger.record import CallRecord
 from audiosocket_gw.ledger.settings import CallerNumbers
-from audiosocket_gw.ledger.shown import mask_channel
+from audiosocket_gw.ledger.shown import mask_channel, shown_troubles
 from audiosocket_gw.redaction import mask_text
 
 MAX_TEXT = 1_000
@@ -21,6 +21,16 @@ MAX_TEXT = 1_000
 
 MAX_NAME = 64
 """Characters of a tool's name, which the agent chooses."""
+
+_MAY_BE_TROUBLE = (
+    events.ReplyStarted,
+    events.AgentSilent,
+    events.AnswerLate,
+    events.CallerUndecodable,
+    events.ToolAnswered,
+    events.TransferDecided,
+)
+"""After these, which come without the call's summary, other things may be wrong with it."""
 
 _WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -41,6 +51,7 @@ class EventView:
             "state": record.state.value,
             "speaker": record.speaker and record.speaker.value,
             **self.details(event, record, at_ms),
+            **(shown_troubles(record, self.numbers) if isinstance(event, _MAY_BE_TROUBLE) else {}),
         }
 
     def details(self, event: events.CallEvent, record: CallRecord, at_ms: int | None) -> dict[str, Any]:

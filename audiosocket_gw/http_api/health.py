@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.http_api.endpoint import Endpoint, error_response, json_response
+from audiosocket_gw.http_api.faults import Faults, line
 from audiosocket_gw.server.listener import AudioSocketServer
 
 STUCK_S = 2.0
@@ -23,8 +24,9 @@ _REASONS = {
 class Health:
     """The probes of an orchestrator or a load balancer."""
 
-    def __init__(self, server: AudioSocketServer) -> None:
+    def __init__(self, server: AudioSocketServer, faults: Faults) -> None:
         self._server = server
+        self._faults = faults
         self.endpoints = (
             Endpoint("GET", "/healthz", self._alive, is_public=True),
             Endpoint("GET", "/readyz", self._ready, is_public=True),
@@ -46,10 +48,6 @@ class Health:
 
     async def _ready(self, _: Request) -> Response:
         reasons = list(self.reasons_not_ready())
-        warnings = [
-            f"no connection to the manager interface of {address}: no transfers and caller data for its calls"
-            for address, is_connected in self._server.context.pbxs.connections
-            if not is_connected
-        ]
+        warnings = [line(fault) for fault in self._faults.now()]
         body = {"ready": not reasons, "reasons": reasons, "warnings": warnings}
         return json_response(body, 503 if reasons else 200)

@@ -12,7 +12,9 @@ from starlette.responses import Response
 
 from audiosocket_gw import __version__
 from audiosocket_gw.http_api.endpoint import Endpoint, json_response
+from audiosocket_gw.http_api.faults import Faults, show
 from audiosocket_gw.http_api.health import Health
+from audiosocket_gw.ledger.settings import CallerNumbers
 from audiosocket_gw.server.listener import AudioSocketServer
 
 
@@ -24,10 +26,18 @@ class LoadView:
     """
 
     def __init__(
-        self, server: AudioSocketServer, health: Health, off: Iterable[str], plan_concurrency: int | None
+        self,
+        server: AudioSocketServer,
+        health: Health,
+        faults: Faults,
+        numbers: CallerNumbers,
+        off: Iterable[str],
+        plan_concurrency: int | None,
     ) -> None:
         self._server = server
         self._health = health
+        self._faults = faults
+        self._numbers = numbers
         self._off = tuple(off)
         self._plan_concurrency = plan_concurrency
         self._started_at = asyncio.get_running_loop().time()
@@ -45,6 +55,7 @@ class LoadView:
             "uptime_s": round(asyncio.get_running_loop().time() - self._started_at, 1),
             "ready": not reasons,
             "reasons": reasons,
+            "wrong_now": [show(fault, self._numbers) for fault in self._faults.now()],
             "calls": server.calls.callers,
             "max_calls": server.max_calls,
             "plan_concurrency": self._plan_concurrency,

@@ -11,6 +11,7 @@ from audiosocket_gw.http_api.calls import CallViews
 from audiosocket_gw.http_api.endpoint import Endpoint
 from audiosocket_gw.http_api.event_json import EventView
 from audiosocket_gw.http_api.event_stream import EventStreams
+from audiosocket_gw.http_api.faults import Faults
 from audiosocket_gw.http_api.health import Health
 from audiosocket_gw.http_api.load import LoadView
 from audiosocket_gw.http_api.metrics import MetricsView
@@ -43,9 +44,11 @@ class Surface:
 def endpoints(gateway: Surface) -> Iterator[Endpoint]:
     """Yield the endpoints of a gateway."""
     server, numbers = gateway.server, gateway.caller_numbers
-    health = Health(server)
+    faults = Faults(server, gateway.ledger)
+    health = Health(server, faults)
     yield from health.endpoints
-    yield from LoadView(server, health, gateway.off, gateway.plan_concurrency).endpoints
+    load = LoadView(server, health, faults, numbers, gateway.off, gateway.plan_concurrency)
+    yield from load.endpoints
     yield from CallViews(gateway.ledger, gateway.archive.history, numbers).endpoints
     yield from CallPages(gateway.ledger, gateway.archive.history, gateway.pages).endpoints
     view = EventView(numbers, gateway.settings.http_transcripts)

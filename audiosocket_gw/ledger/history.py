@@ -242,7 +242,7 @@ class History:
                 fields["uuid"],
                 record.started_at,
                 fields["end"]["reason"],
-                record.is_bad,
+                fields["is_bad"],
                 fields["agent"],
                 self._numbers is CallerNumbers.MASKED,
                 _encoded(fields),

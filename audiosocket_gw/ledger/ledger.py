@@ -17,6 +17,7 @@ from audiosocket_gw.events import CallEnded, CallEvent, CallStarted
 from audiosocket_gw.ledger.record import CallRecord
 from audiosocket_gw.ledger.reducer import begin, reduce
 from audiosocket_gw.ledger.subscription import Subscription
+from audiosocket_gw.ledger.trouble import is_bad
 
 logger = logging.getLogger("audiosocket_gw.ledger")
 
@@ -166,7 +167,7 @@ class Ledger:
             self._superseded.remove(entry)
         self._recent.append(entry.record)
         self._ended[reason] += 1
-        self._bad += entry.record.is_bad
+        self._bad += is_bad(entry.record)
 
 
 def _loop_time() -> float:

@@ -152,15 +152,3 @@ class CallRecord:
     duration_ms: int | None = None
     """None while the call is up."""
     end: End | None = None
-
-    @property
-    def is_bad(self) -> bool:
-        """Whether somebody should look at the call: a bad end, a silent agent, a late answer, a caller whose
-        audio couldn't be decoded.
-        """
-        return (
-            (self.end is not None and self.end.is_bad)
-            or self.silent_ms is not None
-            or self.late_answers > 0
-            or self.undecodable
-        )

@@ -11,6 +11,7 @@ from typing import Any
 
 from audiosocket_gw.ledger.record import CallRecord, Interruption, ToolRun, Transfer, Turn
 from audiosocket_gw.ledger.settings import CallerNumbers
+from audiosocket_gw.ledger.trouble import is_bad, troubles
 from audiosocket_gw.log.text import NUMBER, SENTENCE_LIMIT, escape, fit
 from audiosocket_gw.redaction import MASK
 
@@ -44,7 +45,20 @@ def masked(fields: Json) -> Json:
         "channel": mask_channel(fields["channel"]),
         "transfers": [_masked_transfer(transfer) for transfer in fields["transfers"]],
         "end": fields["end"] and fields["end"] | {"detail": _masked_text(fields["end"]["detail"])},
+        "trouble": list(map(_masked_text, fields.get("trouble", ()))),
     }
+
+
+def shown_troubles(record: CallRecord, numbers: CallerNumbers, *, age_ms: int | None = None) -> Json:
+    """Return the members that tell whether something is wrong with the call: a part of `shown`."""
+    texts = [shown_text(trouble.text, numbers) for trouble in troubles(record, age_ms)]
+    return {"trouble": texts, "is_bad": is_bad(record)}
+
+
+def shown_text(text: str, numbers: CallerNumbers) -> str:
+    """Return a sentence with texts of others: printable, its numbers as ``CALLER_NUMBERS`` wants them."""
+    whole = fit(text, SENTENCE_LIMIT, numbers=True)
+    return whole if numbers is CallerNumbers.SHOWN else _masked_text(whole)
 
 
 def mask_number(number: str) -> str:
@@ -112,7 +126,7 @@ def _fields(record: CallRecord, age_ms: int | None) -> Json:
             "reason": record.end.reason.value,
             "detail": fit(record.end.detail, SENTENCE_LIMIT, numbers=True),
         },
-        "is_bad": record.is_bad,
+        **shown_troubles(record, CallerNumbers.SHOWN, age_ms=age_ms),
     }
 
 

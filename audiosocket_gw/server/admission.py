@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from functools import lru_cache
 
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.server.guests import Guests, guest_name
+from audiosocket_gw.server.refusals import Refusal, Refusals
 from audiosocket_gw.server.settings import IpNetwork, ServerSettings
 from audiosocket_gw.server.signed_uuid import SignedUuids
 
@@ -33,28 +32,6 @@ class Peer:
     guest: str | None = None
 
 
-class Refusal(StrEnum):
-    """Why a connection or a call was refused before a call began, for those who count."""
-
-    FULL = "full"
-    """``MAX_CALLS`` calls are in progress, or too many connections are open."""
-    OVERLOADED = "overloaded"
-    DRAINING = "draining"
-    """The gateway is stopping."""
-    PEER = "peer"
-    """The address may not connect, or has its share of the places."""
-    HANDSHAKE = "handshake"
-    """No UUID came in time, or one that isn't valid or is in use."""
-
-
-REFUSALS = {
-    EndReason.GATEWAY_FULL: Refusal.FULL,
-    EndReason.OVERLOADED: Refusal.OVERLOADED,
-    EndReason.PEER_LIMIT: Refusal.PEER,
-    EndReason.UUID_INVALID: Refusal.HANDSHAKE,
-}
-
-
 class Admission:
     """Checks connections and calls against the settings and the state of the gateway."""
 
@@ -63,8 +40,7 @@ class Admission:
         self._settings = settings
         self._is_pbx = is_pbx
         self._peer_at = lru_cache(MAX_REMEMBERED)(self._look_up)
-        self.refused: Counter[str] = Counter(dict.fromkeys(Refusal, 0))
-        """Connections and calls that were refused."""
+        self.refusals = Refusals()
         self.is_stopping = False
         """Set when the gateway stops: then no connection is admitted."""
         self.guests = Guests(settings.max_calls, reserves=self.knows_pbxs)
@@ -89,20 +65,20 @@ class Admission:
         ``open_connections`` doesn't count this one. ``now`` is in seconds, of any monotonic clock.
         """
         if not self._peer_at(host).may_connect:
-            self.refused[Refusal.PEER] += 1
+            self.refusals.add(Refusal.PEER, now)
             peers = ",".join(map(str, self._settings.allowed_peers))
             return f"its address is not in ALLOWED_PEERS={peers}"
         if open_connections >= self._settings.max_calls + SPARE_CONNECTIONS:
-            self.refused[Refusal.FULL] += 1
+            self.refusals.add(Refusal.FULL, now)
             return f"{open_connections} connections are open already (MAX_CALLS={self._settings.max_calls})"
         if self.is_stopping:  # the kernel accepted it before the listener was closed
-            self.refused[Refusal.DRAINING] += 1
+            self.refusals.add(Refusal.DRAINING, now)
             return "the gateway is stopping"
         guest = self.guest_at(host)
         why = self.guests.reject_connection(guest, now) if guest is not None else None
         if why is None:
             return None
-        self.refused[Refusal.PEER] += 1
+        self.refusals.add(Refusal.PEER, now)
         return f"{why}; {LIST_IT}"
 
     def guest_at(self, host: str) -> str | None:

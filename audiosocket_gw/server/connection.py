@@ -29,10 +29,11 @@ from audiosocket_gw.protocol.audiosocket import (
     Unknown,
 )
 from audiosocket_gw.runtime.loop_budget import LoopBudget
-from audiosocket_gw.server.admission import REFUSALS, Admission, Refusal
+from audiosocket_gw.server.admission import Admission
 from audiosocket_gw.server.calls import Calls, Rejection
 from audiosocket_gw.server.connections import Connections
 from audiosocket_gw.server.frame_reader import FrameReader
+from audiosocket_gw.server.refusals import REFUSALS, Refusal
 from audiosocket_gw.server.socket_options import end_with_fin, set_options
 
 logger = logging.getLogger("audiosocket_gw.server")
@@ -124,7 +125,7 @@ class AudioSocketConnection(FrameReader):
     def make_room(self) -> None:
         """Cut the connection, which is outside a call, for a newer one of a guest."""
         if not self._closing:
-            self._admission.refused[Refusal.PEER] += 1
+            self._count(Refusal.PEER)
             self._end(EndReason.PEER_LIMIT, _MADE_ROOM)
         self.drop()
 
@@ -233,7 +234,7 @@ class AudioSocketConnection(FrameReader):
         if rejection is None:
             self._call = self._calls.start(uuid, self, self.gone, self._guest)
             if self._call is None:
-                self._admission.refused[Refusal.HANDSHAKE] += 1
+                self._count(Refusal.HANDSHAKE)
                 logger.warning(
                     "%s: call rejected: its UUID is in use; give each call its own",
                     self.peer,
@@ -257,7 +258,7 @@ class AudioSocketConnection(FrameReader):
     def _reject(self, rejection: Rejection) -> None:
         """Hang up, so that the caller continues in the dialplan."""
         if not self._closing:
-            self._admission.refused[REFUSALS[rejection.reason]] += 1
+            self._count(REFUSALS[rejection.reason])
             progress = self._calls.callers
             logger.warning(
                 "%s: call rejected, %s; %d calls in progress",
@@ -267,6 +268,9 @@ class AudioSocketConnection(FrameReader):
                 extra=self._about_call,
             )
             self.hang_up()
+
+    def _count(self, refusal: Refusal) -> None:
+        self._admission.refusals.add(refusal, asyncio.get_running_loop().time())
 
     @property
     def _about_call(self) -> dict[str, object]:
@@ -290,7 +294,7 @@ class AudioSocketConnection(FrameReader):
             self._call = None
         else:
             if reason is EndReason.CALLER_PROTOCOL:
-                self._admission.refused[Refusal.HANDSHAKE] += 1
+                self._count(Refusal.HANDSHAKE)
             # A peer that connects and sends nothing is a health check, thousands of times a day.
             quiet = reason is EndReason.CALLER_HANGUP and not self.mid_frame
             level = logging.DEBUG if quiet else logging.WARNING

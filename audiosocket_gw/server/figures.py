@@ -31,7 +31,7 @@ def figures_of(
         queued_ms=server.calls.queued_ms,
         stalls=context.ticker.stalls,
         stall_silence_s=context.ticker.skipped * PERIOD_S,
-        refused=server.refused,
+        refused=server.refusals.counts,
         recorder_failures=recorder_failures,
         log_lines_dropped=dropped_lines(),
     )

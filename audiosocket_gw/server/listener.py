@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 
 from audiosocket_gw.call.context import CallContext
 from audiosocket_gw.log.limit import at_most
@@ -16,6 +16,7 @@ from audiosocket_gw.server.admission import Admission
 from audiosocket_gw.server.calls import Calls
 from audiosocket_gw.server.connection import AudioSocketConnection
 from audiosocket_gw.server.connections import Connections
+from audiosocket_gw.server.refusals import Refusals
 from audiosocket_gw.server.settings import IpNetwork, ServerSettings
 
 logger = logging.getLogger("audiosocket_gw.server")
@@ -95,9 +96,9 @@ class AudioSocketServer:
         return self._settings.max_calls
 
     @property
-    def refused(self) -> Mapping[str, int]:
+    def refusals(self) -> Refusals:
         """Connections and calls that were refused before a call began."""
-        return self._admission.refused
+        return self._admission.refusals
 
     def refuse_new_calls(self) -> None:
         """Stop listening: Asterisk's next connection is refused, and its dialplan takes the fallback."""

@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audiosocket_gw import events
-from audiosocket_gw.call_page.advice import ADVICE
 from audiosocket_gw.call_page.audio import stereo_wav, wav_of_records
 from audiosocket_gw.call_page.figures import TARGETS, Target, Verdict, figures
 from audiosocket_gw.call_page.from_flight import model_of_records
@@ -23,6 +22,7 @@ from audiosocket_gw.call_page.page import content_security_policy, render
 from audiosocket_gw.call_page.strips import MAX_STRIPS, lay_out, strip_seconds
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.flight.format import Event
+from audiosocket_gw.ledger.advice import ADVICE
 from tests.call_page import calls
 from tests.call_page.calls import CALL, UNKIND, call, connected, ended, frames, reply, said
 from tests.call_page.html_checker import Checker

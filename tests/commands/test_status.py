@@ -104,6 +104,10 @@ CALL = {
     "duration_ms": 192_000,
     "state": "talking",
     "is_bad": True,
+    "trouble": ["2 late answers", "tool price\x1b[2J failed"],
+    "silent_ms": None,
+    "first_audio_ms": 700,
+    "setup_ms": 300,
     "speaker": "agent",
     "last_turn_ms": 870,
     "caller_number": "#######567",
@@ -118,8 +122,19 @@ def test_a_narrow_terminal_shows_what_matters_most() -> None:
         head, line = call_table([CALL], width)
         assert max(len(head), len(line)) <= width
         assert head.startswith("CALL")
-    assert "3:12" in line and "talking!" in line and "870 ms" in line
+    for expected in ("3:12", "talking", "2 late answers; tool price?[2J failed", "870 ms"):
+        assert expected in line
     assert "\x1b" not in line
+
+
+def test_trouble_has_a_column_if_there_is_any() -> None:
+    silent = CALL | {"trouble": ["agent silent for over 24 s"], "silent_ms": 5000, "first_audio_ms": None}
+    head, line = call_table([silent | {"duration_ms": 24_300}], 80)
+    assert "TROUBLE" in head
+    assert "agent silent 24 s  agent silent for over 24 s" in line
+    head, line = call_table([CALL | {"trouble": []}], 80)
+    assert "TROUBLE" not in head
+    assert "talking" in line
 
 
 LOAD = {
@@ -127,6 +142,7 @@ LOAD = {
     "uptime_s": 61.0,
     "ready": False,
     "reasons": ["draining: the gateway is stopping"],
+    "wrong_now": [{"text": "agent-quota: 97 of 97 ended calls since 15:22:54 UTC. Raise the plan\x1b."}],
     "calls": 3,
     "max_calls": 500,
     "plan_concurrency": 30,
@@ -138,8 +154,7 @@ LOAD = {
 
 BAD = CALL | {
     "started_at": "2026-11-25T15:45:44.823Z",
-    "silent_ms": 5000,
-    "late_answers": 2,
+    "trouble": ["agent-quota", "agent silent for 5 s", "2 late answers"],
     "end": {"reason": "agent-quota", "detail": "the account's quota is used up"},
 }
 
@@ -149,11 +164,15 @@ def test_what_is_wrong_is_shown_whole_on_any_terminal() -> None:
         text = status_text(LOAD, [CALL], [BAD], width)
         assert max(map(len, text.splitlines())) <= width
         words = " ".join(text.split())
+        assert words.startswith(
+            "WRONG agent-quota: 97 of 97 ended calls since 15:22:54 UTC. Raise the plan?. "
+        )
         for expected in (
             "NOT READY: draining: the gateway is stopping",
             "3 of 500, 1 waiting; about 310 fit, the plan allows 30",
             "192.0.2.7:5038: NOT CONNECTED",
-            "agent-quota: silent agent; 2 late answers; the account's quota is used up",
+            "2026-11-25 15:48:56",
+            "agent-quota: agent silent for 5 s; 2 late answers; the account's quota is used up",
         ):
             assert expected in words
 

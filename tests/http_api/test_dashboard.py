@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -34,6 +35,16 @@ WATCH_ROWS = """
 """
 MARKUP = '<img src=x onerror="window.broken=1"><script>window.broken=1</script>\u202egnp.exe'
 """What a caller may be named, or say."""
+
+FAULT = {
+    "id": "agent-quota",
+    "what": "agent-quota: 97 of 97 ended calls",
+    "why": "the quota of <b>this</b> account is used up.",
+    "since": "2026-11-25T15:45:44.823Z",
+    "last": "2026-11-25T15:48:44.823Z",
+    "to_do": "Raise the plan or its limit.",
+    "text": "",
+}
 
 
 @asynccontextmanager
@@ -92,22 +103,28 @@ async def test_an_event_touches_the_row_of_its_call_alone() -> None:
 async def test_trouble_is_told_in_words_and_can_be_picked_out() -> None:
     api = with_calls(
         call(1),
-        call(2, silent_ms=5_000, is_bad=True),
-        call(3, late_answers=2, is_bad=True, turn_count=4, last_turn_ms=3_400, tool_error_count=1),
+        call(2, silent_ms=5_000, first_audio_ms=None, is_bad=True, trouble=["agent silent for over 5 s"]),
+        call(
+            3,
+            trouble=["2 late answers", "tool hours failed"],
+            is_bad=True,
+            turn_count=4,
+            last_turn_ms=3_400,
+        ),
     )
     busy = ended(5, "agent-busy", "too many calls at once", is_bad=True, turn_count=2, last_turn_ms=1_200)
-    api.history = [ended(4), busy | {"tool_error_count": 1}]
+    api.history = [ended(4), busy | {"trouble": ["agent-busy", "tool hours failed"]}]
     async with dashboard(api) as tab:
         await expect(tab.page.locator("#trouble-count")).to_have_text("2")
         await expect(tab.page.locator("#bad-endings")).to_have_text("1 bad")
         await tab.page.get_by_label("With trouble only").check()
         await tab.wait_for(f"{ROWS} === 2")
-        for words in ("agent silent for 5 s", "2 late answers", "1 tool error", "3.40 s"):
+        for words in ("agent silent for over 5 s", "2 late answers", "tool hours failed", "3.40 s"):
             await expect(tab.page.locator("#calls")).to_contain_text(words)
         await expect(tab.page.locator("#endings tbody tr")).to_have_count(1)
         await tab.page.get_by_role("searchbox").fill("agent-busy")
         await expect(tab.page.locator("#calls-empty")).to_have_text("No live call passes the filter.")
-        for words in ("too many calls at once", "1 tool error", "slowest 1.20 s of 2"):
+        for words in ("tool hours failed · too many calls at once", "slowest 1.20 s of 2"):
             await expect(tab.page.locator("#endings")).to_contain_text(words)
 
 
@@ -115,9 +132,27 @@ async def test_a_caller_that_cant_be_decoded_is_trouble_at_once() -> None:
     api = with_calls(call(1))
     async with dashboard(api) as tab:
         await tab.wait_for(f"{ROWS} === 1")
-        api.happens("caller_undecodable", api.calls[call(1)["uuid"]], codec="g722")
-        await expect(tab.page.locator("#calls")).to_contain_text("caller's audio not decoded")
+        wrong = {"trouble": ["agent hears nothing (wrong codec?)"], "is_bad": True}
+        api.happens("caller_undecodable", api.calls[call(1)["uuid"]], codec="g722", **wrong)
+        await expect(tab.page.locator("#calls")).to_contain_text("agent hears nothing (wrong codec?)")
         await expect(tab.page.locator("#trouble-count")).to_have_text("1")
+
+
+async def test_what_is_wrong_now_comes_first_and_nothing_is_in_the_way_otherwise() -> None:
+    now = datetime.now(UTC)
+    fault = FAULT | {"since": (now - timedelta(minutes=8)).isoformat(), "last": now.isoformat()}
+    api = with_calls(call(1))
+    async with dashboard(api) as tab:
+        place = tab.page.get_by_role("status", name="Wrong now")
+        await tab.wait_for(f"{ROWS} === 1")
+        await expect(place).to_be_empty()
+        api.load["wrong_now"] = [fault]
+        await expect(place).to_contain_text("agent-quota: 97 of 97 ended calls since")
+        await expect(place).to_contain_text("the quota of <b>this</b> account is used up. Raise the plan")
+        api.load["wrong_now"] = [fault | {"last": (now - timedelta(minutes=5)).isoformat()}]
+        await expect(place).to_contain_text("97 of 97 ended calls from")
+        api.load["wrong_now"] = []
+        await expect(place).to_be_empty()
 
 
 async def test_calls_are_sorted_by_what_is_asked_for() -> None:
@@ -455,13 +490,16 @@ async def test_only_endings_are_announced() -> None:
 STATES = {
     "none": FakeApi(),
     "few": with_calls(
-        call(1, silent_ms=5_000, is_bad=True),
+        call(1, silent_ms=5_000, first_audio_ms=None, is_bad=True, trouble=["agent silent for over 5 s"]),
         call(
             2, agent="a-name-of-an-agent-that-is-far-too-long-for-its-column", caller_name="Dr " + "Long" * 20
         ),
-        call(3, speaker="agent", tool_error_count=2, turn_count=3, last_turn_ms=12_400),
+        call(3, speaker="agent", trouble=["tool hours failed 2 times"], turn_count=3, last_turn_ms=12_400),
         call(4, speaker="caller"),
         call(5, state="connecting", agent="", caller_number="", pbx=""),
+        load=load(
+            wrong_now=[FAULT, FAULT | {"id": "other", "what": "no connection to the manager interface"}]
+        ),
         history=[ended(6), ended(7, "agent-unreachable", "no answer " * 20, is_bad=True)],
     ),
     "many": with_calls(*(call(number, age_s=number * 40) for number in range(500))),

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 
 from audiosocket_gw import __version__
+from audiosocket_gw.http_api.faults import line, show
+from audiosocket_gw.ledger.settings import CallerNumbers
+from audiosocket_gw.ledger.wrong_now import Fault, Harm
 from tests.harness.gateway_process import gateway_process
 from tests.harness.waiting import until
 from tests.http_api.served import served
@@ -81,6 +87,30 @@ async def test_what_the_gateway_can_take() -> None:
         await line.__aexit__()
 
 
+async def test_what_is_wrong_now_is_told_by_the_load_and_by_the_probe() -> None:
+    async with served(max_calls=1, ami_host="127.0.0.1:1", ami_password="x") as (harness, client):
+        assert (await client.get("/readyz")).json()["ready"] is True  # what is wrong is no reason
+        caller, _ = await harness.call()
+        refused = await harness.line()
+        refused.identify()
+        await until(lambda: harness.gateway._server.refusals.counts["full"])
+        load: Any = {"wrong_now": []}
+        while len(load["wrong_now"]) < 2:  # it looks once a second
+            await asyncio.sleep(0.05)
+            load = (await client.get("/load")).json()
+        full, manager = load["wrong_now"]
+        assert (full["what"], full["why"]) == ("1 call refused", "MAX_CALLS=1 is reached")
+        assert full["text"].startswith("1 call refused since ")
+        assert full["text"].endswith(
+            " UTC: MAX_CALLS=1 is reached. Raise MAX_CALLS, if the agent's plan and the machine allow it."
+        )
+        assert manager["what"] == "no connection to the manager interface of 127.0.0.1:1"
+        warnings = (await client.get("/readyz")).json()["warnings"]
+        assert warnings == [full["text"], manager["text"]]
+        await refused.__aexit__()
+        await caller.__aexit__()
+
+
 async def test_a_process_serves_http_until_it_has_drained() -> None:
     async with gateway_process("--agent", "simulator", HTTP_PORT="0") as gateway:
         await gateway.logs("HTTP on 127.0.0.1:")
@@ -92,3 +122,20 @@ async def test_a_process_serves_http_until_it_has_drained() -> None:
             with pytest.raises(httpx.TransportError):
                 await client.get("/healthz")
     await until(lambda: not gateway.running)
+
+
+def test_a_line_for_strangers_has_no_number_of_a_caller_and_says_when_it_was() -> None:
+    begun = datetime(2026, 11, 25, 15, 22, 54, tzinfo=UTC).timestamp()
+    why = "0301112222 isn't allowed."
+    fault = Fault(
+        Harm.TRANSFERS, "1", "transfer to 0301112222@out refused", begun, begun + 60, 1, "Do it.", why
+    )
+    assert line(fault) == (
+        "transfer to ##########@out refused from 2026-11-25 15:22:54 to 15:23:54 UTC: "
+        "########## isn't allowed. Do it."
+    )
+    assert "0301112222@out" in show(fault, CallerNumbers.SHOWN)["text"]
+    now = time.time()
+    assert line(replace(fault, since=now - 5, last=now)).startswith(
+        "transfer to ##########@out refused since "
+    )

@@ -45,14 +45,7 @@ def test_a_call_from_start_to_end() -> None:
     assert (record.tools[0].outcome, record.tools[0].ms) == (ToolOutcome.OK, 250)
     assert [(t.name, t.outcome) for t in record.transfers] == [("sales", TransferOutcome.DONE)]
     assert (record.frames.late, record.frames.missing) == (3, 12)
-    assert (record.duration_ms, record.heard_ms, record.is_bad) == (9_000, 4_000, False)
-
-
-def test_silence_late_answers_and_a_caller_that_cant_be_understood_make_a_call_bad() -> None:
-    assert record_of(events.AgentSilent(CALL, 105.0, 5_000)).is_bad
-    assert record_of(events.AnswerLate(CALL, 105.0, 3_000)).is_bad
-    assert record_of(events.CallerUndecodable(CALL, 105.0, "g722")).is_bad
-    assert not record_of().is_bad
+    assert (record.duration_ms, record.heard_ms) == (9_000, 4_000)
 
 
 def test_who_speaks() -> None:
@@ -73,12 +66,6 @@ def test_who_speaks() -> None:
         ((started, ended), None),
     ):
         assert record_of(*happened).speaker is speaker
-
-
-def test_a_bad_end_makes_a_call_bad() -> None:
-    assert record_of(
-        events.CallEnded(CALL, 101.0, CallEnd(EndReason.AGENT_QUOTA, "no credits"), 1_000, 0)
-    ).is_bad
 
 
 def test_a_refused_transfer_is_listed_though_it_was_never_requested() -> None:

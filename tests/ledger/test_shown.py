@@ -19,7 +19,7 @@ MASKED, SHOWN = CallerNumbers.MASKED, CallerNumbers.SHOWN
 
 def test_every_field_is_shown_by_its_name() -> None:
     members = shown(record_of(), SHOWN)
-    assert list(members) == [field.name for field in fields(CallRecord)] + ["is_bad"]
+    assert list(members) == [field.name for field in fields(CallRecord)] + ["trouble", "is_bad"]
     parts = {"turns": Turn, "interruptions": Interruption, "tools": ToolRun, "transfers": Transfer}
     for name, kind in parts.items():
         assert [list(part) for part in members[name]] == [[f.name for f in fields(kind)]] * 2

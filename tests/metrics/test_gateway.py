@@ -12,7 +12,7 @@ from prometheus_client.values import MutexValue
 from audiosocket_gw import events
 from audiosocket_gw.end_reasons import EndReason
 from audiosocket_gw.metrics.metrics import CONTENT_TYPE
-from audiosocket_gw.server.admission import Refusal
+from audiosocket_gw.server.refusals import Refusal
 from tests.harness.audio import ramp
 from tests.harness.call import CallHarness, ControlledCall, arrive, pbx
 from tests.harness.gateway import GatewayHarness, running_gateway
@@ -27,7 +27,7 @@ async def scraped(harness: GatewayHarness) -> Scraped:
 
 
 def refused(harness: GatewayHarness) -> int:
-    return sum(harness.gateway._server.refused.values())
+    return sum(harness.gateway._server.refusals.counts.values())
 
 
 async def hold(harness: GatewayHarness, end: Callable[[CallHarness], Awaitable[object]]) -> None:

@@ -5,7 +5,7 @@ import {CallPanel} from "./call.js";
 import {Confirm} from "./confirm.js";
 import {byId, setAttribute, setHidden, setText} from "./dom.js";
 import {caller, clean, clock, plural} from "./format.js";
-import {drawGauges, readiness} from "./gauges.js";
+import {drawFaults, drawGauges, readiness} from "./gauges.js";
 import {EndedCalls, LiveCalls} from "./lists.js";
 import {Model, UnknownCall} from "./model.js";
 import {BackOff, read} from "./stream.js";
@@ -120,6 +120,7 @@ async function readLoad(signal) {
       model.load = await json("load", {signal: AbortSignal.any([signal, AbortSignal.timeout(15_000)])});
       model.asOf = new Date();
       drawGauges(model.load);
+      drawFaults(model.load.wrong_now ?? []);
       schedule();
     }
     await pause(LOAD_MS, signal);

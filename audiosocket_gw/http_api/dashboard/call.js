@@ -129,7 +129,7 @@ export class CallPanel {
     setText(this.title, `${caller(record)}${record.dialled_number ? ` to ${clean(record.dialled_number)}` : ""}`);
     if (record.end) badge(this.state, record.is_bad ? "bad" : "ok", `ended: ${record.end.reason}`, clean(record.end.detail));
     else badge(this.state, ...activity(record));
-    drawMarks(this.marks, troubles(record).filter(found => found.text !== record.end?.reason));
+    drawMarks(this.marks, troubles(record), record.is_bad);
     setHidden(this.transfer, Boolean(record.end) || !this.model.load?.destinations?.length);
     setHidden(this.hangUp, Boolean(record.end));
   }

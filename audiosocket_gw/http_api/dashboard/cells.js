@@ -31,17 +31,17 @@ export function callerCell(cell, record, open) {
   setAttribute(name, "aria-label", `Details of ${caller(record)}`);
   const known = [record.caller_number && named(record.caller_name), record.dialled_number && `to ${clean(record.dialled_number)}`];
   setText(sub, known.filter(Boolean).join(" · ") || `call ${record.uuid.slice(0, 8)}`);
-  drawMarks(marks, record.end ? [] : troubles(record));
+  drawMarks(marks, record.end ? [] : troubles(record), record.is_bad);
 }
 
 // Trouble is told by a shape and in words; the colour only helps to find it.
-export function drawMarks(target, found) {
-  const text = JSON.stringify(found);
+export function drawMarks(target, found, bad) {
+  const text = JSON.stringify([found, bad]);
   if (target.drawn === text) return;
   target.drawn = text;
-  target.replaceChildren(...found.map(({bad, text}) => element(
+  target.replaceChildren(...found.map(text => element(
     "span", {class: "badge", "data-kind": bad ? "bad" : "warn"},
-    element("span", {class: "mark", "aria-hidden": "true"}), element("span", {text}),
+    element("span", {class: "mark", "aria-hidden": "true"}), element("span", {text: clean(text)}),
   )));
 }
 

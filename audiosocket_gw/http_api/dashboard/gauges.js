@@ -1,7 +1,7 @@
 // The gateway itself: how full it is, what keeps it from taking more, and what it is connected to.
 
 import {byId, element, keyed, setAttribute, setHidden, setText} from "./dom.js";
-import {clean, percent, plural} from "./format.js";
+import {clean, percent, plural, time} from "./format.js";
 
 const ADVICE = {
   none: "there is room",
@@ -53,6 +53,22 @@ export function drawGauges(answer) {
     if (share != null) meter.firstChild.style.width = `${Math.min(100, Math.round(100 * share))}%`;
     setText(sub, below);
     setAttribute(sub, "title", below);
+  });
+}
+
+const OVER_MS = 60_000; // a fault that was last seen so long ago may be over
+
+// What is wrong now, in the gateway's words. What is new is read aloud, and not every change of a count.
+export function drawFaults(faults, now = Date.now()) {
+  keyed(byId("wrong-now"), faults, fault => fault.id, () => element("p", {class: "badge", "data-kind": "bad"},
+    element("span", {class: "mark", "aria-hidden": "true"}),
+    element("span", {}, element("b"), " ", element("span"), " ", element("span", {class: "to-do"})),
+  ), (item, {what, why, since, last, to_do}) => {
+    const [main, when, advice] = item.lastChild.children;
+    const begin = time(new Date(since)), end = new Date(last);
+    setText(main, clean(what));
+    setText(when, `${now - end < OVER_MS ? `since ${begin}` : `from ${begin} to ${time(end)}`}${why ? `: ${clean(why).replace(/\.$/, "")}` : ""}.`);
+    setText(advice, clean(to_do));
   });
 }
 

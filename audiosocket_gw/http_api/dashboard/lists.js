@@ -4,7 +4,7 @@ import {openCallPage, token} from "./api.js";
 import {agentCell, answersCell, badge, callerCell, framesText, twoLines} from "./cells.js";
 import {byId, element, setAttribute, setHidden, setText} from "./dom.js";
 import {caller, clean, duration, time} from "./format.js";
-import {ageOf, textOf, troubles} from "./model.js";
+import {ageOf, hasTrouble, textOf, troubles} from "./model.js";
 import {Table} from "./table.js";
 
 // Kind of the mark, and words, for what a call does now.
@@ -16,7 +16,8 @@ export function activity(record) {
   }
   if (record.speaker === "agent") return ["agent", "agent speaks"];
   if (record.speaker === "caller") return ["caller", "caller speaks"];
-  return ["quiet", record.first_audio_ms == null ? "no word yet" : "agent listens"];
+  if (record.first_audio_ms != null) return ["quiet", "agent listens"];
+  return record.silent_ms == null ? ["quiet", "no word yet"] : ["bad", "agent silent"];
 }
 
 const endOf = record => startOf(record) + record.duration_ms;
@@ -59,9 +60,9 @@ export class LiveCalls {
   // Draw those that pass the filter; `changed` null: all anew.
   draw(filter, troubleOnly, changed) {
     const all = [...this.model.calls.values()];
-    const found = all.filter(call => (!troubleOnly || troubles(call.record).length) && textOf(call.record).includes(filter));
+    const found = all.filter(call => (!troubleOnly || hasTrouble(call.record)) && textOf(call.record).includes(filter));
     this.table.draw(found, call => changed === null || changed.has(call.record.uuid));
-    const bad = all.filter(call => troubles(call.record).length).length;
+    const bad = all.filter(call => hasTrouble(call.record)).length;
     setText(byId("live-count"), found.length === all.length ? `${all.length}` : `${found.length} of ${all.length}`);
     setText(byId("trouble-count"), bad ? `${bad}` : "");
     const empty = byId("calls-empty");
@@ -100,10 +101,8 @@ export class EndedCalls {
 
   reason(cell, record) {
     if (!cell.firstChild) cell.append(element("div"), element("span", {class: "sub"}));
-    const bad = record.end && troubles(record).some(found => found.bad);
-    badge(cell.firstChild, bad ? "bad" : "ok", record.end.reason);
-    const others = troubles(record).filter(found => found.text !== record.end.reason).map(found => found.text);
-    setText(cell.lastChild, [...others, clean(record.end.detail)].filter(Boolean).join(" · "));
+    badge(cell.firstChild, record.is_bad ? "bad" : "ok", record.end.reason);
+    setText(cell.lastChild, [...troubles(record).map(clean), clean(record.end.detail)].filter(Boolean).join(" · "));
     setAttribute(cell.lastChild, "title", clean(record.end.detail));
   }
 
@@ -121,7 +120,7 @@ export class EndedCalls {
 
   draw(filter, troubleOnly, isComplete) {
     const all = this.model.endings;
-    const found = all.filter(record => (!troubleOnly || troubles(record).length) && textOf(record).includes(filter));
+    const found = all.filter(record => (!troubleOnly || hasTrouble(record)) && textOf(record).includes(filter));
     this.table.draw(found, () => isComplete);
     const bad = all.filter(record => record.is_bad).length;
     setHidden(byId("bad-endings"), !bad);

@@ -1,6 +1,6 @@
 // What the page knows: the gateway's summaries of calls ("records" here), as lists and events bring them.
 
-import {clean, plural} from "./format.js";
+import {clean} from "./format.js";
 
 const MAX_ENDINGS = 200;
 
@@ -71,6 +71,7 @@ export class UnknownCall extends Error {}
 // The summary of a call after an event that comes without one.
 function reduce(record, event) {
   const after = {...record, state: event.state, speaker: event.speaker};
+  if (event.trouble) Object.assign(after, {trouble: event.trouble, is_bad: event.is_bad});
   switch (event.type) {
     case "reply_started":
       after.first_audio_ms ??= event.at_ms;
@@ -81,16 +82,7 @@ function reduce(record, event) {
       after.slowest_turn_ms = Math.max(record.slowest_turn_ms ?? 0, event.latency_ms);
       break;
     case "agent_silent":
-      Object.assign(after, {silent_ms: event.waited_ms, is_bad: true});
-      break;
-    case "answer_late":
-      Object.assign(after, {late_answers: event.late_answers, is_bad: true});
-      break;
-    case "caller_undecodable":
-      Object.assign(after, {undecodable: true, is_bad: true});
-      break;
-    case "tool_answered":
-      if (event.is_error) after.tool_error_count = (record.tool_error_count ?? 0) + 1;
+      after.silent_ms = event.waited_ms;
       break;
     case "transfer_requested":
     case "transfer_decided":
@@ -105,21 +97,14 @@ const isSame = (one, other) => one.uuid === other.uuid && one.started_at === oth
 
 export const ageOf = (call, now) => (call.record.duration_ms ?? 0) + (now - call.receivedAt);
 
-// What somebody should look at in a call, in words; `bad` ones make the call a bad one.
-export function troubles(record) {
-  const found = [];
-  if (record.end && record.is_bad) found.push({bad: true, text: record.end.reason});
-  if (record.silent_ms != null) found.push({bad: true, text: `agent silent for ${Math.round(record.silent_ms / 1000)} s`});
-  if (record.late_answers) found.push({bad: true, text: plural(record.late_answers, "late answer")});
-  if (record.undecodable) found.push({bad: true, text: "caller's audio not decoded"});
-  if (record.tool_error_count) found.push({bad: false, text: plural(record.tool_error_count, "tool error")});
-  const outcome = record.last_transfer?.outcome;
-  if (outcome === "failed" || outcome === "refused") found.push({bad: false, text: `transfer ${outcome}`});
-  return found;
-}
+// What is wrong with a call, in the gateway's words; but for a bad end, which has its own place. Records of an earlier
+// version have none.
+export const troubles = record => (record.trouble ?? []).filter(text => text !== record.end?.reason);
+
+export const hasTrouble = record => record.is_bad || troubles(record).length > 0;
 
 // What the filter looks at.
 export function textOf(record) {
   return clean([record.caller_number, record.caller_name, record.dialled_number, record.agent, record.pbx, record.peer,
-    record.uuid, record.conversation_id, record.state, record.end?.reason ?? ""].join(" ")).toLowerCase();
+    record.uuid, record.conversation_id, record.state, record.end?.reason ?? "", ...troubles(record)].join(" ")).toLowerCase();
 }

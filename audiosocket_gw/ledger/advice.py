@@ -1,6 +1,6 @@
-"""What each end of a call means, and what to do: the table of `docs/end-reasons.md` as plain text. Pure.
+"""What each end of a call means, and what to do about it and about other faults. Pure.
 
-A test keeps the two the same.
+That of the ends is the table of `docs/end-reasons.md` as plain text; a test keeps the two the same.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from audiosocket_gw.end_reasons import EndReason
+from audiosocket_gw.events import TransferOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,3 +178,29 @@ ADVICE: Mapping[EndReason, Advice] = {
         "Check the log of what runs the process: systemd, Docker, the kernel's out-of-memory killer.",
     ),
 }
+
+SILENT_AGENT = "Check the agent's first message, voice and model in ElevenLabs."
+
+LATE_ANSWERS = "Such a wait is the agent's own: look at its model, tools and turn settings in ElevenLabs."
+
+UNDECODABLE = (
+    "Name the codec in the dialplan, `Dial(AudioSocket/HOST:PORT/UUID/c(slin))`: a WARNING of this call in "
+    "the log has the line to change, and docs/asterisk.md examples."
+)
+
+SLOW_TOOL = "The caller waits for it: make what it asks faster, or shorten its time limit."
+
+FAILED_TOOL = "The log has the error."
+
+MANAGER = "The log says why. Check Asterisk, and host, user and password of its manager interface."
+
+TRANSFERS = {
+    TransferOutcome.REFUSED: "If it should be allowed, add it to TRANSFER_DESTINATIONS; otherwise correct "
+    "the agent's prompt.",
+    TransferOutcome.FAILED: "The log has Asterisk's answer.",
+}
+
+
+def plain(reason: EndReason) -> str:
+    """Return what to do after such an end, without marks around names."""
+    return ADVICE[reason].to_do.replace("`", "")
