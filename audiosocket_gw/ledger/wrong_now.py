@@ -22,7 +22,8 @@ MANY = 3
 SHARE = 0.2
 """A fault of fewer calls than these, and of a smaller share of them, is the call's own, and not listed."""
 
-MAX_FAULTS = 20
+MAX_FAULTS = 8
+"""What else there is is less bad, and would hide the calls."""
 
 
 class Harm(IntEnum):

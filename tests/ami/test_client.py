@@ -241,9 +241,11 @@ async def test_cut_in_mid_action() -> None:
 async def test_cut_in_mid_message() -> None:
     async with fake_asterisk() as fake, connection(fake) as client:
         fake.say_bytes(b"Event: Newexten\r\nChan")
+        began = client.lost_at
         fake.break_connections()
         await disconnected(client)
         await connected(client)
+        assert client.lost_at > began
         assert (await client.perform("Ping", {})).headers["Response"] == "Success"
 
 

@@ -10,9 +10,13 @@ import pytest
 
 from audiosocket_gw import events
 from audiosocket_gw.http_api import event_stream
+from audiosocket_gw.http_api.call_summary import summary
+from audiosocket_gw.http_api.event_json import EventView
+from audiosocket_gw.ledger.settings import CallerNumbers
 from tests.harness.audio import ramp
 from tests.harness.waiting import until
 from tests.http_api.served import EventReader, served
+from tests.ledger.calls import WHOLE_CALL, record_of
 
 SAID = {"type": "user_transcript", "user_transcription_event": {"user_transcript": "My number is 0301234567"}}
 
@@ -33,6 +37,18 @@ async def test_the_events_of_a_call_until_it_ends() -> None:
             kinds = await reader.rest()
             assert kinds[-1] == "call_ended"
         assert (await client.get(f"/calls/{line.uuid}/events")).status_code == 404
+
+
+def test_what_may_be_trouble_comes_with_what_is_wrong_with_the_call() -> None:
+    view = EventView(CallerNumbers.MASKED, transcripts=False)
+    record = record_of()
+    answered = next(event for event in WHOLE_CALL if isinstance(event, events.ToolAnswered))
+    shown = view.show(answered, record, 1)
+    assert shown["is_bad"] is True
+    assert "agent hears nothing (wrong codec?)" in shown["trouble"]
+    assert "transfer to ##########@out refused: ##########@out isn't allowed" in shown["trouble"]
+    assert shown["trouble"] == summary(record, CallerNumbers.MASKED)["trouble"]
+    assert "trouble" not in view.show(events.DigitPressed(record.uuid, 1.0, "1"), record, 1)
 
 
 async def test_the_events_of_all_calls_are_numbered() -> None:
