@@ -119,8 +119,11 @@ async def test_no_request_is_answered_otherwise_than_the_document_says(tmp_path:
         lines = [(await harness.call())[0] for _ in range(CALLS)]
         # Half of the requests are about calls that are in progress, at first.
         given = json.loads(json.dumps(document()))
-        given["components"]["parameters"]["uuid"]["schema"] = {
-            "anyOf": [{"enum": [str(line.uuid) for line in lines]}, {"type": "string", "format": "uuid"}]
+        given["components"]["parameters"]["uuid"] |= {
+            "schema": {
+                "anyOf": [{"enum": [str(line.uuid) for line in lines]}, {"type": "string", "format": "uuid"}]
+            },
+            "example": str(lines[0].uuid),  # sent to each path, so that a call is hung up for certain
         }
         (tmp_path / "openapi.json").write_text(json.dumps(given))
         process = await asyncio.create_subprocess_exec(
