@@ -86,6 +86,7 @@ def is_loopback(host: str) -> bool:
     No other name than ``localhost`` is: RFC 6761 reserves it.
     """
     try:
-        return ip_address(host).is_loopback
+        ip = ip_address(host)
+        return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback  # Python before 3.13 ignores the mapping
     except ValueError:
         return host.lower().removesuffix(".") == "localhost"

@@ -44,7 +44,10 @@ def test_no_other_text_is_the_token(text: str) -> None:
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost", "localhost:8080", "LOCALHOST:1", "localhost.", "127.0.0.1:8080", "127.1.2.3", "[::1]:8080"],
+    [
+        *("localhost", "localhost:8080", "LOCALHOST:1", "localhost."),
+        *("127.0.0.1:8080", "127.1.2.3", "[::1]:8080", "[::ffff:127.0.0.1]:8080"),
+    ],
 )
 def test_this_machine_needs_no_token(host: str) -> None:
     assert status("GET", {"host": host}) is None
@@ -63,7 +66,7 @@ def test_this_machine_needs_no_token(host: str) -> None:
             "192.0.2.1:8080",
             "0.0.0.0:8080",
         ),
-        *("[::]:8080", "[::ffff:127.0.0.1]:8080", "127.0.0.1.nip.io", "localhost@evil.example", "::1"[:2]),
+        *("[::]:8080", "[::ffff:192.0.2.1]:8080", "127.0.0.1.nip.io", "localhost@evil.example", "::1"[:2]),
         *("localhost:80@evil.example", "[::1]evil.example", "[::1]:80@evil.example", "127.0.0.1:80:90"),
     ],
 )
