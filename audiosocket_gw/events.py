@@ -210,6 +210,10 @@ class ToolCalled(CallEvent):
     tool_call_id: str
 
 
+SLOW_TOOL_S = 3.0
+"""A tool that takes longer is slow: the caller waits for what the agent does with its result."""
+
+
 @dataclass(frozen=True, slots=True)
 class ToolAnswered(CallEvent):
     """The agent was sent the tool's result."""

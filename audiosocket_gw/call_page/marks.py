@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from audiosocket_gw import events
 from audiosocket_gw.call_page.direction import Direction, Span
 from audiosocket_gw.call_page.model import Answer, BargeIn, Mark, MarkKind
-from audiosocket_gw.events import TransferOutcome
+from audiosocket_gw.events import SLOW_TOOL_S, TransferOutcome
 from audiosocket_gw.ledger.record import CallRecord, ToolOutcome, ToolRun
 from audiosocket_gw.redaction import mask_text
 
@@ -16,9 +16,6 @@ SILENT_S = 5.0
 
 LATE_S = 3.0
 """A later answer is a fault (``LATE_ANSWER_SECONDS``)."""
-
-SLOW_TOOL_S = 3.0
-"""A tool that takes longer is a fault: the caller waits for it."""
 
 MAX_GAPS = 200
 """Gaps of one direction that are shown, the longest."""

@@ -26,9 +26,6 @@ MAX_TOOLS_AT_ONCE = 8
 MAX_REMEMBERED = 1_000
 """Ids of tool calls: one that comes again after so many others is a new call."""
 
-SLOW_S = 3.0
-"""A tool that takes longer keeps the caller waiting; for an answer, ``LATE_ANSWER_SECONDS`` is as long."""
-
 _FAULTS_OF_THE_TOOL = (ToolFault.FAILED, ToolFault.TIMED_OUT, ToolFault.BUSY)
 """Outcomes that its operator should look at."""
 
@@ -107,7 +104,9 @@ class ToolCalls:
 
     def _log_end(self, name: str, outcome: str, began_at: float) -> None:
         took_s = self._loop.time() - began_at
-        level = logging.WARNING if outcome in _FAULTS_OF_THE_TOOL or took_s > SLOW_S else logging.INFO
+        level = (
+            logging.WARNING if outcome in _FAULTS_OF_THE_TOOL or took_s > events.SLOW_TOOL_S else logging.INFO
+        )
         logger.log(
             level,
             "call %s: tool=%.64s ended, outcome=%s ms=%.0f",

@@ -6,12 +6,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from audiosocket_gw.events import TransferOutcome
+from audiosocket_gw.events import SLOW_TOOL_S, TransferOutcome
 from audiosocket_gw.ledger.record import CallRecord, ToolOutcome, ToolRun, Transfer
-
-SLOW_TOOL_MS = 3_000
-"""A tool that takes longer is slow: the caller waits for what the agent does with its result."""
-
 
 TRANSFER_TOOL = "avr_transfer"
 """Its error is the transfer's, which says why."""
@@ -130,7 +126,7 @@ def _of_tools(tools: Iterable[ToolRun], age_ms: int | None) -> Iterator[Trouble]
     for tool in tools:
         if failed(tool):
             failures[tool.name] = failures.get(tool.name, 0) + 1
-        if (ms := running_ms(tool, age_ms)) > SLOW_TOOL_MS:
+        if (ms := running_ms(tool, age_ms)) > 1000 * SLOW_TOOL_S:
             slow[tool.name] = max(ms, slow.get(tool.name, 0))
     for name, count in failures.items():
         yield Trouble(TroubleKind.TOOL_FAILED, f"tool {name} failed{times(count)}")

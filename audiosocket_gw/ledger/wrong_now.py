@@ -9,11 +9,11 @@ from enum import IntEnum
 from itertools import takewhile
 
 from audiosocket_gw.end_reasons import EndReason
-from audiosocket_gw.events import TransferOutcome
+from audiosocket_gw.events import SLOW_TOOL_S, TransferOutcome
 from audiosocket_gw.ledger import advice
 from audiosocket_gw.ledger.figures import median
 from audiosocket_gw.ledger.record import CallRecord, ToolRun
-from audiosocket_gw.ledger.trouble import SLOW_TOOL_MS, ended_badly, failed, is_silent, running_ms, times
+from audiosocket_gw.ledger.trouble import ended_badly, failed, is_silent, running_ms, times
 
 WINDOW_S = 600.0
 """How long ago a call may have ended, and a transfer or a tool call may have begun, that counts."""
@@ -232,7 +232,7 @@ def _tools(calls: Sequence[tuple[CallRecord, int]], begin: float) -> Iterator[Fa
             runs[tool.name] += 1
             if failed(tool):
                 failures.setdefault(tool.name, _Group()).add(at)
-            if (ms := running_ms(tool, age_ms)) > SLOW_TOOL_MS:
+            if (ms := running_ms(tool, age_ms)) > 1000 * SLOW_TOOL_S:
                 group = slow.setdefault(tool.name, _Group())
                 group.add(at)
                 group.ms.append(ms)

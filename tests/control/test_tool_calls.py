@@ -16,7 +16,7 @@ import pytest
 from audiosocket_gw import events
 from audiosocket_gw.control.handover import Handover, State
 from audiosocket_gw.control.mcp_approval import McpApproval
-from audiosocket_gw.control.tool_calls import MAX_REMEMBERED, MAX_TOOLS_AT_ONCE, SLOW_S, ToolCalls
+from audiosocket_gw.control.tool_calls import MAX_REMEMBERED, MAX_TOOLS_AT_ONCE, ToolCalls
 from audiosocket_gw.control.transfer_policy import TransferPolicy
 from audiosocket_gw.elevenlabs import messages
 from audiosocket_gw.errors import ToolError
@@ -87,7 +87,7 @@ async def dawdle() -> str:
 
 async def look_up() -> str:
     """Ask a slow service."""
-    await asyncio.sleep(SLOW_S + 0.1)
+    await asyncio.sleep(events.SLOW_TOOL_S + 0.1)
     return "nothing"
 
 
