@@ -28,9 +28,10 @@ TEXT = "one two three four five six seven eight nine ten"
 
 def place_of(part: bytes, whole: Samples) -> int:
     """Return where ``part`` is in ``whole``, sample for sample."""
-    start = whole.tobytes().find(part)
-    while start % 2:
-        start = whole.tobytes().find(part, start + 1)
+    audio = whole.tobytes()
+    start = audio.find(part)
+    while start > 0 and start % 2:  # -1 is odd, too
+        start = audio.find(part, start + 1)
     assert start >= 0, "it is not there"
     return start // 2
 
