@@ -24,7 +24,8 @@ from tests.harness.gateway_process import GatewayProcess, gateway_process
 
 OF_THE_PROCESS = re.compile(
     r"caller audio is now sent to agents in batches|the process was blocked|(no longer )?overloaded"
-    r"|RECORD_DIR=|FLIGHT_DIR=|127\.0\.0\.1:\d+: (connected to|no connection to) Asterisk's manager interface"
+    r"|RECORD_DIR=|FLIGHT_DIR=|tool \w+ is blocking the gateway, and with it the audio of every call"
+    r"|127\.0\.0\.1:\d+: (connected to|no connection to) Asterisk's manager interface"
 )
 """Lines that belong to no call, though one is up: they are about all."""
 
