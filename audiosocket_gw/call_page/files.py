@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -19,6 +18,7 @@ from audiosocket_gw.call_page.page import render
 from audiosocket_gw.errors import GatewayError
 from audiosocket_gw.flight.capture import SUFFIX, UNFINISHED
 from audiosocket_gw.flight.format import SIGNATURE, FlightError
+from audiosocket_gw.ledger.json_object import json_object
 from audiosocket_gw.ledger.record import CallRecord
 from audiosocket_gw.recording.directory import started_on
 
@@ -138,7 +138,7 @@ def _kind_of(path: Path) -> str:
         return "flight"
     if begin[:4] == b"RIFF":
         return "recording"
-    first = _object(begin.split(b"\n", 1)[0])
+    first = json_object(begin.split(b"\n", 1)[0]) or {}
     if "role" in first:
         return "recording"
     if "uuid" in first:
@@ -159,18 +159,9 @@ def _record_in(path: Path, uuid: UUID | None) -> dict[str, Any]:
 def _records(path: Path) -> Iterator[dict[str, Any]]:
     with path.open("rb") as file:
         while line := file.readline(MAX_LINE):
-            record = _object(line)
-            if "uuid" in record:
+            record = json_object(line)
+            if record is not None and "uuid" in record:
                 yield record
-
-
-def _object(line: bytes) -> dict[str, Any]:
-    """Return the JSON object of a line; an empty one if it isn't one: the last line may be incomplete."""
-    try:
-        content = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _audio_of(path: Path, kind: str) -> bytes:

@@ -11,7 +11,7 @@ from audiosocket_gw.call_page.marks import duration_in_words, name_in_words
 from audiosocket_gw.call_page.model import CallModel, Mark, MarkKind
 from audiosocket_gw.ledger.advice import ADVICE, LATE_ANSWERS, SILENT_AGENT, UNDECODABLE, Advice
 from audiosocket_gw.ledger.record import ToolRun
-from audiosocket_gw.ledger.trouble import is_bad
+from audiosocket_gw.ledger.trouble import is_bad, running_ms
 
 MAX_LISTED = 12
 """Findings that the head lists; the rest is counted."""
@@ -141,7 +141,7 @@ def _tools_wait(tool: ToolRun, model: CallModel) -> str:
 
 def _ran_s(tool: ToolRun, model: CallModel) -> float:
     """Return how long a tool ran; one that wasn't answered ran until the end."""
-    return tool.ms / 1000 if tool.ms is not None else max(0.0, model.duration - tool.at_ms / 1000)
+    return running_ms(tool, round(model.duration * 1000)) / 1000
 
 
 def _bad_figures(model: CallModel) -> Iterator[Finding]:

@@ -24,10 +24,9 @@ from audiosocket_gw.ledger.record import (
     Transfer,
     Turn,
 )
+from audiosocket_gw.ledger.reducer import MAX_LISTED
 
 T = TypeVar("T")
-
-MAX_LISTED = 1_000
 
 
 class RecordError(GatewayError):

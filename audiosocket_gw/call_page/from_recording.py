@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import wave
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from audiosocket_gw.call_page.direction import DirectionBuilder
 from audiosocket_gw.call_page.model import CallModel, Source
 from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.errors import GatewayError
+from audiosocket_gw.ledger.json_object import json_object
 from audiosocket_gw.ledger.reducer import begin
 from audiosocket_gw.log.text import SENTENCE_LIMIT, fit
 from audiosocket_gw.recording.directory import started_on
@@ -84,11 +84,8 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                 line = file.readline(MAX_LINE)
                 if not line:
                     return
-                try:
-                    content = json.loads(line)
-                except (ValueError, RecursionError):
-                    continue
-                if isinstance(content, dict):
+                content = json_object(line)
+                if content is not None:
                     yield content
     except OSError as error:
         raise RecordingError(f"{path.name} can't be read: {error.strerror}") from None

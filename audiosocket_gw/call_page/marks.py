@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from audiosocket_gw import events
 from audiosocket_gw.call_page.direction import Direction, Span
 from audiosocket_gw.call_page.model import Answer, BargeIn, Mark, MarkKind
-from audiosocket_gw.events import SLOW_TOOL_S, TransferOutcome
+from audiosocket_gw.events import SLOW_TOOL_S
 from audiosocket_gw.ledger.record import CallRecord, ToolOutcome, ToolRun
+from audiosocket_gw.ledger.trouble import ended_badly
 from audiosocket_gw.redaction import mask_text
 
 SILENT_S = 5.0
@@ -30,8 +31,6 @@ MAX_DETAIL = 300
 
 _SAME_S = 0.5
 """A report of a late answer and the answer itself agree on when the caller stopped, within this time."""
-
-_REFUSED = (TransferOutcome.FAILED, TransferOutcome.REFUSED)
 
 
 def name_in_words(text: str, limit: int = MAX_NAME) -> str:
@@ -185,7 +184,7 @@ def transfer_marks(record: CallRecord, happened: Sequence[events.CallEvent]) -> 
     for transfer in record.transfers:
         start = transfer.at_ms / 1000
         end = min((at for at in decided if at >= start), default=start)
-        where = name_in_words(transfer.name or transfer.destination)
+        where = name_in_words(transfer.target)
         outcome = transfer.outcome or "not decided"
         detail = f": {name_in_words(transfer.detail, MAX_DETAIL)}" if transfer.detail else ""
         yield Mark(
@@ -194,7 +193,7 @@ def transfer_marks(record: CallRecord, happened: Sequence[events.CallEvent]) -> 
             end,
             f"transfer {outcome}",
             f"Transfer to {where}: {outcome}{detail}.",
-            is_fault=transfer.outcome in _REFUSED,
+            is_fault=ended_badly(transfer),
         )
 
 

@@ -9,6 +9,7 @@ from audiosocket_gw.call_page.markup import clock, number, plain
 from audiosocket_gw.call_page.model import CallModel, Mark, MarkKind, Speaker, Words
 from audiosocket_gw.call_page.strips import FAULT, LOUDEST_DBFS, QUIETEST_DBFS, Section
 from audiosocket_gw.call_page.svg import lanes, strip_svg
+from audiosocket_gw.ledger.trouble import counted
 
 MAX_OPEN = 10
 """Sections that are open from the start: those with faults; without any, the first and the last."""
@@ -45,19 +46,15 @@ def _summary(section: Section) -> str:
     answers = [mark for mark in section.marks if mark.kind is MarkKind.ANSWER]
     if answers:
         slowest = max(mark.end - mark.start for mark in answers)
-        parts.append(f"{_counted(len(answers), 'answer')}, slowest {slowest * 1000:,.0f} ms")
+        parts.append(f"{counted(len(answers), 'answer')}, slowest {slowest * 1000:,.0f} ms")
     barge_ins = sum(mark.kind is MarkKind.BARGE_IN for mark in section.marks)
     if barge_ins:
-        parts.append(_counted(barge_ins, "barge-in"))
+        parts.append(counted(barge_ins, "barge-in"))
     if section.faults:
-        parts.append(f'<strong class="fault">{FAULT} {_counted(section.faults, "fault")}</strong>')
+        parts.append(f'<strong class="fault">{FAULT} {counted(section.faults, "fault")}</strong>')
     if not section.marks and not section.words:
         parts.append("nothing happened")
     return " <span>·</span> ".join(parts)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _content(model: CallModel, section: Section, place: int, has_audio: bool) -> str:
@@ -131,7 +128,7 @@ def _overview(model: CallModel) -> str:
     ]
     faults = sum(mark.is_fault for mark in model.marks)
     said = sum(words.speaker is Speaker.CALLER for words in model.words)
-    alternative = f"The whole call: {_counted(faults, 'fault')}, the caller spoke {_counted(said, 'time')}."
+    alternative = f"The whole call: {counted(faults, 'fault')}, the caller spoke {counted(said, 'time')}."
     return (
         f'<figure class="card overview"><svg viewBox="0 0 {width} 64" preserveAspectRatio="none" role="img"'
         f' aria-label="{alternative}">{"".join(parts)}</svg>'

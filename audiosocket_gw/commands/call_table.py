@@ -46,27 +46,28 @@ def call_table(calls: Sequence[Json], width: int) -> list[str]:
     """Return a line for each call, under a head."""
     if not calls:
         return ["No call is in progress."]
-    sizes = _sizes(width, {name: [_cell(name, call) for call in calls] for name in WIDTHS})
-    rows = [list(sizes), *([_cell(name, call) for name in sizes] for call in calls)]
+    cells = [_cells(call) for call in calls]
+    sizes = _sizes(width, [each["TROUBLE"] for each in cells])
+    rows = [list(sizes), *([each[name] for name in sizes] for each in cells)]
     return [
         "  ".join(cell[:size].ljust(size) for cell, size in zip(row, sizes.values(), strict=True)).rstrip()
         for row in rows
     ]
 
 
-def _sizes(width: int, cells: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Return the columns that fit, and how wide each is."""
+def _sizes(width: int, trouble: Sequence[str]) -> dict[str, int]:
+    """Return the columns that fit, and how wide each is; ``trouble``: the texts of that column."""
     found: dict[str, int] = {}
     left = width + 2
     for name, size in WIDTHS.items():
-        if name == "TROUBLE" and not any(cells[name]):
+        if name == "TROUBLE" and not any(trouble):
             continue
         if size + 2 > left:
             break
         found[name] = size
         left -= size + 2
     if "TROUBLE" in found:
-        longest = max(map(len, cells["TROUBLE"]))
+        longest = max(map(len, trouble))
         found["TROUBLE"] = min(found["TROUBLE"] + left, max(longest, len("TROUBLE")))
     return found
 
@@ -112,7 +113,8 @@ def _head(load: Json) -> list[str]:
     return lines
 
 
-def _cell(name: str, call: Json) -> str:
+def _cells(call: Json) -> dict[str, str]:
+    """Return the text of a call in each column."""
     latency = call["last_turn_ms"]
     cells = {
         "CALL": call["uuid"][:SHORT_UUID],
@@ -126,7 +128,7 @@ def _cell(name: str, call: Json) -> str:
         "TURNS": str(call["turn_count"]),
         "PBX": call["pbx"],
     }
-    return clean(cells[name])
+    return {name: clean(text) for name, text in cells.items()}
 
 
 def _state(call: Json) -> str:

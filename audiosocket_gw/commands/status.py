@@ -28,7 +28,7 @@ def run_status(settings: HttpSettings, *, once: bool, as_json: bool) -> int:
     with GatewayClient(settings) as client:
         try:
             while True:
-                text = _json(client) if as_json else _text(client)
+                text = _found(client, as_json=as_json)
                 print(f"{_TO_THE_TOP}{text}" if live else text, flush=True)
                 if not live:
                     return 0
@@ -40,13 +40,9 @@ def run_status(settings: HttpSettings, *, once: bool, as_json: bool) -> int:
             return 0
 
 
-def _json(client: GatewayClient) -> str:
+def _found(client: GatewayClient, *, as_json: bool) -> str:
     bad = client.get(f"/history?bad=true&limit={BAD_CALLS}")["calls"]
-    found = {"load": client.get("/load"), "calls": client.get("/calls")["calls"], "bad": bad}
-    return json.dumps(found, indent=1)
-
-
-def _text(client: GatewayClient) -> str:
-    size = shutil.get_terminal_size()
-    bad = client.get(f"/history?bad=true&limit={BAD_CALLS}")["calls"]
-    return status_text(client.get("/load"), client.get("/calls")["calls"], bad, size.columns)
+    load, calls = client.get("/load"), client.get("/calls")["calls"]
+    if as_json:
+        return json.dumps({"load": load, "calls": calls, "bad": bad}, indent=1)
+    return status_text(load, calls, bad, shutil.get_terminal_size().columns)

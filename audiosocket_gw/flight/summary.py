@@ -15,6 +15,7 @@ from audiosocket_gw.flight.format import AgentMessage, Event, GatewayMessage
 from audiosocket_gw.flight.recorded_call import has_turns, record_of
 from audiosocket_gw.flight.timing import gaps, timing
 from audiosocket_gw.ledger.figures import median
+from audiosocket_gw.ledger.json_object import json_object
 from audiosocket_gw.ledger.record import CallRecord
 from audiosocket_gw.log.text import escape
 
@@ -110,11 +111,7 @@ def _entries(trace: CallTrace) -> Iterator[Entry]:
 def _content(text: bytes) -> dict[str, Any]:
     if len(text) > MAX_MESSAGE:
         return {"type": f"({len(text)} bytes)"}
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return json_object(text) or {}
 
 
 def _kind(text: bytes) -> str:
@@ -171,7 +168,7 @@ def _course(record: CallRecord, *, has_turns: bool) -> Iterator[str]:
         yield f"tool             {escape(tool.name)}: {tool.outcome}{ms}"
     for transfer in record.transfers:
         why = f": {escape(transfer.detail)}" if transfer.detail else ""
-        where = escape(transfer.name or transfer.destination)
+        where = escape(transfer.target)
         yield f"transfer         to {where}, {transfer.outcome or 'not decided'}{why}"
 
 

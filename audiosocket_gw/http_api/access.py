@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 
+from audiosocket_gw.server.settings import without_mapping
+
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 """Methods that change nothing (RFC 9110)."""
 
@@ -86,7 +88,6 @@ def is_loopback(host: str) -> bool:
     No other name than ``localhost`` is: RFC 6761 reserves it.
     """
     try:
-        ip = ip_address(host)
-        return (getattr(ip, "ipv4_mapped", None) or ip).is_loopback  # Python before 3.13 ignores the mapping
+        return without_mapping(ip_address(host)).is_loopback
     except ValueError:
         return host.lower().removesuffix(".") == "localhost"

@@ -6,8 +6,6 @@ record (`docs/call-record.md`).
 
 from __future__ import annotations
 
-import json
-from typing import Any
 from uuid import UUID
 
 from starlette.requests import Request
@@ -15,7 +13,7 @@ from starlette.responses import Response
 
 from audiosocket_gw.errors import HistoryError
 from audiosocket_gw.http_api.call_summary import summary
-from audiosocket_gw.http_api.endpoint import ApiError, Endpoint, json_response
+from audiosocket_gw.http_api.endpoint import ApiError, Endpoint, encoded, json_response
 from audiosocket_gw.http_api.history_query import read_query
 from audiosocket_gw.http_api.operator_actions import read_uuid
 from audiosocket_gw.http_api.paced import map_in_steps
@@ -69,15 +67,15 @@ class CallViews:
                     raise ApiError(503, str(error)) from None
         # Also while the disk of the history hangs: a dashboard must go on.
         records = [record for record in self._ledger.recent() if _matches(record, query)][: query.limit]
-        encoded = await map_in_steps(lambda record: _encode(shown(record, self._numbers)), records)
-        return _json(b'{"calls":[' + b",".join(encoded) + b'],"before":null}')
+        calls = await map_in_steps(lambda record: encoded(shown(record, self._numbers)), records)
+        return _json(b'{"calls":[' + b",".join(calls) + b'],"before":null}')
 
     async def _list_live(self) -> bytes:
-        encoded = await map_in_steps(self._summarise, self._ledger.live())
-        return b'{"calls":[' + b",".join(encoded) + b"]}"
+        calls = await map_in_steps(self._summarise, self._ledger.live())
+        return b'{"calls":[' + b",".join(calls) + b"]}"
 
     def _summarise(self, record: CallRecord) -> bytes:
-        return _encode(summary(record, self._numbers, age_ms=self._ledger.age_ms(record.uuid)))
+        return encoded(summary(record, self._numbers, age_ms=self._ledger.age_ms(record.uuid)))
 
 
 async def past_record(history: History | None, uuid: UUID) -> str | None:
@@ -103,10 +101,6 @@ def _matches(record: CallRecord, query: Query) -> bool:
         and query.agent in (None, record.agent)
         and (query.since is None or record.started_at >= query.since)
     )
-
-
-def _encode(content: Any) -> bytes:
-    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _json(body: bytes) -> Response:

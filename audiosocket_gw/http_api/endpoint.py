@@ -32,10 +32,14 @@ class ApiError(Exception):
         self.headers = headers
 
 
+def encoded(content: Any) -> bytes:
+    """Return JSON as all answers have it, without blanks."""
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
+
+
 def json_response(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Return a small response: it is encoded in one step of the event loop."""
-    body = json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode()
-    return Response(body, status, headers, media_type="application/json")
+    return Response(encoded(content), status, headers, media_type="application/json")
 
 
 def error_response(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

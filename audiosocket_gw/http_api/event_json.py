@@ -57,9 +57,12 @@ class EventView:
     def details(self, event: events.CallEvent, record: CallRecord, at_ms: int | None) -> dict[str, Any]:
         """Return what an event of its kind has beyond the others."""
         match event:
-            case events.CallStarted() | events.CallerIdentified() | events.AgentConnected():
-                return {"call": summary(record, self.numbers, age_ms=at_ms)}
-            case events.CallEnded():
+            case (
+                events.CallStarted()
+                | events.CallerIdentified()
+                | events.AgentConnected()
+                | events.CallEnded()
+            ):
                 return {"call": summary(record, self.numbers, age_ms=at_ms)}
             case events.SetupStepDone(step=step, ms=ms):
                 return {"step": step.value, "ms": round(ms)}

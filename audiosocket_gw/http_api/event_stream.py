@@ -6,7 +6,6 @@ Server-sent events, of the HTML standard: browsers, curl and a few lines of any 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 from uuid import UUID
@@ -16,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from audiosocket_gw.events import CallEnded
-from audiosocket_gw.http_api.endpoint import ApiError, Endpoint
+from audiosocket_gw.http_api.endpoint import ApiError, Endpoint, encoded
 from audiosocket_gw.http_api.event_json import EventView
 from audiosocket_gw.http_api.operator_actions import read_uuid
 from audiosocket_gw.http_api.paced import map_in_steps
@@ -135,5 +134,4 @@ async def _until_left(receive: Receive) -> None:
 
 
 def _encode(number: int, event: dict[str, Any]) -> bytes:
-    data = json.dumps(event, ensure_ascii=False, separators=(",", ":"))
-    return f"id: {number}\nevent: {event['type']}\ndata: {data}\n\n".encode()
+    return f"id: {number}\nevent: {event['type']}\ndata: ".encode() + encoded(event) + b"\n\n"

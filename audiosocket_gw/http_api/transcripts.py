@@ -6,7 +6,6 @@ only, for the calls that are up and for the last ones that ended.
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from audiosocket_gw import events
-from audiosocket_gw.http_api.endpoint import ApiError, Endpoint
+from audiosocket_gw.http_api.endpoint import ApiError, Endpoint, encoded
 from audiosocket_gw.http_api.event_json import MAX_TEXT, EventView, type_of
 from audiosocket_gw.http_api.operator_actions import read_uuid
 from audiosocket_gw.http_api.paced import map_in_steps
@@ -118,4 +117,4 @@ class Transcripts:
         if line.shown is None:
             details = self._view.details(line.event, record, None)
             line.shown = {"type": type_of(line.event), "at_ms": line.at_ms, **details}
-        return json.dumps(line.shown, ensure_ascii=False, separators=(",", ":")).encode()
+        return encoded(line.shown)

@@ -81,6 +81,16 @@ class Transfer:
     outcome: TransferOutcome | None = None
     detail: str = ""
 
+    @property
+    def target(self) -> str:
+        """Its name, or the destination if it has none."""
+        return self.name or self.destination
+
+    @property
+    def why(self) -> str:
+        """The first sentence of ``detail``, without its full stop."""
+        return self.detail.partition(". ")[0].rstrip(".")
+
 
 @dataclass(frozen=True, slots=True)
 class Frames:

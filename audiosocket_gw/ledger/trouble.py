@@ -87,6 +87,11 @@ def running_ms(tool: ToolRun, age_ms: int | None) -> int:
     return 0 if age_ms is None else max(0, age_ms - tool.at_ms)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number of things in words: ``1 call``, ``2 calls``."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
 def times(count: int) -> str:
     """Return how often something was, if more than once."""
     return f" {count} times" if count > 1 else ""
@@ -104,8 +109,7 @@ def _troubles(record: CallRecord, age_ms: int | None) -> Iterator[Trouble]:
         yield Trouble(TroubleKind.UNDECODABLE, "agent hears nothing (wrong codec?)")
     yield from _of_transfers(filter(ended_badly, record.transfers))
     if record.late_answers:
-        plural = "" if record.late_answers == 1 else "s"
-        yield Trouble(TroubleKind.LATE, f"{record.late_answers} late answer{plural}")
+        yield Trouble(TroubleKind.LATE, counted(record.late_answers, "late answer"))
     if record.tools:
         yield from _of_tools(record.tools, record.duration_ms if age_ms is None else age_ms)
 
@@ -113,9 +117,9 @@ def _troubles(record: CallRecord, age_ms: int | None) -> Iterator[Trouble]:
 def _of_transfers(transfers: Iterable[Transfer]) -> Iterator[Trouble]:
     alike: dict[tuple[str, str], list[Transfer]] = {}
     for each in transfers:
-        alike.setdefault((each.name or each.destination, str(each.outcome)), []).append(each)
+        alike.setdefault((each.target, str(each.outcome)), []).append(each)
     for (where, outcome), found in alike.items():
-        why = found[-1].detail.partition(". ")[0].rstrip(".")
+        why = found[-1].why
         text = f"transfer to {where} {outcome}{times(len(found))}{': ' if why else ''}{why}"
         yield Trouble(TroubleKind.TRANSFER, text)
 

@@ -13,7 +13,14 @@ from audiosocket_gw.events import SLOW_TOOL_S, TransferOutcome
 from audiosocket_gw.ledger import advice
 from audiosocket_gw.ledger.figures import median
 from audiosocket_gw.ledger.record import CallRecord, ToolRun
-from audiosocket_gw.ledger.trouble import ended_badly, failed, is_silent, running_ms, times
+from audiosocket_gw.ledger.trouble import (
+    counted,
+    ended_badly,
+    failed,
+    is_silent,
+    running_ms,
+    times,
+)
 
 WINDOW_S = 600.0
 """How long ago a call may have ended, and a transfer or a tool call may have begun, that counts."""
@@ -120,6 +127,11 @@ class _Group:
         if at >= self.last:
             self.last, self.why = at, why
 
+    def add_call(self, record: CallRecord, now: float) -> None:
+        """Add a call that has the fault from its start to its end, or until now."""
+        self.add(record.started_at)
+        self.last = max(self.last, now if record.end is None else _end(record))
+
     def fault(self, harm: Harm, id_: str, what: str, to_do: str) -> Fault:
         return Fault(harm, id_, what, self.since, self.last, self.count, to_do, self.why)
 
@@ -139,7 +151,7 @@ def _counts(refused: Refused) -> bool:
 def _refusal(refused: Refused) -> Fault:
     harm = Harm.STRANGERS if refused.by_strangers else Harm.CALLS
     noun = "connection" if refused.by_strangers else "call"
-    what = f"{refused.count} {noun}{'' if refused.count == 1 else 's'} refused"
+    what = f"{counted(refused.count, noun)} refused"
     to_do = advice.plain(refused.reason)
     id_ = f"refused {refused.reason}"
     return Fault(harm, id_, what, refused.since, refused.last, refused.count, to_do, refused.why)
@@ -180,8 +192,7 @@ def _undecodable(calls: Sequence[tuple[CallRecord, int]], now: float) -> Iterato
     group = _Group()
     for record, _ in calls:
         if record.undecodable:
-            group.add(record.started_at)
-            group.last = max(group.last, now if record.end is None else _end(record))
+            group.add_call(record, now)
     if _is_common(group.count, len(calls)):
         what = f"{_of(group.count, len(calls), 'call')}: the agent hears nothing (wrong codec?)"
         yield group.fault(Harm.CALLS, "undecodable", what, advice.UNDECODABLE.replace("`", ""))
@@ -194,8 +205,7 @@ def _late_answers(calls: Sequence[tuple[CallRecord, int]], now: float) -> Iterat
         connected += record.setup_ms is not None
         if record.late_answers:
             answers += record.late_answers
-            group.add(record.started_at)
-            group.last = max(group.last, now if record.end is None else _end(record))
+            group.add_call(record, now)
     if _is_common(group.count, connected):
         what = f"{_of(group.count, connected, 'call')}: late answers ({answers} in all)"
         yield group.fault(Harm.ANSWERS, "late answers", what, advice.LATE_ANSWERS)
@@ -214,9 +224,8 @@ def _transfers(calls: Sequence[tuple[CallRecord, int]], begin: float) -> Iterato
         for transfer in record.transfers:
             at = record.started_at + transfer.at_ms / 1000
             if at >= begin and ended_badly(transfer) and transfer.outcome is not None:
-                key = transfer.name or transfer.destination, transfer.outcome
-                why = transfer.detail.partition(". ")[0].rstrip(".")
-                groups.setdefault(key, _Group()).add(at, why)
+                key = transfer.target, transfer.outcome
+                groups.setdefault(key, _Group()).add(at, transfer.why)
     for (where, outcome), group in groups.items():
         what = f"transfer to {where} {outcome}{times(group.count)}"
         yield group.fault(Harm.TRANSFERS, f"transfer {where} {outcome}", what, advice.TRANSFERS[outcome])
@@ -253,4 +262,4 @@ def _recent_tools(record: CallRecord, begin: float) -> Iterable[ToolRun]:
 
 
 def _of(count: int, total: int, noun: str) -> str:
-    return f"{count} of {total} {noun}{'' if total == 1 else 's'}"
+    return f"{count} of {counted(total, noun)}"

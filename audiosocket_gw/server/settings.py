@@ -85,7 +85,11 @@ def parse_address(address: str) -> IPv4Address | IPv6Address:
     Raises:
         ValueError: it is none.
     """
-    ip = ip_address(address.partition("%")[0])
+    return without_mapping(ip_address(address.partition("%")[0]))
+
+
+def without_mapping(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
+    """Return the IPv4 address that an IPv6 one maps; Python before 3.13 ignores it in ``is_loopback``."""
     mapped = getattr(ip, "ipv4_mapped", None)
     return mapped if isinstance(mapped, IPv4Address) else ip
 

@@ -18,7 +18,7 @@ import pytest
 from audiosocket_gw.testing.simulator import SimulatedAgent, Simulator
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.gateway import MANUAL
-from tests.harness.gateway_process import GatewayProcess, gateway_process
+from tests.harness.gateway_process import GatewayProcess, gateway_process, is_listened_on
 from tests.harness.waiting import until
 
 
@@ -242,15 +242,6 @@ async def test_call_log_is_opened_again(tmp_path: Path) -> None:
         await gateway.process.logs("ended, reason=")
         await until(lambda: (tmp_path / "calls.jsonl").read_text(), show=lambda _: "no record")
         assert (tmp_path / "calls.jsonl.1").read_text() == ""
-
-
-async def is_listened_on(address: tuple[str, int]) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(*address)
-    except ConnectionError:
-        return False
-    writer.transport.abort()
-    return True
 
 
 async def test_a_terminal_that_is_closed_drains() -> None:

@@ -83,3 +83,13 @@ async def gateway_process(
             gateway.kill()
         await process.wait()
         await reading
+
+
+async def is_listened_on(address: tuple[str, int]) -> bool:
+    """Return whether somebody accepts connections at the address."""
+    try:
+        _, writer = await asyncio.open_connection(*address)
+    except ConnectionError:
+        return False
+    writer.transport.abort()
+    return True

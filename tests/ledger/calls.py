@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
@@ -11,6 +12,9 @@ from audiosocket_gw.end_reasons import CallEnd, EndReason
 from audiosocket_gw.events import SetupStep, TransferOutcome
 from audiosocket_gw.ledger.record import CallRecord
 from audiosocket_gw.ledger.reducer import begin, reduce
+from tests.harness.asterisk_peer import AsteriskPeer
+from tests.harness.gateway_process import gateway_process
+from tests.harness.waiting import until
 
 CALL = UUID("40325ec2-5efd-4bd3-805f-53576e581d13")
 STARTED_AT = 1_764_072_000.25
@@ -68,3 +72,19 @@ def ended_call(uuid: UUID, reason: EndReason = EndReason.CALLER_HANGUP, **known:
         )
     )
     return replace(record, **known)  # type: ignore[arg-type]
+
+
+async def calls_of_a_killed_gateway(kept: Callable[[], Sequence[str]], **settings: str) -> set[str]:
+    """Kill a gateway with a call in progress when ``kept`` has the three that ended; return their UUIDs."""
+    async with gateway_process("--agent", "simulator", prefix=(), **settings) as gateway:
+        calls = [await AsteriskPeer.open(gateway.address) for _ in range(4)]
+        for line in calls:
+            line.identify()
+        await gateway.logs("agent connected", 4)
+        for line in calls[:3]:
+            await line.__aexit__()
+        await until(kept, lambda found: len(found) == 3)
+        gateway.send(signal.SIGKILL)
+        assert await gateway.status() == -signal.SIGKILL
+        await calls[3].__aexit__()
+    return {str(line.uuid) for line in calls[:3]}

@@ -25,7 +25,7 @@ from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.gateway import running_gateway
 from tests.harness.gateway_process import gateway_process
 from tests.harness.waiting import until
-from tests.ledger.calls import CALL, WHOLE_CALL, ended_call, record_of
+from tests.ledger.calls import CALL, WHOLE_CALL, calls_of_a_killed_gateway, ended_call, record_of
 
 PROJECT = Path(__file__).parents[2]
 MASKED = CallerNumbers.MASKED
@@ -309,15 +309,5 @@ async def test_sighup_opens_the_file_again(path: Path) -> None:
 
 
 async def test_a_gateway_that_is_killed_leaves_whole_lines(path: Path) -> None:
-    async with gateway_process("--agent", "simulator", CALL_LOG=str(path)) as gateway:
-        calls = [await AsteriskPeer.open(gateway.address) for _ in range(4)]
-        for line in calls:
-            line.identify()
-        await gateway.logs("agent connected", 4)
-        for line in calls[:3]:
-            await line.__aexit__()
-        await until(lambda: uuids(path), lambda logged: len(logged) == 3)
-        gateway.send(signal.SIGKILL)
-        assert await gateway.status() == -signal.SIGKILL
-        await calls[3].__aexit__()
-    assert set(uuids(path)) == {str(line.uuid) for line in calls[:3]}
+    ended = await calls_of_a_killed_gateway(lambda: uuids(path), CALL_LOG=str(path))
+    assert set(uuids(path)) == ended

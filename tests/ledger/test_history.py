@@ -29,11 +29,10 @@ from audiosocket_gw.ledger.history import History, HistoryLimits
 from audiosocket_gw.ledger.record import Turn
 from audiosocket_gw.ledger.settings import CallerNumbers
 from audiosocket_gw.ledger.shown import shown
-from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.gateway import running_gateway
 from tests.harness.gateway_process import gateway_process
 from tests.harness.waiting import until
-from tests.ledger.calls import CALL, WHOLE_CALL, ended_call, record_of
+from tests.ledger.calls import CALL, WHOLE_CALL, calls_of_a_killed_gateway, ended_call, record_of
 
 PROJECT = Path(__file__).parents[2]
 MASKED, SHOWN = CallerNumbers.MASKED, CallerNumbers.SHOWN
@@ -322,18 +321,8 @@ def test_what_was_written_before_a_kill_is_there_and_the_database_is_whole(path:
 
 
 async def test_a_gateway_that_is_killed_keeps_the_calls_that_had_ended(path: Path) -> None:
-    async with gateway_process("--agent", "simulator", HISTORY_DB=str(path)) as gateway:
-        calls = [await AsteriskPeer.open(gateway.address) for _ in range(4)]
-        for line in calls:
-            line.identify()
-        await gateway.logs("agent connected", 4)
-        for line in calls[:3]:
-            await line.__aexit__()
-        await until(lambda: stored(path), lambda kept: len(kept) == 3)
-        gateway.send(signal.SIGKILL)
-        assert await gateway.status() == -signal.SIGKILL
-        await calls[3].__aexit__()
-    assert set(stored(path)) == {str(line.uuid) for line in calls[:3]}
+    ended = await calls_of_a_killed_gateway(lambda: stored(path), HISTORY_DB=str(path))
+    assert set(stored(path)) == ended
     async with gateway_process("--agent", "simulator", HISTORY_DB=str(path)):
         pass
 

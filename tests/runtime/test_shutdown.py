@@ -17,7 +17,7 @@ import pytest
 from audiosocket_gw.testing.simulator import SimulatedAgent, Simulator
 from tests.harness.asterisk_peer import AsteriskPeer
 from tests.harness.gateway import MANUAL
-from tests.harness.gateway_process import GatewayProcess, gateway_process
+from tests.harness.gateway_process import GatewayProcess, gateway_process, is_listened_on
 from tests.harness.waiting import until
 
 STOPPING = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGPWR]
@@ -169,15 +169,6 @@ async def test_killed_process_resets_its_connections(tmp_path: Path) -> None:
         await gateway.line.ended.wait()
         assert gateway.line.reset
         assert not gateway.line.hung_up
-
-
-async def is_listened_on(address: tuple[str, int]) -> bool:
-    try:
-        _, writer = await asyncio.open_connection(*address)
-    except ConnectionError:
-        return False
-    writer.transport.abort()
-    return True
 
 
 async def test_forked_process_keeps_neither_connections_nor_the_port_of_a_killed_one(tmp_path: Path) -> None:
